@@ -1,0 +1,169 @@
+"""What a dataset, a model and a task must say so that every stage works for all of them.
+
+A plug-in is ONE file with one class of these and one `Settings` (a closed pydantic model, see `settings.base`).
+Nothing is registered: the config names it, `force_field` for `tasks/force_field.py` or `my_file.py:MyTask` for a file
+of the user's own.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+import xarray as xr
+
+from . import action
+from .hints import Array, Callable, Float, Int, Tensor
+from .settings.base import Settings
+from .settings.prepare import DatasetSettings
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Samples for a model. Every tensor has the sample as its first dimension; ragged things are padded.
+
+    inputs: what the model sees.
+    targets: by term, `[sample, ..., component]`, in the units of the loss.
+    weights: by term, `[sample, ...]`: the share of each vector in its sample; 0 on padding, sum 1 over a sample.
+    """
+
+    inputs: dict[str, Tensor]
+    targets: dict[str, Tensor]
+    weights: dict[str, Tensor]
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> Batch:
+        """The batch with `function` applied to every tensor."""
+        return Batch(*({k: function(v) for k, v in part.items()} for part in (self.inputs, self.targets, self.weights)))
+
+    def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> Batch:
+        """On that device; floating-point tensors in that dtype, others as they are."""
+        return self.map(lambda t: t.to(device, dtype if t.is_floating_point() else None))
+
+    def repeat(self, copies: int) -> Batch:
+        """Each sample `copies` times in a row: a, a, b, b, ... (rotations stacked into the batch)."""
+        return self.map(lambda t: t.repeat_interleave(copies, 0))
+
+    def __len__(self) -> int:
+        return len(next(iter(self.targets.values())))
+
+
+@dataclass(frozen=True)
+class Term:
+    """One output of a task, compared with its target: a term of the loss.
+
+    name: key of the prediction and of the target.
+    irreps: how the last axis turns, as an e3nn string: `0e` a scalar, `1o` a polar vector.
+    loss: name of the training loss of this term (`losses.LOSSES`).
+    weight: factor of this term in the weighted sum.
+    scale, unit: a prediction times `scale` is in `unit`, for reports.
+    """
+
+    name: str
+    irreps: str
+    loss: str = "mse"
+    weight: float = 1.0
+    scale: float = 1.0
+    unit: str = "1"
+
+
+class Task(ABC):
+    """What is learned: how samples become batches, how a batch turns, which outputs are compared.
+
+    Args:
+        settings: an instance of `Settings`.
+        data: the prepared dataset (`prepare` wrote it).
+    """
+
+    Settings: ClassVar[type[Settings]]
+    terms: tuple[Term, ...]
+    turns: ClassVar[dict[str, str]]  # input name -> irreps of its last axis; what is not named does not turn
+    reads: ClassVar[str]  # the kind of data it takes, see Dataset.kind
+    constants: dict[str, Any]  # what a model may need to know of the data, e.g. the elements
+
+    @abstractmethod
+    def __init__(self, settings: Settings, data: xr.Dataset): ...
+
+    @abstractmethod
+    def batch(self, index: Int[Array, " sample"]) -> Batch:
+        """The samples with these indices, on the CPU. The same index gives the same batch, noise and times included."""
+
+    def rotate(self, batch: Batch, rotation: Float[Tensor, "sample 3 3"]) -> Batch:
+        """Each sample turned by its rotation, targets with it: (g x, rho(g) y)."""
+        inputs = {k: action.turn(self.turns.get(k, "0e"), rotation, v) for k, v in batch.inputs.items()}
+        targets = {t.name: action.turn(t.irreps, rotation, batch.targets[t.name]) for t in self.terms}
+        return replace(batch, inputs=inputs, targets=targets)
+
+
+class Model(torch.nn.Module):
+    """Maps the inputs of a batch to a prediction: one tensor a term, in the units of the loss.
+
+    Args:
+        settings: an instance of `Settings`.
+        constants: `Task.constants` of the task it is trained on.
+    """
+
+    Settings: ClassVar[type[Settings]]
+    task: ClassVar[str]  # the task it is made for
+
+    def forward(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Prediction by term, `[sample, ..., component]`; entries on padding are ignored."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Reject:
+    """A record that cannot be used: where it stands (file or molecule), its index there, and why."""
+
+    source: str
+    index: int
+    reason: str
+
+
+@dataclass
+class Part:
+    """What one job of `prepare` found: samples (variables of the dataset's kind) and rejects."""
+
+    samples: xr.Dataset | None
+    rejects: list[Reject] = field(default_factory=list)
+
+
+class Dataset(ABC):
+    """Where samples come from. Deterministic from settings and seed, whatever the number of parts and cores.
+
+    Args:
+        settings: an instance of `Settings`.
+    """
+
+    Settings: ClassVar[type[DatasetSettings]]
+    kind: ClassVar[str]  # what a sample is: "frames"; the variables are those of that kind in `variables.py`
+
+    def __init__(self, settings: DatasetSettings):
+        self.settings = settings
+
+    def files(self) -> list[Path]:
+        """The user's files it reads; they must exist before any job starts, and a change of them reruns `prepare`."""
+        return []
+
+    @abstractmethod
+    def read(self, part: int) -> Part:
+        """The samples of part number `part` of `settings.parts`."""
+
+    @abstractmethod
+    def finish(self, data: xr.Dataset) -> xr.Dataset:
+        """All samples, with a `split`, plus what is computed on the training split alone (scales, references)."""
+
+
+def split_index(data: xr.Dataset, name: str) -> Int[Array, " sample"]:
+    """Indices of the samples of a split.
+
+    Raises:
+        ValueError: the data have no such split.
+    """
+    names = data["split"].attrs["flag_meanings"].split()
+    if name not in names:
+        raise ValueError(f"split {name!r} is not among {names}")
+    return np.flatnonzero(data["split"].values == names.index(name))

@@ -1,0 +1,41 @@
+"""What a user is told when something they gave is wrong: where, what was expected, what came, the nearest known name."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(ValueError):
+    """One mistake of the user's, complete enough to mend it without reading code.
+
+    Args:
+        where: key path (`runs.demo.train.steps`), file, or file and frame.
+        expected: what would have been right, with its unit.
+        got: what came instead.
+        known: all names that would have been right; the nearest one is suggested.
+    """
+
+    def __init__(self, where: object, expected: str, got: object, known: Iterable[str] = ()):
+        self.where, self.expected, self.got = str(where), expected, got
+        text = f"{where}: expected {expected}, got {got}"
+        known = list(known)
+        if known:
+            near = nearest(str(got).strip("'\""), known)
+            text += f"; did you mean {near!r}?" if near else ""
+            text += f" (known: {', '.join(known)})"
+        super().__init__(text)
+
+
+class UserErrors(ValueError):
+    """Several mistakes, reported at once, one a line."""
+
+    def __init__(self, errors: list[UserError]):
+        self.errors = errors
+        super().__init__("\n".join(f"  - {e}" for e in errors))
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name most like `name`, or None when nothing is near."""
+    match = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return match[0] if match else None

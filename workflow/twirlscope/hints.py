@@ -1,0 +1,12 @@
+"""Shape hints: `Float[Tensor, "sample atom 3"]` says dtype and shape, and tests check both (jaxtyping).
+
+Axis names are the dimension words of the stored arrays: sample, atom, rotation, xyz, step, probe, ritz.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from jaxtyping import Bool, Float, Int
+from numpy import ndarray as Array
+from torch import Tensor
+
+__all__ = ["Array", "Bool", "Callable", "Float", "Int", "Mapping", "Sequence", "Tensor"]

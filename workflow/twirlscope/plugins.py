@@ -1,0 +1,117 @@
+"""Plug-ins by name: `force_field` is a file of the package, `path/to/file.py:MyTask` a file of the user's.
+
+A section of the config that names a plug-in holds `name` and the plug-in's own settings, side by side.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import inspect
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import xarray as xr
+
+from .contracts import Dataset, Model, Task
+from .errors import UserError, UserErrors
+from .settings.base import Settings, parse
+
+BASES = {"dataset": Dataset, "task": Task, "model": Model}
+
+
+def known(kind: str) -> list[str]:
+    """Names of the plug-ins of a kind (`dataset`, `task`, `model`) that the package brings."""
+    folder = Path(__file__).parent / f"{kind}s"
+    return sorted(p.stem for p in folder.glob("*.py") if not p.stem.startswith("_"))
+
+
+def file_of(kind: str, name: str, where: str = "") -> Path:
+    """The file a plug-in lies in.
+
+    Raises:
+        UserError: no plug-in or file of that name.
+    """
+    if ":" in name:
+        path = Path(name.rsplit(":", 1)[0])
+        if not path.is_file():
+            raise UserError(where or name, "a Python file that exists, as `file.py:Class`", repr(name))
+        return path.resolve()
+    if name not in known(kind):
+        raise UserError(where or name, f"the name of a {kind} or `file.py:Class`", repr(name), known(kind))
+    return Path(__file__).parent / f"{kind}s" / f"{name}.py"
+
+
+def find(kind: str, name: str, where: str = "") -> type:
+    """The class of a plug-in.
+
+    Raises:
+        UserError: no such plug-in, or the file does not define the class.
+    """
+    path = file_of(kind, name, where)
+    base = BASES[kind]
+    wanted = name.rsplit(":", 1)[1] if ":" in name else None
+    module = _import_file(path, where or name) if wanted else importlib.import_module(f"{__package__}.{kind}s.{name}")
+    classes = {
+        n: c
+        for n, c in vars(module).items()
+        if inspect.isclass(c) and issubclass(c, base) and c.__module__ == module.__name__ and not inspect.isabstract(c)
+    }
+    if wanted is None and len(classes) == 1:
+        return next(iter(classes.values()))
+    if wanted not in classes:
+        raise UserError(where or name, f"a subclass of {base.__name__} in {path.name}", repr(wanted), classes)
+    return classes[wanted]
+
+
+def settings_of(kind: str, section: dict[str, Any], where: str) -> tuple[Settings | None, list[UserError]]:
+    """The settings of the plug-in that a section names, and all errors in it."""
+    if not isinstance(section, dict) or not isinstance(section.get("name"), str):
+        return None, [UserError(f"{where}.name", f"the name of a {kind} or `file.py:Class`", "nothing", known(kind))]
+    try:
+        cls = find(kind, section["name"], f"{where}.name")
+    except UserError as error:
+        return None, [error]
+    return parse(cls.Settings, {k: v for k, v in section.items() if k != "name"}, where)
+
+
+def make_dataset(section: dict[str, Any]) -> Dataset:
+    """The dataset of a config section. Raises UserErrors."""
+    return find("dataset", section["name"])(_settings("dataset", section))
+
+
+def make_task(section: dict[str, Any], data: xr.Dataset) -> Task:
+    """The task of a config section, on prepared data. Raises UserErrors."""
+    return find("task", section["name"])(_settings("task", section), data)
+
+
+def make_model(section: dict[str, Any], constants: dict[str, Any]) -> Model:
+    """The model of a config section, freshly initialised. Raises UserErrors."""
+    return find("model", section["name"])(_settings("model", section), constants)
+
+
+def _settings(kind: str, section: dict[str, Any]) -> Settings:
+    settings, errors = settings_of(kind, section, kind)
+    if settings is None:
+        raise UserErrors(errors)
+    return settings
+
+
+def _import_file(path: Path, where: str) -> ModuleType:
+    """A module from a file; its own folder is searched for what it imports."""
+    name = f"twirlscope_plugin_{path.stem}_{abs(hash(path)):x}"
+    if name in sys.modules:
+        return sys.modules[name]
+    if str(path.parent) not in sys.path:
+        sys.path.append(str(path.parent))
+    spec = importlib.util.spec_from_file_location(name, path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[name]
+        raise UserError(where, f"a Python file that can be imported ({path})", f"{type(error).__name__}: {error}") from error
+    return module

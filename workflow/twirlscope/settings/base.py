@@ -1,0 +1,53 @@
+"""The base of every settings class: closed, immutable, every key described, with its unit and default."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ..errors import UserError
+
+
+class Settings(BaseModel):
+    """A section of the config. Unknown keys are errors; numbers are not read from strings."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, validate_default=True)
+
+
+def key(default: Any = ..., text: str = "", unit: str = "", **limits: Any) -> Any:
+    """A config key: its default, its meaning, its unit, and limits (`ge`, `gt`, `le`, `lt`, `min_length`)."""
+    return Field(default, description=text + (f" [{unit}]" if unit else ""), **limits)
+
+
+def parse(cls: type[Settings], values: object, where: str) -> tuple[Settings | None, list[UserError]]:
+    """The settings and no errors, or None and every error, each with its key path below `where`."""
+    try:
+        return cls.model_validate(values), []
+    except ValidationError as found:
+        return None, [_translate(cls, e, where) for e in found.errors()]
+
+
+def _translate(cls: type[Settings], error: Any, where: str) -> UserError:
+    """A pydantic error in the project's words."""
+    path = ".".join([where, *(str(p) for p in error["loc"])]).strip(".")
+    got = repr(error["input"])
+    if error["type"] == "extra_forbidden":
+        return UserError(path, "no such key", f"{error['loc'][-1]!r}", _keys_at(cls, error["loc"][:-1]))
+    if error["type"] == "missing":
+        return UserError(path, "a value", "nothing")
+    if error["type"] == "literal_error":
+        known = error["ctx"]["expected"].replace(" or ", ", ").replace("'", "").split(", ")
+        return UserError(path, "one of the known names", got, known)
+    message = error["msg"].removeprefix("Input should be ").removeprefix("Value error, ").removeprefix("a valid ")
+    return UserError(path, message, got)
+
+
+def _keys_at(cls: Any, location: tuple) -> list[str]:
+    """The keys that the section at this location has."""
+    for name in location:
+        field = getattr(cls, "model_fields", {}).get(name)
+        if field is None:
+            return []
+        cls = field.annotation
+    return list(getattr(cls, "model_fields", {}))

@@ -1,0 +1,117 @@
+"""Stores: xarray datasets as one `.zarr.zip` file each, checked against the registry, whole or not at all.
+
+The same data give the same bytes, so that workflow checksums work. A store is built aside and renamed into place.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+from zarr.storage import MemoryStore, ZipStore
+
+from .errors import UserError
+from .variables import VARIABLES
+
+BROKEN = (zipfile.BadZipFile, FileNotFoundError, KeyError, ValueError, RuntimeError)  # what a damaged store raises
+EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest date that zip knows: no clock in the bytes
+
+
+def save(data: xr.Dataset | xr.DataTree, path: str | Path) -> None:
+    """Write a store atomically, with unit and meaning on every variable.
+
+    Args:
+        data: only variables that `variables.py` declares, with the declared dimensions; a tree is checked group by group.
+        path: ends in `.zarr.zip`; folders are made.
+
+    Raises:
+        ValueError: a variable that is not declared, or with other dimensions or dtype.
+        UserError: the disk is full or not writable; nothing is left behind.
+    """
+    path = Path(path)
+    tree = isinstance(data, xr.DataTree)
+    data = data.map_over_datasets(described) if tree else described(data)
+    memory = MemoryStore()
+    data.to_zarr(memory, consolidated=False)
+    write_whole(path, lambda file: _zip(memory._store_dict, file))
+
+
+def described(data: xr.Dataset) -> xr.Dataset:
+    """The dataset with `units`, `long_name` and `source` from the registry on every variable."""
+    data = data.copy()
+    for name, array in data.variables.items():
+        if name not in VARIABLES:
+            raise ValueError(f"variable {name!r} is not declared in variables.py")
+        declared = VARIABLES[name]
+        if array.dims != declared.dims:
+            raise ValueError(f"{name}: dimensions {array.dims}, declared {declared.dims}")
+        kind = "object" if declared.dtype == "str" else declared.dtype
+        if declared.dtype == "str":
+            data[name] = data[name].astype(object)  # fixed-length strings have no Zarr v3 specification
+        elif array.dtype != np.dtype(kind):
+            raise ValueError(f"{name}: dtype {array.dtype}, declared {declared.dtype}")
+        words = {"units": declared.unit, "long_name": declared.meaning, "source": declared.source}
+        data[name].attrs = {k: v for k, v in words.items() if v} | data[name].attrs
+    return data
+
+
+def open_store(path: str | Path) -> xr.Dataset:
+    """An xarray Dataset on a store, read lazily: nothing is loaded before it is used. Also a context manager.
+
+    Raises:
+        UserError: no such file, or not a whole store.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise UserError(path, "a store", "no such file", [str(p) for p in path.parent.glob("*.zarr.zip")])
+    try:
+        return xr.open_dataset(ZipStore(path, mode="r"), engine="zarr", consolidated=False, chunks=None)
+    except BROKEN as error:
+        raise _damaged(path, error) from error
+
+
+def load(path: str | Path) -> xr.Dataset:
+    """A store, read into memory and closed; every chunk is checked. Raises as `open_store`."""
+    with open_store(path) as data:
+        try:
+            return data.load()
+        except BROKEN as error:
+            raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> UserError:
+    return UserError(path, "a whole .zarr.zip store", f"a damaged one ({error}); delete it and run again")
+
+
+def write_whole(path: Path, write) -> None:
+    """Call `write(file name)` on a file aside, then rename it to `path`: the file appears whole or not at all.
+
+    Raises:
+        UserError: no space left, or no permission.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        write(aside)
+        with aside.open("rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(aside, path)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
+            raise UserError(path, "room and permission to write it", error.strerror) from error
+        raise
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def _zip(entries: dict, path: Path) -> None:
+    """Entries of a zarr memory store as a stored zip, metadata first: one read opens it."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
+        for name in sorted(entries, key=lambda k: (not k.endswith("zarr.json"), k)):
+            info = zipfile.ZipInfo(name, EPOCH)
+            info.external_attr = 0o644 << 16
+            archive.writestr(info, entries[name].to_bytes())

@@ -1,0 +1,107 @@
+"""Every array that is ever stored: name, dimensions, dtype, unit, meaning, source. `store.save` refuses any other.
+
+Dimensions are singular words. `step` training step, `sample`, `atom` (all atoms of all samples one after another, in
+the order of the samples), `xyz`, `rotation`, `term` (a term of the loss, or `weighted`, their weighted sum), `part`
+(`mean` or `equiv`, the two parts of the loss), `ritz` and `probe` of a Lanczos run.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+MATH = "Shen, Nowara, Maser, Cho, TMLR 12/2025, arXiv:2512.02303"
+LANCZOS = "Golub and Meurant, Matrices, Moments and Quadrature (2010), chapters 4 and 6"
+
+
+@dataclass(frozen=True)
+class Variable:
+    """A declared array: dimensions in order, numpy dtype, unit (UDUNITS), one line of meaning, where it comes from."""
+
+    dims: tuple[str, ...]
+    dtype: str
+    unit: str
+    meaning: str
+    source: str = ""
+
+
+def _v(dims: str, dtype: str, unit: str, meaning: str, source: str = "") -> Variable:
+    return Variable(tuple(dims.split()), dtype, unit, meaning, source)
+
+
+COORDINATES = {
+    "step": _v("step", "int64", "1", "training step: number of optimiser updates before this checkpoint"),
+    "term": _v("term", "str", "1", "term of the loss; `weighted` is the weighted sum of all terms"),
+    "sample": _v("sample", "int64", "1", "index of the sample in the dataset"),
+    "xyz": _v("xyz", "str", "1", "Cartesian axis"),
+    "element": _v("element", "int64", "1", "atomic number"),
+    "part": _v("part", "str", "1", "part of the loss: mean (twirled prediction error) or equiv (equivariance error)"),
+}
+
+FRAMES = {
+    "numbers": _v("atom", "int16", "1", "atomic number"),
+    "positions": _v("atom xyz", "float32", "angstrom", "position of the atom"),
+    "forces": _v("atom xyz", "float32", "eV angstrom-1", "force on the atom"),
+    "energy": _v("sample", "float64", "eV", "total energy of the frame"),
+    "atoms": _v("sample", "int32", "1", "number of atoms of the frame"),
+    "molecule": _v("sample", "int32", "1", "index of the molecule: frames of one molecule share it"),
+    "temperature": _v("sample", "float32", "K", "temperature of the thermostat that made the geometry; NaN if unknown"),
+    "split": _v("sample", "int8", "1", "split the sample belongs to, a flag"),
+    "molecule_name": _v("molecule_index", "str", "1", "name (SMILES or formula) of each molecule"),
+    "reference_energy": _v("element", "float64", "eV", "energy per atom of an element, least squares on the train split"),
+    "force_scale": _v("", "float64", "eV angstrom-1", "root mean square force component of the train split"),
+    "energy_scale": _v("", "float64", "eV", "standard deviation of energy per atom less references, train split"),
+}
+
+REJECTS = {
+    "reject_source": _v("reject", "str", "1", "file or molecule of a record that cannot be used"),
+    "reject_index": _v("reject", "int64", "1", "index of the record in its source"),
+    "reject_reason": _v("reject", "str", "1", "why the record cannot be used"),
+}
+
+TRAIN = {
+    "loss": _v("update", "float32", "1", "training loss of the batch, weighted sum of the terms"),
+    "gradient_norm": _v("update", "float32", "1", "norm of the gradient before clipping"),
+    "learning_rate": _v("update", "float32", "1", "learning rate of the update"),
+    "checkpoint_file": _v("step", "str", "1", "file name of the checkpoint, in the folder named by the attribute"),
+    "checkpoint_sha256": _v("step", "str", "1", "SHA-256 of the checkpoint file"),
+}
+
+TWIRL = {
+    "gram": _v("step term sample rotation rotation_other", "float64", "1", "inner products of twisted predictions", MATH),
+    "cross": _v("step term sample rotation", "float64", "1", "inner product of twisted prediction and target", MATH),
+    "square": _v("term sample", "float64", "1", "inner product of the target with itself"),
+    "quaternion": _v("sample rotation wxyz", "float64", "1", "rotation, the same at every step, scalar first"),
+    "sample_loss_total": _v("step term sample", "float64", "1", "total loss of a sample, mean over rotations", MATH),
+    "sample_loss_mean": _v("step term sample", "float64", "1", "twirled prediction error of a sample, unbiased", MATH),
+    "sample_loss_equiv": _v("step term sample", "float64", "1", "equivariance error of a sample, unbiased", MATH),
+    "loss_total": _v("step term", "float64", "1", "total loss, mean over samples and rotations", MATH),
+    "loss_mean": _v("step term", "float64", "1", "twirled prediction error: loss of the twirled prediction", MATH),
+    "loss_equiv": _v("step term", "float64", "1", "equivariance error: total less mean", MATH),
+    "percent_equiv": _v("step term", "float64", "percent", "100 loss_equiv / loss_total, a ratio of means", MATH),
+    "learned_fraction": _v("step term", "float64", "1", "1 - loss_total / loss_zero"),
+    "loss_zero": _v("term", "float64", "1", "loss of a prediction of zero"),
+    "loss_equiv_floor": _v("step term", "float64", "1", "what rounding alone contributes: float32 against float64"),
+    "trivial": _v("step term", "bool", "1", "learned fraction below the threshold: a small percent means nothing here"),
+}
+INTERVALS = ("loss_total", "loss_mean", "loss_equiv", "percent_equiv", "learned_fraction")
+for _name in INTERVALS:
+    for _end in ("low", "high"):
+        TWIRL[f"{_name}_{_end}"] = _v(
+            "step term", "float64", TWIRL[_name].unit, f"{_end} end of the 95 % interval of {_name}, bootstrap by sample"
+        )
+
+HESSIAN = {
+    "eigenvalue_top": _v("step part rank", "float64", "1", "largest eigenvalues, descending", LANCZOS),
+    "eigenvalue_top_error": _v("step part rank", "float64", "1", "residual bound of each of them", LANCZOS),
+    "eigenvalue_bottom": _v("step part rank", "float64", "1", "smallest eigenvalues, ascending", LANCZOS),
+    "eigenvalue_bottom_error": _v("step part rank", "float64", "1", "residual bound of each of them", LANCZOS),
+    "ritz_value": _v("step part ritz", "float64", "1", "nodes of the spectral density", LANCZOS),
+    "ritz_weight": _v("step part ritz probe", "float64", "1", "share of the parameters at the node, by probe", LANCZOS),
+    "trace": _v("step part", "float64", "1", "trace of the Hessian from the quadrature"),
+    "trace_error": _v("step part", "float64", "1", "standard error of the trace over probes"),
+    "loss_value": _v("step part", "float64", "1", "the part of the loss whose Hessian it is, on the same samples"),
+    "certificate_error": _v("step part", "float64", "1", "Hessian-vector product against central differences, float64"),
+    "parameters": _v("", "int64", "1", "number of parameters"),
+}
+
+VARIABLES = COORDINATES | FRAMES | REJECTS | TRAIN | TWIRL | HESSIAN
