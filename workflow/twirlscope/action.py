@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import functools
 
+import torch
+
 from .hints import Float, Tensor
 
 
@@ -18,10 +20,18 @@ def _parse(irreps: str):
 
 
 def representation(irreps: str, rotation: Float[Tensor, "*b 3 3"]) -> Float[Tensor, "*b d d"]:
-    """The matrices rho(g), block diagonal in the irreps. Source: e3nn, `Irreps.D_from_matrix`."""
+    """The matrices rho(g), block diagonal in the irreps, in e3nn's basis, accurate to the dtype of `rotation`."""
     if irreps == "1o":
         return rotation
-    return _parse(irreps).D_from_matrix(rotation.double()).to(rotation)
+    blocks = [_wigner(ir.l, rotation.double()) for mul, ir in _parse(irreps) for _ in range(mul)]
+    size = sum(block.shape[-1] for block in blocks)
+    matrix = rotation.new_zeros(*rotation.shape[:-2], size, size, dtype=torch.float64)
+    start = 0
+    for block in blocks:
+        end = start + block.shape[-1]
+        matrix[..., start:end, start:end] = block
+        start = end
+    return matrix.to(rotation.dtype)
 
 
 def turn(irreps: str, rotation: Float[Tensor, "sample 3 3"], tensor: Tensor) -> Tensor:
@@ -36,3 +46,26 @@ def turn(irreps: str, rotation: Float[Tensor, "sample 3 3"], tensor: Tensor) -> 
 def twist(irreps: str, rotation: Float[Tensor, "sample 3 3"], response: Tensor) -> Tensor:
     """The twisted prediction z(g) = rho(g)^-1 f(g x) from the response f(g x)."""
     return turn(irreps, rotation.transpose(-1, -2), response)
+
+
+@functools.lru_cache
+def _frame(degree: int) -> tuple[Tensor, Tensor]:
+    """Fixed directions and the pseudo-inverse of their spherical harmonics of this degree."""
+    from e3nn.o3 import spherical_harmonics
+
+    points = torch.randn(4 * degree + 4, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(degree))
+    points = points / points.norm(dim=-1, keepdim=True)
+    return points, torch.linalg.pinv(spherical_harmonics(degree, points, normalize=False))
+
+
+def _wigner(degree: int, rotation: Float[Tensor, "*b 3 3"]) -> Float[Tensor, "*b d d"]:
+    """Wigner matrix of a degree from Y(R x) = D(R) Y(x) on fixed directions.
+
+    e3nn's own `D_from_matrix` goes through Euler angles and constants in single precision and is off by 1e-6, which
+    would drown the floor of an equivariant model in float64.
+    """
+    from e3nn.o3 import spherical_harmonics
+
+    points, inverse = (t.to(rotation.device) for t in _frame(degree))
+    turned = spherical_harmonics(degree, points @ rotation.transpose(-1, -2), normalize=False)
+    return (inverse @ turned).transpose(-1, -2)

@@ -79,6 +79,7 @@ class Task(ABC):
     """
 
     Settings: ClassVar[type[Settings]]
+    name: ClassVar[str]  # models say which task they are made for by this name
     terms: tuple[Term, ...]
     turns: ClassVar[dict[str, str]]  # input name -> irreps of its last axis; what is not named does not turn
     reads: ClassVar[str]  # the kind of data it takes, see Dataset.kind
@@ -107,7 +108,7 @@ class Model(torch.nn.Module):
     """
 
     Settings: ClassVar[type[Settings]]
-    task: ClassVar[str]  # the task it is made for
+    task: ClassVar[str]  # name of the task it is made for
 
     def forward(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         """Prediction by term, `[sample, ..., component]`; entries on padding are ignored."""

@@ -67,7 +67,7 @@ def open_store(path: str | Path) -> xr.Dataset:
     """
     path = Path(path)
     if not path.exists():
-        raise UserError(path, "a store", "no such file", [str(p) for p in path.parent.glob("*.zarr.zip")])
+        raise UserError(path.parent, "a store there", repr(path.name), [p.name for p in path.parent.glob("*.zarr.zip")])
     try:
         return xr.open_dataset(ZipStore(path, mode="r"), engine="zarr", consolidated=False, chunks=None)
     except BROKEN as error:

@@ -46,6 +46,7 @@ FRAMES = {
     "molecule": _v("sample", "int32", "1", "index of the molecule: frames of one molecule share it"),
     "temperature": _v("sample", "float32", "K", "temperature of the thermostat that made the geometry; NaN if unknown"),
     "split": _v("sample", "int8", "1", "split the sample belongs to, a flag"),
+    "sample_molecule": _v("sample", "str", "1", "name of the molecule of the frame; only in the stores of the parts"),
     "molecule_name": _v("molecule_index", "str", "1", "name (SMILES or formula) of each molecule"),
     "reference_energy": _v("element", "float64", "eV", "energy per atom of an element, least squares on the train split"),
     "force_scale": _v("", "float64", "eV angstrom-1", "root mean square force component of the train split"),
@@ -96,11 +97,13 @@ HESSIAN = {
     "eigenvalue_bottom": _v("step part rank", "float64", "1", "smallest eigenvalues, ascending", LANCZOS),
     "eigenvalue_bottom_error": _v("step part rank", "float64", "1", "residual bound of each of them", LANCZOS),
     "ritz_value": _v("step part ritz", "float64", "1", "nodes of the spectral density", LANCZOS),
+    "ritz_error": _v("step part ritz", "float64", "1", "residual bound: some eigenvalue lies within it", LANCZOS),
     "ritz_weight": _v("step part ritz probe", "float64", "1", "share of the parameters at the node, by probe", LANCZOS),
     "trace": _v("step part", "float64", "1", "trace of the Hessian from the quadrature"),
     "trace_error": _v("step part", "float64", "1", "standard error of the trace over probes"),
     "loss_value": _v("step part", "float64", "1", "the part of the loss whose Hessian it is, on the same samples"),
     "certificate_error": _v("step part", "float64", "1", "Hessian-vector product against central differences, float64"),
+    "precision_error": _v("step part", "float64", "1", "Hessian-vector product in the working dtype against float64"),
     "parameters": _v("", "int64", "1", "number of parameters"),
 }
 

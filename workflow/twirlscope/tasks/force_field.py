@@ -6,6 +6,8 @@ references, over their standard deviation there. A prediction of zero therefore 
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import torch
 import xarray as xr
@@ -23,8 +25,9 @@ class ForceField(Task):
 
         force_weight: float = key(1.0, "factor of the force term in the loss", ge=0)
         energy_weight: float = key(0.1, "factor of the energy term in the loss", ge=0)
-        force_loss: str = key("mse", "training loss of the forces: `mse`, or `l2`, the mean length of the error vectors")
+        force_loss: Literal["mse", "l2"] = key("mse", "training loss of the forces: squared, or the error vectors' length")
 
+    name = "force_field"
     reads = "frames"
     turns = {"positions": "1o"}
 

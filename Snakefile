@@ -1,0 +1,70 @@
+# twirlscope: how fast, how completely and why neural networks learn 3D rotational symmetry.
+#
+#   snakemake --cores 2                 everything, to results/report/index.html
+#   snakemake --cores 2 all_twirl       one stage of every run (all_prepare, all_train, all_twirl, all_hessian)
+#   snakemake --cores 2 -R hessian      a stage again, and what follows from it
+#   snakemake --cores 2 --configfile my.yaml
+#
+# The config holds the experiment (config/README.md says every key), the profiles hold the machine.
+from pathlib import Path
+
+from snakemake.utils import min_version
+
+min_version("9.14")
+
+
+report: "workflow/report/workflow.rst"
+
+
+# a config of the working directory's own, else the default experiment
+own = Path("config/config.yaml")
+default = workflow.current_basedir.join("config/config.yaml")
+
+
+configfile: str(own) if own.exists() else default.get_path_or_uri(secret_free=True)
+
+
+wildcard_constraints:
+    dataset=r"[A-Za-z0-9][A-Za-z0-9_]*",
+    run=r"[A-Za-z0-9][A-Za-z0-9_]*",
+    seed=r"\d+",
+    part=r"\d+",
+
+
+include: "workflow/plan.smk"
+include: "workflow/rules/prepare.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/twirl.smk"
+include: "workflow/rules/hessian.smk"
+
+
+rule all_prepare:
+    input:
+        collect("<results>/data/{dataset}.zarr.zip", dataset=plan.datasets),
+
+
+rule all_train:
+    input:
+        [f"<results>/runs/{run}/seed{seed}/train.zarr.zip" for run, seed in plan.runs],
+
+
+rule all_twirl:
+    input:
+        [f"<results>/runs/{run}/seed{seed}/twirl.zarr.zip" for run, seed in plan.runs],
+
+
+rule all_hessian:
+    input:
+        [
+            f"<results>/runs/{run}/seed{seed}/hessian.zarr.zip"
+            for run, seed in plan.curved
+        ],
+
+
+include: "workflow/rules/report.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        rules.report.output,

@@ -1,0 +1,64 @@
+"""Small exact things: molecules on a computer's blackboard, and models whose split is known in closed form."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import xarray as xr
+
+from twirlscope.contracts import Model
+from twirlscope.settings.base import Settings
+from twirlscope.tasks.force_field import ForceField
+
+
+def frames(samples: int = 40, seed: int = 0) -> xr.Dataset:
+    """Prepared frames of 3 to 6 atoms in a harmonic well: energy = sum r^2 / 2, forces = -r, from the mean position."""
+    random = np.random.default_rng(seed)
+    counts = random.integers(3, 7, samples)
+    positions = [r - r.mean(0) for r in (random.normal(size=(n, 3)) for n in counts)]
+    split = (np.arange(samples) >= samples * 3 // 4).astype(np.int8)
+    stacked = np.concatenate(positions).astype(np.float32)
+    return xr.Dataset(
+        {
+            "numbers": ("atom", random.choice([1, 6], counts.sum()).astype(np.int16)),
+            "positions": (("atom", "xyz"), stacked),
+            "forces": (("atom", "xyz"), -stacked),
+            "energy": ("sample", np.array([(r**2).sum() / 2 for r in positions])),
+            "atoms": ("sample", counts.astype(np.int32)),
+            "molecule": ("sample", np.zeros(samples, np.int32)),
+            "temperature": ("sample", np.full(samples, np.nan, np.float32)),
+            "split": ("sample", split, {"flag_values": [0, 1], "flag_meanings": "train test"}),
+            "molecule_name": ("molecule_index", np.array(["well"], object)),
+            "reference_energy": ("element", np.zeros(2)),
+            "force_scale": ((), 1.0),
+            "energy_scale": ((), 1.0),
+        },
+        {"element": np.array([1, 6]), "xyz": np.array(["x", "y", "z"], object)},
+        {"labels": "harmonic well (exact)"},
+    )
+
+
+def force_field(samples: int = 40, seed: int = 0) -> ForceField:
+    """The force-field task on `frames`."""
+    return ForceField(ForceField.Settings(), frames(samples, seed))
+
+
+class Well(Model):
+    """Exactly equivariant: forces = -stiffness * positions; right for stiffness 1. `bias` is a vector of the lab."""
+
+    class Settings(Settings):
+        """None."""
+
+    task = "force_field"
+
+    def __init__(self, stiffness: float = 1.0, bias: tuple[float, float, float] = (0.0, 0.0, 0.0)):
+        super().__init__()
+        self.stiffness = torch.nn.Parameter(torch.tensor(stiffness))
+        self.register_buffer("bias", torch.tensor(bias))
+
+    def forward(self, inputs):
+        positions = inputs["positions"]
+        real = (inputs["numbers"] > 0)[..., None]
+        forces = torch.where(real, -self.stiffness * positions + self.bias.to(positions), torch.zeros_like(positions))
+        energy = 0.5 * self.stiffness * (positions**2).sum((1, 2)) / real.sum((1, 2))
+        return {"forces": forces, "energy": energy[:, None]}

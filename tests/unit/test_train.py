@@ -1,0 +1,194 @@
+"""Training: reproducible, resumable, honest about what it was given."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import toys
+import torch
+from twirlscope import resume, so3, store, train
+from twirlscope.checkpoints import Trained
+from twirlscope.errors import UserError
+from twirlscope.settings.train import TrainSettings, checkpoint_steps
+
+PLUGIN = Path(__file__).parents[1] / "toy_model.py"
+
+
+def run(**changes):
+    settings = {"steps": 60, "batch": 4, "warmup": 5, "device": "cpu"} | changes
+    return {
+        "dataset": "well",
+        "task": {"name": "force_field"},
+        "model": {"name": f"{PLUGIN}:Mlp"},
+        "train": TrainSettings(**settings).model_dump(),
+        "seed": 0,
+    }
+
+
+@pytest.fixture
+def data(tmp_path):
+    store.save(toys.frames(), tmp_path / "data.zarr.zip")
+    return tmp_path / "data.zarr.zip"
+
+
+def weights(out, data, step):
+    return Trained(out, data).model(step).state_dict()
+
+
+def same(a, b):
+    return all(torch.equal(a[k], b[k]) for k in a)
+
+
+def test_train__is_bit_for_bit_reproducible(tmp_path, data):
+    for name in "ab":
+        train.train(data, tmp_path / name / "train.zarr.zip", run(), "code")
+    for step in (0, 10, 60):
+        a, b = (weights(tmp_path / name / "train.zarr.zip", data, step) for name in "ab")
+        assert same(a, b)
+
+
+def test_train__learns_the_well(tmp_path, data):
+    train.train(data, tmp_path / "train.zarr.zip", run(steps=300, learning_rate=1e-2), "code")
+    loss = store.load(tmp_path / "train.zarr.zip")["loss"].values
+    assert loss[-20:].mean() < 0.2 * loss[:5].mean()
+
+
+def test_train__keeps_checkpoints_on_a_log_grid_with_both_ends(tmp_path, data):
+    train.train(data, tmp_path / "train.zarr.zip", run(), "code")
+    assert Trained(tmp_path / "train.zarr.zip", data).steps == [0, 1, 2, 3, 4, 6, 10, 16, 25, 40, 60]
+
+
+@pytest.mark.parametrize("ema", [0.0, 0.9])
+def test_train__interrupted_and_resumed_ends_with_identical_weights(tmp_path, data, monkeypatch, ema):
+    train.train(data, tmp_path / "whole" / "train.zarr.zip", run(ema=ema), "code")
+    update, out = train.Loop.update, tmp_path / "broken" / "train.zarr.zip"
+    for stop in (7, 33):
+
+        def dies(loop, stop=stop):
+            if loop.step == stop:
+                raise KeyboardInterrupt
+            update(loop)
+
+        monkeypatch.setattr(train.Loop, "update", dies)
+        with pytest.raises(KeyboardInterrupt):
+            train.train(data, out, run(ema=ema), "code")
+        assert not out.exists()
+    monkeypatch.setattr(train.Loop, "update", update)
+    train.train(data, out, run(ema=ema), "code")
+    whole, broken = (store.load(tmp_path / n / "train.zarr.zip") for n in ("whole", "broken"))
+    np.testing.assert_array_equal(whole["loss"], broken["loss"])
+    for step in (0, 10, 60):
+        assert same(weights(out, data, step), weights(tmp_path / "whole" / "train.zarr.zip", data, step))
+
+
+def test_train__killed_with_sigkill_resumes_to_identical_weights(tmp_path, data):
+    """A real process, really killed, in the middle of whatever it does."""
+    code = f"""
+        import sys; sys.path[:0] = {sys.path!r}
+        import torch; torch.set_num_threads(1)
+        from pathlib import Path
+        import twirlscope.train as t, test_train
+        update = t.Loop.update
+        def slow(loop):
+            import time; time.sleep(0.01); update(loop)
+        t.Loop.update = slow
+        t.train(Path({str(data)!r}), Path({str(tmp_path / "killed" / "train.zarr.zip")!r}), test_train.run(save_every=0.05), "code")
+    """
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
+    process = subprocess.Popen([sys.executable, "-c", textwrap.dedent(code)], env=environment, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.glob("killed/checkpoints/*/step000000016.pt")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert list(tmp_path.glob("killed/checkpoints/*/state.pt"))
+    assert not (tmp_path / "killed" / "train.zarr.zip").exists()
+    for name in ("killed", "whole"):
+        train.train(data, tmp_path / name / "train.zarr.zip", run(save_every=0.05), "code")
+    a, b = (weights(tmp_path / name / "train.zarr.zip", data, 60) for name in ("killed", "whole"))
+    assert same(a, b)
+
+
+def test_train__refuses_to_resume_a_changed_run_and_says_what_changed(tmp_path, data, capsys):
+    out = tmp_path / "train.zarr.zip"
+    train.train(data, out, run(), "code")
+    old = sorted((tmp_path / "checkpoints").iterdir())
+    capsys.readouterr()
+    train.train(data, out, run(learning_rate=5e-4), "code")
+    printed = capsys.readouterr().out
+    assert "not resumed" in printed
+    assert "run.train.learning_rate: 0.001 -> 0.0005" in printed
+    assert "run.train.batch" not in printed
+    assert set(old) < set((tmp_path / "checkpoints").iterdir()), "the old checkpoints are kept"
+
+
+def test_train__whose_checkpoints_exist_only_publishes_them(tmp_path, data, monkeypatch):
+    out = tmp_path / "train.zarr.zip"
+    train.train(data, out, run(), "code")
+    out.unlink()
+    monkeypatch.setattr(train.Loop, "update", lambda loop: pytest.fail("trained again"))
+    train.train(data, out, run(), "code")
+    assert out.exists()
+
+
+def test_train__stops_with_advice_when_the_loss_is_not_finite(tmp_path, data):
+    with pytest.raises(UserError, match=r"train\.learning_rate"):
+        train.train(data, tmp_path / "train.zarr.zip", run(learning_rate=1e30, clip=0.0, warmup=0), "code")
+
+
+def test_trained__refuses_a_checkpoint_that_was_changed(tmp_path, data):
+    out = tmp_path / "train.zarr.zip"
+    train.train(data, out, run(), "code")
+    path = next((tmp_path / "checkpoints").glob(f"*/{resume.checkpoint_name(10)}"))
+    path.write_bytes(path.read_bytes()[:-10])
+    with pytest.raises(UserError, match="another content"):
+        Trained(out, data).model(10)
+    path.unlink()
+    with pytest.raises(UserError, match="no such file"):
+        Trained(out, data).model(10)
+
+
+def test_batch_index__visits_every_sample_once_an_epoch():
+    index = np.arange(100, 110)
+    seen = np.concatenate([train.batch_index(index, u, 4, seed=0) for u in range(5)])
+    np.testing.assert_array_equal(np.sort(seen[:10]), index)
+    np.testing.assert_array_equal(np.sort(seen[10:]), index)
+    assert list(seen[:10]) != list(seen[10:])
+
+
+def test_augmented__turns_every_sample_by_a_rotation_of_its_own():
+    task = toys.force_field()
+    batch = task.batch(np.arange(4))
+    turned = train.augmented(task, batch, "haar", 0, 7)
+    assert not torch.allclose(turned.inputs["positions"], batch.inputs["positions"])
+    distances = [torch.cdist(b.inputs["positions"], b.inputs["positions"]) for b in (batch, turned)]
+    torch.testing.assert_close(*distances, atol=1e-4, rtol=1e-4)
+    assert train.augmented(task, batch, "none", 0, 7) is batch
+    generator = torch.Generator().manual_seed(train.seed_of(0, train.ROTATION, 7))
+    expected = task.rotate(batch, so3.matrix(so3.euler_product(4, generator=generator)).float())
+    found = train.augmented(task, batch, "euler_product", 0, 7)
+    assert torch.equal(found.inputs["positions"], expected.inputs["positions"])
+
+
+def test_learning_rate__warms_up_and_falls_to_its_end():
+    settings = TrainSettings(steps=100, warmup=10, learning_rate=1.0, final_learning_rate=0.1)
+    rates = [train.learning_rate(settings, u) for u in range(100)]
+    np.testing.assert_allclose(rates[:10], np.arange(1, 11) / 10)
+    assert np.all(np.diff(rates[10:]) < 0)
+    assert rates[-1] == pytest.approx(0.1, abs=0.01)
+
+
+@pytest.mark.parametrize("steps", [1, 7, 100, 1000])
+def test_checkpoint_steps__hold_both_ends_and_about_five_a_decade(steps):
+    kept = checkpoint_steps(TrainSettings(steps=steps, warmup=0))
+    assert kept[0] == 0
+    assert kept[-1] == steps
+    assert kept == sorted(set(kept))
+    if steps == 1000:
+        assert sum(10 <= s < 100 for s in kept) == 5

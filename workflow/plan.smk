@@ -1,0 +1,13 @@
+# The config, checked, as `plan`. This file lies beside the package because Snakemake puts the folder of an included
+# file on the path of rules and scripts: the package needs no installation, wherever the working directory is.
+from snakemake.exceptions import WorkflowError
+
+from twirlscope.errors import UserErrors
+from twirlscope.plan import Plan
+
+try:
+    plan = Plan(config)
+except UserErrors as mistakes:
+    raise WorkflowError(
+        f"the config has {len(mistakes.errors)} mistake(s):\n{mistakes}"
+    ) from None

@@ -1,0 +1,23 @@
+rule hessian:
+    """Curvature of the two parts of the loss at selected checkpoints of a run."""
+    input:
+        train="<results>/runs/{run}/seed{seed}/train.zarr.zip",
+        data=lambda wildcards: f"<results>/data/{plan.dataset_of(wildcards.run)}.zarr.zip",
+    output:
+        "<results>/runs/{run}/seed{seed}/hessian.zarr.zip",
+    log:
+        "<logs>/hessian/{run}.seed{seed}.log",
+    benchmark:
+        "<benchmarks>/hessian/{run}.seed{seed}.tsv"
+    conda:
+        "../../envs/torch.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=240,
+    params:
+        job=lambda wildcards: plan.measure("hessian", wildcards.run),
+    message:
+        "hessian: run {wildcards.run}, seed {wildcards.seed}"
+    script:
+        "../scripts/hessian.py"

@@ -1,0 +1,31 @@
+rule report:
+    """One page that tells the story; every figure as SVG and PDF, every number as CSV, and `summary.zarr.zip`."""
+    input:
+        data=collect("<results>/data/{dataset}.zarr.zip", dataset=plan.datasets),
+        train=rules.all_train.input,
+        twirl=rules.all_twirl.input,
+        hessian=rules.all_hessian.input,
+    output:
+        report(
+            directory("<results>/report"),
+            htmlindex="index.html",
+            caption="../report/report.rst",
+            category="Report",
+            labels={"content": "figures, tables and findings"},
+        ),
+    log:
+        "<logs>/report.log",
+    benchmark:
+        "<benchmarks>/report.tsv"
+    conda:
+        "../../envs/report.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        job=plan.report(),
+    message:
+        "report: {output}/index.html"
+    script:
+        "../scripts/report.py"

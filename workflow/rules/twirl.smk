@@ -1,0 +1,23 @@
+rule twirl:
+    """Every checkpoint of a run, split into twirled prediction error and equivariance error."""
+    input:
+        train="<results>/runs/{run}/seed{seed}/train.zarr.zip",
+        data=lambda wildcards: f"<results>/data/{plan.dataset_of(wildcards.run)}.zarr.zip",
+    output:
+        "<results>/runs/{run}/seed{seed}/twirl.zarr.zip",
+    log:
+        "<logs>/twirl/{run}.seed{seed}.log",
+    benchmark:
+        "<benchmarks>/twirl/{run}.seed{seed}.tsv"
+    conda:
+        "../../envs/torch.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=240,
+    params:
+        job=lambda wildcards: plan.measure("twirl", wildcards.run),
+    message:
+        "twirl: run {wildcards.run}, seed {wildcards.seed}"
+    script:
+        "../scripts/twirl.py"

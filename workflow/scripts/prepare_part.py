@@ -1,0 +1,9 @@
+from pathlib import Path
+
+from twirlscope.plugins import make_dataset
+from twirlscope.prepare import prepare_part
+from twirlscope.provenance import job
+
+with job(snakemake):
+    dataset = make_dataset(snakemake.params.job["dataset"])
+    prepare_part(dataset, int(snakemake.wildcards.part), Path(snakemake.output[0]))

@@ -1,0 +1,13 @@
+from pathlib import Path
+
+from twirlscope.twirl import twirl
+from twirlscope.provenance import job
+from twirlscope.settings.twirl import TwirlSettings
+
+with job(snakemake):
+    twirl(
+        Path(snakemake.input.train),
+        Path(snakemake.input.data),
+        Path(snakemake.output[0]),
+        TwirlSettings(**snakemake.params.job["settings"]),
+    )

@@ -1,0 +1,157 @@
+"""What is to be made: the config checked, and for every job its parameters. The Snakefile asks, nothing else does."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from . import plugins
+from .contracts import Dataset, Model, Task
+from .errors import UserError, UserErrors
+from .reach import ROOT, code_hash
+from .settings.base import parse
+from .settings.config import Config, RunSettings
+from .settings.train import checkpoint_steps
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_]*")
+SCRIPTS = ROOT.parent / "scripts"
+
+
+class Plan:
+    """A checked config.
+
+    Args:
+        config: the config as YAML gives it. A dataset or run that is null is left out, so that an overlay file can
+            drop what the default config has.
+
+    Raises:
+        UserErrors: every mistake in it, each with its key path.
+    """
+
+    def __init__(self, config: dict[str, Any]):
+        self.config, errors = parse(Config, _without_nulls(config), "")
+        if self.config is None:
+            raise UserErrors(errors)
+        self._datasets: dict[str, Dataset] = {}
+        for name, section in self.config.datasets.items():
+            errors += _name(f"datasets.{name}", name) + self._check_dataset(name, section)
+        for name, run in self.config.runs.items():
+            errors += _name(f"runs.{name}", name) + self._check_run(name, run)
+        if errors:
+            raise UserErrors(errors)
+
+    @property
+    def runs(self) -> list[tuple[str, int]]:
+        """Every (run, seed)."""
+        return [(name, seed) for name, run in self.config.runs.items() for seed in run.seeds]
+
+    @property
+    def curved(self) -> list[tuple[str, int]]:
+        """Every (run, seed) whose curvature is measured."""
+        return self.runs if self.config.hessian.enabled else []
+
+    @property
+    def datasets(self) -> list[str]:
+        """Datasets that some run uses."""
+        return sorted({run.dataset for run in self.config.runs.values()})
+
+    def dataset_of(self, run: str) -> str:
+        """Name of the dataset of a run."""
+        return self.config.runs[run].dataset
+
+    def parts(self, dataset: str) -> range:
+        """Parts that a dataset is prepared in."""
+        return range(self._datasets[dataset].settings.parts)
+
+    def files(self, dataset: str) -> list[str]:
+        """The user's files that a dataset reads."""
+        return [str(f) for f in self._datasets[dataset].files()]
+
+    def prepare(self, dataset: str) -> dict[str, Any]:
+        """Parameters of the jobs that prepare a dataset."""
+        section = self.config.datasets[dataset]
+        settings = self._datasets[dataset].settings.model_dump()
+        code = [SCRIPTS / "prepare.py", SCRIPTS / "prepare_part.py", plugins.file_of("dataset", section["name"])]
+        return {"dataset": {"name": section["name"], **settings}, "code": code_hash(code)}
+
+    def train(self, run: str, seed: int) -> dict[str, Any]:
+        """Parameters of a training, defaults filled in."""
+        spec = self.config.runs[run]
+        task, model = (plugins.settings_of(k, getattr(spec, k), k)[0].model_dump() for k in ("task", "model"))
+        return {
+            "run": {
+                "dataset": spec.dataset,
+                "task": {"name": spec.task["name"], **task},
+                "model": {"name": spec.model["name"], **model},
+                "train": spec.train.model_dump(),
+                "seed": int(seed),
+            },
+            "code": self._code("train", run),
+        }
+
+    def measure(self, stage: str, run: str) -> dict[str, Any]:
+        """Parameters of a stage that measures checkpoints (`twirl`, `hessian`)."""
+        return {"settings": getattr(self.config, stage).model_dump(), "code": self._code(stage, run)}
+
+    def report(self) -> dict[str, Any]:
+        """Parameters of the report."""
+        runs = [{"run": r, "seed": s, "dataset": self.dataset_of(r)} for r, s in self.runs]
+        return {"runs": runs, "datasets": self.datasets, "config": self.config.model_dump(), "code": code_hash([SCRIPTS / "report.py"])}
+
+    def _code(self, stage: str, run: str) -> str:
+        """Hash of the code that a stage of a run reaches, its plug-ins included."""
+        spec = self.config.runs[run]
+        chosen = [plugins.file_of(kind, getattr(spec, kind)["name"]) for kind in ("task", "model")]
+        return code_hash([SCRIPTS / f"{stage}.py", *chosen])
+
+    def _check_dataset(self, name: str, section: dict[str, Any]) -> list[UserError]:
+        where = f"datasets.{name}"
+        settings, errors = plugins.settings_of("dataset", section, where)
+        if settings is None:
+            return errors
+        dataset = plugins.find("dataset", section["name"])(settings)
+        self._datasets[name] = dataset
+        return [UserError(where, "a file that exists", repr(str(f))) for f in dataset.files() if not Path(f).is_file()]
+
+    def _check_run(self, name: str, run: RunSettings) -> list[UserError]:
+        where, errors = f"runs.{name}", []
+        for kind in ("task", "model"):
+            errors += plugins.settings_of(kind, getattr(run, kind), f"{where}.{kind}")[1]
+        if run.dataset not in self.config.datasets:
+            errors.append(
+                UserError(f"{where}.dataset", "one of the datasets", repr(run.dataset), self.config.datasets)
+            )
+        if len(set(run.seeds)) < len(run.seeds) or min(run.seeds) < 0:
+            errors.append(UserError(f"{where}.seeds", "different numbers from 0", run.seeds))
+        return errors or self._contradictions(where, run)
+
+    def _contradictions(self, where: str, run: RunSettings) -> list[UserError]:
+        """Sections that are right alone and wrong together."""
+        task: type[Task] = plugins.find("task", run.task["name"])
+        model: type[Model] = plugins.find("model", run.model["name"])
+        errors, dataset = [], self._datasets.get(run.dataset)
+        if model.task != task.name:
+            errors.append(UserError(f"{where}.model.name", f"a model for the task {task.name}", f"one for {model.task}"))
+        if dataset is not None and dataset.kind != task.reads:
+            errors.append(UserError(f"{where}.dataset", f"a dataset of {task.reads}", f"one of {dataset.kind}"))
+        kept = checkpoint_steps(run.train)
+        wrong = [s for s in self.config.hessian.steps if s not in kept]
+        if wrong:
+            errors.append(UserError("hessian.steps", f"steps of checkpoints of {where}: {kept}", wrong))
+        return errors
+
+
+def _without_nulls(config: dict[str, Any]) -> dict[str, Any]:
+    """The config without datasets and runs that an overlay set to null."""
+    kept = dict(config)
+    for section in ("datasets", "runs"):
+        if isinstance(kept.get(section), dict):
+            kept[section] = {name: value for name, value in kept[section].items() if value is not None}
+    return kept
+
+
+def _name(where: str, name: str) -> list[UserError]:
+    """Names become folders and wildcards."""
+    good = NAME.fullmatch(name) is not None
+    return [] if good else [UserError(where, "a name of letters, digits and underscores", repr(name))]

@@ -1,0 +1,89 @@
+"""Resuming: the identity of a run, its state on disk, its checkpoints. Files appear whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from .store import write_whole
+
+if TYPE_CHECKING:
+    from .train import Loop
+
+STATE, IDENTITY = "state.pt", "identity.json"
+
+
+def identity_of(parts: dict[str, Any]) -> dict[str, str]:
+    """Everything that must be the same for a run to be resumed, flat: key path -> value as JSON."""
+    flat: dict[str, str] = {}
+
+    def walk(path: str, value: Any) -> None:
+        if isinstance(value, dict):
+            for key, inner in value.items():
+                walk(f"{path}.{key}" if path else key, inner)
+        elif path not in ("run.train.save_every", "run.train.device"):  # these change no number that is kept
+            flat[path] = json.dumps(value)
+
+    walk("", parts)
+    return dict(sorted(flat.items()))
+
+
+def short(identity: dict[str, str]) -> str:
+    """A folder name for the identity."""
+    return hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:12]
+
+
+def explain(folder: Path, identity: dict[str, str]) -> None:
+    """Note the identity in the folder; where a run with another identity lies beside it, say what changed."""
+    write_whole(folder / IDENTITY, lambda p: p.write_text(json.dumps(identity, indent=1)))
+    others = [p for p in folder.parent.glob(f"*/{IDENTITY}") if p.parent != folder]
+    if (folder / STATE).exists() or not others:
+        return
+    newest = max(others, key=lambda p: p.stat().st_mtime)
+    old = json.loads(newest.read_text())
+    changed = [k for k in sorted(old.keys() | identity.keys()) if old.get(k) != identity.get(k)]
+    print(f"not resumed: the checkpoints in {newest.parent} belong to another run. What changed:")
+    for key in changed:
+        print(f"  {key}: {old.get(key, 'absent')} -> {identity.get(key, 'absent')}")
+    print("training starts from step 0 in a folder of its own; the old one is left as it is", flush=True)
+
+
+def checkpoint_name(step: int) -> str:
+    """File name of the checkpoint at a step."""
+    return f"step{step:09d}.pt"
+
+
+def keep_checkpoint(loop: Loop, folder: Path) -> None:
+    """The weights at this step, for the stages that measure."""
+    weights = {k: v.detach().cpu() for k, v in loop.weights().items()}
+    write_whole(folder / checkpoint_name(loop.step), lambda p: torch.save(weights, p))
+
+
+def keep_state(loop: Loop, folder: Path) -> None:
+    """Everything that the next update needs."""
+    state = {
+        "step": loop.step,
+        "seconds": loop.seconds,
+        "model": loop.model.state_dict(),
+        "optimiser": loop.optimiser.state_dict(),
+        "average": loop.average,
+        "curve": vars(loop.curve),
+    }
+    write_whole(folder / STATE, lambda p: torch.save(state, p))
+
+
+def restore(loop: Loop, folder: Path) -> None:
+    """Bring the loop to the saved state, if there is one."""
+    path = folder / STATE
+    if not path.exists():
+        return
+    state = torch.load(path, map_location=loop.device, weights_only=True)
+    loop.step, loop.seconds, loop.average = state["step"], state["seconds"], state["average"]
+    loop.model.load_state_dict(state["model"])
+    loop.optimiser.load_state_dict(state["optimiser"])
+    loop.curve = type(loop.curve)(**state["curve"])
+    print(f"resumed at step {loop.step} from {path}", flush=True)

@@ -1,0 +1,33 @@
+"""The whole config: what it may say, and the checks that need no plug-in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .base import Settings, key
+from .hessian import HessianSettings
+from .report import ReportSettings
+from .train import TrainSettings
+from .twirl import TwirlSettings
+
+
+class RunSettings(Settings):
+    """One run: a model, trained on a task and a dataset, from one or several seeds."""
+
+    dataset: str = key(..., "name of one of the `datasets`")
+    task: dict[str, Any] = key(..., "`name` of a task (or `file.py:Class`) and its settings")
+    model: dict[str, Any] = key(..., "`name` of a model (or `file.py:Class`) and its settings")
+    train: TrainSettings = key(TrainSettings(), "how it is trained")
+    seeds: list[int] = key([0], "seeds of weights, order and rotations; one training each", min_length=1)
+
+
+class Config(Settings):
+    """Facts of the experiment; threads, memory and GPUs live in `profiles/`."""
+
+    datasets: dict[str, dict[str, Any]] = key(
+        ..., "by a name of your choice: `name` of a dataset (or `file.py:Class`) and its settings", min_length=1
+    )
+    runs: dict[str, RunSettings] = key(..., "by a name of your choice: the trainings", min_length=1)
+    twirl: TwirlSettings = key(TwirlSettings(), "how checkpoints are measured")
+    hessian: HessianSettings = key(HessianSettings(), "how curvature is measured")
+    report: ReportSettings = key(ReportSettings(), "the report")

@@ -1,0 +1,32 @@
+"""Settings of the stage `hessian`."""
+
+from typing import Literal
+
+from .base import Settings, key
+
+
+class HessianSettings(Settings):
+    """Which Hessians are looked at and how closely. Cost: about `4 * samples * rotations * probes * lanczos_steps`
+    gradients of one rotated sample for each checkpoint.
+    """
+
+    enabled: bool = key(True, "whether the stage runs at all")
+    checkpoints: int = key(
+        3, "checkpoints looked at, evenly spread over those of the run, first and last included", ge=1
+    )
+    steps: list[int] = key([], "steps of the checkpoints instead; empty chooses them by `checkpoints`")
+    split: str = key("train", "split the samples are drawn from")
+    samples: int = key(8, "samples in the loss; every rotation of every sample is one forward pass", ge=1)
+    rotation_set: Literal["D2", "T", "O", "I", "independent"] = key(
+        "T", "rotations of a sample: a group of 4, 12, 24 or 60, or independent ones, whose mean part is indefinite"
+    )
+    rotations: int = key(16, "independent rotations a sample, where the set is `independent`", ge=2)
+    probes: int = key(2, "random probe vectors, the block size of Lanczos; error bars over probes need 2 or more", ge=1)
+    lanczos_steps: int = key(12, "block steps: probes * steps products with the Hessian, and as many Ritz values", ge=1)
+    eigenvalues: int = key(5, "largest eigenvalues kept, and as many of the smallest (most negative)", ge=1)
+    seed: int = key(0, "seed of the samples, rotations and probes, the same for every checkpoint and both parts", ge=0)
+    dtype: Literal["float32", "float64"] = key("float32", "precision of the products; the certificate is in float64")
+    chunk: int = key(8, "samples differentiated at once", ge=1)
+    keep_memory: float = key(2.0, "memory for gradient graphs kept between products: twice as fast", "GB", ge=0)
+    certificate_samples: int = key(1, "samples on which every checkpoint is certified by finite differences", ge=1)
+    device: Literal["auto", "cpu", "cuda"] = key("auto", "where to evaluate")

@@ -1,0 +1,20 @@
+"""Settings of the stage `twirl`."""
+
+from typing import Literal
+
+from .base import Settings, key
+
+
+class TwirlSettings(Settings):
+    """How every checkpoint is measured."""
+
+    rotations: int = key(4, "independent Haar rotations a sample; the same for every checkpoint", ge=2)
+    samples: int = key(0, "samples measured, drawn from the split; 0 takes the whole split", ge=0)
+    split: str = key("test", "split that is measured")
+    seed: int = key(0, "seed of the rotations, of the samples and of the bootstrap", ge=0)
+    draws: int = key(1000, "bootstrap resamples behind the intervals", ge=100)
+    trivial_below: float = key(
+        0.1, "learned fraction below which a percentage is called trivial: a network that outputs zero is equivariant", ge=0
+    )
+    chunk: int = key(256, "rotated samples in memory at once", ge=2)
+    device: Literal["auto", "cpu", "cuda", "mps"] = key("auto", "where to evaluate")
