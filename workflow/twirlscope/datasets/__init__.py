@@ -1,0 +1,1 @@
+"""The datasets that the package brings, a file each."""

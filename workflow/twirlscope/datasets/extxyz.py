@@ -1,0 +1,209 @@
+"""Frames from files: extended XYZ, and whatever else ASE reads. A broken frame is rejected, its neighbours are kept."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import re
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from .. import frames
+from ..contracts import Part, Reject
+from ..errors import UserError
+from ..frames import BOHR, HARTREE, KCAL_PER_MOL, Frame
+from ..settings.base import key
+from ..settings.prepare import DatasetSettings
+
+ENERGY = {"eV": 1.0, "meV": 1e-3, "hartree": HARTREE, "kcal/mol": KCAL_PER_MOL, "kJ/mol": KCAL_PER_MOL / 4.184}
+LENGTH = {"angstrom": 1.0, "bohr": BOHR, "nm": 10.0}
+FORCE = {f"{energy}/{length}": ENERGY[energy] / LENGTH[length] for energy in ENERGY for length in LENGTH}
+MOLECULE_KEYS = ("name", "molecule")
+COUNT = re.compile(r"\s*\d+\s*")
+STRIDE = 1 << 32  # more frames than a file has: frames are ordered by file, then by place
+
+Found = Any  # an ase.Atoms, or a str that says why there is none
+
+
+class ExtXyz(frames.Frames):
+    """Frames of the user's files, in the order of the files."""
+
+    class Settings(DatasetSettings):
+        """Which files, what they call energy and forces, and in which units they are."""
+
+        files: list[str] = key(..., "extended XYZ files (also .gz), or any file that ASE reads", min_length=1)
+        test_files: list[str] = key(
+            [], "files to hold out as the test split; split_by and test_fraction then mean nothing"
+        )
+        energy_key: str = key("energy", "name of the total energy in a frame")
+        forces_key: str = key("forces", "name of the forces in a frame")
+        molecule_key: str = key(
+            "", "name of the molecule in a frame; empty for `name`, `molecule`, or else the formula"
+        )
+        energy_unit: Literal[tuple(ENERGY)] = key("eV", "unit of the energy in the files")
+        length_unit: Literal[tuple(LENGTH)] = key("angstrom", "unit of the positions in the files")
+        force_unit: Literal[("", *FORCE)] = key(
+            "", "unit of the forces in the files; empty for energy_unit/length_unit"
+        )
+        labels: str = key("not stated", "level of theory of energy and forces, in words; the report prints it")
+
+    def files(self) -> list[Path]:
+        """The user's files, those to train on first."""
+        return [Path(name) for name in [*self.settings.files, *self.settings.test_files]]
+
+    def read(self, part: int) -> Part:
+        """Every `parts`-th file.
+
+        Raises:
+            UserError: a file is missing, damaged or named twice, or no frame of it has a key that is asked for.
+        """
+        found, lost, files = [], [], self.files()
+        for place, path in enumerate(files):
+            if path in files[:place]:
+                raise UserError("files", "each file once", path)
+            if place % self.settings.parts == part:
+                for index, frame in enumerate(self._frames(path, place)):
+                    if isinstance(frame, str):
+                        lost.append(Reject(str(path), index, frame))
+                    else:
+                        found.append(frame)
+        samples = frames.table(found)
+        if samples is not None:
+            samples.attrs = {"labels": self.settings.labels, "source": ", ".join(map(str, files))}
+        return Part(samples, lost)
+
+    def _frames(self, path: Path, place: int) -> list[Frame | str]:
+        """The frames of a file; for one that cannot be used, why."""
+        found = list(_atoms(path))
+        self._check_keys(path, [atoms for atoms in found if not isinstance(atoms, str)])
+        return [a if isinstance(a, str) else self._frame(a, place, place * STRIDE + i) for i, a in enumerate(found)]
+
+    def _frame(self, atoms: Any, place: int, order: int) -> Frame | str:
+        """One frame in eV and Å, or why it cannot be used."""
+        s = self.settings
+        scalars, vectors = _scalars(atoms), _vectors(atoms)
+        if s.energy_key not in scalars:
+            return f"no energy {s.energy_key!r}"
+        if s.forces_key not in vectors:
+            return f"no forces {s.forces_key!r}"
+        if s.molecule_key and s.molecule_key not in atoms.info:
+            return f"no molecule {s.molecule_key!r}"
+        keys = [k for k in ([s.molecule_key] if s.molecule_key else MOLECULE_KEYS) if k in atoms.info]
+        frame = Frame(
+            order=order,
+            numbers=atoms.numbers,
+            positions=atoms.positions * LENGTH[s.length_unit],
+            forces=vectors[s.forces_key] * FORCE[s.force_unit or f"{s.energy_unit}/{s.length_unit}"],
+            energy=scalars[s.energy_key] * ENERGY[s.energy_unit],
+            molecule=str(atoms.info[keys[0]]) if keys else atoms.get_chemical_formula(),
+            periodic=bool(atoms.pbc.any()),
+            test=place >= len(s.files) if s.test_files else None,
+        )
+        return frames.fault(frame) or frame
+
+    def _check_keys(self, path: Path, found: list[Any]) -> None:
+        """Refuse a name that no frame has where others of its kind are; where none is, each frame is a reject."""
+        asked = {"energy_key": _scalars, "forces_key": _vectors, "molecule_key": lambda atoms: atoms.info}
+        for setting, of in asked.items():
+            name = getattr(self.settings, setting)
+            if not name or any(name in of(atoms) for atoms in found):
+                continue
+            if known := {k for atoms in found for k in of(atoms)}:
+                expected = f"{setting} to name what a frame has ({setting.removesuffix('_key')})"
+                raise UserError(f"{path}, frame 0", expected, repr(name), sorted(known))
+
+
+def _scalars(atoms: Any) -> dict[str, float]:
+    """Numbers of a frame by name. ASE moves those it knows, such as `energy`, from `info` to a calculator."""
+    all_ = atoms.info | (atoms.calc.results if atoms.calc else {})
+    return {k: float(v) for k, v in all_.items() if isinstance(v, (int, float, np.number)) and not isinstance(v, bool)}
+
+
+def _vectors(atoms: Any) -> dict[str, np.ndarray]:
+    """Vectors of a frame, one an atom, by name, positions excepted."""
+    all_ = atoms.arrays | (atoms.calc.results if atoms.calc else {})
+    shape = (len(atoms), 3)
+    return {k: np.asarray(v) for k, v in all_.items() if k != "positions" and np.shape(v) == shape and _numeric(v)}
+
+
+def _numeric(values: Any) -> bool:
+    return np.asarray(values).dtype.kind in "fi"
+
+
+def _atoms(path: Path) -> Iterator[Found]:
+    """What ASE makes of each frame of a file, or why it makes nothing of it. Raises UserError."""
+    import ase.io
+    from ase.io.formats import UnknownFileTypeError, filetype, ioformats
+
+    name = path.name.removesuffix(".gz")
+    if name.endswith((".xyz", ".extxyz")):
+        yield from map(_parsed, chunks(_bytes(path).decode("utf-8", "replace")))
+        return
+    raw = _bytes(path)
+    try:
+        kind = filetype(name, read=False)
+        stream = io.BytesIO(raw) if ioformats[kind].isbinary else io.StringIO(raw.decode("utf-8", "replace"))
+    except (UnknownFileTypeError, KeyError) as error:
+        raise UserError(path, "a file that ASE reads, such as .xyz", f"{name!r}, which it does not know") from error
+    try:
+        yield from ase.io.iread(stream if ioformats[kind].acceptsfd else path, index=":", format=kind)
+    except Exception as error:  # whatever the reader of the format raises on a damaged file
+        yield f"ASE cannot read on: {_line(error)}"
+
+
+def _bytes(path: Path) -> bytes:
+    """The content of a file, decompressed in memory: ASE itself reads a .gz in quadratic time."""
+    try:
+        raw = path.read_bytes()
+        return gzip.decompress(raw) if path.suffix == ".gz" else raw
+    except (OSError, EOFError, zlib.error) as error:
+        raise UserError(path, "a file that can be read", error) from error
+
+
+def chunks(text: str) -> Iterator[list[str] | str]:
+    """The lines of each frame of an XYZ file; for a frame whose lines are not as many as it says, why it is broken.
+
+    A frame begins at a line that holds one integer and nothing else, so a broken frame does not take the next with it.
+    """
+    lines = [line.rstrip("\r") for line in text.rstrip().split("\n")]
+    heads, i = [], 0
+    while i < len(lines):
+        if COUNT.fullmatch(lines[i]):
+            heads.append(i)
+            i += 1  # the comment may be an integer too
+        i += 1
+    if any(line.strip() for line in lines[: heads[0] if heads else None]):
+        yield "the file does not begin with a number of atoms"
+    for head, end in zip(heads, [*heads[1:], len(lines)], strict=True):
+        count, body = int(lines[head]), [line for line in lines[head + 2 : end] if line.strip()]
+        widths = [len(line.split()) for line in body]
+        if len(body) < count or (len(body) > count and (not count or widths[count] == widths[0])):
+            yield f"the number of atoms is {'below' if len(body) > count else 'above'} the number of lines"
+        elif len(set(widths[:count])) > 1:
+            yield "lines of the frame differ in their number of columns"
+        else:
+            yield [*lines[head : head + 2], *body[:count]]
+            if len(body) > count:
+                yield "lines without a number of atoms above them"
+
+
+def _parsed(chunk: list[str] | str) -> Found:
+    """What ASE makes of the lines of a frame."""
+    from ase.io.extxyz import read_xyz
+
+    if isinstance(chunk, str):
+        return chunk
+    if int(chunk[0]) == 0:
+        return "no atoms"
+    try:
+        return next(read_xyz(io.StringIO("\n".join(chunk) + "\n"), 0))
+    except Exception as error:  # ASE raises whatever its parsing runs into
+        return f"ASE cannot read it: {_line(error)}"
+
+
+def _line(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())[:200]

@@ -1,0 +1,301 @@
+"""Small molecules made from nothing but a list of SMILES: dynamics on MMFF94, energies and forces from GFN2-xTB.
+
+The geometries wander on a cheap classical surface, so that all conformers are reachable; only the labels are quantum
+mechanical, and semiempirical. The recipe is that of SPICE, with cheaper methods.
+
+Source: Eastman et al., Sci. Data 10, 11 (2023), for the recipe.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+import xarray as xr
+from pydantic import Field
+
+from .. import frames, rejects, so3
+from ..contracts import Part, Reject
+from ..errors import UserError
+from ..frames import BOHR, HARTREE, KCAL_PER_MOL, Frame
+from ..hints import Array, Callable, Float, Int
+from ..settings.base import key
+from ..settings.prepare import DatasetSettings
+
+BOLTZMANN = 8.617333262e-5  # [eV/K] CODATA 2018
+ACCELERATION = 9.648533212e-3  # [Å/fs²] of 1 amu under 1 eV/Å, CODATA 2018
+Rng = np.random.Generator
+Xyz = Float[Array, "run atom xyz"]
+Force = Callable[[Array], Array]
+Kelvin = Annotated[float, Field(gt=0)]
+ABOUT = {
+    "source": "RDKit ETKDGv3 conformers, Langevin dynamics on MMFF94, GFN2-xTB single points",
+    "citation": "Bannwarth, Ehlert, Grimme, J. Chem. Theory Comput. 15, 1652 (2019); Halgren, J. Comput. Chem. 17, 490"
+    " (1996); Riniker, Landrum, J. Chem. Inf. Model. 55, 2562 (2015)",
+}
+
+
+class Unusable(Exception):  # noqa: N818
+    """A molecule or frame that goes to the table of rejects; its text is the reason."""
+
+
+@dataclass(frozen=True)
+class Molecule:
+    """A molecule with its hydrogens. `mol` is RDKit's; `unpaired` counts electrons."""
+
+    smiles: str
+    mol: Any
+    numbers: Int[Array, " atom"]
+    masses: Float[Array, " atom"]
+    charge: int
+    unpaired: int
+
+
+class XtbMolecules(frames.Frames):
+    """Frames of the molecules of a SMILES list, from Langevin dynamics, labelled by GFN2-xTB.
+
+    Each molecule has random numbers of its own, from the seed and its canonical SMILES: its frames depend neither on
+    the rest of the list nor on `parts`. Every frame is turned at random, so that no direction of space is preferred.
+    """
+
+    class Settings(DatasetSettings):
+        """Which molecules, how they move, how precisely they are labelled."""
+
+        parts: int = key(8, "jobs the preparation is split into; the result does not depend on it", ge=1)
+        file: str = key("", "file with a SMILES and a name a line, # for comments; empty for the list that comes along")
+        temperatures: list[Kelvin] = key([300.0, 500.0, 1000.0], "thermostat temperatures", "K", min_length=1)
+        frames_per_molecule: int = key(60, "frames of a molecule, over all temperatures", ge=1)
+        conformers: int = key(4, "trajectories at each temperature, each from a conformer of its own", ge=1)
+        time_step: float = key(
+            1.0, "step of the dynamics; hydrogens keep their mass and need about 1", "fs", gt=0, le=4
+        )
+        friction: float = key(10.0, "friction of the thermostat", "1/ps", gt=0)
+        interval: float = key(200.0, "time between two frames of a trajectory", "fs", gt=0)
+        equilibration: float = key(400.0, "time before the first frame of a trajectory", "fs", ge=0)
+        accuracy: float = key(1.0, "accuracy factor of tblite: smaller is tighter", gt=0, le=1000)
+
+    def files(self) -> list[Path]:
+        """The user's SMILES list; the one that comes along is part of the code."""
+        return [Path(self.settings.file)] if self.settings.file else []
+
+    def _list(self) -> Path:
+        """The SMILES list that is read."""
+        return Path(self.settings.file) if self.settings.file else Path(__file__).with_suffix(".smi")
+
+    def read(self, part: int) -> Part:
+        """Every `parts`-th molecule of the list.
+
+        Raises:
+            UserError: the list cannot be read or holds no molecule.
+        """
+        found, lost, seen = [], [], set()
+        for place, (line, smiles) in enumerate(self._lines()):
+            try:
+                molecule = parsed(smiles)
+                if molecule.smiles in seen:
+                    raise Unusable("molecule is in the list already")
+                seen.add(molecule.smiles)
+                if place % self.settings.parts == part:
+                    with one_thread():
+                        kept, dropped = self._frames(molecule, place)
+                    found, lost = found + kept, lost + dropped
+            except Unusable as why:
+                if place % self.settings.parts == part:
+                    lost.append(Reject(self._list().name, line, str(why)))
+        samples = frames.table(found)
+        if samples is not None:
+            samples.attrs = ABOUT | {"labels": f"GFN2-xTB (semiempirical), tblite {version('tblite')}"}
+        return Part(samples, lost)
+
+    def finish(self, data: xr.Dataset) -> xr.Dataset:
+        """As for all frames, if enough molecules are left: a lost one is one record, not as many as its frames.
+
+        Raises:
+            UserError: more than `max_rejected` of the molecules have no frame.
+        """
+        data = super().finish(data)
+        listed = len(self._lines())
+        lost, limit = listed - data.sizes["molecule_index"], self.settings.max_rejected
+        if lost > limit * listed:
+            got = f"{lost} of {listed}: {rejects.summary(rejects.of(data))}"
+            raise UserError(self._list(), f"at most {100 * limit:.3g} % of the molecules unusable (max_rejected)", got)
+        return data
+
+    def _lines(self) -> list[tuple[int, str]]:
+        """Line number, from 1, and SMILES of each molecule of the list."""
+        path = self._list()
+        try:
+            lines = path.read_text(encoding="utf-8-sig").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(path, "a text file of SMILES", error) from error
+        words = [(i, line.split()) for i, line in enumerate(lines, 1)]
+        found = [(i, w[0]) for i, w in words if w and not w[0].startswith("#")]
+        if not found:
+            raise UserError(path, "at least one SMILES", "none")
+        return found
+
+    def _frames(self, molecule: Molecule, place: int) -> tuple[list[Frame], list[Reject]]:
+        """Labelled frames of a molecule, and those without a label."""
+        seed = np.frombuffer(hashlib.sha256(molecule.smiles.encode()).digest(), np.uint32).tolist()
+        rng = np.random.default_rng([self.settings.seed, *seed])
+        positions, temperatures = self._geometries(molecule, rng)
+        label = labeller(molecule, self.settings.accuracy)
+        kept, lost = [], []
+        for k, (x, kelvin) in enumerate(zip(positions, temperatures, strict=True)):
+            try:
+                energy, forces = label(x)
+                order = place * self.settings.frames_per_molecule + k
+                frame = Frame(order, molecule.numbers, x, forces, energy, molecule.smiles, kelvin)
+                if reason := frames.fault(frame):
+                    raise Unusable(reason)
+                kept.append(frame)
+            except Unusable as why:
+                lost.append(Reject(molecule.smiles, k, str(why)))
+        return kept, lost
+
+    def _geometries(self, molecule: Molecule, rng: Rng) -> tuple[Array, Array]:
+        """Positions `[frame, atom, 3]` [Å], round by round over the trajectories, and their temperatures [K]."""
+        s = self.settings
+        runs = min(len(s.temperatures) * s.conformers, s.frames_per_molecule)
+        kelvin = np.resize(s.temperatures, runs)
+        x = conformers(molecule, runs, rng)
+        v = thermal(molecule.masses, kelvin, rng, x.shape)
+        force, rounds, rest = mmff(molecule), [], s.equilibration
+        for _ in range(math.ceil(s.frames_per_molecule / runs)):
+            steps = max(round((rest + s.interval) / s.time_step), 1)
+            x, v = langevin(x, v, force, molecule.masses, kelvin, s.time_step, s.friction, steps, rng)
+            rounds, rest = [*rounds, x], 0.0
+        x = np.concatenate(rounds)[: s.frames_per_molecule]
+        turn = so3.matrix(torch.from_numpy(rng.normal(size=(len(x), 4)))).numpy()
+        x = (x - x.mean(1, keepdims=True)) @ turn
+        return x.astype(np.float32).astype(np.float64), np.resize(kelvin, len(x))  # labels belong to what is stored
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """One OpenMP thread, whatever the environment says: tblite shares torch's and is 3 to 10 times slower on two."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def parsed(smiles: str) -> Molecule:
+    """The molecule of a SMILES. Raises Unusable."""
+    from rdkit import Chem, rdBase
+
+    with rdBase.BlockLogs():
+        mol = Chem.MolFromSmiles(smiles)
+    if mol is None or not mol.GetNumAtoms():
+        raise Unusable("RDKit cannot read the SMILES")
+    if len(Chem.GetMolFrags(mol)) > 1:
+        raise Unusable("SMILES of more than one molecule")
+    canonical = Chem.MolToSmiles(mol)
+    mol = Chem.AddHs(Chem.MolFromSmiles(canonical))
+    atoms = list(mol.GetAtoms())
+    numbers, masses = np.array([a.GetAtomicNum() for a in atoms]), np.array([a.GetMass() for a in atoms])
+    unpaired = sum(a.GetNumRadicalElectrons() for a in atoms)
+    return Molecule(canonical, mol, numbers, masses, Chem.GetFormalCharge(mol), unpaired)
+
+
+def conformers(molecule: Molecule, count: int, rng: Rng) -> Xyz:
+    """ETKDGv3 conformers, relaxed on MMFF94 [Å]. Raises Unusable.
+
+    Source: Riniker and Landrum, J. Chem. Inf. Model. 55, 2562 (2015); Wang et al., ibid. 60, 2044 (2020).
+    """
+    from rdkit import rdBase
+    from rdkit.Chem import rdDistGeom, rdForceFieldHelpers
+
+    way = rdDistGeom.ETKDGv3()
+    way.randomSeed, way.numThreads = int(rng.integers(1, 2**31 - 1)), 1
+    with rdBase.BlockLogs():
+        if not rdForceFieldHelpers.MMFFHasAllMoleculeParams(molecule.mol):
+            raise Unusable("no MMFF94 parameters for an atom")
+        found = list(rdDistGeom.EmbedMultipleConfs(molecule.mol, count, way))
+        if not found:
+            raise Unusable("ETKDGv3 finds no conformer")
+        rdForceFieldHelpers.MMFFOptimizeMoleculeConfs(molecule.mol, numThreads=1)
+    return np.array([molecule.mol.GetConformer(found[i % len(found)]).GetPositions() for i in range(count)])
+
+
+def mmff(molecule: Molecule) -> Force:
+    """The MMFF94 forces [eV/Å] of positions `[run, atom, 3]` [Å]. The molecule needs a conformer."""
+    from rdkit.Chem import rdForceFieldHelpers
+
+    parameters = rdForceFieldHelpers.MMFFGetMoleculeProperties(molecule.mol)
+    field = rdForceFieldHelpers.MMFFGetMoleculeForceField(molecule.mol, parameters)
+
+    def gradient(row: list[float]) -> tuple:
+        field.Initialize()  # CalcGrad keeps distances of the call before: the gradient would be that of no geometry
+        return field.CalcGrad(row)
+
+    def force(x: Xyz) -> Xyz:
+        return np.array([gradient(row) for row in x.reshape(len(x), -1).tolist()]).reshape(x.shape) * -KCAL_PER_MOL
+
+    return force
+
+
+def thermal(masses: Array, kelvin: Array, rng: Rng, shape: tuple) -> Xyz:
+    """Velocities [Å/fs] of the Maxwell-Boltzmann distribution, a temperature a run."""
+    return np.sqrt(BOLTZMANN * ACCELERATION * kelvin[:, None, None] / masses[:, None]) * rng.normal(size=shape)
+
+
+def langevin(
+    x: Xyz, v: Xyz, force: Force, masses: Array, kelvin: Array, time_step: float, friction: float, steps: int, rng: Rng
+) -> tuple[Xyz, Xyz]:
+    """Positions [Å] and velocities [Å/fs] after `steps` steps of Langevin dynamics, splitting BAOAB.
+
+    On a harmonic surface the positions have the exact variance at every stable step, the velocities have not.
+
+    Args:
+        force: of positions [Å], in eV/Å.
+        masses: of the atoms [amu].
+        kelvin: temperature of each run [K].
+        time_step: [fs].
+        friction: [1/ps].
+
+    Source: Leimkuhler and Matthews, J. Chem. Phys. 138, 174102 (2013).
+    """
+    kick = 0.5 * time_step * ACCELERATION / masses[:, None]
+    keep = math.exp(-1e-3 * friction * time_step)
+    f = force(x)
+    for _ in range(steps):
+        x = x + 0.5 * time_step * (v := v + kick * f)
+        v = keep * v + math.sqrt(1 - keep**2) * thermal(masses, kelvin, rng, v.shape)
+        x = x + 0.5 * time_step * v
+        f = force(x)
+        v = v + kick * f
+    return x, v
+
+
+def labeller(molecule: Molecule, accuracy: float) -> Callable[[Array], tuple[float, Array]]:
+    """The GFN2-xTB energy [eV] and forces [eV/Å] of positions [Å]; it raises Unusable where there are none.
+
+    Source: Bannwarth, Ehlert, Grimme, J. Chem. Theory Comput. 15, 1652 (2019).
+    """
+    from tblite.exceptions import TBLiteRuntimeError, TBLiteValueError
+    from tblite.interface import Calculator
+
+    def label(x: Float[Array, "atom 3"]) -> tuple[float, Float[Array, "atom 3"]]:
+        if reason := frames.geometry_fault(molecule.numbers, x):
+            raise Unusable(reason)
+        try:
+            calculator = Calculator("GFN2-xTB", molecule.numbers, x / BOHR, molecule.charge, molecule.unpaired)
+            calculator.set("verbosity", 0)
+            calculator.set("accuracy", accuracy)
+            result = calculator.singlepoint()
+        except (TBLiteRuntimeError, TBLiteValueError) as error:
+            raise Unusable(f"GFN2-xTB: {' '.join(str(error).split())}") from error
+        return float(result.get("energy")) * HARTREE, -result.get("gradient") * HARTREE / BOHR
+
+    return label

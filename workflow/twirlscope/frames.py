@@ -1,0 +1,206 @@
+"""Frames: single molecules with energy and forces, stored one after another (all atoms in one row, counts beside).
+
+Shared by every dataset of the kind `frames`; a dataset only has to make `Frame`s.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+
+from .contracts import Dataset
+from .errors import UserError
+from .hints import Array, Float, Int, Sequence
+
+HARTREE = 27.211386245988  # [eV] CODATA 2018
+BOHR = 0.529177210903  # [Å] CODATA 2018
+KCAL_PER_MOL = 4.184 / 96.48533212331  # [eV] CODATA 2018
+LARGEST_FORCE = 1e4  # [eV/Å] no bond pulls like this
+SMALLEST_DISTANCE = 0.3  # [Å] H2 has 0.74
+LARGEST_NUMBER = 118
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One molecule in one geometry, as it was found: `fault` says whether shapes and values can be used.
+
+    order: place among all frames of the dataset, whichever part found it.
+    numbers: atomic numbers, `[atom]`.
+    positions, forces: `[atom, 3]` in Å and eV/Å.
+    energy: [eV].
+    molecule: its name; frames of one molecule share it.
+    temperature: of the thermostat [K], NaN if unknown.
+    periodic: whether it lies in a periodic cell.
+    test: whether it is held out, None if that is to be drawn.
+    """
+
+    order: int
+    numbers: Array
+    positions: Array
+    forces: Array
+    energy: float
+    molecule: str
+    temperature: float = math.nan
+    periodic: bool = False
+    test: bool | None = None
+
+
+def geometry_fault(numbers: Array, positions: Array, periodic: bool = False) -> str | None:
+    """Why a geometry cannot be used, or None when it can."""
+    if not len(numbers):
+        return "no atoms"
+    if positions.shape != (len(numbers), 3):
+        return f"positions have the shape {positions.shape} for {len(numbers)} atoms"
+    if numbers.min() < 1 or numbers.max() > LARGEST_NUMBER:
+        return "an atom is not a chemical element"
+    if periodic:
+        return "periodic cells are not supported yet"
+    if not np.isfinite(positions).all():
+        return "a position is not finite"
+    return _overlap(positions)
+
+
+def fault(frame: Frame) -> str | None:
+    """Why a frame cannot be used, or None when it can."""
+    reason = geometry_fault(frame.numbers, frame.positions, frame.periodic)
+    if reason:
+        return reason
+    if frame.forces.shape != frame.positions.shape:
+        return f"forces have the shape {frame.forces.shape} for {len(frame.numbers)} atoms"
+    if not np.isfinite(frame.forces).all():
+        return "a force is not finite"
+    if not math.isfinite(frame.energy):
+        return "the energy is not finite"
+    if np.linalg.norm(frame.forces, axis=1).max() > LARGEST_FORCE:
+        return f"a force is above {LARGEST_FORCE:g} eV/Å"
+    return None
+
+
+def _overlap(positions: Float[Array, "atom 3"]) -> str | None:
+    """The complaint about two atoms at one place, or None. Atoms are compared along x in order, so few pairs are."""
+    ordered = positions[np.argsort(positions[:, 0])]
+    for shift in range(1, len(ordered)):
+        step = ordered[shift:] - ordered[:-shift]
+        if step[:, 0].min() >= SMALLEST_DISTANCE:
+            return None
+        if (step**2).sum(1).min() < SMALLEST_DISTANCE**2:
+            return f"two atoms are closer than {SMALLEST_DISTANCE} Å"
+    return None
+
+
+def table(frames: Sequence[Frame]) -> xr.Dataset | None:
+    """Frames as stored variables of a part, before molecules are counted and splits are drawn; None for no frames."""
+    if not frames:
+        return None
+    each = {
+        "energy": np.array([f.energy for f in frames], np.float64),
+        "atoms": np.array([len(f.numbers) for f in frames], np.int32),
+        "temperature": np.array([f.temperature for f in frames], np.float32),
+        "sample_molecule": np.array([f.molecule for f in frames], object),
+    }
+    if frames[0].test is not None:
+        each["split"] = np.array([f.test for f in frames], np.int8)
+    return xr.Dataset(
+        {name: ("sample", values) for name, values in each.items()}
+        | {
+            "numbers": ("atom", np.concatenate([f.numbers for f in frames]).astype(np.int16)),
+            "positions": (("atom", "xyz"), np.concatenate([f.positions for f in frames]).astype(np.float32)),
+            "forces": (("atom", "xyz"), np.concatenate([f.forces for f in frames]).astype(np.float32)),
+        },
+        coords={"sample": ("sample", np.array([f.order for f in frames], np.int64))},
+    )
+
+
+class Frames(Dataset):
+    """A dataset of frames: `read` gives `Part(table(frames), rejects)`, the rest is here."""
+
+    kind = "frames"
+
+    def finish(self, data: xr.Dataset) -> xr.Dataset:
+        """Frames in order, with molecules, split, element references and scales.
+
+        Raises:
+            UserError: too few frames or molecules to split, an element without training data, or no force at all.
+        """
+        data = _ordered(data)
+        names = data["sample_molecule"].values.tolist()
+        place = {name: i for i, name in enumerate(dict.fromkeys(names))}  # in the order of their first frame
+        molecule = np.array([place[name] for name in names], np.int32)
+        composition = _composition(data)
+        if "split" not in data:
+            data["split"] = ("sample", self._drawn(molecule, composition))
+        if not 0 < int(data["split"].sum()) < data.sizes["sample"]:
+            raise UserError(
+                "split", "frames in both the train and the test split", f"{int(data['split'].sum())} in test"
+            )
+        data["split"].attrs = {"flag_values": [0, 1], "flag_meanings": "train test"}
+        data["molecule"] = ("sample", molecule)
+        data["molecule_name"] = ("molecule_index", np.array(list(place), object))
+        data = data.drop_vars("sample_molecule").assign_coords(
+            sample=np.arange(data.sizes["sample"]), xyz=np.array(["x", "y", "z"], object)
+        )
+        return _scaled(data, composition)
+
+    def _drawn(self, molecule: Int[Array, " sample"], composition: xr.DataArray) -> Int[Array, " sample"]:
+        """1 for samples held out: an exact share, drawn so that every element stays in the train split."""
+        group = molecule if self.settings.split_by == "molecule" else np.arange(len(molecule))
+        has = np.zeros((group.max() + 1, composition.sizes["element"]), bool)
+        np.logical_or.at(has, group, composition.values > 0)
+        if len(has) < 2:
+            raise UserError(f"split_by {self.settings.split_by}", f"at least two {self.settings.split_by}s", len(has))
+        wanted = min(max(round(self.settings.test_fraction * len(has)), 1), len(has) - 1)
+        left, test = has.sum(0), np.zeros(len(has), np.int8)
+        for g in np.random.default_rng([self.settings.seed, 0x5B117]).permutation(len(has)):
+            if test.sum() < wanted and (left[has[g]] > 1).all():
+                left, test[g] = left - has[g], 1
+        if test.sum() < wanted:
+            expected = (
+                f"{wanted} of {len(has)} {self.settings.split_by}s to hold out without losing an element from training"
+            )
+            raise UserError("test_fraction", expected, f"{test.sum()}; lower it or split by frame")
+        return test[group]
+
+
+def _ordered(data: xr.Dataset) -> xr.Dataset:
+    """The frames by their `sample` number, with their atoms."""
+    order = np.argsort(data["sample"].values, kind="stable")
+    first = np.concatenate([[0], np.cumsum(data["atoms"].values)])
+    atoms = np.concatenate([np.arange(first[i], first[i + 1]) for i in order])
+    return data.isel(sample=order, atom=atoms)
+
+
+def _composition(data: xr.Dataset) -> xr.DataArray:
+    """Number of atoms of each element in each frame, elements ascending."""
+    elements, column = np.unique(data["numbers"].values, return_inverse=True)
+    counts = np.zeros((data.sizes["sample"], len(elements)))
+    np.add.at(counts, (np.repeat(np.arange(len(counts)), data["atoms"].values), column), 1)
+    return xr.DataArray(counts, dims=("sample", "element"), coords={"element": elements.astype(np.int64)})
+
+
+def _scaled(data: xr.Dataset, composition: xr.DataArray) -> xr.Dataset:
+    """The data with element references and scales of the train split.
+
+    References are fitted to the energy per atom, so that the residual has mean 0 and its standard deviation is the loss
+    of predicting nothing; where compositions leave them open (one molecule), they are the smallest ones.
+    """
+    train = data["split"].values == 0
+    missing = composition["element"].values[~(composition.values[train] > 0).any(0)]
+    if len(missing):
+        raise UserError(
+            "split", "every element in the train split", f"atomic numbers {missing.tolist()} only in the test split"
+        )
+    atoms = data["atoms"].values[train]
+    share, each = composition.values[train] / atoms[:, None], data["energy"].values[train] / atoms
+    reference = np.linalg.lstsq(share, each, rcond=None)[0]
+    force = data["forces"].values[np.repeat(train, data["atoms"].values)].astype(np.float64)
+    spread, scale = np.std(each - share @ reference), math.sqrt((force**2).mean())
+    if not scale:
+        raise UserError("forces", "some force that is not zero in the train split", "none")
+    data = data.assign_coords(element=composition["element"].values)
+    data["reference_energy"] = ("element", reference)
+    data["force_scale"] = ((), scale)
+    data["energy_scale"] = ((), spread if spread > 1e-9 else 1.0)  # no spread: nothing to scale by
+    return data
