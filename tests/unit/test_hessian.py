@@ -1,0 +1,162 @@
+import hashlib
+import json
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+from torch import nn
+
+from twirlscope import store
+from twirlscope.checkpoints import Trained
+from twirlscope.contracts import Model
+from twirlscope.curvature import Objective, rotations
+from twirlscope.errors import UserError
+from twirlscope.hessian import chosen_steps, hessian
+from twirlscope.settings.base import Settings
+from twirlscope.settings.hessian import HessianSettings
+
+STEPS = [0, 1, 2, 4, 8, 16]
+QUICK = {"samples": 3, "rotation_set": "D2", "lanczos_steps": 4, "eigenvalues": 3, "device": "cpu"}
+
+
+class Tiny(Model):
+    """Forces from positions by a dense network, an energy from the forces."""
+
+    class Settings(Settings):
+        """None."""
+
+    task = "force_field"
+
+    def __init__(self, settings, constants):
+        super().__init__()
+        self.body = nn.Sequential(nn.Linear(3, 8), nn.SiLU(), nn.Linear(8, 4))
+
+    def forward(self, inputs):
+        out = self.body(inputs["positions"])
+        return {"forces": out[..., :3], "energy": out[..., 3].mean(1, keepdim=True)}
+
+
+class Wrong(Tiny):
+    """Conservative forces through a layer norm, whose third derivatives are wrong."""
+
+    def __init__(self, settings, constants):
+        super().__init__(settings, constants)
+        self.body = nn.Sequential(nn.Linear(3, 8), nn.LayerNorm(8), nn.SiLU(), nn.Linear(8, 4))
+
+    def forward(self, inputs):
+        positions = inputs["positions"].detach().requires_grad_()
+        energy = self.body(positions)[..., 3].mean(1, keepdim=True)
+        return {"forces": -torch.autograd.grad(energy.sum(), positions, create_graph=True)[0], "energy": energy}
+
+
+def frames():
+    rng = np.random.default_rng(0)
+    atoms = np.array([3, 2, 4, 3, 2, 4], np.int32)
+    total = atoms.sum()
+    data = xr.Dataset(
+        {
+            "numbers": ("atom", rng.choice([1, 8], total).astype(np.int16)),
+            "positions": (("atom", "xyz"), rng.normal(size=(total, 3)).astype(np.float32)),
+            "forces": (("atom", "xyz"), rng.normal(size=(total, 3)).astype(np.float32)),
+            "energy": ("sample", rng.normal(size=6)),
+            "atoms": ("sample", atoms),
+            "split": ("sample", np.array([0, 0, 0, 0, 1, 1], np.int8)),
+            "reference_energy": ("element", np.zeros(2)),
+            "force_scale": ((), 1.0),
+            "energy_scale": ((), 1.0),
+        },
+        {"element": np.array([1, 8])},
+    )
+    data["split"].attrs = {"flag_values": [0, 1], "flag_meanings": "train test"}
+    return data
+
+
+@pytest.fixture
+def files(tmp_path):
+    def make(model="Tiny"):
+        store.save(frames(), tmp_path / "data.zarr.zip")
+        (tmp_path / "kept").mkdir()
+        names = [f"step{s}.pt" for s in STEPS]
+        for step, name in zip(STEPS, names, strict=True):
+            torch.manual_seed(step)
+            torch.save(globals()[model](None, {}).state_dict(), tmp_path / "kept" / name)
+        hashes = [hashlib.sha256((tmp_path / "kept" / n).read_bytes()).hexdigest() for n in names]
+        columns = {"checkpoint_file": names, "checkpoint_sha256": hashes}
+        run = {"task": {"name": "force_field"}, "model": {"name": f"{__file__}:{model}"}}
+        manifest = xr.Dataset(
+            {k: ("step", np.array(v, object)) for k, v in columns.items()},
+            {"step": np.array(STEPS, np.int64)},
+            {"folder": "kept", "run": json.dumps(run)},
+        )
+        store.save(manifest, tmp_path / "train.zarr.zip")
+        return tmp_path / "train.zarr.zip", tmp_path / "data.zarr.zip", tmp_path / "hessian.zarr.zip"
+
+    return make
+
+
+def test_hessian__writes_certified_spectra_of_both_parts(files, capsys):
+    train, data, out = files()
+    hessian(train, data, out, HessianSettings(**QUICK))
+    found = store.load(out)
+    assert found.sizes == {"step": 3, "part": 2, "rank": 3, "ritz": 8, "probe": 2}
+    assert list(found["step"]) == [0, 2, 16]
+    assert list(found["part"]) == ["mean", "equiv"]
+    assert found["parameters"] == 68
+    assert (found["certificate_error"] < 1e-6).all()
+    assert (found["precision_error"] < 1e-4).all()
+    np.testing.assert_allclose(found["ritz_weight"].sum("ritz"), 1)
+    assert (found["trace_error"] > 0).all()
+    assert "step 16, L_equiv: eigenvalues" in capsys.readouterr().out
+
+
+def test_hessian__gives_the_same_bytes_twice(files):
+    train, data, out = files()
+    settings = HessianSettings(**QUICK, checkpoints=1)
+    hessian(train, data, out, settings)
+    first = out.read_bytes()
+    hessian(train, data, out, settings)
+    assert out.read_bytes() == first
+
+
+def test_hessian__is_exact_where_lanczos_spans_all_parameters(files):
+    train, data, out = files()
+    settings = HessianSettings(**QUICK | {"lanczos_steps": 40, "dtype": "float64", "samples": 9}, steps=[4])
+    hessian(train, data, out, settings)
+    found, run = store.load(out).isel(step=0), Trained(train, data)
+    objective = Objective(run.model(4, torch.float64), run.task, run.task.batch(np.arange(4)), rotations("D2", 4, 0, 0))
+    for part, value in objective.values().items():
+        if part == "total":
+            continue
+        exact = torch.autograd.functional.hessian(
+            lambda theta, part=part: objective.losses(theta, objective.chunks[0])[part], objective.parameters.detach()
+        )
+        eigenvalues = torch.linalg.eigvalsh(exact).numpy()
+        np.testing.assert_allclose(found["ritz_value"].sel(part=part), eigenvalues, atol=1e-12)
+        np.testing.assert_allclose(found["eigenvalue_bottom"].sel(part=part), eigenvalues[:3], atol=1e-12)
+        assert found["trace"].sel(part=part) == pytest.approx(exact.trace().item())
+        assert found["loss_value"].sel(part=part) == pytest.approx(value)
+
+
+def test_hessian__refuses_a_model_whose_derivatives_are_wrong(files):
+    train, data, out = files("Wrong")
+    with pytest.raises(UserError, match="LayerNorm"):
+        hessian(train, data, out, HessianSettings(**QUICK))
+    assert not out.exists()
+
+
+def test_hessian__says_which_split_there_is_none_of(files):
+    train, data, out = files()
+    with pytest.raises(UserError, match=r"hessian\.split"):
+        hessian(train, data, out, HessianSettings(**QUICK, split="validation"))
+
+
+@pytest.mark.parametrize(("count", "steps"), [(1, [16]), (2, [0, 16]), (3, [0, 2, 16]), (9, STEPS)])
+def test_chosen_steps__are_evenly_spread_and_hold_both_ends(count, steps):
+    assert chosen_steps(STEPS, HessianSettings(checkpoints=count)) == steps
+
+
+def test_chosen_steps__refuses_a_step_without_a_checkpoint():
+    assert chosen_steps(STEPS, HessianSettings(steps=[8, 1])) == [1, 8]
+    with pytest.raises(UserError, match=r"hessian\.steps.*known: 0, 1, 2"):
+        chosen_steps(STEPS, HessianSettings(steps=[3]))
