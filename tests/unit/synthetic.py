@@ -1,0 +1,131 @@
+"""Small stores that look like results, with known numbers, for the tests of figures and report."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from twirlscope import store
+from twirlscope.report import RunFiles
+
+TERMS = ("weighted", "forces", "energy")
+STEPS = (0, 1, 3, 10, 30, 100, 300, 1000, 3000)
+ENDS = ("loss_total", "loss_mean", "loss_equiv", "percent_equiv", "learned_fraction")
+
+
+def twirl(steps=STEPS, seed=0, speed=1.0, samples=40, trivial=None, percent=None, terms=3):
+    """A twirl store: losses that fall as powers of the step; `percent` (by step) overrides the course."""
+    random = np.random.default_rng(seed)
+    step = np.array(steps, np.int64)
+    course = 0.04 + 0.98 / (1 + (step * speed / 60) ** 1.1)
+    share = 45 / (1 + (step * speed / 25) ** 1.15) + 0.35 if percent is None else np.array(percent, float)
+    total = course[:, None] * np.array([1.0, 1.05, 0.8]) * (1 + 0.02 * random.standard_normal((len(step), 3)))
+    equiv = total * share[:, None] / 100 * np.array([1.0, 1.1, 0.7])
+    noise = random.lognormal(0, 0.6, samples)
+    noise /= noise.mean()
+    zero = np.array([1.02, 1.04, 0.98])
+    learned = 1 - total / zero
+    value = dict(zip(ENDS, (total, total - equiv, equiv, 100 * equiv / total, learned), strict=True))
+    data = {k: (("step", "term"), v) for k, v in value.items()}
+    for name, half in zip(ENDS, (0.06, 0.06, 0.15, 0.14, 0.03), strict=True):
+        width = half if name == "learned_fraction" else half * np.abs(value[name])
+        data |= {f"{name}_low": (("step", "term"), value[name] - width)}
+        data |= {f"{name}_high": (("step", "term"), value[name] + width)}
+    data["loss_zero"] = ("term", zero)
+    data["loss_equiv_floor"] = (("step", "term"), np.full_like(total, 3e-13))
+    data["sample_loss_equiv"] = (("step", "term", "sample"), equiv[..., None] * noise)
+    flags = learned < 0.1 if trivial is None else np.repeat(np.array(trivial, bool)[:, None], 3, 1)
+    data["trivial"] = (("step", "term"), flags)
+    coordinates = {"step": step, "term": np.array(TERMS, object), "sample": np.arange(samples, dtype=np.int64)}
+    attrs = {
+        "rotations": 4,
+        "samples": samples,
+        "split": "test",
+        "draws": 1000,
+        "trivial_below": 0.1,
+        "dtype": "float32",
+    }
+    attrs |= {"scale_forces": 1.7, "unit_forces": "eV/Å", "scale_energy": 0.05, "unit_energy": "eV/atom"}
+    return xr.Dataset(data, coordinates, attrs | {"loss_forces": "mse", "loss_energy": "mse"}).isel(term=slice(terms))
+
+
+def train(updates=3000, seed=0):
+    """A train store: a noisy falling loss under a cosine learning rate."""
+    random = np.random.default_rng(seed)
+    update = np.arange(1, updates + 1)
+    loss = (0.05 + 1 / (1 + (update / 60) ** 1.1)) * random.lognormal(0, 0.25, updates)
+    rate = 1e-3 * np.minimum(update / 100, 0.5 * (1 + np.cos(np.pi * update / updates)) + 1e-3)
+    curve = {"loss": loss, "gradient_norm": loss, "learning_rate": rate}
+    run = {
+        "task": {"name": "force_field", "force_weight": 1.0, "energy_weight": 0.1},
+        "model": {"name": "vector_attention", "width": 64, "layers": 4},
+        "train": {"updates": updates, "batch": 32, "augment": "rotation"},
+        "seed": seed,
+        "dataset": "md",
+    }
+    attrs = {"run": json.dumps(run), "parameters": 200871, "device": "CPU", "seconds": 83.4, "versions": "{}"}
+    return xr.Dataset({k: ("update", v.astype(np.float32)) for k, v in curve.items()}, attrs=attrs)
+
+
+def hessian(steps=(0, 100, 3000), seed=0, ritz=60, probes=4):
+    """A Hessian store: two-sided spectra over many decades, the equivariance part the smaller one."""
+    random = np.random.default_rng(seed)
+    shape = (len(steps), 2)
+    scale = np.array([[1.0, 0.08]]) * (1 + np.arange(len(steps)))[:, None]
+    value = np.sort(random.choice([1, 1, 1, -0.2], (*shape, ritz)) * 10.0 ** random.uniform(-7, 1, (*shape, ritz)))
+    value *= scale[..., None]
+    weight = random.dirichlet(np.ones(ritz), (*shape, probes)) / (1e-7 + np.abs(value))[..., None, :] ** 0.6
+    weight /= weight.sum(-1, keepdims=True)
+    data = {
+        "eigenvalue_top": (("step", "part", "rank"), value[..., ::-1][..., :5].copy()),
+        "eigenvalue_top_error": (("step", "part", "rank"), 0.02 * np.abs(value[..., ::-1][..., :5])),
+        "eigenvalue_bottom": (("step", "part", "rank"), value[..., :5].copy()),
+        "eigenvalue_bottom_error": (("step", "part", "rank"), 0.02 * np.abs(value[..., :5])),
+        "ritz_value": (("step", "part", "ritz"), value),
+        "ritz_weight": (("step", "part", "ritz", "probe"), np.moveaxis(weight, 2, 3)),
+        "trace": (("step", "part"), 30 * scale),
+        "trace_error": (("step", "part"), 2 * scale),
+        "loss_value": (("step", "part"), 0.2 * scale),
+        "certificate_error": (("step", "part"), np.full(shape, 2e-9)),
+        "parameters": ((), np.int64(200871)),
+    }
+    coordinates = {"step": np.array(steps, np.int64), "part": np.array(["mean", "equiv"], object)}
+    attrs = {"samples": 64, "rotation_set": "octahedral", "probes": probes, "lanczos_steps": 80}
+    return xr.Dataset(data, coordinates, attrs)
+
+
+def frames(rejects=3):
+    """A prepared dataset of 20 frames of two molecules, and some rejects."""
+    counts = np.arange(5, 25).astype(np.int32)
+    split = (
+        "sample",
+        np.repeat([0, 1], [15, 5]).astype(np.int8),
+        {"flag_values": [0, 1], "flag_meanings": "train test"},
+    )
+    data = {"atoms": ("sample", counts), "split": split, "force_scale": ((), 1.7), "energy_scale": ((), 0.05)}
+    data["molecule_name"] = ("molecule_index", np.array(["CCO", "CC(=O)O"], object))
+    data["reject_source"] = ("reject", np.array([f"file{i}.xyz" for i in range(rejects)], object))
+    data["reject_index"] = ("reject", np.arange(rejects, dtype=np.int64))
+    reasons = ["energy is not finite" if i % 2 else "two atoms at the same place" for i in range(rejects)]
+    data["reject_reason"] = ("reject", np.array(reasons, object))
+    attrs = {"source": "molecular dynamics of two molecules", "labels": "GFN2-xTB (semiempirical)"}
+    return xr.Dataset(data, attrs=attrs)
+
+
+def save_run(folder: Path, run="small", seed=0, with_hessian=True, **course) -> RunFiles:
+    """The stores of one training in `folder`; `course` is handed to `twirl`."""
+    place = Path(folder) / f"seed{seed}_{abs(hash(run))}"
+    files = {name: place / f"{name}.zarr.zip" for name in ("train", "twirl", "hessian")}
+    store.save(train(seed=seed), files["train"])
+    store.save(twirl(seed=seed, **course), files["twirl"])
+    if with_hessian:
+        store.save(hessian(seed=seed), files["hessian"])
+    return RunFiles(run, seed, files["train"], files["twirl"], files["hessian"] if with_hessian else None, "md")
+
+
+def save_frames(folder: Path) -> dict[str, Path]:
+    """The dataset `md` in `folder`."""
+    path = Path(folder) / "md.zarr.zip"
+    store.save(frames(), path)
+    return {"md": path}

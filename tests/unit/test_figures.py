@@ -1,0 +1,119 @@
+import numpy as np
+import pytest
+import synthetic
+from matplotlib.text import Text
+
+from twirlscope import figures, figures_hessian, figures_training, style
+from twirlscope.trainings import Training, terms_of
+
+
+def training(run="small", seed=0, **course):
+    return Training(run, seed, synthetic.train(300, seed), synthetic.twirl(seed=seed, **course), synthetic.hessian())
+
+
+def texts(canvas):
+    return [t.get_text() for t in canvas.findobj(Text)]
+
+
+def test_losses__table_holds_the_numbers_of_the_store():
+    one = training()
+    table = figures.losses([one], "forces").table
+    for part in ("total", "mean", "equiv"):
+        np.testing.assert_array_equal(table[f"loss_{part} [1]"], one.twirl[f"loss_{part}"].sel(term="forces"))
+        np.testing.assert_array_equal(table[f"loss_{part}_high [1]"], one.twirl[f"loss_{part}_high"].sel(term="forces"))
+    np.testing.assert_allclose(table["loss_mean [1]"] + table["loss_equiv [1]"], table["loss_total [1]"], rtol=1e-12)
+
+
+def test_losses__says_how_many_estimates_a_logarithmic_axis_hides():
+    one = training()
+    one.twirl["loss_mean"][-1] = -0.01
+    assert "1 estimates at or below zero" in figures.losses([one], "forces").caption
+
+
+def test_percent__table_alternative_and_axis_agree_with_the_store():
+    one = training()
+    figure = figures.percent([one, training(seed=1)], "weighted", 2.0)
+    first = figure.table[figure.table["seed"] == 0]
+    np.testing.assert_array_equal(first["percent_equiv [percent]"], one.twirl["percent_equiv"].sel(term="weighted"))
+    assert f"{one.twirl['percent_equiv'].sel(term='weighted').values[-1]:.3g} % at step 3000" in figure.alternative
+    assert {"0", "1k", "2 %"} <= set(texts(figure.wide))
+
+
+def test_percent__draws_trivial_points_hollow():
+    flags = [True, True, False]
+    figure = figures.percent([training(steps=(0, 10, 100), trivial=flags)], "weighted", 2.0)
+    hollow = [line for line in figure.wide.axes[0].lines if line.get_markerfacecolor() == "white"]
+    assert [list(line.get_xdata()) for line in hollow] == [[0, 10]]
+
+
+@pytest.mark.parametrize("steps", [(0,), (3000,), (0, 3000), (5, 6), (0, 1, 10**6)])
+def test_figures__can_be_drawn_from_any_checkpoints(steps):
+    one = training(steps=steps)
+    for figure in (figures.percent([one], "weighted", 2.0), figures.losses([one], "energy")):
+        assert figure.svg.startswith(b"<?xml")
+        assert style.rendered(figure.narrow, "svg")
+
+
+def test_training_curves__mean_of_bins_is_the_mean_of_the_curve():
+    one = training()
+    table = figures_training.training_curves([one]).table
+    width = np.diff([0, *table["update [1]"]])
+    assert table["update [1]"].iloc[-1] == one.train.sizes["update"]
+    np.testing.assert_allclose(np.average(table["loss [1]"], weights=width), one.train["loss"].mean(), rtol=1e-6)
+
+
+def test_beyond__counts_each_side_of_zero_and_both_make_up_one():
+    data = synthetic.hessian().sel(step=100, part="equiv")
+    weight = data["ritz_weight"].mean("probe")
+    sides = [figures_hessian.beyond(data, sign) for sign in (1, -1)]
+    assert sum(side.share[0] for side in sides) == pytest.approx(1)
+    middle = float(np.median(sides[0].value))
+    expected = float(weight[data["ritz_value"] >= middle].sum())
+    assert sides[0].share[sides[0].value >= middle][0] == pytest.approx(expected)
+    assert (np.diff(sides[0].share) <= 1e-15).all()
+
+
+def test_beyond__leaves_out_padding():
+    data = synthetic.hessian().sel(step=100, part="equiv").copy(deep=True)
+    whole = figures_hessian.beyond(data, 1)
+    padded = figures_hessian.beyond(data.pad(ritz=(0, 3)), 1)
+    np.testing.assert_array_equal(whole.share, padded.share)
+
+
+def test_top_eigenvalues__table_holds_the_numbers_of_the_store():
+    one = training()
+    table = figures_hessian.top_eigenvalues([one]).table
+    row = table[(table["step [1]"] == 100) & (table["part"] == "equiv") & (table["rank [1]"] == 1)]
+    assert row["eigenvalue_top [1]"].item() == one.hessian["eigenvalue_top"].sel(step=100, part="equiv")[0]
+
+
+def test_figures__have_the_same_bytes_twice_and_text_as_text():
+    first, again = (figures.percent([training(run="a $x$ & <b>")], "weighted", 2.0) for _ in range(2))
+    for kind in ("svg", "pdf"):
+        assert style.rendered(first.wide, kind) == style.rendered(again.wide, kind)
+    assert "training step" in first.svg.decode()
+    assert "a $x$ &amp; &lt;b&gt;" in first.svg.decode()
+
+
+def test_inline__keeps_the_words_of_ticks_and_makes_ids_its_own():
+    text = style.inline(figures.losses([training()], "energy").svg, "one")
+    assert ">0.001<" in text
+    assert 'id="one-figure_1"' in text
+    assert "<style" not in text
+    assert "<metadata" not in text
+
+
+def test_colours__of_runs_differ_also_in_line_and_marker():
+    looks = [figures.look_of(i) for i in range(7)]
+    assert len({(str(line), marker) for _, line, marker in looks}) == 7
+    assert len({colour for colour, _, _ in looks}) == 7
+
+
+def test_terms_of__puts_the_weighted_sum_first():
+    assert terms_of([training()]) == ["weighted", "forces", "energy"]
+
+
+def test_log_ticks__are_inside_and_enough():
+    for low, high in ((0.3, 0.9), (1e-9, 1e3), (5, 6), (1, 10), (0.011, 0.012)):
+        ticks = style.log_ticks(low, high, 6)
+        assert 1 <= len(ticks) <= 8

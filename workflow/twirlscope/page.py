@@ -1,0 +1,129 @@
+"""The page itself: one HTML file that needs nothing else to be read; every text is escaped by the template engine."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from .hints import Mapping, Sequence
+from .style import SUPERSCRIPT, Figure, inline, rendered
+
+HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table on the page and as CSV. The first column names the row.
+
+    frame: columns are named `words [unit]`, as in the figures' tables.
+    brief: the same for the page, where that differs.
+    """
+
+    name: str
+    caption: str
+    frame: pd.DataFrame
+    brief: pd.DataFrame | None = None
+
+    @property
+    def shown(self) -> pd.DataFrame:
+        """What stands on the page."""
+        return self.frame if self.brief is None else self.brief
+
+    @property
+    def heads(self) -> list[tuple[str, str, bool]]:
+        """Words, unit and whether it holds numbers, of each column."""
+        return [(*_unit(str(name)), _numeric(self.frame.get(name, self.shown[name]))) for name in self.shown.columns]
+
+    @property
+    def rows(self) -> list[list[str]]:
+        """The cells as text."""
+        return [[text(value) for value in row] for row in self.shown.itertuples(index=False)]
+
+
+def _numeric(column: pd.Series) -> bool:
+    return pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
+
+
+def _unit(name: str) -> tuple[str, str]:
+    """`loss [1]` -> loss and nothing, `time [s]` -> time and s."""
+    words, bracket, unit = name.partition(" [")
+    return words, unit.rstrip("]") if bracket and unit != "1]" else ""
+
+
+def text(value: Any) -> str:
+    """A value in a cell: three significant digits, a dash where there is none."""
+    if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
+        return "–"  # noqa: RUF001
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if not isinstance(value, float):
+        return str(value)
+    if value == 0 or 1e-3 <= abs(value) < 1e5:
+        return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    digits, exponent = f"{value:.2e}".split("e")
+    return f"{digits} × 10{str(int(exponent)).translate(SUPERSCRIPT)}"  # noqa: RUF001
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A figure as the page needs it."""
+
+    figure: Figure
+    wide: Markup
+    narrow: Markup
+
+
+@dataclass(frozen=True)
+class Data:
+    """A dataset on the page: facts in words, its splits, its rejects."""
+
+    name: str
+    facts: Mapping[str, str]
+    rejects: Table | None
+
+
+@dataclass(frozen=True)
+class Story:
+    """Everything the page tells, in order."""
+
+    title: str
+    threshold: float
+    summary: str
+    sentences: Sequence[str]
+    warnings: Sequence[str]
+    headline: Table
+    terms: Table
+    trainings: Table
+    models: Mapping[str, Mapping[str, str]]
+    datasets: Sequence[Data]
+    sections: Sequence[tuple[str, str, Sequence[Figure]]]  # anchor, heading, figures
+    curvature: Sequence[str]
+    without_hessian: Sequence[str]
+    method: Mapping[str, str]
+    provenance: Mapping[str, str]
+    config: str
+
+
+def html(story: Story) -> str:
+    """The page."""
+    environment = Environment(
+        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["bound"] = lambda words: words.replace(" %", "\N{NO-BREAK SPACE}%")
+    css = Markup((HERE / "report.css").read_text(encoding="utf-8"))
+    sections = [(anchor, heading, [shown(f) for f in figures]) for anchor, heading, figures in story.sections]
+    page = environment.get_template("report.html.j2").render(story=story, sections=sections, css=css)
+    return page.rstrip() + "\n"
+
+
+def shown(figure: Figure) -> Shown:
+    """The figure as two elements: for a desktop and for a telephone."""
+    files = {"wide": figure.svg, "narrow": rendered(figure.narrow, "svg")}
+    drawn = {k: Markup(inline(file, f"{figure.name}-{k}")) for k, file in files.items()}
+    return Shown(figure, **drawn)

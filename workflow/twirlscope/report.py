@@ -1,0 +1,129 @@
+"""Stage `report`: a folder with one page, every figure as SVG and PDF, every number as CSV, and the pooled numbers."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import xarray as xr
+
+from . import figures, figures_hessian, figures_training, page, store, story
+from .errors import UserError
+from .hints import Callable, Mapping, Sequence
+from .settings.report import ReportSettings
+from .style import Figure, rendered
+from .trainings import Training, slug, terms_of
+from .variables import TWIRL
+
+
+@dataclass(frozen=True)
+class RunFiles:
+    """The stores of one training; `hessian` is None where it was not asked for. `dataset` is a key of `datasets`."""
+
+    run: str
+    seed: int
+    train: Path
+    twirl: Path
+    hessian: Path | None
+    dataset: str
+
+
+def report(
+    runs: Sequence[RunFiles],
+    datasets: Mapping[str, Path],
+    config: dict,
+    out: Path,
+    settings: ReportSettings,
+    provenance: Mapping[str, str],
+) -> None:
+    """Write the folder `out`, whole or not at all; one that is there already is replaced at the very end.
+
+    Args:
+        runs: in the order in which they are shown.
+        datasets: by name, the prepared stores.
+        config: as the user gave it, shown on the page.
+        provenance: versions, hardware and the like, by name.
+
+    Raises:
+        UserError: there is nothing to report, or the term asked for was not measured.
+    """
+    trainings = [_read(files) for files in runs]
+    if not trainings:
+        raise UserError("runs", "at least one training", "none")
+    if settings.term not in terms_of(trainings):
+        raise UserError("report.term", "a term of the loss", repr(settings.term), terms_of(trainings))
+    data = {name: _facts_only(path) for name, path in datasets.items()}
+    sections = draw(trainings, settings.threshold)
+    told = story.tell(trainings, {f.run: f.dataset for f in runs}, data, config, settings, provenance, sections)
+    write_folder(Path(out), lambda folder: _fill(folder, told, trainings))
+
+
+def _read(files: RunFiles) -> Training:
+    hessian = store.load(files.hessian) if files.hessian else None
+    with store.open_store(files.twirl) as lazy:  # the Gram matrices are large and not needed
+        kept = [n for n in lazy.data_vars if n not in ("gram", "cross", "square", "quaternion")]
+        twirl = lazy[kept].load()
+    return Training(files.run, files.seed, store.load(files.train), twirl, hessian, files.dataset)
+
+
+def _facts_only(path: Path) -> xr.Dataset:
+    """A dataset without its arrays by atom, which can be large."""
+    with store.open_store(path) as lazy:
+        kept = [n for n, v in lazy.data_vars.items() if "atom" not in v.dims]
+        return lazy[kept].load()
+
+
+def draw(trainings: Sequence[Training], threshold: float) -> list[tuple[str, str, list[Figure]]]:
+    """All figures, by section of the page: anchor, heading, figures."""
+    terms = terms_of(trainings)
+    curved = [t for t in trainings if t.hessian is not None]
+    spectra = [figures_hessian.spectra(t, f"spectra_{slug(t.run)}_seed{t.seed}") for t in curved]
+    top = [figures_hessian.top_eigenvalues(curved)] if curved else []
+    return [
+        ("percent", "Equivariance error", [figures.percent(trainings, term, threshold) for term in terms]),
+        ("losses", "The two parts of the loss", [figures.losses(trainings, term) for term in terms]),
+        ("curvature", "Curvature", top + spectra),
+        ("training", "Training", [figures_training.training_curves(trainings)]),
+    ]
+
+
+def _fill(folder: Path, told: page.Story, trainings: Sequence[Training]) -> None:
+    for sub in ("figures", "tables"):
+        (folder / sub).mkdir()
+    shown = [figure for _, _, part in told.sections for figure in part]
+    for figure in shown:
+        (folder / "figures" / f"{figure.name}.svg").write_bytes(figure.svg)
+        (folder / "figures" / f"{figure.name}.pdf").write_bytes(rendered(figure.wide, "pdf"))
+    rejects = [d.rejects for d in told.datasets if d.rejects]
+    tables = [(t.name, t.frame) for t in (told.headline, told.terms, told.trainings, *rejects)]
+    for name, frame in [*tables, *((f.name, f.table) for f in shown)]:
+        frame.to_csv(folder / "tables" / f"{name}.csv", index=False, lineterminator="\n")
+    store.save(summary(trainings), folder / "summary.zarr.zip")
+    (folder / "index.html").write_text(page.html(told), encoding="utf-8")
+
+
+def summary(trainings: Sequence[Training]) -> xr.DataTree:
+    """The pooled numbers of all trainings: one group `/{run}/seed{seed}` each, without what is stored by sample."""
+    groups = {}
+    for training in trainings:
+        pooled = [n for n in training.twirl.data_vars if n in TWIRL and set(TWIRL[n].dims) <= {"step", "term"}]
+        data = training.twirl[pooled].drop_vars("sample", errors="ignore")
+        groups[f"/{slug(training.run)}/seed{training.seed}"] = data
+    return xr.DataTree.from_dict(groups)
+
+
+def write_folder(out: Path, fill: Callable[[Path], None]) -> None:
+    """Call `fill` on an empty folder aside, then put it in the place of `out`; it stays as it was if that fails."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    aside, old = (out.with_name(f".{out.name}.{os.getpid()}.{word}") for word in ("part", "old"))
+    try:
+        aside.mkdir()
+        fill(aside)
+        if out.exists():
+            os.replace(out, old)
+        os.replace(aside, out)
+    finally:
+        for left in (aside, old):
+            shutil.rmtree(left, ignore_errors=True)

@@ -1,0 +1,266 @@
+"""What the page says: tables and words computed from the stores. Missing attributes are left out, never guessed."""
+
+from __future__ import annotations
+
+import json
+import math
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+import yaml
+
+from . import findings
+from .findings import HEAVY, Headline
+from .hints import Mapping, Sequence
+from .page import Data, Story, Table, text
+from .settings.report import ReportSettings
+from .style import Figure
+from .trainings import Training, by_run, slug, terms_of, with_term, words
+
+
+def tell(
+    trainings: Sequence[Training],
+    dataset_of: Mapping[str, str],
+    data: Mapping[str, xr.Dataset],
+    config: dict,
+    settings: ReportSettings,
+    provenance: Mapping[str, str],
+    sections: Sequence[tuple[str, str, Sequence[Figure]]],
+) -> Story:
+    """The whole story of a report."""
+    limit = settings.threshold
+    chosen = with_term(trainings, settings.term)
+    lines = [findings.headline(t, settings.term, limit) for t in chosen]
+    every = [findings.headline(t, term, limit) for t in trainings for term in terms_of([t])]
+    curved = [t for t in trainings if t.hessian is not None]
+    return Story(
+        title=settings.title,
+        threshold=limit,
+        summary=findings.summary(lines, limit),
+        sentences=[findings.sentence(line, limit) for line in lines],
+        warnings=warnings(lines),
+        headline=headline_table(chosen, lines, limit),
+        terms=term_table(every, limit),
+        trainings=training_table(trainings, dataset_of),
+        models={run: model_facts(seeds[0]) for run, seeds in by_run(trainings).items()},
+        datasets=[dataset_facts(name, d) for name, d in data.items()],
+        sections=sections,
+        curvature=[findings.curvature_sentence(t) for t in curved],
+        without_hessian=[t.label for t in trainings if t.hessian is None],
+        method=method(trainings, curved),
+        provenance=provenance,
+        config=yaml.safe_dump(json.loads(json.dumps(config, default=str)), sort_keys=False, allow_unicode=True),
+    )
+
+
+def warnings(lines: Sequence[Headline]) -> list[str]:
+    """What makes a number doubtful, in words."""
+    found = []
+    for line in lines:
+        name = f"Run {line.run}, seed {line.seed}"
+        if not math.isfinite(line.loss):
+            found.append(f"{name}: the loss at the last checkpoint is not a number; the training has diverged.")
+        if line.heavy > HEAVY:
+            share = f"{100 * line.heavy:.0f} % of the equivariance error"
+            found.append(f"{name}: the top 1 % of samples carry {share}; its interval may be too narrow.")
+        if line.floor > 0 and line.percent * line.loss / 100 < 2 * line.floor:
+            found.append(f"{name}: the equivariance error is within twice of what rounding alone makes.")
+    return found
+
+
+def headline_table(trainings: Sequence[Training], lines: Sequence[Headline], limit: float) -> Table:
+    """One row a training: what it ends with."""
+    rows = []
+    for training, line in zip(trainings, lines, strict=True):
+        errors = {}
+        for term in findings.with_scale(training):
+            value, unit = findings.physical_error(training, term)
+            errors[f"{term} error [{unit}]"] = value
+        start = {"run": line.run, "seed": line.seed, "final step [1]": line.step, "final loss [1]": line.loss}
+        rows.append(start | errors | _symmetry(line, limit))
+    caption = (
+        f"At the last checkpoint: held-out loss ({words(lines[0].term)}), root mean square error of a component, and "
+        f"the equivariance error with its 95 % interval. The steps below {limit:g} % are the first, and the one from "
+        "which it stays below to the end; checkpoints at which nothing is learned (trivial) do not count."
+    )
+    return _both("headline", caption, rows)
+
+
+def _symmetry(line: Headline, limit: float) -> dict[str, Any]:
+    """The columns about symmetry, the same in both tables."""
+    return {
+        "equivariance error [%]": line.percent,
+        "from [%]": line.low,
+        "to [%]": line.high,
+        f"first below {limit:g} % [step]": line.crossing.first,
+        f"stays below {limit:g} % from [step]": line.crossing.lasting,
+        "learned fraction [1]": line.learned,
+        "trivial": line.trivial,
+        "loss penalty [%]": line.penalty,
+    }
+
+
+def frame_of(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """The rows as a table; whole numbers stay whole where some are missing."""
+    frame = pd.DataFrame(rows)
+    for name in frame:
+        values = [row.get(name) for row in rows]
+        if all(v is None or (isinstance(v, Integral) and not isinstance(v, bool)) for v in values):
+            frame[name] = pd.array(values, dtype="Int64")
+    return frame
+
+
+def _both(name: str, caption: str, rows: Sequence[Mapping[str, Any]]) -> Table:
+    """A table with all columns as CSV, and on the page the interval beside its value and the trivial marked."""
+    frame = frame_of(rows)
+    brief = frame.drop(columns=["from [%]", "to [%]", "trivial", "loss of zero [1]"], errors="ignore")
+    ends = zip(*(frame[f"{n} [%]"] for n in ("equivariance error", "from", "to")), strict=True)
+    brief["equivariance error [%]"] = [f"{text(p)} ({text(a)} to {text(b)})" if p == p else text(p) for p, a, b in ends]
+    learned = zip(frame["learned fraction [1]"], frame["trivial"], strict=True)
+    brief["learned fraction [1]"] = [text(value) + (" (trivial)" if trivial else "") for value, trivial in learned]
+    return Table(name, caption, frame, brief)
+
+
+def term_table(lines: Sequence[Headline], limit: float) -> Table:
+    """One row a training and term."""
+    rows = [
+        {
+            "run": line.run,
+            "seed": line.seed,
+            "term": line.term,
+            "final loss [1]": line.loss,
+            "loss of zero [1]": line.loss_zero,
+        }
+        | _symmetry(line, limit)
+        | {"top 1 % of samples [% of it]": 100 * line.heavy, "rounding floor [1]": line.floor}
+        for line in lines
+    ]
+    caption = (
+        "The same for each term of the loss, with the share of the equivariance error that the top 1 % of samples "
+        "carry, and the equivariance error that rounding alone makes (float32 against float64)."
+    )
+    return _both("terms", caption, rows)
+
+
+def training_table(trainings: Sequence[Training], dataset_of: Mapping[str, str]) -> Table:
+    """One row a training: what was trained, on what, for how long."""
+    rows = []
+    for training in trainings:
+        attrs, run = training.train.attrs, _json(training.train.attrs.get("run"))
+        rows.append(
+            {
+                "run": training.run,
+                "seed": training.seed,
+                "dataset": dataset_of.get(training.run, ""),
+                "task": _named(run.get("task")),
+                "model": _named(run.get("model")),
+                "parameters [1]": attrs.get("parameters"),
+                "updates [1]": training.train.sizes["update"],
+                "checkpoints [1]": training.twirl.sizes["step"],
+                "training time [s]": float(attrs["seconds"]) if "seconds" in attrs else None,
+                "device": attrs.get("device"),
+            }
+        )
+    return Table("trainings", "The trainings.", frame_of(rows))
+
+
+def _json(value: Any) -> dict:
+    """An attribute that holds JSON, {} where it is missing."""
+    found = json.loads(value) if isinstance(value, str) else value
+    return found if isinstance(found, dict) else {}
+
+
+def _named(section: Any) -> str | None:
+    """The name of a plug-in in its section of the config."""
+    return str(section.get("name", section.get("class", ""))) or None if isinstance(section, dict) else section
+
+
+def model_facts(training: Training) -> dict[str, str]:
+    """The settings of task, model and training of a run, in words."""
+    run = _json(training.train.attrs.get("run"))
+    sections = {name: run.get(name) for name in ("task", "model", "train")}
+    found = {name: _flat(section) for name, section in sections.items() if section}
+    return {{"train": "Training"}.get(name, name.capitalize()): said for name, said in found.items()}
+
+
+def _flat(section: Any) -> str:
+    if not isinstance(section, dict):
+        return str(section)
+    return "; ".join(
+        f"{key.replace('_', ' ')} {_flat(value)}" if key != "name" else str(value) for key, value in section.items()
+    )
+
+
+def dataset_facts(name: str, data: xr.Dataset) -> Data:
+    """A dataset in words: source, labels, size, splits, rejects."""
+    facts = {
+        key.capitalize(): str(data.attrs[key]) for key in ("source", "labels", "level_of_theory") if key in data.attrs
+    }
+    facts["Frames"] = str(data.sizes.get("sample", 0))
+    if "molecule_index" in data.sizes:
+        facts["Molecules"] = str(data.sizes["molecule_index"])
+    if "atoms" in data:
+        atoms = data["atoms"].values
+        facts["Atoms a frame"] = f"{atoms.min()} to {atoms.max()}, {atoms.mean():.1f} on average"
+    if "split" in data:
+        names = str(data["split"].attrs.get("flag_meanings", "")).split()
+        counts = np.bincount(data["split"].values.astype(int), minlength=len(names))
+        facts["Splits"] = ", ".join(f"{n} {c}" for n, c in zip(names, counts, strict=False))
+    for key, meaning in (("force_scale", "Force scale"), ("energy_scale", "Energy scale")):
+        if key in data:
+            unit, said = (data[key].attrs.get(word, "") for word in ("units", "long_name"))
+            facts[meaning] = f"{float(data[key]):.3g} {_pretty(unit)} ({said})"
+    rejected = data.sizes.get("reject", 0)
+    facts["Rejected records"] = str(rejected) if rejected else "none"
+    return Data(name, facts, _rejects(name, data) if rejected else None)
+
+
+def _pretty(unit: str) -> str:
+    """A unit as people write it."""
+    return unit.replace("eV angstrom-1", "eV/Å")
+
+
+def _rejects(name: str, data: xr.Dataset) -> Table:
+    """Every record that was rejected, and on the page how many for which reason."""
+    columns = {"reject_reason": "reason", "reject_source": "source", "reject_index": "index [1]"}
+    frame = pd.DataFrame({heading: data[key].values for key, heading in columns.items()})
+    groups = frame.groupby("reason", sort=False)["source"]
+    brief = pd.DataFrame({"records [1]": groups.size(), "first source": groups.first()}).reset_index()
+    return Table(f"rejects_{slug(name)}", f"Records of {name} that could not be used, by reason.", frame, brief)
+
+
+def method(trainings: Sequence[Training], curved: Sequence[Training]) -> dict[str, str]:
+    """Numbers of the measurement: rotations, samples, limits, Lanczos."""
+    keys = {
+        "rotations": "Rotations a sample",
+        "samples": "Held-out samples",
+        "split": "Split",
+        "draws": "Bootstrap draws",
+        "trivial_below": "Trivial below a learned fraction of",
+        "dtype": "Number format",
+    }
+    found = _collected([t.twirl for t in trainings], keys)
+    losses = {k[5:]: v for t in trainings for k, v in t.twirl.attrs.items() if k.startswith("loss_")}
+    if losses:
+        found["Training loss"] = "; ".join(f"{term}: {kind}" for term, kind in losses.items())
+        found["Measured loss"] = "mean squared error of a component, whatever the training loss"
+    keys = {
+        "samples": "Hessian: samples",
+        "rotation_set": "Hessian: rotations",
+        "probes": "Hessian: random probes",
+        "lanczos_steps": "Hessian: Lanczos steps",
+    }
+    return found | _collected([t.hessian for t in curved], keys)
+
+
+def _collected(stores: Sequence[xr.Dataset], keys: Mapping[str, str]) -> dict[str, str]:
+    """The values of attributes over all stores, each value once."""
+    found = {}
+    for key, meaning in keys.items():
+        values = dict.fromkeys(str(s.attrs[key]) for s in stores if key in s.attrs)
+        if values:
+            found[meaning] = ", ".join(values)
+    return found

@@ -1,0 +1,72 @@
+"""One training and what was measured on it: what figures and report are made from, and how numbers are said."""
+
+from __future__ import annotations
+
+import re
+import zlib
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+
+from .hints import Sequence
+from .variables import VARIABLES
+
+
+@dataclass(frozen=True)
+class Training:
+    """One training and what was measured on it; `hessian` may be missing."""
+
+    run: str
+    seed: int
+    train: xr.Dataset
+    twirl: xr.Dataset
+    hessian: xr.Dataset | None = None
+    dataset: str = ""
+
+    @property
+    def label(self) -> str:
+        """`run, seed 0`, as it is called everywhere."""
+        return f"{self.run}, seed {self.seed}"
+
+
+def terms_of(trainings: Sequence[Training]) -> list[str]:
+    """All terms, the weighted sum first."""
+    names = dict.fromkeys(str(t) for training in trainings for t in training.twirl["term"].values)
+    return sorted(names, key=lambda name: name != "weighted")
+
+
+def by_run(trainings: Sequence[Training]) -> dict[str, list[Training]]:
+    """The seeds of each run, in the order given."""
+    groups: dict[str, list[Training]] = {}
+    for training in trainings:
+        groups.setdefault(training.run, []).append(training)
+    return groups
+
+
+def with_term(trainings: Sequence[Training], term: str) -> list[Training]:
+    """The trainings whose task has that term."""
+    return [t for t in trainings if term in t.twirl["term"].values]
+
+
+def column(name: str) -> str:
+    """The heading of a column: the variable with its unit."""
+    return f"{name} [{VARIABLES[name].unit}]"
+
+
+def words(term: str) -> str:
+    """A term in a sentence."""
+    return "all terms, weighted" if term == "weighted" else term
+
+
+def say(value: float) -> str:
+    """A number in a sentence, three digits."""
+    if not np.isfinite(value):
+        return "unknown"
+    return f"{value:.3g}" if value == 0 or 1e-4 <= abs(value) < 1e5 else f"{value:.2e}"
+
+
+def slug(name: str) -> str:
+    """A name for files and groups: letters, digits, `_-.`; a name with others gets a number of its own."""
+    safe = re.sub(r"[^A-Za-z0-9_.-]+", "_", name)
+    return safe if safe == name else f"{safe}_{zlib.crc32(name.encode()):08x}"
