@@ -1,0 +1,187 @@
+"""What every model that the package brings must do: run on a tiny batch, respect padding, and have a right Hessian."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+
+from twirlscope import losses, plugins
+from twirlscope.contracts import Batch
+
+SMALL = {"width": 8, "layers": 2, "heads": 2}  # sizes that most models have; a model takes those that it knows
+MODELS = plugins.known("model")
+
+
+def frames() -> xr.Dataset:
+    """Four molecules of 3 to 6 atoms with random geometry, forces and energies, of the kind `frames`."""
+    rng = np.random.default_rng(0)
+    counts = np.array([3, 6, 4, 5])
+    numbers = np.concatenate([[8, 1, 1], [6, 6, 1, 1, 1, 8], [7, 1, 1, 1], [6, 1, 1, 1, 1]]).astype(np.int16)
+    grid = np.stack(np.meshgrid(*[np.arange(2.0)] * 3), -1).reshape(-1, 3) * 1.2
+    positions = np.concatenate([grid[:n] + 0.1 * rng.normal(size=(n, 3)) for n in counts])
+    return xr.Dataset(
+        {
+            "numbers": ("atom", numbers),
+            "positions": (("atom", "xyz"), positions.astype(np.float32)),
+            "forces": (("atom", "xyz"), rng.normal(size=positions.shape).astype(np.float32)),
+            "energy": ("sample", rng.normal(size=4)),
+            "atoms": ("sample", counts.astype(np.int32)),
+            "force_scale": ((), 1.0),
+            "energy_scale": ((), 1.0),
+            "reference_energy": ("element", np.zeros(4)),
+        },
+        coords={"element": ("element", np.array([1, 6, 7, 8]))},
+    )
+
+
+DATA = {"frames": frames}  # by the kind of data that a task reads
+
+
+def build(name: str):
+    """A small instance of a model, in float64 and evaluation mode, its task, and a batch of it."""
+    cls = plugins.find("model", name)
+    task = plugins.make_task({"name": cls.task}, DATA[plugins.find("task", cls.task).reads]())
+    sizes = {k: v for k, v in SMALL.items() if k in cls.Settings.model_fields}
+    torch.manual_seed(0)
+    model = plugins.make_model({"name": name, **sizes}, task.constants).double().eval()
+    return model, task, task.batch(np.arange(4)).to("cpu", torch.float64)
+
+
+@pytest.fixture(scope="module", params=MODELS)
+def case(request):
+    torch.set_num_threads(1)
+    return build(request.param)
+
+
+def loss(model, task, batch: Batch) -> torch.Tensor:
+    """The weighted loss, a mean over samples."""
+    out = model(batch.inputs)
+    each = [t.weight * losses.mse(out[t.name], batch.targets[t.name], batch.weights[t.name]) for t in task.terms]
+    return sum(each).mean()
+
+
+def real(batch: Batch, term: str, prediction: torch.Tensor) -> torch.Tensor:
+    """The predicted vectors that count."""
+    return prediction[batch.weights[term] > 0]
+
+
+def test_model__predicts_every_term_in_the_shape_of_its_target(case):
+    model, task, batch = case
+    out = model(batch.inputs)
+    assert set(out) == {t.name for t in task.terms}
+    for name, prediction in out.items():
+        assert prediction.shape == batch.targets[name].shape
+        assert prediction.dtype == torch.float64
+        assert prediction.isfinite().all()
+
+
+def test_model__gives_the_same_numbers_twice_and_leaves_its_input_alone(case):
+    model, _, batch = case
+    before = batch.map(torch.clone)
+    first, second = model(batch.inputs), model(batch.inputs)
+    assert all(torch.equal(first[k], second[k]) for k in first)
+    assert all(torch.equal(before.inputs[k], batch.inputs[k]) for k in batch.inputs)
+
+
+def test_model__runs_in_float32_close_to_float64(case):
+    model, task, batch = case
+    exact = model(batch.inputs)
+    single = model.float()(batch.to("cpu", torch.float32).inputs)
+    model.double()
+    for term in task.terms:
+        assert single[term.name].dtype == torch.float32
+        assert torch.allclose(single[term.name].double(), exact[term.name], atol=1e-4, rtol=1e-3)
+
+
+def test_model__does_not_see_padding(case):
+    model, task, batch = case
+    if model.task != "force_field":
+        pytest.skip("samples of one size")
+    wide = {k: torch.cat([v, torch.zeros_like(v[:, :3])], 1) for k, v in batch.inputs.items()}
+    out, padded = model(batch.inputs), model(wide)
+    alone = model({k: v[:1, :3] for k, v in batch.inputs.items()})  # the first molecule has three atoms
+    for term in task.terms:
+        a, b = out[term.name], padded[term.name]
+        b = b[:, : a.shape[1]]
+        assert torch.allclose(real(batch, term.name, a), real(batch, term.name, b), atol=1e-12)
+        first = out[term.name][:1]
+        first = first[:, : alone[term.name].shape[1]]
+        assert torch.allclose(first, alone[term.name], atol=1e-12)
+
+
+def test_model__treats_samples_one_by_one(case):
+    model, _, batch = case
+    turned = model({k: v.flip(0) for k, v in batch.inputs.items()})
+    for name, prediction in model(batch.inputs).items():
+        assert torch.allclose(turned[name].flip(0), prediction, atol=1e-12)
+
+
+def test_model__follows_a_permutation_of_the_atoms(case):
+    model, _, batch = case
+    if model.task != "force_field":
+        pytest.skip("samples without atoms")
+    order = torch.tensor([3, 0, 5, 1, 4, 2])
+    shuffled = model({k: v[:, order] for k, v in batch.inputs.items()})
+    out = model(batch.inputs)
+    assert torch.allclose(shuffled["forces"], out["forces"][:, order], atol=1e-12)
+    assert torch.allclose(shuffled["energy"], out["energy"], atol=1e-12)
+
+
+def test_model__has_a_gradient_for_every_parameter(case):
+    model, task, batch = case
+    names, parameters = zip(*model.named_parameters(), strict=True)
+    gradients = torch.autograd.grad(loss(model, task, batch), parameters, allow_unused=True)
+    dead = [n for n, g in zip(names, gradients, strict=True) if g is None or not g.any() or not g.isfinite().all()]
+    assert not dead
+
+
+def test_model__has_a_hessian_that_agrees_with_central_differences(case):
+    model, task, batch = case
+    parameters = list(model.parameters())
+    generator = torch.Generator().manual_seed(1)
+    gradient = torch.autograd.grad(loss(model, task, batch), parameters, create_graph=True)
+    vectors = [[torch.randn(p.shape, generator=generator, dtype=p.dtype) for p in parameters] for _ in range(3)]
+    products = [
+        torch.autograd.grad(gradient, parameters, v, retain_graph=True, materialize_grads=True) for v in vectors
+    ]
+    for v, product in zip(vectors, products, strict=True):  # a wrong second derivative can be right on the first call
+        reference = differences(model, task, batch, parameters, v)
+        error = sum((a - b).square().sum() for a, b in zip(product, reference, strict=True)).sqrt()
+        assert error / sum(b.square().sum() for b in reference).sqrt() < 1e-6
+
+
+def differences(model, task, batch, parameters, v, step=1e-5) -> list[torch.Tensor]:
+    """A Hessian-vector product by central differences of the gradient, of fourth order."""
+    start = [p.detach().clone() for p in parameters]
+
+    def gradient_at(shift):
+        with torch.no_grad():
+            for p, s, d in zip(parameters, start, v, strict=True):
+                p.copy_(s + shift * d)
+        return torch.autograd.grad(loss(model, task, batch), parameters)
+
+    near, far = (
+        [(a - b) / (2 * h) for a, b in zip(gradient_at(h), gradient_at(-h), strict=True)] for h in (step, 2 * step)
+    )
+    gradient_at(0.0)
+    return [(4 * a - b) / 3 for a, b in zip(near, far, strict=True)]
+
+
+def test_model__survives_a_round_trip_of_its_state(case):
+    model, _, batch = case
+    name = next(n for n in MODELS if isinstance(model, plugins.find("model", n)))
+    other = build(name)[0]
+    with torch.no_grad():
+        for p in other.parameters():
+            p.add_(1.0)
+    other.load_state_dict(model.state_dict())
+    out, again = model(batch.inputs), other(batch.inputs)
+    assert all(torch.equal(out[k], again[k]) for k in out)
+
+
+def test_model__names_the_wrong_key_of_its_settings():
+    for name in MODELS:
+        _, errors = plugins.settings_of("model", {"name": name, "widht": 8}, "model")
+        assert "widht" in str(errors[0])

@@ -1,0 +1,76 @@
+"""What every task must keep, the package's own and a user's: set TWIRLSCOPE_TASK=my_task.py:MyTask to check yours."""
+
+import os
+
+import numpy as np
+import pytest
+import torch
+
+import toys
+from twirlscope import plugins, so3
+from twirlscope.losses import loss_of
+
+TASKS = [os.environ["TWIRLSCOPE_TASK"]] if "TWIRLSCOPE_TASK" in os.environ else plugins.known("task")
+DATA = {"frames": toys.frames}
+
+
+@pytest.fixture(params=TASKS)
+def task(request):
+    reads = plugins.find("task", request.param).reads
+    assert reads in DATA, f"no toy data of the kind {reads}: add them to tests/toys.py"
+    return plugins.make_task({"name": request.param}, DATA[reads]())
+
+
+def rotation(samples, seed=0):
+    return so3.matrix(so3.haar(samples, generator=torch.Generator().manual_seed(seed)))
+
+
+def tensors(batch):
+    return {**batch.inputs, **{f"target {k}": v for k, v in batch.targets.items()}}
+
+
+def test_batch__is_the_same_for_the_same_index(task):
+    first, second = (tensors(task.batch(np.array([3, 1, 8]))) for _ in range(2))
+    assert all(torch.equal(first[k], second[k]) for k in first)
+
+
+def test_batch__has_a_target_and_weights_for_every_term_and_the_sample_first(task):
+    batch = task.batch(np.arange(5))
+    names = {t.name for t in task.terms}
+    assert set(batch.targets) == set(batch.weights) == names
+    assert all(len(v) == 5 for v in tensors(batch).values())
+    for name in names:
+        assert batch.targets[name].shape[:-1] == batch.weights[name].shape
+        torch.testing.assert_close(batch.weights[name].reshape(5, -1).sum(1), torch.ones(5))
+
+
+def test_rotate__and_back_is_the_batch_itself(task):
+    batch, R = task.batch(np.arange(6)).to("cpu", torch.float64), rotation(6)
+    back = tensors(task.rotate(task.rotate(batch, R), R.mT))
+    for name, value in tensors(batch).items():
+        torch.testing.assert_close(back[name], value, atol=1e-10, rtol=0)
+
+
+def test_rotate__composes(task):
+    batch, a, b = task.batch(np.arange(6)).to("cpu", torch.float64), rotation(6), rotation(6, 1)
+    twice, once = tensors(task.rotate(task.rotate(batch, a), b)), tensors(task.rotate(batch, b @ a))
+    for name, value in once.items():
+        torch.testing.assert_close(twice[name], value, atol=1e-10, rtol=0)
+
+
+def test_rotate__turns_something(task):
+    batch = task.batch(np.arange(6))
+    turned = task.rotate(batch, rotation(6).float())
+    assert any(not torch.equal(turned.inputs[k], batch.inputs[k]) for k in batch.inputs)
+
+
+def test_loss__does_not_change_when_prediction_and_target_turn_together(task):
+    batch, R = task.batch(np.arange(6)).to("cpu", torch.float64), rotation(6)
+    shifted = {k: v + 0.3 for k, v in batch.targets.items()}
+    turned = task.rotate(batch, R)
+    guess = task.rotate(type(batch)(batch.inputs, shifted, batch.weights), R).targets
+    for t in task.terms:
+        for kind in {"mse", t.loss}:
+            before = loss_of(kind)(shifted[t.name], batch.targets[t.name], batch.weights[t.name])
+            after = loss_of(kind)(guess[t.name], turned.targets[t.name], batch.weights[t.name])
+            torch.testing.assert_close(after, before, atol=1e-10, rtol=0)

@@ -1,0 +1,220 @@
+"""A neighbour-level transformer for molecules that sees raw edge vectors, with direct forces and an energy.
+
+Nothing in it is equivariant by construction: the components of the vector between two atoms enter a dense layer like
+any other feature, and forces leave a dense layer as three numbers. What symmetry it has, it has learned.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from pydantic import model_validator
+from torch import nn
+
+from ..contracts import Model
+from ..hints import Float, Int, Tensor
+from ..settings.base import Settings, key
+
+SCALE = math.sqrt(3)  # of a unit vector, so that its components have unit variance over directions
+
+
+class VectorAttention(Model):
+    """Tokens for atoms and for (atom, neighbour) pairs; each atom attends to its own pairs, each pair is updated.
+
+    Forces are the sum of three numbers read out of every pair of an atom and three read out of the atom itself; the
+    energy is the mean over atoms of one number read out of each. Invariant under translations (only differences of
+    positions enter) and equivariant under permutations of the atoms; not under rotations.
+
+    Args:
+        settings: sizes.
+        constants: `elements`, the atomic numbers it will see.
+    """
+
+    class Settings(Settings):
+        """Sizes. About `15 * layers * width**2` parameters: 1e4 at width 16 and 2 layers, 1e8 at width 1024 and 6."""
+
+        width: int = key(48, "features of an atom token and of a pair token", ge=4)
+        layers: int = key(3, "rounds of attention and update", ge=1)
+        heads: int = key(4, "attention heads; divides the width", ge=1)
+        hidden: float = key(1.0, "inner width of the update of a pair, over `width`; of an atom twice that", gt=0)
+        radial: int = key(24, "Gaussians that encode a distance", ge=2)
+        cutoff: float = key(4.0, "largest distance of a neighbour", "Å", gt=0)
+        neighbours: int = key(24, "most neighbours of an atom: the nearest; forces jump where this binds", ge=1)
+
+        @model_validator(mode="after")
+        def _heads_divide_the_width(self):
+            if self.width % self.heads:
+                raise ValueError(f"heads that divide width = {self.width}")
+            return self
+
+    task = "force_field"
+
+    def __init__(self, settings: VectorAttention.Settings, constants: dict):
+        super().__init__()
+        s = self.settings = settings
+        self.elements = list(constants["elements"])
+        row = torch.full((max(self.elements) + 1,), -1)
+        row[self.elements] = torch.arange(len(self.elements))
+        self.register_buffer("row", row, persistent=False)
+        self.embed = nn.Embedding(len(self.elements), s.width)
+        self.first = PairLayer(s.radial, s.width, s.width, s.width)
+        self.blocks = nn.ModuleList(Block(s) for _ in range(s.layers))
+        self.pair_readout = PairLayer(s.width, s.width, s.width, 3)
+        self.atom_readout = Gated(s.width, s.width, 4)
+
+    def forward(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Forces `[sample, atom, 3]` (0 on padding) and energy `[sample, 1]`, in the units of the loss.
+
+        Args:
+            inputs: `numbers` [sample, atom], 0 on padding, and `positions` [sample, atom, 3] in Å.
+
+        Raises:
+            ValueError: an element that was not among `constants["elements"]`.
+        """
+        numbers, positions = inputs["numbers"], inputs["positions"]
+        atoms, receiver, sender = self._graph(numbers, positions)
+        flat = positions.flatten(0, 1).index_select(0, atoms)
+        vector = flat.index_select(0, sender) - flat.index_select(0, receiver)
+        length = vector.square().sum(-1, keepdim=True).sqrt()
+        edges = Edges(receiver, sender, SCALE * vector / length, envelope(length / self.settings.cutoff))
+        atom = self.embed(self._rows(numbers.flatten().index_select(0, atoms)))
+        pair = self.first(self._gaussians(length), atom, edges)
+        for block in self.blocks:
+            atom, pair = block(atom, pair, edges)
+        out = self.atom_readout(rms_norm(atom))
+        push = self.pair_readout(rms_norm(pair), rms_norm(atom), edges) * edges.envelope
+        return self._padded(out[:, :3].index_add(0, receiver, push), out[:, 3:], atoms, numbers)
+
+    def _gaussians(self, length: Float[Tensor, "pair 1"]) -> Float[Tensor, "pair radial"]:
+        """Gaussians of a distance, evenly spaced from 0 to the cutoff, one spacing wide."""
+        last = self.settings.radial - 1
+        centre = torch.arange(last + 1, device=length.device, dtype=length.dtype)
+        return (-0.5 * (length * (last / self.settings.cutoff) - centre).square()).exp()
+
+    def _rows(self, numbers: Int[Tensor, " n"]) -> Int[Tensor, " n"]:
+        """Embedding rows of atomic numbers."""
+        rows = self.row[numbers.clamp(0, len(self.row) - 1)].masked_fill(numbers >= len(self.row), -1)
+        if (rows < 0).any():
+            unknown = sorted(set(numbers[rows < 0].tolist()))
+            raise ValueError(f"elements {unknown} are not among those of the training data, {self.elements}")
+        return rows
+
+    @torch.no_grad()
+    def _graph(self, numbers: Int[Tensor, "sample atom"], positions: Float[Tensor, "sample atom 3"]):
+        """Places of the real atoms in the padded batch, and pairs of them as receivers and senders, by receiver."""
+        real = numbers > 0
+        samples, count = numbers.shape
+        distance = (positions[:, :, None] - positions[:, None]).square().sum(-1).sqrt()
+        pair = real[:, :, None] & real[:, None] & ~torch.eye(count, dtype=torch.bool, device=real.device)
+        pair = pair & (distance < self.settings.cutoff)
+        if count - 1 > self.settings.neighbours:  # rank by distance, then by the order of the atoms
+            order = distance.masked_fill(~pair, math.inf).argsort(dim=-1, stable=True)
+            pair = pair & (order.argsort(-1) < self.settings.neighbours)
+        place = real.flatten().cumsum(0).reshape(samples, count) - 1
+        sample, receiver, sender = pair.nonzero(as_tuple=True)
+        return real.flatten().nonzero()[:, 0], place[sample, receiver], place[sample, sender]
+
+    def _padded(self, forces, energy, atoms, numbers) -> dict[str, Tensor]:
+        """Outputs of the atoms as tensors of the batch: forces padded, energies averaged over the atoms of a sample."""
+        samples, count = numbers.shape
+        sample = torch.div(atoms, count, rounding_mode="floor")
+        total = energy.new_zeros(samples, 1).index_add(0, sample, energy)
+        padded = forces.new_zeros(samples * count, 3).index_add(0, atoms, forces)
+        return {"forces": padded.reshape(samples, count, 3), "energy": total / (numbers > 0).sum(1, keepdim=True)}
+
+
+@dataclass(frozen=True)
+class Edges:
+    """Pairs of atoms within the cutoff, sorted by the receiver.
+
+    receiver, sender: atom that attends, and its neighbour.
+    direction: unit vector from receiver to sender, times `SCALE`.
+    envelope: weight of the pair, 0 at the cutoff.
+    """
+
+    receiver: Int[Tensor, " pair"]
+    sender: Int[Tensor, " pair"]
+    direction: Float[Tensor, "pair 3"]
+    envelope: Float[Tensor, "pair 1"]
+
+
+class Block(nn.Module):
+    """One round: atoms attend to their pairs, then a gated update of atoms and of pairs. Residual, normed before."""
+
+    def __init__(self, settings: VectorAttention.Settings):
+        super().__init__()
+        width, self.heads = settings.width, settings.heads
+        hidden = max(1, round(settings.hidden * width))
+        self.query = nn.Linear(width, width, bias=False)
+        self.keys = nn.Linear(width, width, bias=False)
+        self.values = nn.Linear(width, width)
+        self.mix = nn.Linear(width, width)
+        self.feed = Gated(width, 2 * hidden, width)
+        self.update = PairLayer(width, width, hidden, width)
+
+    def forward(self, atom: Float[Tensor, "atom width"], pair: Float[Tensor, "pair width"], edges: Edges):
+        """Atom tokens `[atom, width]` and pair tokens `[pair, width]` after the round."""
+        normed = rms_norm(pair)
+        atom = atom + self.mix(self._attend(self.query(rms_norm(atom)), self.keys(normed), self.values(normed), edges))
+        atom = atom + self.feed(rms_norm(atom))
+        return atom, pair + self.update(normed, rms_norm(atom), edges)
+
+    def _attend(self, query, keys, values, edges: Edges) -> Float[Tensor, "atom width"]:
+        """Softmax over the pairs of an atom and one null pair of logit 0; a pair counts with its envelope."""
+        split = (-1, self.heads, query.shape[-1] // self.heads)
+        logit = (query.index_select(0, edges.receiver) * keys).reshape(split).sum(-1) / math.sqrt(split[-1])
+        index = edges.receiver[:, None].expand(-1, self.heads)
+        peak = logit.new_zeros(len(query), self.heads).scatter_reduce(0, index, logit.detach(), "amax")
+        weight = (logit - peak.index_select(0, edges.receiver)).exp() * edges.envelope
+        total = (-peak).exp().index_add(0, edges.receiver, weight)
+        weighted = (weight[..., None] * values.reshape(split)).flatten(1)
+        summed = torch.zeros_like(query).index_add(0, edges.receiver, weighted)
+        return (summed.reshape(split) / total[..., None]).flatten(1)
+
+
+class PairLayer(nn.Module):
+    """Bilinear gated layer of a pair: its token and the receiver times its token, the sender and the raw direction.
+
+    Without a nonlinearity on the gate, products of directions have a low degree, and symmetry is learned sooner.
+
+    Source: the bilinear variant of Shazeer, arXiv:2002.05202.
+    """
+
+    def __init__(self, inputs: int, width: int, hidden: int, out: int):
+        super().__init__()
+        self.gate, self.value = nn.Linear(inputs, hidden), nn.Linear(inputs, hidden)
+        self.receiver = nn.Linear(width, hidden, bias=False)
+        self.sender = nn.Linear(width, hidden, bias=False)
+        self.direction = nn.Linear(3, hidden, bias=False)
+        self.down = nn.Linear(hidden, out)
+
+    def forward(self, pair: Float[Tensor, "pair inputs"], atom: Float[Tensor, "atom width"], edges: Edges):
+        """The layer, without residual, `[pair, out]`."""
+        gate = self.gate(pair) + self.receiver(atom).index_select(0, edges.receiver)
+        value = self.value(pair) + self.sender(atom).index_select(0, edges.sender) + self.direction(edges.direction)
+        return self.down(gate * value)
+
+
+class Gated(nn.Module):
+    """SwiGLU feed-forward layer. Source: Shazeer, arXiv:2002.05202."""
+
+    def __init__(self, width: int, hidden: int, out: int):
+        super().__init__()
+        self.gate, self.value = nn.Linear(width, hidden), nn.Linear(width, hidden)
+        self.down = nn.Linear(hidden, out)
+
+    def forward(self, x: Float[Tensor, "n width"]) -> Float[Tensor, "n out"]:
+        """The layer, without residual."""
+        return self.down(nn.functional.silu(self.gate(x)) * self.value(x))
+
+
+def rms_norm(x: Float[Tensor, "n width"]) -> Float[Tensor, "n width"]:
+    """x over its root mean square. By hand, as native norms have wrong third derivatives; the next layer scales."""
+    return x * (x.square().mean(-1, keepdim=True) + 1e-6).rsqrt()
+
+
+def envelope(ratio: Float[Tensor, "pair 1"]) -> Float[Tensor, "pair 1"]:
+    """A polynomial that falls from 1 at 0 to 0 at 1, with two continuous derivatives."""
+    return 1 - ratio**3 * (10 - 15 * ratio + 6 * ratio**2)
