@@ -1,6 +1,7 @@
 """A plug-in model as a user would write it: one file, one class, one Settings."""
 
 import torch
+
 from twirlscope.contracts import Model
 from twirlscope.settings.base import Settings, key
 

@@ -1,9 +1,10 @@
 """How tensors turn."""
 
-import torch
 import pytest
+import torch
 from e3nn.io import CartesianTensor
 from e3nn.o3 import Irrep, rand_matrix
+
 from twirlscope import action
 
 

@@ -1,8 +1,9 @@
 """The force-field task against its data."""
 
 import numpy as np
-import toys
 import torch
+
+import toys
 from twirlscope import so3
 from twirlscope.contracts import split_index
 

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from twirlscope.errors import UserError
 from twirlscope.losses import inner, l2, loss_of, mse
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.spatial.transform import Rotation
+
 from twirlscope import action, so3
 
 

@@ -5,8 +5,9 @@ import os
 
 import numpy as np
 import pytest
-import toys
 import xarray as xr
+
+import toys
 from twirlscope import store
 from twirlscope.errors import UserError
 from twirlscope.variables import VARIABLES
@@ -26,6 +27,12 @@ def test_save__writes_unit_and_meaning_on_every_variable(tmp_path):
     for name, array in found.variables.items():
         assert array.attrs["units"] == VARIABLES[name].unit
         assert array.attrs["long_name"] == VARIABLES[name].meaning
+
+
+def test_save__keeps_text_as_text_even_when_there_is_none(tmp_path):
+    empty = {"reject_source": ("reject", np.array([], object)), "reject_index": ("reject", np.array([], np.int64))}
+    store.save(xr.Dataset(empty), tmp_path / "a.zarr.zip")
+    assert store.load(tmp_path / "a.zarr.zip")["reject_source"].dtype == np.dtypes.StringDType()
 
 
 def test_save__gives_the_same_bytes_twice(tmp_path):

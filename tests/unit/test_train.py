@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import toys
 import torch
+
+import toys
 from twirlscope import resume, so3, store, train
 from twirlscope.checkpoints import Trained
 from twirlscope.errors import UserError
@@ -98,10 +99,13 @@ def test_train__killed_with_sigkill_resumes_to_identical_weights(tmp_path, data)
         def slow(loop):
             import time; time.sleep(0.01); update(loop)
         t.Loop.update = slow
-        t.train(Path({str(data)!r}), Path({str(tmp_path / "killed" / "train.zarr.zip")!r}), test_train.run(save_every=0.05), "code")
+        out = Path({str(tmp_path / "killed" / "train.zarr.zip")!r})
+        t.train(Path({str(data)!r}), out, test_train.run(save_every=0.05), "code")
     """
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
-    process = subprocess.Popen([sys.executable, "-c", textwrap.dedent(code)], env=environment, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(code)], env=environment, stderr=subprocess.DEVNULL
+    )
     deadline = time.monotonic() + 60
     while not list(tmp_path.glob("killed/checkpoints/*/step000000016.pt")) and time.monotonic() < deadline:
         time.sleep(0.01)

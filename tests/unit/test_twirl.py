@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
-import toys
 import torch
+
+import toys
 from twirlscope import estimators, so3, twirl
 from twirlscope.settings.twirl import TwirlSettings
 
@@ -79,8 +80,10 @@ def test_measure__gives_a_described_dataset_for_any_model():
     forces = found.sel(term="forces")
     assert forces["percent_equiv"] == pytest.approx(100, rel=0.1)
     assert forces["loss_equiv_low"] <= SQUARE <= forces["loss_equiv_high"]
-    assert forces["loss_zero"] == pytest.approx(float((task.batch(np.arange(100)).targets["forces"] ** 2).sum((1, 2)).div(
-        3 * (task.batch(np.arange(100)).inputs["numbers"] > 0).sum(1)).mean()), rel=1e-5)  # fmt: skip
+    batch = task.batch(np.arange(100))
+    atoms = (batch.inputs["numbers"] > 0).sum(1)
+    zero = ((batch.targets["forces"] ** 2).sum((1, 2)) / (3 * atoms)).mean()
+    assert forces["loss_zero"] == pytest.approx(zero.item(), rel=1e-5)
 
 
 def test_measure__of_the_weighted_sum_is_the_weighted_sum():

@@ -16,6 +16,7 @@ _PUBLIC = {
     "split": "estimators",
     "percent": "estimators",
     "Trained": "checkpoints",
+    "split_index": "contracts",
     "Batch": "contracts",
     "Term": "contracts",
     "Task": "contracts",

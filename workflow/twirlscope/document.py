@@ -23,7 +23,13 @@ SCHEMA = PROJECT / "workflow" / "schemas" / "config.schema.json"
 README = PROJECT / "config" / "README.md"
 BEGIN, END = "<!-- generated: begin -->", "<!-- generated: end -->"
 TYPES = {int: "integer", float: "number", str: "string", bool: "boolean"}
-BOUNDS = {"ge": "minimum", "gt": "exclusiveMinimum", "le": "maximum", "lt": "exclusiveMaximum", "min_length": "minItems"}
+BOUNDS = {
+    "ge": "minimum",
+    "gt": "exclusiveMinimum",
+    "le": "maximum",
+    "lt": "exclusiveMaximum",
+    "min_length": "minItems",
+}
 
 
 def schema() -> dict[str, Any]:

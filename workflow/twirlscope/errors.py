@@ -1,4 +1,4 @@
-"""What a user is told when something they gave is wrong: where, what was expected, what came, the nearest known name."""
+"""What a user is told when something they gave is wrong: where, what was expected, what came, the nearest name."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class UserError(ValueError):
         super().__init__(text)
 
 
-class UserErrors(ValueError):
+class UserErrors(ValueError):  # noqa: N818
     """Several mistakes, reported at once, one a line."""
 
     def __init__(self, errors: list[UserError]):

@@ -13,19 +13,24 @@ import numpy as np
 
 from .hints import Array, Callable, Float
 
+Values = Float[Array, "..."] | float
+
 
 class Split(NamedTuple):
     """Total loss and its two parts; `mean + equiv == total` exactly, for every draw of rotations."""
 
-    total: Float[Array, "..."]
-    mean: Float[Array, "..."]
-    equiv: Float[Array, "..."]
+    total: Values
+    mean: Values
+    equiv: Values
 
 
-def split(
-    gram: Float[Array, "*b rotation rotation"], cross: Float[Array, "*b rotation"], square: Float[Array, "*b"]
-) -> Split:
+def split(gram: Float[Array, "*b rotation rotation"], cross: Float[Array, "*b rotation"], square: Values) -> Split:
     """Unbiased squared-error split from K >= 2 independent rotations; `mean` may be negative by noise.
+
+    Args:
+        gram: <z_i, z_j>.
+        cross: <z_i, y>.
+        square: <y, y>, broadcast against the rest.
 
     Raises:
         ValueError: fewer than two rotations.
@@ -39,7 +44,7 @@ def split(
     return Split(total, total - equiv, equiv)
 
 
-def percent(total: Float[Array, "..."], equiv: Float[Array, "..."]) -> Float[Array, "..."]:
+def percent(total: Values, equiv: Values) -> Values:
     """100 equiv / total, of sums over samples (a ratio of means, not a mean of ratios); NaN where total is 0."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(total > 0, 100 * equiv / total, np.nan)
@@ -53,7 +58,7 @@ def resamples(samples: int, draws: int, seed: int) -> Float[Array, "draw sample"
 
 def interval(
     statistic: Callable[..., Array], weights: Float[Array, "draw sample"], *values: Float[Array, "*b sample"]
-) -> tuple[Float[Array, "*b"], Float[Array, "*b"]]:
+) -> tuple[Values, Values]:
     """95 % percentile interval of a statistic of sample means, resampling whole samples (the clusters).
 
     Args:

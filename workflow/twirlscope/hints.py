@@ -6,7 +6,9 @@ Axis names are the dimension words of the stored arrays: sample, atom, rotation,
 from collections.abc import Callable, Mapping, Sequence
 
 from jaxtyping import Bool, Float, Int
-from numpy import ndarray as Array
+from numpy import ndarray
 from torch import Tensor
+
+Array = ndarray
 
 __all__ = ["Array", "Bool", "Callable", "Float", "Int", "Mapping", "Sequence", "Tensor"]

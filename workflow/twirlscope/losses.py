@@ -17,13 +17,17 @@ def inner(a: Float[Tensor, "sample *v c"], b: Float[Tensor, "sample *v c"], weig
     return products.reshape(len(products), -1).sum(-1)
 
 
-def mse(prediction: Float[Tensor, "sample *v c"], target: Float[Tensor, "sample *v c"], weights) -> Float[Tensor, "sample"]:
+def mse(
+    prediction: Float[Tensor, "sample *v c"], target: Float[Tensor, "sample *v c"], weights
+) -> Float[Tensor, "sample"]:
     """Mean squared error over components; the split into mean and equivariance error is exact (Pythagoras)."""
     difference = prediction - target  # not F.mse_loss: it has no forward-mode derivative for a constant target
     return inner(difference, difference, weights)
 
 
-def l2(prediction: Float[Tensor, "sample *v c"], target: Float[Tensor, "sample *v c"], weights) -> Float[Tensor, "sample"]:
+def l2(
+    prediction: Float[Tensor, "sample *v c"], target: Float[Tensor, "sample *v c"], weights
+) -> Float[Tensor, "sample"]:
     """Mean length of the error vectors (not squared), as force fields are often trained.
 
     Its gradient is 0, not NaN, where prediction and target agree exactly (padding).

@@ -30,14 +30,17 @@ class Plan:
     """
 
     def __init__(self, config: dict[str, Any]):
-        self.config, errors = parse(Config, _without_nulls(config), "")
-        if self.config is None:
-            raise UserErrors(errors)
+        config = _without_nulls(config)
+        self.config, errors = parse(Config, config, "")
         self._datasets: dict[str, Dataset] = {}
-        for name, section in self.config.datasets.items():
+        self._known_datasets = [name for name, _ in _sections(config, "datasets")]
+        for name, section in _sections(config, "datasets"):
             errors += _name(f"datasets.{name}", name) + self._check_dataset(name, section)
-        for name, run in self.config.runs.items():
+        for name, run in _sections(config, "runs"):
             errors += _name(f"runs.{name}", name) + self._check_run(name, run)
+        if not errors:
+            for name, run in self.config.runs.items():
+                errors += self._contradictions(f"runs.{name}", run)
         if errors:
             raise UserErrors(errors)
 
@@ -97,7 +100,12 @@ class Plan:
     def report(self) -> dict[str, Any]:
         """Parameters of the report."""
         runs = [{"run": r, "seed": s, "dataset": self.dataset_of(r)} for r, s in self.runs]
-        return {"runs": runs, "datasets": self.datasets, "config": self.config.model_dump(), "code": code_hash([SCRIPTS / "report.py"])}
+        return {
+            "runs": runs,
+            "datasets": self.datasets,
+            "config": self.config.model_dump(),
+            "code": code_hash([SCRIPTS / "report.py"]),
+        }
 
     def _code(self, stage: str, run: str) -> str:
         """Hash of the code that a stage of a run reaches, its plug-ins included."""
@@ -114,26 +122,29 @@ class Plan:
         self._datasets[name] = dataset
         return [UserError(where, "a file that exists", repr(str(f))) for f in dataset.files() if not Path(f).is_file()]
 
-    def _check_run(self, name: str, run: RunSettings) -> list[UserError]:
+    def _check_run(self, name: str, run: dict[str, Any]) -> list[UserError]:
+        """What a run names: plug-ins and their settings, its dataset."""
         where, errors = f"runs.{name}", []
         for kind in ("task", "model"):
-            errors += plugins.settings_of(kind, getattr(run, kind), f"{where}.{kind}")[1]
-        if run.dataset not in self.config.datasets:
-            errors.append(
-                UserError(f"{where}.dataset", "one of the datasets", repr(run.dataset), self.config.datasets)
-            )
-        if len(set(run.seeds)) < len(run.seeds) or min(run.seeds) < 0:
-            errors.append(UserError(f"{where}.seeds", "different numbers from 0", run.seeds))
-        return errors or self._contradictions(where, run)
+            if kind in run:
+                errors += plugins.settings_of(kind, run[kind], f"{where}.{kind}")[1]
+        known = self._known_datasets
+        if isinstance(run.get("dataset"), str) and run["dataset"] not in known:
+            errors.append(UserError(f"{where}.dataset", "one of the datasets", repr(run["dataset"]), known))
+        return errors
 
     def _contradictions(self, where: str, run: RunSettings) -> list[UserError]:
         """Sections that are right alone and wrong together."""
         task: type[Task] = plugins.find("task", run.task["name"])
         model: type[Model] = plugins.find("model", run.model["name"])
-        errors, dataset = [], self._datasets.get(run.dataset)
+        errors, dataset = [], self._datasets[run.dataset]
+        if len(set(run.seeds)) < len(run.seeds) or min(run.seeds) < 0:
+            errors.append(UserError(f"{where}.seeds", "different numbers from 0", run.seeds))
         if model.task != task.name:
-            errors.append(UserError(f"{where}.model.name", f"a model for the task {task.name}", f"one for {model.task}"))
-        if dataset is not None and dataset.kind != task.reads:
+            errors.append(
+                UserError(f"{where}.model.name", f"a model for the task {task.name}", f"one for {model.task}")
+            )
+        if dataset.kind != task.reads:
             errors.append(UserError(f"{where}.dataset", f"a dataset of {task.reads}", f"one of {dataset.kind}"))
         kept = checkpoint_steps(run.train)
         wrong = [s for s in self.config.hessian.steps if s not in kept]
@@ -149,6 +160,12 @@ def _without_nulls(config: dict[str, Any]) -> dict[str, Any]:
         if isinstance(kept.get(section), dict):
             kept[section] = {name: value for name, value in kept[section].items() if value is not None}
     return kept
+
+
+def _sections(config: dict[str, Any], key: str) -> list[tuple[str, dict[str, Any]]]:
+    """The named sections below a key, as far as they are sections; what is none is reported by the schema."""
+    found = config.get(key)
+    return [(str(n), s) for n, s in found.items() if isinstance(s, dict)] if isinstance(found, dict) else []
 
 
 def _name(where: str, name: str) -> list[UserError]:

@@ -113,5 +113,7 @@ def _import_file(path: Path, where: str) -> ModuleType:
         spec.loader.exec_module(module)
     except Exception as error:
         del sys.modules[name]
-        raise UserError(where, f"a Python file that can be imported ({path})", f"{type(error).__name__}: {error}") from error
+        raise UserError(
+            where, f"a Python file that can be imported ({path})", f"{type(error).__name__}: {error}"
+        ) from error
     return module

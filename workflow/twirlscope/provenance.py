@@ -115,7 +115,11 @@ def device_of(name: str) -> str:
     """
     import torch
 
-    have = ["cpu", *(["cuda"] if torch.cuda.is_available() else []), *(["mps"] if torch.backends.mps.is_available() else [])]
+    have = [
+        "cpu",
+        *(["cuda"] if torch.cuda.is_available() else []),
+        *(["mps"] if torch.backends.mps.is_available() else []),
+    ]
     if name == "auto":
         return "cuda" if "cuda" in have else "cpu"
     if name.split(":")[0] not in have:

@@ -1,7 +1,8 @@
 """Which code a stage reaches by import, and a hash of it: the workflow reruns a stage when this hash changes.
 
 Snakemake sees a rule's script but not what the script imports. The hash covers the syntax trees of all files reached,
-docstrings and comments apart, so that a change of words reruns nothing and a change of code reruns what uses it.
+docstrings and comments apart, so that a change of words reruns nothing and a change of code reruns what uses it. A file
+beside a module with its name and another ending (`report.css` beside `report.py`) belongs to it and counts as a whole.
 """
 
 from __future__ import annotations
@@ -19,14 +20,14 @@ def code_hash(files: Iterable[Path]) -> str:
     """Hash of everything that these files reach, themselves included."""
     digest = hashlib.sha256()
     for path in sorted(reached(files), key=_label):
-        digest.update(_label(path).encode() + b"\0" + _tree(path, path.stat().st_mtime_ns).encode() + b"\0")
+        code = _tree(path, path.stat().st_mtime_ns).encode() if path.suffix == ".py" else path.read_bytes()
+        digest.update(_label(path).encode() + b"\0" + code + b"\0")
     return digest.hexdigest()[:16]
 
 
 def reached(files: Iterable[Path]) -> set[Path]:
-    """The files of the package, and of the folders of the user's plug-ins, that these files import, directly or not.
-
-    `__init__.py` files hold no code that acts and are left out.
+    """The files of the package, and of the folders of the user's plug-ins, that these files import, directly or not,
+    and what lies beside them under their name. `__init__.py` files hold no code that acts and are left out.
     """
     found: set[Path] = set()
     todo = [Path(f).resolve() for f in files]
@@ -34,6 +35,7 @@ def reached(files: Iterable[Path]) -> set[Path]:
         path = todo.pop()
         if path not in found:
             found.add(path)
+            found |= {p for p in path.parent.glob(f"{path.stem}.*") if p.suffix != ".py"}
             todo += _imports(path, path.stat().st_mtime_ns)
     return found
 
@@ -43,12 +45,12 @@ def _label(path: Path) -> str:
     return path.relative_to(ROOT.parent).as_posix() if path.is_relative_to(ROOT.parent) else path.name
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _parsed(path: Path, _time: int) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _tree(path: Path, time: int) -> str:
     """The syntax tree as text, without docstrings."""
     tree = _parsed(path, time)
@@ -60,7 +62,7 @@ def _tree(path: Path, time: int) -> str:
     return ast.dump(tree)
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _imports(path: Path, time: int) -> tuple[Path, ...]:
     """Files that a file imports, anywhere in it."""
     found: list[Path] = []

@@ -18,6 +18,7 @@ from .errors import UserError
 from .variables import VARIABLES
 
 BROKEN = (zipfile.BadZipFile, FileNotFoundError, KeyError, ValueError, RuntimeError)  # what a damaged store raises
+TEXT = np.dtypes.StringDType()
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest date that zip knows: no clock in the bytes
 
 
@@ -25,7 +26,7 @@ def save(data: xr.Dataset | xr.DataTree, path: str | Path) -> None:
     """Write a store atomically, with unit and meaning on every variable.
 
     Args:
-        data: only variables that `variables.py` declares, with the declared dimensions; a tree is checked group by group.
+        data: only variables that `variables.py` declares, as it declares them; a tree is checked group by group.
         path: ends in `.zarr.zip`; folders are made.
 
     Raises:
@@ -49,10 +50,9 @@ def described(data: xr.Dataset) -> xr.Dataset:
         declared = VARIABLES[name]
         if array.dims != declared.dims:
             raise ValueError(f"{name}: dimensions {array.dims}, declared {declared.dims}")
-        kind = "object" if declared.dtype == "str" else declared.dtype
         if declared.dtype == "str":
-            data[name] = data[name].astype(object)  # fixed-length strings have no Zarr v3 specification
-        elif array.dtype != np.dtype(kind):
+            data[name] = data[name].astype(TEXT)  # fixed-length strings have no Zarr v3 specification
+        elif array.dtype != np.dtype(declared.dtype):
             raise ValueError(f"{name}: dtype {array.dtype}, declared {declared.dtype}")
         words = {"units": declared.unit, "long_name": declared.meaning, "source": declared.source}
         data[name].attrs = {k: v for k, v in words.items() if v} | data[name].attrs

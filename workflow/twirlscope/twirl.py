@@ -14,7 +14,7 @@ import xarray as xr
 
 from . import action, estimators, so3, store
 from .checkpoints import Trained
-from .contracts import Batch, Model, Task, split_index
+from .contracts import Batch, Task, split_index
 from .errors import UserError
 from .hints import Array, Callable, Float, Int, Tensor
 from .losses import inner
@@ -189,7 +189,8 @@ def summarise(products: xr.Dataset, settings: TwirlSettings) -> xr.Dataset:
         pooled = function(*(v.mean(-1) for v in values))
         found |= {n: (("step", "term"), v) for n, v in ((name, pooled), (f"{name}_low", low), (f"{name}_high", high))}
     found["loss_zero"] = (("term",), products["square"].values.mean(-1))
-    found["trivial"] = (("step", "term"), found["learned_fraction"][1] < settings.trivial_below)
+    learned = found["learned_fraction"][1] >= settings.trivial_below  # False, too, where the loss is not finite
+    found["trivial"] = (("step", "term"), ~learned)
     return products.assign(found)
 
 

@@ -48,7 +48,7 @@ FRAMES = {
     "split": _v("sample", "int8", "1", "split the sample belongs to, a flag"),
     "sample_molecule": _v("sample", "str", "1", "name of the molecule of the frame; only in the stores of the parts"),
     "molecule_name": _v("molecule_index", "str", "1", "name (SMILES or formula) of each molecule"),
-    "reference_energy": _v("element", "float64", "eV", "energy per atom of an element, least squares on the train split"),
+    "reference_energy": _v("element", "float64", "eV", "energy per atom of an element, least squares, train split"),
     "force_scale": _v("", "float64", "eV angstrom-1", "root mean square force component of the train split"),
     "energy_scale": _v("", "float64", "eV", "standard deviation of energy per atom less references, train split"),
 }
@@ -68,7 +68,7 @@ TRAIN = {
 }
 
 TWIRL = {
-    "gram": _v("step term sample rotation rotation_other", "float64", "1", "inner products of twisted predictions", MATH),
+    "gram": _v("step term sample rotation rotation_other", "float64", "1", "products of twisted predictions", MATH),
     "cross": _v("step term sample rotation", "float64", "1", "inner product of twisted prediction and target", MATH),
     "square": _v("term sample", "float64", "1", "inner product of the target with itself"),
     "quaternion": _v("sample rotation wxyz", "float64", "1", "rotation, the same at every step, scalar first"),
@@ -88,7 +88,7 @@ INTERVALS = ("loss_total", "loss_mean", "loss_equiv", "percent_equiv", "learned_
 for _name in INTERVALS:
     for _end in ("low", "high"):
         TWIRL[f"{_name}_{_end}"] = _v(
-            "step term", "float64", TWIRL[_name].unit, f"{_end} end of the 95 % interval of {_name}, bootstrap by sample"
+            "step term", "float64", TWIRL[_name].unit, f"{_end} end of the 95 % interval of {_name}, by sample"
         )
 
 HESSIAN = {
@@ -99,7 +99,7 @@ HESSIAN = {
     "ritz_value": _v("step part ritz", "float64", "1", "nodes of the spectral density", LANCZOS),
     "ritz_error": _v("step part ritz", "float64", "1", "residual bound: some eigenvalue lies within it", LANCZOS),
     "ritz_weight": _v("step part ritz probe", "float64", "1", "share of the parameters at the node, by probe", LANCZOS),
-    "trace": _v("step part", "float64", "1", "trace of the Hessian from the quadrature"),
+    "trace": _v("step part", "float64", "1", "trace: exact on the Lanczos basis, estimated outside it"),
     "trace_error": _v("step part", "float64", "1", "standard error of the trace over probes"),
     "loss_value": _v("step part", "float64", "1", "the part of the loss whose Hessian it is, on the same samples"),
     "certificate_error": _v("step part", "float64", "1", "Hessian-vector product against central differences, float64"),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -39,13 +40,28 @@ def _translate(cls: type[Settings], error: Any, where: str) -> UserError:
     if error["type"] == "literal_error":
         known = error["ctx"]["expected"].replace(" or ", ", ").replace("'", "").split(", ")
         return UserError(path, "one of the known names", got, known)
+    if error["type"] in ("float_type", "int_type") and _number_in_text(error["input"]):
+        return UserError(path, f"a number (YAML reads {got} as text: write {_dotted(error['input'])})", got)
     message = error["msg"].removeprefix("Input should be ").removeprefix("Value error, ").removeprefix("a valid ")
     return UserError(path, message, got)
+
+
+def _number_in_text(value: object) -> bool:
+    """Whether it is a number in scientific notation that YAML takes for text: `1e-3`."""
+    return isinstance(value, str) and re.fullmatch(r"[+-]?\d+e[+-]?\d+", value.lower()) is not None
+
+
+def _dotted(value: str) -> str:
+    """`1e-3` as YAML understands it: `1.0e-3`."""
+    return value.lower().replace("e", ".0e", 1)
 
 
 def _keys_at(cls: Any, location: tuple) -> list[str]:
     """The keys that the section at this location has."""
     for name in location:
+        if get_origin(cls) is dict:
+            cls = get_args(cls)[1]
+            continue
         field = getattr(cls, "model_fields", {}).get(name)
         if field is None:
             return []

@@ -14,14 +14,20 @@ class TrainSettings(Settings):
     batch: int = key(32, "samples an update", ge=1)
     learning_rate: float = key(1e-3, "highest learning rate, of AdamW", gt=0)
     warmup: int = key(50, "updates over which the learning rate rises linearly", ge=0)
-    final_learning_rate: float = key(0.01, "learning rate at the end of the cosine, as a share of the highest", ge=0, le=1)
+    final_learning_rate: float = key(
+        0.01, "learning rate at the end of the cosine, as a share of the highest", ge=0, le=1
+    )
     weight_decay: float = key(0.0, "AdamW weight decay, on matrices only", ge=0)
     clip: float = key(10.0, "largest norm of the gradient; 0 does not clip", ge=0)
-    ema: float = key(0.0, "decay of the exponential moving average whose weights are kept; 0 keeps the weights", ge=0, lt=1)
+    ema: float = key(
+        0.0, "decay of the exponential moving average whose weights are kept; 0 keeps the weights", ge=0, lt=1
+    )
     augment: Literal["haar", "euler_product", "none"] = key(
         "haar", "rotation of every training sample: uniform, the biased product of three axis rotations, or none"
     )
-    checkpoints_per_decade: int = key(5, "checkpoints a decade of steps, from step 1; step 0 and the end come on top", ge=1)
+    checkpoints_per_decade: int = key(
+        5, "checkpoints a decade of steps, from step 1; step 0 and the end come on top", ge=1
+    )
     save_every: float = key(30.0, "time between saves of the state from which a killed run resumes", "s", gt=0)
     device: Literal["auto", "cpu", "cuda", "mps"] = key("auto", "where to train; auto takes a GPU if there is one")
 

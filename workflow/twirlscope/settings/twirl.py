@@ -14,7 +14,9 @@ class TwirlSettings(Settings):
     seed: int = key(0, "seed of the rotations, of the samples and of the bootstrap", ge=0)
     draws: int = key(1000, "bootstrap resamples behind the intervals", ge=100)
     trivial_below: float = key(
-        0.1, "learned fraction below which a percentage is called trivial: a network that outputs zero is equivariant", ge=0
+        0.1,
+        "learned fraction below which a percentage is called trivial: a network that outputs zero is equivariant",
+        ge=0,
     )
     chunk: int = key(256, "rotated samples in memory at once", ge=2)
     device: Literal["auto", "cpu", "cuda", "mps"] = key("auto", "where to evaluate")

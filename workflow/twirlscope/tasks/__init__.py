@@ -1,0 +1,1 @@
+"""The tasks that the package brings, a file each."""

@@ -6,7 +6,7 @@ references, over their standard deviation there. A prediction of zero therefore 
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -25,11 +25,13 @@ class ForceField(Task):
 
         force_weight: float = key(1.0, "factor of the force term in the loss", ge=0)
         energy_weight: float = key(0.1, "factor of the energy term in the loss", ge=0)
-        force_loss: Literal["mse", "l2"] = key("mse", "training loss of the forces: squared, or the error vectors' length")
+        force_loss: Literal["mse", "l2"] = key(
+            "mse", "training loss of the forces: squared, or the error vectors' length"
+        )
 
     name = "force_field"
     reads = "frames"
-    turns = {"positions": "1o"}
+    turns: ClassVar[dict[str, str]] = {"positions": "1o"}
 
     def __init__(self, settings: ForceField.Settings, data: xr.Dataset):
         force, energy = float(data["force_scale"]), float(data["energy_scale"])

@@ -1,0 +1,116 @@
+"""Config mistakes: every one is named, with its key path and the nearest known name, before any job starts."""
+
+import copy
+
+import pytest
+import yaml
+
+from twirlscope.errors import UserErrors
+from twirlscope.plan import Plan
+from twirlscope.reach import ROOT
+
+DEFAULT = yaml.safe_load((ROOT.parent.parent / "config" / "config.yaml").read_text())
+
+
+def changed(path, value):
+    config = copy.deepcopy(DEFAULT)
+    *above, last = path.split(".")
+    section = config
+    for key in above:
+        section = section.setdefault(key, {})
+    section[last] = value
+    return config
+
+
+def mistakes(config):
+    with pytest.raises(UserErrors) as found:
+        Plan(config)
+    return str(found.value)
+
+
+def test_plan__accepts_the_default_config_and_names_its_jobs():
+    plan = Plan(DEFAULT)
+    assert ("augmented", 0) in plan.runs
+    assert plan.datasets == ["molecules"]
+    assert plan.dataset_of("augmented") == "molecules"
+    assert plan.train("augmented", 0)["run"]["train"]["batch"] > 0
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "expected"),
+    [
+        ("runz", {}, ["runz: expected no such key", "did you mean 'runs'?"]),
+        ("runs.augmented.train.step", 3, ["runs.augmented.train.step: expected no such key", "did you mean 'steps'?"]),
+        ("runs.augmented.train.steps", "many", ["runs.augmented.train.steps: expected", "got 'many'"]),
+        ("runs.augmented.train.steps", 0, ["runs.augmented.train.steps: expected greater than or equal to 1, got 0"]),
+        ("runs.augmented.train.steps", 10.5, ["runs.augmented.train.steps: expected", "10.5"]),
+        ("runs.augmented.train.learning_rate", "1e-3", ["write 1.0e-3", "YAML"]),
+        ("runs.augmented.train.augment", "harr", ["runs.augmented.train.augment", "did you mean 'haar'?"]),
+        ("runs.augmented.train.warmup", 10**6, ["runs.augmented.train", "warmup of at most steps"]),
+        (
+            "runs.augmented.model.name",
+            "vector_atention",
+            ["runs.augmented.model.name", "did you mean 'vector_attention'?"],
+        ),
+        ("runs.augmented.model.name", "no_file.py:Net", ["runs.augmented.model.name", "a Python file that exists"]),
+        ("runs.augmented.model.widht", 3, ["runs.augmented.model.widht", "did you mean 'width'?"]),
+        ("runs.augmented.task.name", "force_fields", ["runs.augmented.task.name", "did you mean 'force_field'?"]),
+        ("runs.augmented.dataset", "molecule", ["runs.augmented.dataset", "did you mean 'molecules'?"]),
+        ("runs.augmented.seeds", [], ["runs.augmented.seeds"]),
+        ("runs.augmented.seeds", [1, 1], ["runs.augmented.seeds: expected different numbers"]),
+        ("runs.augmented.model", {}, ["runs.augmented.model.name", "vector_attention"]),
+        ("datasets.molecules.name", "xtb_molecule", ["datasets.molecules.name", "did you mean 'xtb_molecules'?"]),
+        ("datasets.molecules.file", "no_such.smi", ["datasets.molecules", "a file that exists", "no_such.smi"]),
+        ("datasets.molecules.test_fraction", 1.5, ["datasets.molecules.test_fraction: expected less than 1, got 1.5"]),
+        ("datasets.a-b", {"name": "xtb_molecules"}, ["datasets.a-b", "letters, digits and underscores"]),
+        ("twirl.rotations", 1, ["twirl.rotations: expected greater than or equal to 2, got 1"]),
+        ("hessian.steps", [7], ["hessian.steps: expected steps of checkpoints of runs.augmented", "[7]"]),
+        ("hessian", 3, ["hessian: expected"]),
+    ],
+)
+def test_plan__names_the_mistake(path, value, expected):
+    text = mistakes(changed(path, value))
+    for words in expected:
+        assert words in text
+    assert "pydantic" not in text
+
+
+def test_plan__names_all_mistakes_at_once():
+    config = changed("runs.augmented.train.step", 3)
+    config["twirl"]["rotation"] = 4
+    config["datasets"]["molecules"]["partz"] = 2
+    text = mistakes(config)
+    for path in ("runs.augmented.train.step", "twirl.rotation", "datasets.molecules.partz"):
+        assert path in text
+
+
+def test_plan__refuses_a_model_made_for_another_task(tmp_path):
+    (tmp_path / "other.py").write_text(
+        "from twirlscope.contracts import Model\nfrom twirlscope.settings.base import Settings\n"
+        "class Net(Model):\n    class Settings(Settings):\n        'None.'\n    task = 'flow'\n"
+    )
+    text = mistakes(changed("runs.augmented.model", {"name": f"{tmp_path / 'other.py'}:Net"}))
+    assert "expected a model for the task force_field, got one for flow" in text
+
+
+def test_plan__says_why_a_plugin_file_cannot_be_imported(tmp_path):
+    (tmp_path / "broken.py").write_text("import nonsense_that_is_not_there\n")
+    text = mistakes(changed("runs.augmented.model", {"name": f"{tmp_path / 'broken.py'}:Net"}))
+    assert "ModuleNotFoundError" in text
+    assert "nonsense_that_is_not_there" in text
+
+
+def test_plan__names_the_classes_of_a_plugin_file(tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "from twirlscope.contracts import Model\nfrom twirlscope.settings.base import Settings\n"
+        "class Network(Model):\n    class Settings(Settings):\n        'None.'\n    task = 'force_field'\n"
+    )
+    text = mistakes(changed("runs.augmented.model", {"name": f"{tmp_path / 'mine.py'}:Netwrk"}))
+    assert "did you mean 'Network'?" in text
+
+
+def test_plan__drops_runs_that_an_overlay_sets_to_null():
+    config = copy.deepcopy(DEFAULT)
+    config["runs"]["more"] = copy.deepcopy(config["runs"]["augmented"])
+    config["runs"] |= dict.fromkeys(DEFAULT["runs"])
+    assert Plan(config).runs == [("more", 0)]

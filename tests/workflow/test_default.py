@@ -1,0 +1,41 @@
+"""What the default run must show; set TWIRLSCOPE_RESULTS to the results of `make run`."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from twirlscope import store
+
+RESULTS = os.environ.get("TWIRLSCOPE_RESULTS")
+pytestmark = pytest.mark.skipif(not RESULTS, reason="TWIRLSCOPE_RESULTS does not name the results of `make run`")
+
+
+@pytest.fixture
+def forces():
+    return store.load(Path(RESULTS) / "runs/augmented/seed0/twirl.zarr.zip").sel(term="forces")
+
+
+def test_default_run__really_learns_forces(forces):
+    assert float(forces["loss_total"][-1]) < 0.35 * float(forces["loss_zero"])
+    assert not bool(forces["trivial"][-1])
+
+
+def test_default_run__learns_the_symmetry_from_tens_of_percent_to_below_two(forces):
+    percent = forces["percent_equiv"].values
+    assert percent[:5].max() > 10
+    assert float(forces["percent_equiv_high"][-1]) < 2
+
+
+def test_default_run__splits_add_up(forces):
+    np.testing.assert_allclose(forces["loss_mean"] + forces["loss_equiv"], forces["loss_total"], rtol=1e-10)
+
+
+def test_default_run__prepared_about_three_thousand_frames_of_varied_molecules():
+    data = store.load(Path(RESULTS) / "data/molecules.zarr.zip")
+    assert data.sizes["sample"] > 2500
+    assert data.sizes["molecule_index"] >= 45
+    assert set(data["element"].values) == {1, 6, 7, 8, 9, 16}
+    assert data["atoms"].values.min() >= 6
+    assert data["atoms"].values.max() <= 21

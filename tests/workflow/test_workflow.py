@@ -1,0 +1,206 @@
+"""The workflow as a user meets it: what runs, what runs again, what does not."""
+
+import json
+import re
+import zipfile
+
+import pytest
+
+from twirlscope import store
+
+REPORT = "report: results/report/index.html"
+
+
+def messages(run, *stages):
+    return {f"{stage}: run {run}, seed 0" for stage in stages}
+
+
+def write(path, text):
+    path.write_text(text)
+    return str(path)
+
+
+def edited(project, tmp_path, file, change):
+    """A copy of the project with one file of the package changed, over the same results."""
+    copy = project.copy(tmp_path / "edited")
+    path = copy.code / "workflow" / "twirlscope" / file
+    path.write_text(change(path.read_text()))
+    return copy
+
+
+def test_run__leaves_every_product_whole_and_nothing_else(project):
+    found = {str(p.relative_to(project.work / "results")) for p in (project.work / "results").rglob("*.zarr.zip")}
+    stages = [
+        f"runs/{r}/seed0/{s}.zarr.zip" for r in ("augmented", "unaugmented") for s in ("train", "twirl", "hessian")
+    ]
+    assert found == {"data/molecules.zarr.zip", "report/summary.zarr.zip", *stages}
+    assert (project.work / "results" / "report" / "index.html").stat().st_size > 10_000
+    assert not list((project.work / "results").rglob("*.part"))
+
+
+def test_run__puts_log_and_benchmark_of_every_job_by_stage_and_run(project):
+    for stage in ("train", "twirl", "hessian"):
+        for run in ("augmented", "unaugmented"):
+            assert (project.work / "logs" / stage / f"{run}.seed0.log").exists()
+            assert (project.work / "benchmarks" / stage / f"{run}.seed0.tsv").exists()
+
+
+def test_run__logs_progress_with_unit_rate_and_remaining_time(project):
+    log = (project.work / "logs" / "train" / "augmented.seed0.log").read_text()
+    assert re.search(r"train: 20/20 updates \(100 %\), .+ updates/s, 0:00 min left, loss [\d.]+", log)
+
+
+def test_run__stores_carry_units_and_meaning(project):
+    for path in (project.work / "results" / "runs").rglob("*.zarr.zip"):
+        for name, variable in store.load(path).variables.items():
+            assert variable.attrs["units"], (path, name)
+            assert variable.attrs["long_name"], (path, name)
+
+
+def test_run__says_that_labels_are_semiempirical(project):
+    assert "semiempirical" in store.load(project.work / "results/data/molecules.zarr.zip").attrs["labels"]
+    assert "semiempirical" in (project.work / "results/report/index.html").read_text()
+
+
+def test_run_again__has_nothing_to_do(project):
+    assert "Nothing to be done" in project.snakemake().output
+
+
+def test_changed_steps_of_one_run__rerun_that_runs_stages_alone(project, tmp_path):
+    overlay = write(tmp_path / "o.yaml", "runs: {unaugmented: {train: {steps: 14}}}")
+    smoke = str(project.code / "config" / "smoke.yaml")
+    expected = messages("unaugmented", "train", "twirl", "hessian") | {REPORT}
+    assert project.jobs("--configfile", smoke, overlay) == expected
+
+
+def test_changed_measurement__trains_nothing_again(project, tmp_path):
+    overlay = write(tmp_path / "o.yaml", "twirl: {rotations: 3}")
+    smoke = str(project.code / "config" / "smoke.yaml")
+    expected = messages("augmented", "twirl") | messages("unaugmented", "twirl") | {REPORT}
+    assert project.jobs("--configfile", smoke, overlay) == expected
+
+
+def test_overlay__can_drop_a_run(project, tmp_path):
+    overlay = write(tmp_path / "o.yaml", "runs: {unaugmented: null}")
+    smoke = str(project.code / "config" / "smoke.yaml")
+    assert project.jobs("--configfile", smoke, overlay) == {REPORT}
+
+
+@pytest.mark.parametrize(
+    ("file", "stages"),
+    [
+        ("figures.py", set()),
+        ("lanczos.py", {"hessian"}),
+        ("estimators.py", {"twirl"}),
+        ("resume.py", {"train"}),
+        ("so3.py", {"prepare", "train", "twirl", "hessian"}),
+    ],
+)
+def test_edited_module__reruns_only_the_stages_that_reach_it(project, tmp_path, file, stages):
+    copy = edited(project, tmp_path, file, lambda text: text + "\n\nADDED = 1\n")
+    jobs = copy.jobs()
+    ran = {job.split(":")[0] for job in jobs}
+    assert stages <= ran
+    assert ran - stages <= {"report"} | ({"twirl", "hessian"} if "train" in stages else set())
+    assert "report" in ran
+
+
+def test_edited_docstring_or_comment__reruns_nothing(project, tmp_path):
+    def change(text):
+        return text.replace('"""', '"""Reworded: ', 1) + "\n# a comment\n"
+
+    assert edited(project, tmp_path, "train.py", change).jobs() == set()
+
+
+def test_fresh_clone_over_existing_results__asks_for_nothing(project, tmp_path):
+    assert project.copy(tmp_path / "clone").jobs() == set()
+
+
+def test_target_of_one_stage__makes_that_stage_and_what_it_needs(project, tmp_path):
+    empty = type(project)(project.code, tmp_path)
+    ran = {job.split(":")[0] for job in empty.jobs("all_twirl")}
+    assert ran == {"prepare", "train", "twirl"}
+
+
+def test_until__stops_after_the_stage(project, tmp_path):
+    empty = type(project)(project.code, tmp_path)
+    assert {job.split(":")[0] for job in empty.jobs("--until", "train")} == {"prepare", "train"}
+
+
+def test_forced_stage__runs_again_with_what_follows(project):
+    expected = messages("augmented", "hessian") | messages("unaugmented", "hessian") | {REPORT}
+    assert project.jobs("-R", "hessian") == expected
+
+
+def test_config_mistakes__are_all_named_before_any_job_starts(project, tmp_path):
+    overlay = write(
+        tmp_path / "o.yaml",
+        """
+runs:
+  augmented: {train: {stepz: 3, batch: many}, model: {name: vector_atention}}
+datasets:
+  mine: {name: extxyz, files: [no_such_file.xyz], energy_key: energy, forces_key: forces}
+""",
+    )
+    smoke = str(project.code / "config" / "smoke.yaml")
+    output = project.snakemake("--configfile", smoke, overlay, ok=False).output
+    assert "runs.augmented.train.stepz: expected no such key" in output
+    assert "did you mean 'steps'?" in output
+    assert "runs.augmented.train.batch" in output
+    assert "Traceback" not in output
+    assert "Select jobs" not in output
+
+
+def test_failing_job__ends_with_one_clear_message_and_no_product(project, tmp_path):
+    (tmp_path / "bad.smi").write_text("not_a_molecule first\nC1CC second\n")
+    overlay = write(tmp_path / "o.yaml", f"datasets: {{molecules: {{file: {tmp_path / 'bad.smi'}}}}}")
+    smoke = str(project.code / "config" / "smoke.yaml")
+    broken = type(project)(project.code, tmp_path / "work")
+    output = broken.snakemake("--configfile", smoke, overlay, "--", "all_prepare", ok=False).output
+    assert "ERROR prepare" in output
+    assert "bad.smi" in output
+    assert "Traceback" not in output
+    assert not list((tmp_path / "work").rglob("molecules.zarr.zip"))
+
+
+def test_snakemake_report__contains_the_page(project, tmp_path):
+    project.snakemake("--report", str(tmp_path / "report.zip"))
+    with zipfile.ZipFile(tmp_path / "report.zip") as archive:
+        pages = [n for n in archive.namelist() if n.endswith("index.html")]
+        assert any(b"twirled" in archive.read(n) for n in pages)
+
+
+def test_module__serves_another_workflow(project, tmp_path):
+    (tmp_path / "Snakefile").write_text(
+        f"""
+configfile: {str(project.code / "config" / "config.yaml")!r}
+
+module twirlscope:
+    snakefile: {str(project.code / "Snakefile")!r}
+    config: config
+    pathvars:
+        results="elsewhere"
+
+use rule * from twirlscope as twirlscope_*
+
+rule everything:
+    default_target: True
+    input: rules.twirlscope_all.input
+"""
+    )
+    other = type(project)(tmp_path, tmp_path)
+    smoke = str(project.code / "config" / "smoke.yaml")
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "smoke.yaml").write_text((project.code / "config" / "smoke.yaml").read_text())
+    jobs = other.jobs("--configfile", smoke)
+    assert messages("augmented", "train", "twirl", "hessian") <= jobs
+    assert "report: elsewhere/report/index.html" in jobs
+    other.snakemake("--configfile", smoke, "--", "elsewhere/data/molecules.zarr.zip")
+    assert (tmp_path / "elsewhere" / "data" / "molecules.zarr.zip").exists()
+
+
+def test_provenance__of_a_run_is_stored_with_it(project):
+    found = store.load(project.work / "results/runs/unaugmented/seed0/train.zarr.zip").attrs
+    assert json.loads(found["run"])["train"]["augment"] == "none"
+    assert json.loads(found["versions"])["torch"].startswith("2.")
+    assert found["parameters"] > 100
