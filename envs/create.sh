@@ -23,7 +23,7 @@ if [ ! -x "$venv/bin/python" ]; then
     # shellcheck disable=SC2086
     "$python" -m venv $options "$venv" || { echo "environment: the module venv is missing (Debian: apt install python3-venv)" >&2; exit 1; }
 fi
-pip="$venv/bin/python -m pip --quiet --disable-pip-version-check"
+pip="$venv/bin/python -m pip --quiet --quiet --disable-pip-version-check"
 
 constraints=$venv/constraints.txt
 if [ "$torch" = present ]; then

@@ -1,6 +1,11 @@
-"""What every model that the package brings must do: run on a tiny batch, respect padding, and have a right Hessian."""
+"""What every model must do: run on a tiny batch, respect padding, have a right Hessian.
+
+The package's own models, or a user's: TWIRLSCOPE_MODEL=my_model.py:MyModel.
+"""
 
 from __future__ import annotations
+
+import os
 
 import numpy as np
 import pytest
@@ -11,7 +16,7 @@ from twirlscope import losses, plugins
 from twirlscope.contracts import Batch
 
 SMALL = {"width": 8, "layers": 2, "heads": 2}  # sizes that most models have; a model takes those that it knows
-MODELS = plugins.known("model")
+MODELS = [os.environ["TWIRLSCOPE_MODEL"]] if "TWIRLSCOPE_MODEL" in os.environ else plugins.known("model")
 
 
 def frames() -> xr.Dataset:

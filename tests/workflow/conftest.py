@@ -22,13 +22,21 @@ class Project:
     code: Path
     work: Path
 
-    def snakemake(self, *arguments: str, ok: bool = True) -> subprocess.CompletedProcess:
-        """Run Snakemake on the smoke config; fail with its output unless it ends as expected."""
+    def command(self, *arguments: str) -> list[str]:
+        """Snakemake on the smoke config."""
         command = [sys.executable, "-m", "snakemake", "--snakefile", self.code / "Snakefile", "--cores", "2"]
-        command += ["--directory", self.work, "--configfile", self.code / "config" / "smoke.yaml", *arguments]
+        return [*map(str, command), "--directory", str(self.work), "--configfile", self.smoke, *arguments]
+
+    @property
+    def smoke(self) -> str:
+        """The smoke config; overlays are named after it."""
+        return str(self.code / "config" / "smoke.yaml")
+
+    def snakemake(self, *arguments: str, ok: bool = True) -> subprocess.CompletedProcess:
+        """Run it; fail with its output unless it ends as expected."""
         environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
         environment.pop("PYTHONPATH", None)
-        done = subprocess.run(command, capture_output=True, text=True, cwd=self.code, env=environment)
+        done = subprocess.run(self.command(*arguments), capture_output=True, text=True, cwd=self.code, env=environment)
         done.output = done.stdout + done.stderr
         assert (done.returncode == 0) == ok, done.output[-4000:]
         return done

@@ -1,7 +1,12 @@
 """The workflow as a user meets it: what runs, what runs again, what does not."""
 
 import json
+import os
 import re
+import shutil
+import signal
+import subprocess
+import time
 import zipfile
 
 import pytest
@@ -68,22 +73,19 @@ def test_run_again__has_nothing_to_do(project):
 
 def test_changed_steps_of_one_run__rerun_that_runs_stages_alone(project, tmp_path):
     overlay = write(tmp_path / "o.yaml", "runs: {unaugmented: {train: {steps: 14}}}")
-    smoke = str(project.code / "config" / "smoke.yaml")
     expected = messages("unaugmented", "train", "twirl", "hessian") | {REPORT}
-    assert project.jobs("--configfile", smoke, overlay) == expected
+    assert project.jobs("--configfile", project.smoke, overlay) == expected
 
 
 def test_changed_measurement__trains_nothing_again(project, tmp_path):
     overlay = write(tmp_path / "o.yaml", "twirl: {rotations: 3}")
-    smoke = str(project.code / "config" / "smoke.yaml")
     expected = messages("augmented", "twirl") | messages("unaugmented", "twirl") | {REPORT}
-    assert project.jobs("--configfile", smoke, overlay) == expected
+    assert project.jobs("--configfile", project.smoke, overlay) == expected
 
 
 def test_overlay__can_drop_a_run(project, tmp_path):
     overlay = write(tmp_path / "o.yaml", "runs: {unaugmented: null}")
-    smoke = str(project.code / "config" / "smoke.yaml")
-    assert project.jobs("--configfile", smoke, overlay) == {REPORT}
+    assert project.jobs("--configfile", project.smoke, overlay) == {REPORT}
 
 
 @pytest.mark.parametrize(
@@ -142,8 +144,7 @@ datasets:
   mine: {name: extxyz, files: [no_such_file.xyz], energy_key: energy, forces_key: forces}
 """,
     )
-    smoke = str(project.code / "config" / "smoke.yaml")
-    output = project.snakemake("--configfile", smoke, overlay, ok=False).output
+    output = project.snakemake("--configfile", project.smoke, overlay, ok=False).output
     assert "runs.augmented.train.stepz: expected no such key" in output
     assert "did you mean 'steps'?" in output
     assert "runs.augmented.train.batch" in output
@@ -154,9 +155,8 @@ datasets:
 def test_failing_job__ends_with_one_clear_message_and_no_product(project, tmp_path):
     (tmp_path / "bad.smi").write_text("not_a_molecule first\nC1CC second\n")
     overlay = write(tmp_path / "o.yaml", f"datasets: {{molecules: {{file: {tmp_path / 'bad.smi'}}}}}")
-    smoke = str(project.code / "config" / "smoke.yaml")
     broken = type(project)(project.code, tmp_path / "work")
-    output = broken.snakemake("--configfile", smoke, overlay, "--", "all_prepare", ok=False).output
+    output = broken.snakemake("--configfile", project.smoke, overlay, "--", "all_prepare", ok=False).output
     assert "ERROR prepare" in output
     assert "bad.smi" in output
     assert "Traceback" not in output
@@ -189,13 +189,11 @@ rule everything:
 """
     )
     other = type(project)(tmp_path, tmp_path)
-    smoke = str(project.code / "config" / "smoke.yaml")
-    (tmp_path / "config").mkdir()
-    (tmp_path / "config" / "smoke.yaml").write_text((project.code / "config" / "smoke.yaml").read_text())
-    jobs = other.jobs("--configfile", smoke)
+    shutil.copytree(project.code / "config", tmp_path / "config")
+    jobs = other.jobs("--configfile", project.smoke)
     assert messages("augmented", "train", "twirl", "hessian") <= jobs
     assert "report: elsewhere/report/index.html" in jobs
-    other.snakemake("--configfile", smoke, "--", "elsewhere/data/molecules.zarr.zip")
+    other.snakemake("--configfile", project.smoke, "--", "elsewhere/data/molecules.zarr.zip")
     assert (tmp_path / "elsewhere" / "data" / "molecules.zarr.zip").exists()
 
 
@@ -204,3 +202,36 @@ def test_provenance__of_a_run_is_stored_with_it(project):
     assert json.loads(found["run"])["train"]["augment"] == "none"
     assert json.loads(found["versions"])["torch"].startswith("2.")
     assert found["parameters"] > 100
+
+
+def test_interrupted_run__goes_on_where_it_was(project, tmp_path):
+    """Snakemake is told to stop in the middle of a training; the same command finishes it."""
+    overlay = write(
+        tmp_path / "o.yaml",
+        "runs: {unaugmented: null, augmented: {train: {steps: 100000, save_every: 0.2}}}",
+    )
+    (tmp_path / "work" / "results").mkdir(parents=True)
+    shutil.copytree(project.work / "results" / "data", tmp_path / "work" / "results" / "data")
+    begun = type(project)(project.code, tmp_path / "work")
+    arguments = ["--configfile", project.smoke, overlay, "--", "all_train"]
+    process = subprocess.Popen(
+        begun.command(*arguments), cwd=begun.code, start_new_session=True, stderr=subprocess.PIPE
+    )
+    wait_for(lambda: list(begun.work.glob("results/runs/*/seed0/checkpoints/*/step000000063.pt")))
+    os.killpg(process.pid, signal.SIGINT)
+    process.communicate(timeout=60)
+    assert not list(begun.work.rglob("train.zarr.zip"))
+    process = subprocess.Popen(
+        begun.command(*arguments), cwd=begun.code, start_new_session=True, stderr=subprocess.PIPE
+    )
+    log = begun.work / "logs" / "train" / "augmented.seed0.log"
+    wait_for(lambda: log.exists() and re.search(r"resumed at step \d\d+", log.read_text()))
+    os.killpg(process.pid, signal.SIGINT)
+    process.communicate(timeout=60)
+
+
+def wait_for(condition, seconds=90):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.1)
