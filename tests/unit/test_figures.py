@@ -115,5 +115,5 @@ def test_terms_of__puts_the_weighted_sum_first():
 
 def test_log_ticks__are_inside_and_enough():
     for low, high in ((0.3, 0.9), (1e-9, 1e3), (5, 6), (1, 10), (0.011, 0.012)):
-        ticks = style.log_ticks(low, high, 6)
+        ticks = style.log_ticks(float(low), float(high), 6)
         assert 1 <= len(ticks) <= 8

@@ -209,7 +209,7 @@ def test_report__names_the_terms_when_the_term_is_unknown(tmp_path):
     ],
 )
 def test_crossing__counts_only_checkpoints_where_something_is_learned(percent, trivial, expected):
-    assert crossing(np.array([0, 10, 100, 1000]), np.array(percent), np.array(trivial, bool), 2.0) == expected
+    assert crossing(np.array([0, 10, 100, 1000]), np.array(percent, float), np.array(trivial, bool), 2.0) == expected
 
 
 def said(percent, trivial):

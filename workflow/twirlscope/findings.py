@@ -43,6 +43,7 @@ class Headline:
     learned: float
     trivial: bool
     penalty: float  # 100 loss_equiv / loss_mean: how much the twirled prediction would save
+    untrained: tuple[int, float]  # step and percent of the first checkpoint
     start: tuple[int, float] | None  # step and percent of the first checkpoint where something is learned
     crossing: Crossing
     heavy: float  # share of the equivariance error carried by the top 1 % of samples, NaN if unknown
@@ -84,6 +85,7 @@ def headline(training: Training, term: str, threshold: float) -> Headline:
         learned=float(last["learned_fraction"]),
         trivial=bool(last["trivial"]),
         penalty=100 * float(last["loss_equiv"]) / mean if mean > 0 else math.nan,
+        untrained=(int(data["step"][0]), float(data["percent_equiv"][0])),
         start=start,
         crossing=crossing(*(data[n].values for n in ("step", "percent_equiv", "trivial")), threshold),
         heavy=top_share(last),
@@ -129,8 +131,14 @@ def sentence(line: Headline, threshold: float) -> str:
     else:
         verb = "fell" if line.percent < line.start[1] else "went"
         text = f"{subject} {verb} from {say(line.start[1])} % at step {line.start[0]}, the first checkpoint at which "
-        text += f"anything is learned, to {percent} at step {line.step}."
+        text += f"anything is learned{_untrained(line)}, to {percent} at step {line.step}."
     return f"{text} {_crossing_words(line, threshold)} {_loss(line).capitalize()}."
+
+
+def _untrained(line: Headline) -> str:
+    """Where it began, if that is not where something was first learned."""
+    step, percent = line.untrained
+    return f" (at step {step} it was {say(percent)} %)" if step < line.start[0] else ""
 
 
 def _loss(line: Headline) -> str:
@@ -174,11 +182,19 @@ def summary(lines: Sequence[Headline], threshold: float) -> str:
 def curvature_sentence(training: Training) -> str:
     """The largest eigenvalues of the two Hessians at the last checkpoint, in words."""
     data = training.hessian.isel(step=-1)
-    top, error = data["eigenvalue_top"].isel(rank=0), data["eigenvalue_top_error"].isel(rank=0)
+    top, error = (data[n].isel(rank=0) for n in ("eigenvalue_top", "eigenvalue_top_error"))
+    said = {p: f"{say(float(top.sel(part=p)))}{_bound(top, error, p)}" for p in ("mean", "equiv")}
     mean, equiv = float(top.sel(part="mean")), float(top.sel(part="equiv"))
-    doubt = {p: f"{float(error.sel(part=p)):.2g}" for p in ("mean", "equiv")}
     text = (
-        f"{training.label}, step {int(data['step'])}: the largest eigenvalue is {say(mean)} ± {doubt['mean']} "
-        f"for the twirled prediction error and {say(equiv)} ± {doubt['equiv']} for the equivariance error"
+        f"{training.label}, step {int(data['step'])}: the largest eigenvalue is {said['mean']} for the twirled "
+        f"prediction error and {said['equiv']} for the equivariance error"
     )
-    return text + (f", a ratio of {say(mean / equiv)}." if equiv > 0 and mean > 0 else ".")
+    text += f", a ratio of {say(mean / equiv)}" if equiv > 0 and mean > 0 else ""
+    samples = training.hessian.attrs.get("samples")
+    return text + (f", on {samples} samples." if samples else ".")
+
+
+def _bound(top, error, part: str) -> str:
+    """The residual bound of an eigenvalue where it can be seen in three digits."""
+    value, bound = float(top.sel(part=part)), float(error.sel(part=part))
+    return f" ± {bound:.2g}" if bound > 5e-3 * abs(value) else ""

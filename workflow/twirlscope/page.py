@@ -12,7 +12,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from .hints import Mapping, Sequence
-from .style import SUPERSCRIPT, Figure, inline, rendered
+from .style import Figure, inline, rendered
+from .trainings import say
 
 HERE = Path(__file__).parent
 
@@ -64,10 +65,7 @@ def text(value: Any) -> str:
         return "yes" if value else "no"
     if not isinstance(value, float):
         return str(value)
-    if value == 0 or 1e-3 <= abs(value) < 1e5:
-        return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
-    digits, exponent = f"{value:.2e}".split("e")
-    return f"{digits} × 10{str(int(exponent)).translate(SUPERSCRIPT)}"  # noqa: RUF001
+    return say(value)
 
 
 @dataclass(frozen=True)
@@ -81,11 +79,12 @@ class Shown:
 
 @dataclass(frozen=True)
 class Data:
-    """A dataset on the page: facts in words, its splits, its rejects."""
+    """A dataset on the page: facts in words, its splits, its rejects, whom to cite for it."""
 
     name: str
     facts: Mapping[str, str]
     rejects: Table | None
+    citation: str = ""
 
 
 @dataclass(frozen=True)

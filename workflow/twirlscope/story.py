@@ -20,6 +20,14 @@ from .settings.report import ReportSettings
 from .style import Figure
 from .trainings import Training, by_run, slug, terms_of, with_term, words
 
+GROUPS = {
+    "D2": "the 4 of the group D2, at a random orientation of every sample",
+    "T": "the 12 of the tetrahedral group, at a random orientation of every sample",
+    "O": "the 24 of the octahedral group, at a random orientation of every sample",
+    "I": "the 60 of the icosahedral group, at a random orientation of every sample",
+    "independent": "independent of each other",
+}
+
 
 def tell(
     trainings: Sequence[Training],
@@ -189,9 +197,8 @@ def model_facts(training: Training) -> dict[str, str]:
 def _flat(section: Any) -> str:
     if not isinstance(section, dict):
         return str(section)
-    return "; ".join(
-        f"{key.replace('_', ' ')} {_flat(value)}" if key != "name" else str(value) for key, value in section.items()
-    )
+    name = [str(section["name"])] if "name" in section else []
+    return "; ".join(name + [f"{k.replace('_', ' ')} {_flat(v)}" for k, v in section.items() if k != "name"])
 
 
 def dataset_facts(name: str, data: xr.Dataset) -> Data:
@@ -208,14 +215,16 @@ def dataset_facts(name: str, data: xr.Dataset) -> Data:
     if "split" in data:
         names = str(data["split"].attrs.get("flag_meanings", "")).split()
         counts = np.bincount(data["split"].values.astype(int), minlength=len(names))
+        by = _json(data.attrs.get("settings")).get("split_by")
         facts["Splits"] = ", ".join(f"{n} {c}" for n, c in zip(names, counts, strict=False))
+        facts["Splits"] += {"frame": " (by frame: molecules are in both)", "molecule": " (by molecule)"}.get(by, "")
     for key, meaning in (("force_scale", "Force scale"), ("energy_scale", "Energy scale")):
         if key in data:
             unit, said = (data[key].attrs.get(word, "") for word in ("units", "long_name"))
             facts[meaning] = f"{float(data[key]):.3g} {_pretty(unit)} ({said})"
     rejected = data.sizes.get("reject", 0)
     facts["Rejected records"] = str(rejected) if rejected else "none"
-    return Data(name, facts, _rejects(name, data) if rejected else None)
+    return Data(name, facts, _rejects(name, data) if rejected else None, str(data.attrs.get("citation", "")))
 
 
 def _pretty(unit: str) -> str:
@@ -249,11 +258,14 @@ def method(trainings: Sequence[Training], curved: Sequence[Training]) -> dict[st
         found["Measured loss"] = "mean squared error of a component, whatever the training loss"
     keys = {
         "samples": "Hessian: samples",
+        "split": "Hessian: split",
         "rotation_set": "Hessian: rotations",
         "probes": "Hessian: random probes",
         "lanczos_steps": "Hessian: Lanczos steps",
     }
-    return found | _collected([t.hessian for t in curved], keys)
+    found |= _collected([t.hessian for t in curved], keys)
+    chosen = found.get("Hessian: rotations")
+    return found | ({"Hessian: rotations": GROUPS.get(chosen, chosen)} if chosen else {})
 
 
 def _collected(stores: Sequence[xr.Dataset], keys: Mapping[str, str]) -> dict[str, str]:

@@ -17,6 +17,7 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullFormatter
 
 from .hints import Array, Callable, Sequence
+from .trainings import SUPERSCRIPT
 
 BLUE, RED, GREEN, PINK, ORANGE, SKY = (
     "#0072B2",
@@ -36,7 +37,6 @@ PARTS = {  # part of the loss -> colour, line, marker, words
     "equiv": (RED, LINES[3], "^", "equivariance error"),
 }
 WIDE, NARROW = 9.0, 3.75  # width [inch] on a desktop and on a telephone
-SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 RC = {
     "axes.axisbelow": True,
     "axes.edgecolor": GREY,
@@ -153,7 +153,7 @@ def step_axis(ax: Axes, steps: Array, label: str = "training step") -> None:
     return set_ticks(ax.xaxis, [0.0, *ticks], ["0", *labels], minor, label)
 
 
-def log_axis(ax: Axes, values: Array, label: str, most: int = 6) -> None:
+def log_axis(ax: Axes, values: pd.DataFrame | pd.Series | Sequence[float] | Array, label: str, most: int = 6) -> None:
     """A logarithmic y axis around the positive ones of `values`, with readable ticks."""
     values = np.asarray(values, float)
     values = values[np.isfinite(values) & (values > 0)]

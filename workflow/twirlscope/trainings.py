@@ -12,14 +12,16 @@ import xarray as xr
 from .hints import Sequence
 from .variables import VARIABLES
 
+SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
 
 @dataclass(frozen=True)
 class Training:
-    """One training and what was measured on it; `hessian` may be missing."""
+    """One training and what was measured on it; `train` and `hessian` may be missing."""
 
     run: str
     seed: int
-    train: xr.Dataset
+    train: xr.Dataset | None
     twirl: xr.Dataset
     hessian: xr.Dataset | None = None
     dataset: str = ""
@@ -63,7 +65,15 @@ def say(value: float) -> str:
     """A number in a sentence, three digits."""
     if not np.isfinite(value):
         return "unknown"
-    return f"{value:.3g}" if value == 0 or 1e-4 <= abs(value) < 1e5 else f"{value:.2e}"
+    return f"{value:.3g}" if value == 0 or 1e-3 <= abs(value) < 1e3 else _long(value)
+
+
+def _long(value: float) -> str:
+    """A number too large or too small for three digits: all digits before the point, or a power of ten."""
+    if 1e3 <= abs(value) < 1e5:
+        return f"{value:.0f}"
+    digits, exponent = f"{value:.2e}".split("e")
+    return f"{digits} × 10{str(int(exponent)).translate(SUPERSCRIPT)}"  # noqa: RUF001
 
 
 def slug(name: str) -> str:
