@@ -8,36 +8,37 @@ VENV ?= .venv
 TORCH ?=
 CORES ?= all
 ARGS ?=
+READY := $(VENV)/ready$(TORCH:%=-%)
 export PATH := $(abspath $(VENV))/bin:$(PATH)
 
 .PHONY: run test lint format docs clean
 
-run: $(VENV)/ready
+run: $(READY)
 	snakemake --cores $(CORES) $(ARGS)
 	@echo "The report: $(CURDIR)/results/report/index.html"
 
-test: $(VENV)/ready-dev
+test: $(READY)-dev
 	python -m pytest -n 2 --dist loadfile
 
-lint: $(VENV)/ready-dev
+lint: $(READY)-dev
 	ruff check .
 	ruff format --check .
 	snakefmt --check Snakefile workflow
 	snakemake --lint
 
-format: $(VENV)/ready-dev
+format: $(READY)-dev
 	ruff check --fix .
 	ruff format .
 	snakefmt Snakefile workflow
 
-docs: $(VENV)/ready-dev
+docs: $(READY)-dev
 	python -m twirlscope.document --fix
 
-$(VENV)/ready: pyproject.toml envs/constraints.txt envs/create.sh
-	sh envs/create.sh "$(PYTHON)" "$(VENV)" "$(TORCH)" .
+$(READY): pyproject.toml envs/constraints.txt envs/create.sh
+	sh envs/create.sh "$(PYTHON)" "$(VENV)" "$(TORCH)" . $(@F)
 
-$(VENV)/ready-dev: $(VENV)/ready
-	sh envs/create.sh "$(PYTHON)" "$(VENV)" "$(TORCH)" ".[test,lint]" ready-dev
+$(READY)-dev: $(READY)
+	sh envs/create.sh "$(PYTHON)" "$(VENV)" "$(TORCH)" ".[test,lint]" $(@F)
 
 clean:
 	rm -rf "$(VENV)" .pytest_cache .ruff_cache
