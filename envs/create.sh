@@ -4,7 +4,7 @@
 set -eu
 python=$1 venv=$2 wanted=$3 what=$4 stamp=$5
 folder=$(dirname "$0")
-version='import torch; print(torch.__version__)'
+version='from importlib.metadata import version; print(version("torch"))'
 
 "$python" - <<'PY' || exit 1
 import sys

@@ -74,9 +74,7 @@ class XtbMolecules(frames.Frames):
         temperatures: list[Kelvin] = key([300.0, 500.0, 1000.0], "thermostat temperatures", "K", min_length=1)
         frames_per_molecule: int = key(60, "frames of a molecule, over all temperatures", ge=1)
         conformers: int = key(4, "trajectories at each temperature, each from a conformer of its own", ge=1)
-        time_step: float = key(
-            1.0, "step of the dynamics; hydrogens keep their mass and need about 1", "fs", gt=0, le=4
-        )
+        time_step: float = key(1.0, "step of the dynamics; hydrogens need about 1", "fs", gt=0, le=4)
         friction: float = key(10.0, "friction of the thermostat", "1/ps", gt=0)
         interval: float = key(200.0, "time between two frames of a trajectory", "fs", gt=0)
         equilibration: float = key(400.0, "time before the first frame of a trajectory", "fs", ge=0)
