@@ -28,7 +28,7 @@ FLOORS = [
     {"plugins", "estimators", "frames", "rejects", "resume", "curvature", "certificate", "checkpoints", "trainings"}
     | {"datasets", "models", "tasks"},
     {"prepare", "train", "twirl", "hessian"},
-    {"style", "figures", "figures_training", "figures_hessian", "findings", "story", "page"},
+    {"style", "figures", "figures_training", "figures_density", "figures_hessian", "findings", "story", "page"},
     {"report"},
     {"plan", "document"},
 ]

@@ -91,7 +91,7 @@ def hessian(steps=(0, 100, 3000), seed=0, ritz=60, probes=4):
         "parameters": ((), np.int64(200871)),
     }
     coordinates = {"step": np.array(steps, np.int64), "part": np.array(["mean", "equiv"], object)}
-    attrs = {"samples": 64, "rotation_set": "octahedral", "probes": probes, "lanczos_steps": 80}
+    attrs = {"samples": 64, "rotation_set": "O", "probes": probes, "lanczos_steps": 80}
     return xr.Dataset(data, coordinates, attrs)
 
 

@@ -3,7 +3,7 @@ import pytest
 import synthetic
 from matplotlib.text import Text
 
-from twirlscope import figures, figures_hessian, figures_training, style
+from twirlscope import figures, figures_density, figures_hessian, figures_training, style
 from twirlscope.trainings import Training, terms_of
 
 
@@ -117,3 +117,17 @@ def test_log_ticks__are_inside_and_enough():
     for low, high in ((0.3, 0.9), (1e-9, 1e3), (5, 6), (1, 10), (0.011, 0.012)):
         ticks = style.log_ticks(float(low), float(high), 6)
         assert 1 <= len(ticks) <= 8
+
+
+def test_densities__integrate_to_one_over_the_axis_and_to_the_weights_on_each_side():
+    one = training()
+    table = figures_density.densities(one, "density").table
+    limit = figures_density.EDGE * float(abs(one.hessian["ritz_value"]).max())
+    for (step, part), rows in table.groupby(["step [1]", "part"]):
+        x = np.arcsinh(rows["eigenvalue [1]"].values / (limit * 1e-6))
+        assert np.trapezoid(rows["density [1]"], x) == pytest.approx(1, abs=1e-3)
+        data = one.hessian.sel(step=step, part=part)
+        large = data["ritz_value"].values > 1e-3 * limit
+        right = rows["eigenvalue [1]"].values > 1e-3 * limit
+        weight = data["ritz_weight"].values[large].sum(0).mean()
+        assert np.trapezoid(rows["density [1]"][right], x[right]) == pytest.approx(weight, rel=0.5, abs=1e-3)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import xarray as xr
 
-from . import figures, figures_hessian, figures_training, page, store, story
+from . import figures, figures_density, figures_hessian, figures_training, page, store, story
 from .errors import UserError
 from .hints import Callable, Mapping, Sequence
 from .settings.report import ReportSettings
@@ -79,7 +79,11 @@ def draw(trainings: Sequence[Training], threshold: float) -> list[tuple[str, str
     """All figures, by section of the page: anchor, heading, figures."""
     terms = terms_of(trainings)
     curved = [t for t in trainings if t.hessian is not None]
-    spectra = [figures_hessian.spectra(t, f"spectra_{slug(t.run)}_seed{t.seed}") for t in curved]
+    spectra = [
+        draw(t, f"{name}_{slug(t.run)}_seed{t.seed}")
+        for t in curved
+        for name, draw in (("density", figures_density.densities), ("spectra", figures_hessian.spectra))
+    ]
     top = [figures_hessian.top_eigenvalues(curved)] if curved else []
     return [
         ("percent", "Equivariance error", [figures.percent(trainings, term, threshold) for term in terms]),
