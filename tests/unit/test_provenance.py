@@ -1,5 +1,7 @@
 """Logs, progress, locks."""
 
+import errno
+import os
 import subprocess
 import sys
 import time
@@ -25,6 +27,17 @@ def test_job__ends_with_the_message_alone_when_the_user_erred(tmp_path):
         work()
     assert ended.value.code == 1
     assert (tmp_path / "log").read_text() == "working\nERROR twirl: a.xyz, frame 3: expected an energy, got nothing\n"
+
+
+def test_job__says_it_when_the_disk_is_full(tmp_path):
+    def work():
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "figure.svg")
+
+    with pytest.raises(SystemExit), provenance.job(script(tmp_path)):
+        work()
+    assert (tmp_path / "log").read_text() == (
+        "ERROR twirl: figure.svg: expected room and permission to write, got No space left on device\n"
+    )
 
 
 def test_job__lets_our_own_mistakes_through_with_their_traceback(tmp_path):

@@ -146,6 +146,21 @@ def test_train__stops_with_advice_when_the_loss_is_not_finite(tmp_path, data):
         train.train(data, tmp_path / "train.zarr.zip", run(learning_rate=1e30, clip=0.0, warmup=0), "code")
 
 
+def test_train__on_a_full_disk_says_so_and_leaves_no_half_checkpoint(tmp_path, data, monkeypatch):
+    if not os.path.exists("/dev/full"):
+        pytest.skip("this system has no /dev/full")
+    dump = resume.dump
+
+    def full(weights, path):
+        path.symlink_to("/dev/full")
+        dump(weights, path)
+
+    monkeypatch.setattr(resume, "dump", full)
+    with pytest.raises(UserError, match=r"step000000000\.pt: expected room .* No space left"):
+        train.train(data, tmp_path / "train.zarr.zip", run(), "code")
+    assert {p.name for p in tmp_path.glob("checkpoints/*/*")} == {"identity.json", ".lock"}
+
+
 def test_trained__refuses_a_checkpoint_that_was_changed(tmp_path, data):
     out = tmp_path / "train.zarr.zip"
     train.train(data, out, run(), "code")

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from .errors import UserError, UserErrors
+from .errors import NO_ROOM, UserError, UserErrors
 
 PACKAGES = ("twirlscope", "torch", "e3nn", "numpy", "scipy", "xarray", "zarr", "rdkit", "ase", "tblite", "snakemake")
 
@@ -43,6 +43,12 @@ def job(snakemake: Any) -> Iterator[None]:
             yield
         except (UserError, UserErrors) as error:
             print(f"ERROR {snakemake.rule}: {error}", file=log)
+            sys.exit(1)
+        except OSError as error:
+            if error.errno not in NO_ROOM:
+                raise
+            said = UserError(error.filename or "disk", "room and permission to write", error.strerror)
+            print(f"ERROR {snakemake.rule}: {said}", file=log)
             sys.exit(1)
 
 

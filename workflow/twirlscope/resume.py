@@ -60,7 +60,7 @@ def checkpoint_name(step: int) -> str:
 def keep_checkpoint(loop: Loop, folder: Path) -> None:
     """The weights at this step, for the stages that measure."""
     weights = {k: v.detach().cpu() for k, v in loop.weights().items()}
-    write_whole(folder / checkpoint_name(loop.step), lambda p: torch.save(weights, p))
+    write_whole(folder / checkpoint_name(loop.step), lambda p: dump(weights, p))
 
 
 def keep_state(loop: Loop, folder: Path) -> None:
@@ -73,7 +73,17 @@ def keep_state(loop: Loop, folder: Path) -> None:
         "average": loop.average,
         "curve": vars(loop.curve),
     }
-    write_whole(folder / STATE, lambda p: torch.save(state, p))
+    write_whole(folder / STATE, lambda p: dump(state, p))
+
+
+def dump(data: Any, path: Path) -> None:
+    """`torch.save` that says so when the disk is full: torch itself turns that into an internal error."""
+    try:
+        torch.save(data, path)
+    except RuntimeError:
+        with path.open("ab", buffering=0) as file:
+            file.write(bytes(1 << 20))  # raises the disk's own error, if that was the reason
+        raise
 
 
 def restore(loop: Loop, folder: Path) -> None:

@@ -5,7 +5,6 @@ The same data give the same bytes, so that workflow checksums work. A store is b
 
 from __future__ import annotations
 
-import errno
 import os
 import zipfile
 from pathlib import Path
@@ -14,7 +13,7 @@ import numpy as np
 import xarray as xr
 from zarr.storage import MemoryStore, ZipStore
 
-from .errors import UserError
+from .errors import NO_ROOM, UserError
 from .variables import VARIABLES
 
 BROKEN = (zipfile.BadZipFile, FileNotFoundError, KeyError, ValueError, RuntimeError)  # what a damaged store raises
@@ -101,7 +100,7 @@ def write_whole(path: Path, write) -> None:
             os.fsync(file.fileno())
         os.replace(aside, path)
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
+        if error.errno in NO_ROOM:
             raise UserError(path, "room and permission to write it", error.strerror) from error
         raise
     finally:
