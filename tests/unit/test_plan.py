@@ -113,4 +113,4 @@ def test_plan__drops_runs_that_an_overlay_sets_to_null():
     config = copy.deepcopy(DEFAULT)
     config["runs"]["more"] = copy.deepcopy(config["runs"]["augmented"])
     config["runs"] |= dict.fromkeys(DEFAULT["runs"])
-    assert Plan(config).runs == [("more", 0)]
+    assert {name for name, _ in Plan(config).runs} == {"more"}

@@ -8,7 +8,7 @@ import synthetic
 import xarray as xr
 from zarr.storage import ZipStore
 
-from twirlscope import findings, report, store, story
+from twirlscope import figures, findings, report, store, story
 from twirlscope.errors import UserError
 from twirlscope.findings import Crossing, crossing
 from twirlscope.report import write_folder
@@ -266,3 +266,13 @@ def test_top_share__is_that_of_at_least_one_sample():
     each[0, 3] = 100
     data = xr.Dataset({"sample_loss_equiv": (("step", "sample"), each)}).isel(step=0)
     assert findings.top_share(data) == pytest.approx(101 / 299)
+
+
+def test_labels__are_named_in_the_head_of_the_page_and_under_the_figures(tmp_path):
+    data = synthetic.twirl().assign_attrs(labels="GFN2-xTB (semiempirical)")
+    one = Training("a", 0, synthetic.train(), data, synthetic.hessian())
+    told = story.tell([one], {}, {}, {}, ReportSettings(), {}, [])
+    assert told.summary.endswith("Labels: GFN2-xTB (semiempirical).")
+    for figure in (figures.losses([one], "forces"), figures.percent([one], "forces", 2.0)):
+        assert "Labels: GFN2-xTB (semiempirical)." in figure.caption
+    assert "Labels" not in figures.losses([Training("a", 0, synthetic.train(), synthetic.twirl())], "forces").caption

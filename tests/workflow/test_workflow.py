@@ -63,8 +63,11 @@ def test_run__stores_carry_units_and_meaning(project):
 
 
 def test_run__says_that_labels_are_semiempirical(project):
-    assert "semiempirical" in store.load(project.work / "results/data/molecules.zarr.zip").attrs["labels"]
-    assert "semiempirical" in (project.work / "results/report/index.html").read_text()
+    stores = ["data/molecules", "runs/augmented/seed0/twirl", "runs/augmented/seed0/hessian"]
+    for name in stores:
+        assert "semiempirical" in store.load(project.work / f"results/{name}.zarr.zip").attrs["labels"]
+    page = (project.work / "results/report/index.html").read_text()
+    assert re.search(r"class=.lead.*semiempirical", page)
 
 
 def test_run_again__has_nothing_to_do(project):

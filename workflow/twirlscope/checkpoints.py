@@ -23,6 +23,7 @@ class Trained:
     Attributes:
         steps: steps of the checkpoints, ascending.
         task: the task, on the data.
+        labels: the level of theory of the targets, in words.
     """
 
     def __init__(self, train: str | Path, data: str | Path):
@@ -32,7 +33,9 @@ class Trained:
         self.steps = [int(s) for s in manifest["step"].values]
         self._files = dict(zip(self.steps, manifest["checkpoint_file"].values, strict=True))
         self._hashes = dict(zip(self.steps, manifest["checkpoint_sha256"].values, strict=True))
-        self.task = plugins.make_task(self._spec["task"], store.load(data))
+        samples = store.load(data)
+        self.labels = str(samples.attrs.get("labels", "not stated"))
+        self.task = plugins.make_task(self._spec["task"], samples)
 
     def model(self, step: int, dtype: torch.dtype = torch.float32) -> Model:
         """The model at this step, in evaluation mode, on the CPU.

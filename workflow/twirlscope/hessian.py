@@ -47,7 +47,8 @@ def hessian(train: Path, data: Path, out: Path, settings: HessianSettings) -> No
     progress.close()
     result = xr.concat(found, "step", join="outer").assign_coords(step=np.array(steps, np.int64))
     result["parameters"] = result["parameters"].isel(step=0, drop=True)
-    store.save(result.assign_attrs(_attributes(settings, batch, quaternion, device)), out)
+    about = _attributes(settings, batch, quaternion, device) | {"labels": run.labels}
+    store.save(result.assign_attrs(about), out)
 
 
 def chosen_steps(steps: Sequence[int], settings: HessianSettings) -> list[int]:

@@ -18,7 +18,7 @@ from .hints import Mapping, Sequence
 from .page import Data, Story, Table, text
 from .settings.report import ReportSettings
 from .style import Figure
-from .trainings import Training, by_run, slug, terms_of, with_term, words
+from .trainings import Training, by_run, labels_note, slug, terms_of, with_term, words
 
 GROUPS = {
     "D2": "the 4 of the group D2, at a random orientation of every sample",
@@ -47,7 +47,7 @@ def tell(
     return Story(
         title=settings.title,
         threshold=limit,
-        summary=findings.summary(lines, limit),
+        summary=findings.summary(lines, limit) + labels_note(trainings),
         sentences=[findings.sentence(line, limit) for line in lines],
         warnings=warnings(lines),
         headline=headline_table(chosen, lines, limit),

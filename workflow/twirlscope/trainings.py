@@ -56,6 +56,12 @@ def column(name: str) -> str:
     return f"{name} [{VARIABLES[name].unit}]"
 
 
+def labels_note(trainings: Sequence[Training]) -> str:
+    """What the targets are, for captions and the head of the page; empty where the stores do not say."""
+    said = dict.fromkeys(str(t.twirl.attrs["labels"]) for t in trainings if t.twirl.attrs.get("labels"))
+    return f" Labels: {'; '.join(said)}." if said else ""
+
+
 def words(term: str) -> str:
     """A term in a sentence."""
     return "all terms, weighted" if term == "weighted" else term

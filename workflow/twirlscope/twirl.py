@@ -46,7 +46,8 @@ def twirl(train: Path, data: Path, out: Path, settings: TwirlSettings) -> None:
     result = _dataset(run.task, run.steps, index, quaternion, measured).assign(
         loss_equiv_floor=(("step", "term"), np.stack(floors))
     )
-    store.save(summarise(result, settings).assign_attrs(_attributes(run.task, settings, len(index), device)), out)
+    about = _attributes(run.task, settings, len(index), device) | {"labels": run.labels}
+    store.save(summarise(result, settings).assign_attrs(about), out)
 
 
 def measure(model: Callable, task: Task, index: Int[Array, " sample"], settings: TwirlSettings | None = None):
