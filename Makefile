@@ -18,7 +18,7 @@ run: $(READY)
 	@echo "The report: $(CURDIR)/results/report/index.html"
 
 test: $(READY)-dev
-	python -m pytest -n 2 --dist loadfile
+	python -m pytest -n 2 --dist loadgroup
 
 lint: $(READY)-dev
 	ruff check .

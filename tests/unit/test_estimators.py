@@ -61,17 +61,25 @@ def test_percent__is_a_ratio_of_means_not_a_mean_of_ratios():
 
 def test_interval__of_a_mean_agrees_with_the_normal_interval():
     values = np.random.default_rng(0).normal(3, 2, size=400)
-    low, high = estimators.interval(lambda m: m, estimators.resamples(400, 4000, 0), values)
+    low, high = estimators.interval(estimators.resampled_means(values, 4000, 0))
     normal = stats.norm.interval(0.95, values.mean(), values.std(ddof=1) / 20)
     np.testing.assert_allclose([low, high], normal, atol=0.02)
 
 
 def test_interval__of_the_percent_covers_the_truth_about_as_often_as_it_says():
-    random = np.random.default_rng(0)
-    weights, hits = estimators.resamples(200, 400, 0), 0
+    random, hits = np.random.default_rng(0), 0
     for _ in range(300):
         equiv = random.gamma(2, 0.01, 200)
         total = equiv + random.gamma(4, 0.25, 200)
-        low, high = estimators.interval(estimators.percent, weights, total, equiv)
+        draws = [estimators.resampled_means(v, 400, 0) for v in (total, equiv)]
+        low, high = estimators.interval(estimators.percent(*draws))
         hits += low <= 100 * 0.02 / 1.02 <= high
     assert 0.90 < hits / 300 < 0.985
+
+
+def test_resampled_means__are_paired_between_arrays_and_do_not_depend_on_the_block(monkeypatch):
+    values = np.random.default_rng(0).normal(size=(3, 50))
+    whole = estimators.resampled_means(values, 20, 1)
+    np.testing.assert_allclose(estimators.resampled_means(2 * values + 1, 20, 1), 2 * whole + 1, rtol=1e-12)
+    monkeypatch.setattr(estimators, "LARGEST", 150)
+    np.testing.assert_allclose(estimators.resampled_means(values, 20, 1), whole, rtol=1e-12)

@@ -52,7 +52,7 @@ def test_twirl__over_a_whole_group_finds_the_bias_exactly(group):
 
 def test_twirl__does_not_depend_on_the_chunk():
     task, model = toys.force_field(), toys.Well(0.7, BIAS)
-    results = [split_of(model, task, np.arange(30), haar(30, 3), chunk=c) for c in (3, 7, 1000)]
+    results = [split_of(model, task, np.arange(30), haar(30, 3), chunk=c) for c in (2, 3, 7, 1000)]
     for other in results[1:]:
         np.testing.assert_allclose(other.total, results[0].total, rtol=1e-5)
         np.testing.assert_allclose(other.equiv[0], results[0].equiv[0], rtol=1e-4)

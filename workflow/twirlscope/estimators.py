@@ -11,8 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .hints import Array, Callable, Float
+from .hints import Array, Float
 
+LARGEST = 4_000_000  # numbers of resampling weights in memory at once
 Values = Float[Array, "..."] | float
 
 
@@ -50,22 +51,20 @@ def percent(total: Values, equiv: Values) -> Values:
         return np.where(total > 0, 100 * equiv / total, np.nan)
 
 
-def resamples(samples: int, draws: int, seed: int) -> Float[Array, "draw sample"]:
-    """Weights of bootstrap resamples of the samples; each row sums to 1. The same seed pairs all checkpoints."""
-    random = np.random.default_rng(seed)
-    return random.multinomial(samples, np.full(samples, 1 / samples), size=draws) / samples
-
-
-def interval(
-    statistic: Callable[..., Array], weights: Float[Array, "draw sample"], *values: Float[Array, "*b sample"]
-) -> tuple[Values, Values]:
-    """95 % percentile interval of a statistic of sample means, resampling whole samples (the clusters).
-
-    Args:
-        statistic: function of as many arrays as there are `values`, each the mean over samples.
-        weights: from `resamples`.
-        values: one number a sample.
+def resampled_means(values: Float[Array, "*b sample"], draws: int, seed: int) -> Float[Array, "*b draw"]:
+    """Means over bootstrap resamples of whole samples (the clusters). The same seed draws the same samples, so that
+    means of several arrays, and of all checkpoints, are paired. Memory does not grow with draws times samples.
     """
-    draws = statistic(*(value @ weights.T for value in values))
+    samples, random = values.shape[-1], np.random.default_rng(seed)
+    block = max(1, LARGEST // samples)
+    found = []
+    for start in range(0, draws, block):
+        counts = random.multinomial(samples, np.full(samples, 1 / samples), size=min(block, draws - start))
+        found.append(values @ (counts.T / samples))
+    return np.concatenate(found, -1)
+
+
+def interval(draws: Float[Array, "*b draw"]) -> tuple[Values, Values]:
+    """Ends of the 95 % percentile interval of a statistic, from its bootstrap draws."""
     low, high = np.quantile(draws, [0.025, 0.975], axis=-1)
     return low, high

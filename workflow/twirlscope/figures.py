@@ -13,7 +13,6 @@ from . import style
 from .hints import Array, Sequence
 from .style import Figure
 from .trainings import Training, by_run, column, labels_note, say, with_term, words
-from .variables import INTERVALS
 
 ENDS = ("", "_low", "_high")
 LEARNED_LEAST = -0.5  # the learned fraction is drawn down to here
@@ -124,7 +123,9 @@ def percent(trainings: Sequence[Training], term: str, threshold: float) -> Figur
     """Percent of the loss that is equivariance error, all trainings, above the fraction that has been learned."""
     chosen = with_term(trainings, term)
     groups = by_run(chosen)
-    table = twirl_table(chosen, term, [f"{n}{e}" for n in INTERVALS[3:] for e in ENDS] + ["trivial"])
+    table = twirl_table(
+        chosen, term, [f"{n}{e}" for n in ("percent_equiv", "learned_fraction") for e in ENDS] + ["trivial"]
+    )
     below = {float(t.twirl.attrs["trivial_below"]) for t in chosen if "trivial_below" in t.twirl.attrs}
     steps = steps_of(chosen)
 

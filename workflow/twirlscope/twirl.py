@@ -20,8 +20,14 @@ from .hints import Array, Callable, Float, Int, Tensor
 from .losses import inner
 from .provenance import Progress, device_of, hardware
 from .settings.twirl import TwirlSettings
-from .variables import INTERVALS
 
+STATISTICS = {  # what is reported with an interval, from the means over samples
+    "loss_total": lambda m: m["total"],
+    "loss_mean": lambda m: m["mean"],
+    "loss_equiv": lambda m: m["equiv"],
+    "percent_equiv": lambda m: estimators.percent(m["total"], m["equiv"]),
+    "learned_fraction": lambda m: 1 - m["total"] / m["zero"],
+}
 Products = dict[str, Array]  # gram [sample, K, K], cross [sample, K], square [sample], each stacked over terms in front
 
 
@@ -89,8 +95,8 @@ def inner_products(
 ) -> Products:
     """Gram matrix of the twisted predictions, their products with the target, and its square, by term.
 
-    Rotations are stacked into the batch; memory depends on `chunk` alone, not on samples or rotations (a sample's
-    rotations stay together).
+    Rotations are stacked into the batch; the memory of the network depends on `chunk` alone, not on the number of
+    samples or rotations.
 
     Args:
         model: maps inputs to predictions, as `contracts.Model` does.
@@ -102,14 +108,20 @@ def inner_products(
     for start in range(0, len(index), size):
         part = slice(start, start + size)
         batch = task.batch(index[part]).to(device, dtype)
-        rotation = so3.matrix(quaternion[part].reshape(-1, 4)).to(device, dtype)
-        z = twisted(model, task, batch.repeat(K), rotation)
+        z = _rows(model, task, batch.repeat(K), so3.matrix(quaternion[part].reshape(-1, 4)).to(device, dtype), chunk)
         pieces.append([_products(z[t.name], batch, t.name, K) for t in task.terms])
     names = ("gram", "cross", "square")
     return {
         name: np.stack([np.concatenate([p[t][i] for p in pieces]) for t in range(len(task.terms))])
         for i, name in enumerate(names)
     }
+
+
+def _rows(model: Callable, task: Task, batch: Batch, rotation: Tensor, chunk: int) -> dict[str, Tensor]:
+    """Twisted predictions of a batch whose rows have a rotation each, `chunk` rows at a time."""
+    slices = [slice(s, s + chunk) for s in range(0, len(batch), chunk)]
+    found = [twisted(model, task, batch.map(lambda t, s=s: t[s]), rotation[s]) for s in slices]
+    return {t.name: torch.cat([z[t.name] for z in found]) for t in task.terms}
 
 
 def _products(z: Tensor, batch: Batch, term: str, K: int) -> tuple[Array, Array, Array]:
@@ -174,21 +186,14 @@ def _dataset(task: Task, steps: list[int], index, quaternion, measured: list[Pro
 def summarise(products: xr.Dataset, settings: TwirlSettings) -> xr.Dataset:
     """The losses, a sample and pooled, with 95 % intervals: everything that follows from the Gram matrices."""
     parts = estimators.split(products["gram"].values, products["cross"].values, products["square"].values)
-    zero = np.broadcast_to(products["square"].values, parts.total.shape)
-    weights = estimators.resamples(parts.total.shape[-1], settings.draws, settings.seed)
-    statistics = {
-        "loss_total": (lambda total: total, (parts.total,)),
-        "loss_mean": (lambda mean: mean, (parts.mean,)),
-        "loss_equiv": (lambda equiv: equiv, (parts.equiv,)),
-        "percent_equiv": (estimators.percent, (parts.total, parts.equiv)),
-        "learned_fraction": (lambda total, square: 1 - total / square, (parts.total, zero)),
-    }
+    values = parts._asdict() | {"zero": np.broadcast_to(products["square"].values, parts.total.shape)}
+    pooled = {k: v.mean(-1) for k, v in values.items()}
+    draws = {k: estimators.resampled_means(v, settings.draws, settings.seed) for k, v in values.items()}
     found = {f"sample_loss_{k}": (("step", "term", "sample"), v) for k, v in parts._asdict().items()}
-    for name in INTERVALS:
-        function, values = statistics[name]
-        low, high = estimators.interval(function, weights, *values)
-        pooled = function(*(v.mean(-1) for v in values))
-        found |= {n: (("step", "term"), v) for n, v in ((name, pooled), (f"{name}_low", low), (f"{name}_high", high))}
+    for name, statistic in STATISTICS.items():
+        low, high = estimators.interval(statistic(draws))
+        ends = ((name, statistic(pooled)), (f"{name}_low", low), (f"{name}_high", high))
+        found |= {n: (("step", "term"), v) for n, v in ends}
     found["loss_zero"] = (("term",), products["square"].values.mean(-1))
     learned = found["learned_fraction"][1] >= settings.trivial_below  # False, too, where the loss is not finite
     found["trivial"] = (("step", "term"), ~learned)

@@ -84,8 +84,7 @@ TWIRL = {
     "loss_equiv_floor": _v("step term", "float64", "1", "what rounding alone contributes: float32 against float64"),
     "trivial": _v("step term", "bool", "1", "learned fraction below the threshold: a small percent means nothing here"),
 }
-INTERVALS = ("loss_total", "loss_mean", "loss_equiv", "percent_equiv", "learned_fraction")
-for _name in INTERVALS:
+for _name in ("loss_total", "loss_mean", "loss_equiv", "percent_equiv", "learned_fraction"):
     for _end in ("low", "high"):
         TWIRL[f"{_name}_{_end}"] = _v(
             "step term", "float64", TWIRL[_name].unit, f"{_end} end of the 95 % interval of {_name}, by sample"
