@@ -23,12 +23,13 @@ SMK = [ROOT / "Snakefile", *sorted((ROOT / "workflow" / "rules").glob("*.smk"))]
 # imports only point down; a module may import its own floor's neighbours only where the floor is marked
 FLOORS = [
     {"hints", "errors", "provenance", "reach"},
-    {"so3", "action", "lanczos", "losses", "variables", "settings"},
+    {"so3", "rotation_sets", "action", "lanczos", "losses", "variables", "settings"},
     {"store", "contracts"},
-    {"plugins", "estimators", "frames", "rejects", "resume", "curvature", "certificate", "checkpoints", "trainings"}
-    | {"datasets", "models", "tasks"},
+    {"datasets", "models", "tasks", "plugins", "frames", "rejects", "resume", "checkpoints", "trainings"}
+    | {"twirling", "estimators", "spectrum", "tails", "lie", "panel", "refusals", "curvature", "certificate"},
     {"prepare", "train", "twirl", "hessian"},
-    {"style", "figures", "figures_training", "figures_density", "figures_hessian", "findings", "story", "page"},
+    {"style", "findings", "story", "page", "figures", "figures_training", "figures_spectrum", "figures_plan"}
+    | {"figures_density", "figures_hessian"},
     {"report"},
     {"plan", "document"},
 ]

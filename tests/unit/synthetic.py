@@ -50,6 +50,36 @@ def twirl(steps=STEPS, seed=0, speed=1.0, samples=40, trivial=None, percent=None
     return xr.Dataset(data, coordinates, attrs | {"loss_forces": "mse", "loss_energy": "mse"}).isel(term=slice(terms))
 
 
+SETS = {"D2": 4, "T": 12, "O": 24, "I": 60}
+
+
+def spectral(data, seed=0):
+    """A twirl store with what the panel adds: spectra that fall by a factor of three a degree."""
+    random, shape = np.random.default_rng(seed), data["loss_equiv"].shape
+    equiv, both = data["loss_equiv"].values, ("step", "term")
+    falling = 3.0 ** -np.arange(5)
+    spectrum = np.concatenate([data["loss_mean"].values[..., None], equiv[..., None] * falling / falling.sum()], -1)
+    degree = 1.4 + 0.1 * random.standard_normal(shape)
+    found = {
+        "spectrum": ((*both, "degree"), spectrum),
+        "spectrum_error": ((*both, "degree"), 0.1 * np.abs(spectrum)),
+        "panel_loss_equiv": (both, equiv),
+        "effective_degree": (both, degree),
+        "effective_degree_low": (both, degree - 0.1),
+        "effective_degree_high": (both, degree + 0.1),
+        "passes": ("rotation_set", np.array(list(SETS.values()), np.int64)),
+    }
+    left = equiv[-1] * np.array([0.3, 0.1, 0.02, 0.001])[:, None]
+    sets = ("rotation_set", "term")
+    for end, factor in (("", 1.0), ("_low", 0.9), ("_high", 1.2)):
+        found[f"twirled_loss_predicted{end}"] = (sets, data["loss_mean"].values[-1] + factor * left)
+    measured = data["loss_mean"].values[-1] + 1.05 * left
+    measured[3] = np.nan
+    found |= {"twirled_loss": (sets, measured), "twirled_loss_error": (sets, 0.1 * left)}
+    coordinates = {"degree": np.arange(6), "rotation_set": np.array(list(SETS), object)}
+    return data.assign(found).assign_coords(coordinates)
+
+
 def train(updates=3000, seed=0):
     """A train store: a noisy falling loss under a cosine learning rate."""
     random = np.random.default_rng(seed)

@@ -13,6 +13,7 @@ from twirlscope.contracts import Batch, Task, Term
 from twirlscope.curvature import HessianOperator, Objective
 from twirlscope.errors import UserError
 from twirlscope.lanczos import dense, lanczos, rademacher
+from twirlscope.rotation_sets import rotation_set
 
 SAMPLES = 3
 
@@ -226,9 +227,15 @@ def test_rotations__of_a_group_hold_the_group_between_two_uniform_rotations(kind
     matrices = so3.matrix(quaternion)
     traces = lambda m: torch.einsum("gij,hij->gh", m, m).flatten().sort().values  # noqa: E731
     for each in matrices:
-        torch.testing.assert_close(traces(each), traces(so3.matrix(so3.group(kind))))
+        torch.testing.assert_close(traces(each), traces(so3.matrix(rotation_set(kind).quaternion)))
     assert (matrices[0] - matrices[1]).abs().max() > 0.1
     assert matrices.mean(1).abs().max() < 1e-12  # exact to degree 1
+
+
+@pytest.mark.parametrize("kind", ["lebedev5", "H"])
+def test_rotations__refuse_a_set_with_weights_and_one_that_does_not_exist(kind):
+    with pytest.raises(UserError, match=kind):
+        curvature.rotations(kind, 2, 0, 0)
 
 
 @pytest.mark.parametrize("model", [Direct, Conservative, Equivariant])

@@ -83,3 +83,93 @@ def test_resampled_means__are_paired_between_arrays_and_do_not_depend_on_the_blo
     np.testing.assert_allclose(estimators.resampled_means(2 * values + 1, 20, 1), 2 * whole + 1, rtol=1e-12)
     monkeypatch.setattr(estimators, "LARGEST", 150)
     np.testing.assert_allclose(estimators.resampled_means(values, 20, 1), whole, rtol=1e-12)
+
+
+def test_split__of_independent_rotations_is_the_design_of_one_rotation_a_replicate():
+    random = np.random.default_rng(2)
+    gram, cross, square = products(random.normal(size=(6, 4, 3)), random.normal(size=(6, 3)))
+    design = estimators.split_design(gram[:, :, None, :, None], cross[..., None], square, np.ones(1))
+    np.testing.assert_array_equal(estimators.split(gram, cross, square), design)
+
+
+def test_split_design__equals_the_pairs_of_different_replicates():
+    random = np.random.default_rng(3)
+    z, y, weight = random.normal(size=(3, 4, 5)), random.normal(size=5), np.array([0.1, 0.2, 0.3, 0.4])
+    gram, cross, square = products(z.reshape(12, 5), y)
+    found = estimators.split_design(gram.reshape(3, 4, 3, 4), cross.reshape(3, 4), square, weight)
+    means = np.einsum("i,ric->rc", weight, z) - y
+    pairs = [means[r] @ means[s] / 5 for r in range(3) for s in range(3) if r != s]
+    assert found.mean == pytest.approx(np.mean(pairs), rel=1e-12)
+    assert found.total == pytest.approx((((z - y) ** 2).mean(-1) @ weight).mean(), rel=1e-12)
+    assert found.equiv == pytest.approx(found.total - np.mean(pairs), rel=1e-12)
+
+
+def test_split_design__keeps_the_digits_of_a_tiny_equivariance_error():
+    """Both parts are sums of squares: the error is that of the products, not that of total less mean."""
+    z = 1 + 1e-5 * np.random.default_rng(4).normal(size=(2, 24, 6))
+    flat = z.reshape(48, 6)
+    gram, cross, square = products(flat, flat[0] + 100)
+    found = estimators.split_design(gram.reshape(2, 24, 2, 24), cross.reshape(2, 24), square, np.full(24, 1 / 24))
+    within, means = z.var(1).mean(), z.mean(1)
+    assert found.equiv == pytest.approx(within + means.var(0, ddof=1).mean(), rel=1e-4)
+
+
+def test_split_design__refuses_one_replicate_and_weights_that_do_not_sum_to_one():
+    with pytest.raises(ValueError, match="at least 2"):
+        estimators.split_design(np.ones((1, 3, 1, 3)), np.ones((1, 3)), 1.0, np.full(3, 1 / 3))
+    with pytest.raises(ValueError, match="sum to 1"):
+        estimators.split_design(np.ones((2, 3, 2, 3)), np.ones((2, 3)), 1.0, np.ones(3))
+
+
+def leave_one_out(z):
+    """Means over all rotations but each one."""
+    K = z.shape[-2]
+    return (z.sum(-2, keepdims=True) - z) / (K - 1)
+
+
+def test_jackknife__of_the_squared_error_is_the_unbiased_mean():
+    random = np.random.default_rng(5)
+    z, y = random.normal(size=(6, 4, 3)), random.normal(size=(6, 3))
+
+    def loss(prediction):
+        return ((prediction - y[:, None]) ** 2).mean(-1)
+
+    found = estimators.split_convex(loss(z), loss(z.mean(1, keepdims=True))[:, 0], loss(leave_one_out(z)))
+    np.testing.assert_allclose(found, estimators.split(*products(z, y)), rtol=1e-10)
+
+
+def test_jackknife__removes_the_bias_of_the_length_of_the_error_vector():
+    """z = T + noise: |T - y| is known; the plug-in is off by more than a tenth of the equivariance error."""
+    twirled, sigma, K, draws = np.array([0.6, 0.8, 0.0]), 0.7, 8, 400_000
+    z = twirled + sigma * np.random.default_rng(0).normal(size=(draws, K, 3))
+    each, whole = np.linalg.norm(z, axis=-1), np.linalg.norm(z.mean(1), axis=-1)
+    found = estimators.split_convex(each, whole, np.linalg.norm(leave_one_out(z), axis=-1))
+    equiv = sigma * stats.ncx2(3, 1 / sigma**2).expect(np.sqrt) - 1
+    assert found.equiv.mean() == pytest.approx(equiv, rel=0.005)
+    assert (each.mean() - whole.mean()) / equiv - 1 < -0.1
+    np.testing.assert_allclose(found.mean + found.equiv, found.total, rtol=1e-12)
+
+
+def test_jackknife__needs_two_rotations():
+    with pytest.raises(ValueError, match="at least 2"):
+        estimators.jackknife(1.0, np.ones(1))
+
+
+def test_interval__of_the_equivariance_error_covers_the_truth():
+    """Gamma-distributed errors, each measured with three rotations; 95 % interval of the mean, at a fixed seed."""
+    random, hits, repeats = np.random.default_rng(0), 0, 500
+    for _ in range(repeats):
+        sigma = random.gamma(2, 0.5, 200) ** 0.5
+        z = sigma[:, None, None] * random.normal(size=(200, 3, 6))
+        found = estimators.pooled(estimators.split(*products(z, np.zeros((200, 6)))).equiv, 1000, 0)
+        hits += found.low <= 1 <= found.high
+    assert 0.92 < hits / repeats < 0.98
+
+
+def test_pooled__has_the_standard_error_of_the_mean_and_needs_two_samples():
+    values = np.random.default_rng(0).normal(3, 2, size=(2, 400))
+    found = estimators.pooled(values, 4000, 0)
+    np.testing.assert_allclose(found.error, values.std(-1, ddof=1) / 20)
+    np.testing.assert_allclose(found.high - found.value, 1.96 * found.error, rtol=0.1)
+    with pytest.raises(ValueError, match="at least 2 samples"):
+        estimators.pooled(np.ones(1))

@@ -39,17 +39,45 @@ def test_euler_product__is_not_haar_at_degree_two():
     assert 0.15 < largest_average(so3.euler_product(100_000, generator=generator()), 2) < 0.25
 
 
-@pytest.mark.parametrize(("name", "size", "degree"), [("D2", 4, 1), ("T", 12, 2), ("O", 24, 3), ("I", 60, 5)])
-def test_group__is_exact_to_its_degree_and_no_further(name, size, degree):
-    quaternion = so3.group(name)
-    assert len(quaternion) == size
-    assert all(largest_average(quaternion, lower) < 1e-12 for lower in range(1, degree + 1))
-    assert largest_average(quaternion, degree + 1) > 0.01
+def test_angle__is_that_of_scipy_and_keeps_its_digits_at_both_ends():
+    quaternion = so3.haar(50, generator=generator())
+    expected = Rotation.from_quat(quaternion.numpy(), scalar_first=True).magnitude()
+    np.testing.assert_allclose(so3.angle(quaternion).numpy(), expected, atol=1e-14)
+    small = torch.tensor([1e-12, 1e-3, np.pi - 1e-9, np.pi], dtype=torch.float64)
+    torch.testing.assert_close(so3.angle(-so3.about(1, small)), small, rtol=1e-15, atol=0)
 
 
-@pytest.mark.parametrize("name", ["D2", "T", "O", "I"])
-def test_group__is_closed(name):
-    matrices = so3.matrix(so3.group(name))
-    products = (matrices[:, None] @ matrices[None]).reshape(-1, 9)
-    nearest = (products[:, None] - matrices.reshape(1, -1, 9)).abs().amax(-1).amin(1)
-    assert nearest.max() < 1e-12
+@pytest.mark.parametrize(("axis", "name"), list(enumerate("xyz")))
+def test_about__turns_about_one_axis(axis, name):
+    angles = np.linspace(-3, 3, 7)
+    expected = Rotation.from_euler(name, angles[:, None]).as_matrix()
+    np.testing.assert_allclose(so3.matrix(so3.about(axis, torch.from_numpy(angles))), expected, atol=1e-15)
+
+
+def test_matrix__with_parity_is_followed_by_inversion():
+    quaternion = so3.haar(6, generator=generator())
+    R, parity = so3.matrix(quaternion), torch.tensor([1, -1, -1, 1, 1, -1])
+    assert torch.equal(so3.matrix(quaternion, -1), -R)
+    mixed = so3.matrix(quaternion, parity)
+    torch.testing.assert_close(torch.linalg.det(mixed), parity.double(), rtol=1e-14, atol=0)
+    assert torch.equal(mixed[1], -R[1])
+    so3.check_rotation(mixed)
+
+
+def test_check_rotation__accepts_single_precision():
+    so3.check_rotation(so3.matrix(so3.haar(100, generator=generator()).float()))
+    so3.check_rotation(torch.eye(3))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (torch.eye(3)[:2], "shape"),
+        (torch.full((2, 3, 3), torch.nan), "finite"),
+        (torch.stack([torch.eye(3), 1.01 * torch.eye(3)]), "deviation of up to 0.02 for 1 of 2"),
+        (torch.zeros(3, 3), "orthogonal"),
+    ],
+)
+def test_check_rotation__refuses_what_is_none(wrong, message):
+    with pytest.raises(ValueError, match=message):
+        so3.check_rotation(wrong)

@@ -6,6 +6,9 @@ import torch
 
 import toys
 from twirlscope import estimators, so3, twirl
+from twirlscope.contracts import Batch
+from twirlscope.errors import UserError
+from twirlscope.rotation_sets import rotation_set
 from twirlscope.settings.twirl import TwirlSettings
 
 BIAS = (0.3, -0.1, 0.2)
@@ -42,8 +45,8 @@ def test_twirl__of_a_lab_frame_bias_is_the_known_number():
 @pytest.mark.parametrize("group", ["D2", "T", "O", "I"])
 def test_twirl__over_a_whole_group_finds_the_bias_exactly(group):
     """A constant in the lab is of degree 1, which every group integrates exactly: no sampling error is left."""
-    task, K = toys.force_field(), len(so3.group(group))
-    quaternion = so3.group(group).expand(10, K, 4)
+    task, K = toys.force_field(), len(rotation_set(group))
+    quaternion = rotation_set(group).quaternion.expand(10, K, 4)
     found = split_of(toys.Well(0.5, BIAS).double(), task, np.arange(10), quaternion, dtype=torch.float64)
     np.testing.assert_allclose(found.equiv[0] * (K - 1) / K, SQUARE, rtol=1e-7)  # a whole group needs no correction
     reference = split_of(toys.Well(0.5).double(), task, np.arange(10), quaternion, dtype=torch.float64)
@@ -107,3 +110,41 @@ def test_rotations__are_the_same_for_every_checkpoint():
     settings = TwirlSettings(seed=3)
     assert torch.equal(twirl.rotations(10, settings), twirl.rotations(10, settings))
     assert not torch.equal(twirl.rotations(10, settings), twirl.rotations(10, TwirlSettings(seed=4)))
+
+
+def test_measure__needs_no_config_for_a_batch_and_a_function_of_ones_own():
+    """A cloud of points and a vector for each: the function adds a lab-frame bias to an equivariant answer."""
+    torch.manual_seed(0)
+    points, v = torch.randn(50, 4, 3), torch.tensor([0.3, 0.0, 0.4])
+    batch = Batch({"points": points}, {"arrow": -points}, {"arrow": torch.full((50, 4), 0.25)})
+    given = twirl.Given(batch, turns={"points": "1o"}, irreps={"arrow": "1o"})
+    found = twirl.measure(lambda inputs: {"arrow": -inputs["points"] + v}, given, settings=TwirlSettings(rotations=8))
+    assert found["loss_total"].sel(term="arrow") == pytest.approx(0.25 / 3, rel=1e-4)
+    assert found["percent_equiv"].sel(term="arrow") == pytest.approx(100, rel=0.15)
+
+
+def test_measure__refuses_a_model_that_is_random_or_does_not_fit():
+    task = toys.force_field(20)
+    model = torch.nn.Sequential(torch.nn.Dropout(0.5))
+
+    def noisy(inputs):
+        forces = model(inputs["positions"])
+        return {"forces": forces, "energy": forces.sum((1, 2))[:, None]}
+
+    with pytest.raises(UserError, match="the same prediction"):
+        twirl.measure(noisy, task, np.arange(20))
+    with pytest.raises(UserError, match="energy"):
+        twirl.measure(lambda inputs: {"forces": inputs["positions"]}, task, np.arange(20))
+
+
+def test_inner_products__by_label_add_up_to_the_term():
+    task, model, n = toys.force_field(30), toys.Well(0.7, BIAS), np.arange(30)
+    products = twirl.inner_products(model, task, n, haar(30, 3), chunk=20, labels=True)
+    found = estimators.split(products["gram"], products["cross"], products["square"])
+    np.testing.assert_allclose(products["label"].sum(1), [found.total[0].mean(), found.equiv[0].mean()], rtol=1e-5)
+    batch = task.batch(n)
+    hydrogen = (batch.weights["forces"] * (batch.inputs["numbers"] == 1)).sum(1).mean()
+    exact = (0.09 * (batch.targets["forces"] ** 2).mean(-1) + SQUARE) * batch.weights["forces"]
+    exact = (exact * (batch.inputs["numbers"] == 1)).sum(1).mean()
+    np.testing.assert_allclose(products["label"][0, 0], exact, rtol=0.25)
+    np.testing.assert_allclose(products["label"][1, 0], SQUARE * hydrogen, rtol=0.25)

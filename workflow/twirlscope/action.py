@@ -1,6 +1,7 @@
 """How tensors turn: the orthogonal action rho(g) on the last axis of a tensor, from an e3nn irreps string.
 
-`0e` does not turn, `1o` is a vector in the order x, y, z, `0e+2e` a symmetric 3x3 tensor (stress), and so on.
+`0e` does not turn, `1o` is a vector in the order x, y, z, `0e+2e` a symmetric 3x3 tensor (stress), and so on. The
+parity says what inversion does: `1e`, a pseudo-vector, keeps its sign under it, and `0o`, a pseudo-scalar, changes it.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import functools
 
 import torch
 
+from .errors import UserError
 from .hints import Float, Tensor
 
 
@@ -20,10 +22,16 @@ def _parse(irreps: str):
 
 
 def representation(irreps: str, rotation: Float[Tensor, "*b 3 3"]) -> Float[Tensor, "*b d d"]:
-    """The matrices rho(g), block diagonal in the irreps, in e3nn's basis, accurate to the dtype of `rotation`."""
+    """The matrices rho(g), block diagonal in the irreps, in e3nn's basis, accurate to the dtype of `rotation`.
+
+    For R of determinant p = +-1 the block of an odd irrep is p D(p R), that of an even one D(p R).
+
+    Args:
+        rotation: orthogonal matrices, with inversion or without; `so3.check_rotation` says whether they are.
+    """
     if irreps == "1o":
         return rotation
-    blocks = [_wigner(ir.l, rotation.double()) for mul, ir in _parse(irreps) for _ in range(mul)]
+    blocks = [block for mul, ir in _parse(irreps) for block in [_block(ir.l, ir.p, rotation.double())] * mul]
     size = sum(block.shape[-1] for block in blocks)
     matrix = rotation.new_zeros(*rotation.shape[:-2], size, size, dtype=torch.float64)
     start = 0
@@ -35,9 +43,18 @@ def representation(irreps: str, rotation: Float[Tensor, "*b 3 3"]) -> Float[Tens
 
 
 def turn(irreps: str, rotation: Float[Tensor, "sample 3 3"], tensor: Tensor) -> Tensor:
-    """rho(g) applied to the last axis; the first axis of both is the sample, axes between are free."""
+    """rho(g) applied to the last axis; the first axis of both is the sample, axes between are free.
+
+    A tensor of irreps `0e` may have any shape.
+
+    Raises:
+        UserError: the last axis does not fit the irreps.
+    """
     if irreps == "0e":
         return tensor
+    size = 3 if irreps == "1o" else _parse(irreps).dim
+    if tensor.shape[-1:] != (size,):
+        raise UserError(f"irreps {irreps}", f"{size} components on the last axis", f"shape {tuple(tensor.shape)}")
     matrix = representation(irreps, rotation).to(tensor)
     flat = tensor.reshape(len(tensor), -1, tensor.shape[-1])
     return (flat @ matrix.transpose(-1, -2)).reshape(tensor.shape)
@@ -46,6 +63,15 @@ def turn(irreps: str, rotation: Float[Tensor, "sample 3 3"], tensor: Tensor) -> 
 def twist(irreps: str, rotation: Float[Tensor, "sample 3 3"], response: Tensor) -> Tensor:
     """The twisted prediction z(g) = rho(g)^-1 f(g x) from the response f(g x)."""
     return turn(irreps, rotation.transpose(-1, -2), response)
+
+
+def _block(degree: int, parity: int, rotation: Float[Tensor, "*b 3 3"]) -> Float[Tensor, "*b d d"]:
+    """One irrep: spherical harmonics bring the parity (-1)^degree along, the sign of the determinant the other one."""
+    wigner = _wigner(degree, rotation)
+    if parity == (-1) ** degree:
+        return wigner
+    x, y, z = rotation.unbind(-2)
+    return (torch.linalg.cross(x, y) * z).sum(-1).sign()[..., None, None] * wigner
 
 
 @functools.lru_cache

@@ -83,6 +83,7 @@ class Task(ABC):
     terms: tuple[Term, ...]
     turns: ClassVar[dict[str, str]]  # input name -> irreps of its last axis; what is not named does not turn
     reads: ClassVar[str]  # the kind of data it takes, see Dataset.kind
+    attribution: tuple[str, str, list[int]] | None = None  # term, input with a label for each vector of it, the labels
     constants: dict[str, Any]  # what a model may need to know of the data, e.g. the elements
 
     @abstractmethod

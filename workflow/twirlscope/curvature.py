@@ -28,27 +28,33 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from . import action, so3
 from .contracts import Batch, Task
+from .errors import UserError
 from .hints import Float, Tensor
 from .losses import inner
+from .rotation_sets import randomised, rotation_set
 
 PARTS = ("mean", "equiv")
 
 
 def rotations(kind: str, samples: int, count: int, seed: int) -> Float[Tensor, "sample rotation 4"]:
-    """Rotations of each sample as unit quaternions: h g_i k for a group, h and k uniform a sample, or independent ones.
+    """Rotations of each sample as unit quaternions: h g_i k for a set, h and k uniform a sample, or independent ones.
 
-    With a uniform rotation on both sides, what twirling over the group leaves is SUM_l q_l alpha_l for any model.
+    With a uniform rotation on both sides, what twirling over the set leaves is SUM_l q_l alpha_l for any model.
 
     Args:
-        kind: name of a group (`so3.GROUPS`), or `independent`.
-        count: number of independent rotations; a group has its own number.
+        kind: name of a rotation set with equal weights, or `independent`.
+        count: number of independent rotations; a set has its own number.
+
+    Raises:
+        UserError: no such set, or one with weights.
     """
     generator = torch.Generator().manual_seed(seed)
     if kind == "independent":
         return so3.haar(samples, count, generator=generator)
-    elements = so3.group(kind).expand(samples, -1, 4)
-    left, right = so3.haar(2, samples, 1, generator=generator).expand(-1, -1, elements.shape[1], 4)
-    return so3.product(left, so3.product(elements, right))
+    chosen = rotation_set(kind)
+    if not chosen.equal:
+        raise UserError("rotation_set", "a set of rotations with equal weights", repr(kind))
+    return randomised(chosen, samples, 1, generator)[:, 0]
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
+from . import tails
 from .hints import Array, Bool, Float, Int, Sequence
 from .trainings import Training, say, words
 
@@ -97,8 +98,7 @@ def top_share(data: xr.Dataset) -> float:
     """Share of the equivariance error carried by the top 1 % of samples, at least one; NaN if they are not stored."""
     if "sample_loss_equiv" not in data:
         return math.nan
-    each = np.sort(data["sample_loss_equiv"].values)[::-1]
-    return float(each[: math.ceil(len(each) / 100)].sum() / each.sum()) if each.sum() > 0 else math.nan
+    return float(tails.top_share(data["sample_loss_equiv"].values))
 
 
 def physical_error(training: Training, term: str) -> tuple[float, str]:

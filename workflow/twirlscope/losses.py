@@ -38,7 +38,38 @@ def l2(
     return lengths.reshape(len(lengths), -1).sum(-1)
 
 
-LOSSES = {"mse": mse, "l2": l2}
+def l1(
+    prediction: Float[Tensor, "sample *v c"], target: Float[Tensor, "sample *v c"], weights
+) -> Float[Tensor, "sample"]:
+    """Mean absolute error over components. NOT invariant: a vector's loss depends on the axes it is written in.
+
+    Prediction and target turned together change it, by up to sqrt(3) for a vector; for scalars it equals `l2`.
+    """
+    lengths = (prediction - target).abs().mean(-1) * weights
+    return lengths.reshape(len(lengths), -1).sum(-1)
+
+
+def huber(
+    prediction: Float[Tensor, "sample *v c"], target: Float[Tensor, "sample *v c"], weights, delta: float = 1.0
+) -> Float[Tensor, "sample"]:
+    """Mean Huber loss of the LENGTH r of each error vector: r^2 / 2 up to delta, delta (r - delta / 2) beyond.
+
+    Of the vector and not of each component, as elsewhere, so that it does not depend on the axes. It is not divided by
+    the number of components: with a large delta it is components / 2 times `mse`.
+
+    Args:
+        delta: where the square becomes a line, in the units that targets have in the loss.
+
+    Source: Huber, Annals of Mathematical Statistics 35, 73 (1964); delta = 1 as in `torch.nn.HuberLoss`.
+    """
+    squares = ((prediction - target) ** 2).sum(-1)
+    near = squares <= delta**2
+    beyond = squares.masked_fill(near, delta**2).sqrt() - delta  # its gradient is 0, not NaN, at r = 0
+    lengths = (squares.masked_fill(~near, delta**2) / 2 + delta * beyond) * weights
+    return lengths.reshape(len(lengths), -1).sum(-1)
+
+
+LOSSES = {"mse": mse, "l2": l2, "l1": l1, "huber": huber}
 
 
 def loss_of(kind: str):

@@ -9,13 +9,27 @@ from pathlib import Path
 
 import xarray as xr
 
-from . import figures, figures_density, figures_hessian, figures_training, page, store, story
+from . import (
+    figures,
+    figures_density,
+    figures_hessian,
+    figures_plan,
+    figures_spectrum,
+    figures_training,
+    page,
+    store,
+    story,
+)
 from .errors import UserError
+from .figures_spectrum import measured
 from .hints import Callable, Mapping, Sequence
 from .settings.report import ReportSettings
 from .style import Figure, rendered
 from .trainings import Training, slug, terms_of
 from .variables import TWIRL
+
+LARGE = {"rotation", "pair", "panel_rotation"}  # dimensions of Gram matrices and their like, not needed here
+POOLED = {"step", "term", "degree", "element", "rotation_set"}
 
 
 @dataclass(frozen=True)
@@ -63,7 +77,7 @@ def report(
 def _read(files: RunFiles) -> Training:
     hessian = store.load(files.hessian) if files.hessian else None
     with store.open_store(files.twirl) as lazy:  # the Gram matrices are large and not needed
-        kept = [n for n in lazy.data_vars if n not in ("gram", "cross", "square", "quaternion")]
+        kept = [n for n, v in lazy.data_vars.items() if not LARGE & set(v.dims)]
         twirl = lazy[kept].load()
     return Training(files.run, files.seed, store.load(files.train), twirl, hessian, files.dataset)
 
@@ -84,13 +98,18 @@ def draw(trainings: Sequence[Training], threshold: float) -> list[tuple[str, str
         for t in curved
         for name, draw in (("density", figures_density.densities), ("spectra", figures_hessian.spectra))
     ]
+    spectral = [figures_spectrum.spectrum(trainings, t) for t in terms if measured(trainings, t)]
+    if spectral:
+        spectral += [figures_spectrum.effective_degree(trainings, terms[0]), figures_plan.plan(trainings, terms[0])]
     top = [figures_hessian.top_eigenvalues(curved)] if curved else []
-    return [
+    sections = [
         ("percent", "Equivariance error", [figures.percent(trainings, term, threshold) for term in terms]),
         ("losses", "The two parts of the loss", [figures.losses(trainings, term) for term in terms]),
+        ("spectrum", "Spectrum of the equivariance error", spectral),
         ("curvature", "Curvature", top + spectra),
         ("training", "Training", [figures_training.training_curves(trainings)]),
     ]
+    return [s for s in sections if s[2] or s[0] == "curvature"]  # without one, the page says that there is none
 
 
 def _fill(folder: Path, told: page.Story, trainings: Sequence[Training]) -> None:
@@ -112,7 +131,7 @@ def summary(trainings: Sequence[Training]) -> xr.DataTree:
     """The pooled numbers of all trainings: one group `/{run}/seed{seed}` each, without what is stored by sample."""
     groups = {}
     for training in trainings:
-        pooled = [n for n in training.twirl.data_vars if n in TWIRL and set(TWIRL[n].dims) <= {"step", "term"}]
+        pooled = [n for n in training.twirl.data_vars if n in TWIRL and set(TWIRL[n].dims) <= POOLED]
         data = training.twirl[pooled].drop_vars("sample", errors="ignore")
         groups[f"/{slug(training.run)}/seed{training.seed}"] = data
     return xr.DataTree.from_dict(groups)

@@ -1,26 +1,51 @@
-"""Rotations: Haar-distributed, the Euler product that is not, and the finite groups. Matrices act on columns."""
+"""Rotations, with inversion or without: Haar-distributed, and the Euler product that is not. Matrices act on columns.
+
+An element of O(3) is a unit quaternion, scalar first, and a parity: 1 for a rotation, -1 for one followed by inversion.
+"""
 
 from __future__ import annotations
 
 import math
 
 import torch
-from scipy.spatial.transform import Rotation
 
 from .hints import Float, Tensor
 
-GROUPS = {"D2": "D2", "T": "T", "O": "O", "I": "I"}  # 4, 12, 24, 60 rotations; exact to degree 1, 2, 3, 5
 
+def matrix(quaternion: Float[Tensor, "*b 4"], parity: Tensor | int = 1) -> Float[Tensor, "*b 3 3"]:
+    """Matrices of quaternions, scalar first, of any length but 0; the determinant is the parity.
 
-def matrix(quaternion: Float[Tensor, "*b 4"]) -> Float[Tensor, "*b 3 3"]:
-    """Rotation matrices of quaternions, scalar first, of any length but 0."""
+    Args:
+        parity: 1 or -1, one for all or one each; -1 gives the rotation followed by inversion, -R.
+    """
     w, x, y, z = (quaternion / quaternion.norm(dim=-1, keepdim=True)).unbind(-1)
     rows = [
         [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
         [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
         [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
     ]
-    return torch.stack([torch.stack(r, -1) for r in rows], -2)
+    rotation = torch.stack([torch.stack(r, -1) for r in rows], -2)
+    return torch.as_tensor(parity, dtype=rotation.dtype, device=rotation.device)[..., None, None] * rotation
+
+
+def check_rotation(matrix: Tensor, tolerance: float = 1e-5) -> None:
+    """Refuse what is no rotation, with inversion or without. For where matrices come in, not for inner loops.
+
+    Args:
+        tolerance: largest deviation of R^T R from the identity; the default lets single precision pass.
+
+    Raises:
+        ValueError: not 3x3, not finite, or not orthogonal.
+    """
+    if matrix.shape[-2:] != (3, 3):
+        raise ValueError(f"expected rotation matrices with last axes 3 and 3, got shape {tuple(matrix.shape)}")
+    if not matrix.isfinite().all():
+        raise ValueError("expected rotation matrices of finite numbers, got NaN or infinity")
+    double = matrix.double()
+    off = (double.mT @ double - torch.eye(3, dtype=torch.float64, device=matrix.device)).abs().amax((-2, -1))
+    if (off > tolerance).any():
+        worst = f"{off.max().item():.1g} for {int((off > tolerance).sum())} of {off.numel()} matrices"
+        raise ValueError(f"expected orthogonal matrices, R^T R = 1 to {tolerance:g}, got a deviation of up to {worst}")
 
 
 def haar(*shape: int, generator: torch.Generator) -> Float[Tensor, "*b 4"]:
@@ -37,16 +62,25 @@ def euler_product(*shape: int, generator: torch.Generator) -> Float[Tensor, "*b 
 
     NOT Haar (degrees 2 and 4 are biased), but what published code for voxels draws; offered to reproduce it.
     """
-    half = math.pi * torch.rand(3, *shape, dtype=torch.float64, generator=generator)
-    one, zero = torch.ones_like(half[0]), torch.zeros_like(half[0])
-    x = torch.stack([half[0].cos() * one, half[0].sin(), zero, zero], -1)
-    y = torch.stack([half[1].cos(), zero, half[1].sin(), zero], -1)
-    z = torch.stack([half[2].cos(), zero, zero, half[2].sin()], -1)
+    angles = 2 * math.pi * torch.rand(3, *shape, dtype=torch.float64, generator=generator)
+    x, y, z = (about(axis, angles[axis]) for axis in range(3))
     return product(z, product(y, x))
 
 
-def product(a: Float[Tensor, "*b 4"], b: Float[Tensor, "*b 4"]) -> Float[Tensor, "*b 4"]:
-    """Quaternion product: first b, then a."""
+def about(axis: int, angle: Float[Tensor, "*b"]) -> Float[Tensor, "*b 4"]:
+    """Rotations by an angle [rad] about the axis x, y or z (0, 1, 2), as unit quaternions."""
+    quaternion = angle.new_zeros(*angle.shape, 4)
+    quaternion[..., 0], quaternion[..., 1 + axis] = (angle / 2).cos(), (angle / 2).sin()
+    return quaternion
+
+
+def angle(quaternion: Float[Tensor, "*b 4"]) -> Float[Tensor, "*b"]:
+    """Angles of rotation [rad], 0 to pi, accurate at both ends; the two signs of a quaternion are one rotation."""
+    return 2 * torch.atan2(quaternion[..., 1:].norm(dim=-1), quaternion[..., 0].abs())
+
+
+def product(a: Float[Tensor, "*#b 4"], b: Float[Tensor, "*#b 4"]) -> Float[Tensor, "*#b 4"]:
+    """Quaternion product: first b, then a; leading axes broadcast."""
     aw, ax, ay, az = a.unbind(-1)
     bw, bx, by, bz = b.unbind(-1)
     return torch.stack(
@@ -58,9 +92,3 @@ def product(a: Float[Tensor, "*b 4"], b: Float[Tensor, "*b 4"]) -> Float[Tensor,
         ],
         -1,
     )
-
-
-def group(name: str) -> Float[Tensor, "n 4"]:
-    """The rotations of a finite group, as unit quaternions, scalar first. Source: scipy `Rotation.create_group`."""
-    quaternion = Rotation.create_group(GROUPS[name]).as_quat(scalar_first=True)
-    return torch.from_numpy(quaternion)

@@ -12,14 +12,16 @@ import numpy as np
 import torch
 import xarray as xr
 
-from . import action, estimators, so3, store
+from . import estimators, refusals, so3, store
 from .checkpoints import Trained
-from .contracts import Batch, Task, split_index
+from .contracts import Task, split_index
 from .errors import UserError
 from .hints import Array, Callable, Float, Int, Tensor
 from .losses import inner
+from .panel import kept_predictions, measure_panel, panel_dataset, panel_of, plan, summarise_panel
 from .provenance import Progress, device_of, hardware
 from .settings.twirl import TwirlSettings
+from .twirling import Given, Products, inner_products, twisted, with_weighted
 
 STATISTICS = {  # what is reported with an interval, from the means over samples
     "loss_total": lambda m: m["total"],
@@ -28,46 +30,74 @@ STATISTICS = {  # what is reported with an interval, from the means over samples
     "percent_equiv": lambda m: estimators.percent(m["total"], m["equiv"]),
     "learned_fraction": lambda m: 1 - m["total"] / m["zero"],
 }
-Products = dict[str, Array]  # gram [sample, K, K], cross [sample, K], square [sample], each stacked over terms in front
 
 
 def twirl(train: Path, data: Path, out: Path, settings: TwirlSettings) -> None:
     """Measure all checkpoints of a run and write `twirl.zarr.zip`.
 
+    Two passes: few independent rotations on the whole held-out set, for the losses; many on a fixed panel, for the
+    spectrum. Models and tasks with which that would be wrong are refused before the first number.
+
     Raises:
-        UserError: a checkpoint is missing or damaged, or the data have no such split.
+        UserError: a checkpoint is missing or damaged, the data have no such split, or the model is refused.
     """
     run = Trained(train, data)
-    index = _samples(store.load(data), settings)
-    quaternion, device = rotations(len(index), settings), device_of(settings.device)
+    index, device = _samples(store.load(data), settings), device_of(settings.device)
+    quaternion = rotations(len(index), settings)
+    panel = panel_of(index, settings) if settings.panel else None
     progress = Progress("twirl", len(run.steps), "checkpoint")
-    measured, floors = [], []
+    measured, floors, panels, kept = [], [], [], []
     for step in run.steps:
         model = run.model(step).to(device)
-        products = inner_products(model, run.task, index, quaternion, settings.chunk, device)
+        _refuse(model, run.task, index, quaternion, device)
+        labels = run.task.attribution is not None
+        products = inner_products(model, run.task, index, quaternion, settings.chunk, device, labels=labels)
         measured.append(with_weighted(run.task, products))
         floors.append(_floor(run, step, index, quaternion, settings, device))
+        if panel is not None:
+            panels.append(measure_panel(model, run.task, panel, settings, device))
+            kept.append(kept_predictions(model, run.task, panel, settings, device))
         progress.advance(f"step {step}")
     progress.close()
-    result = _dataset(run.task, run.steps, index, quaternion, measured).assign(
-        loss_equiv_floor=(("step", "term"), np.stack(floors))
-    )
-    about = _attributes(run.task, settings, len(index), device) | {"labels": run.labels}
-    store.save(summarise(result, settings).assign_attrs(about), out)
+    result = _dataset(run.task, run.steps, index, quaternion, measured)
+    result["loss_equiv_floor"] = (("step", "term"), np.stack(floors))
+    result = summarise(result, settings).assign_attrs(_attributes(run, settings, len(index), device))
+    if panel is not None:
+        found = panel_dataset(panel, panels).assign_coords(step=result["step"], term=result["term"])
+        found["panel_prediction"] = (("step", "kept", "panel_rotation", "component"), np.stack(kept))
+        found = summarise_panel(found, panel, settings)
+        found["panel_gram"] = found["panel_gram"].astype(np.float32)  # the largest array; single precision is enough
+        found = found.merge(plan(model, run.task, found, panel, settings, device))
+        result = result.merge(found, combine_attrs="no_conflicts")
+    store.save(result, out)
 
 
-def measure(model: Callable, task: Task, index: Int[Array, " sample"], settings: TwirlSettings | None = None):
-    """The split of the loss of any model, for a notebook: an xarray Dataset with the variables of the stage.
+def _refuse(model: Callable, task: Task, index: Array, quaternion: Tensor, device: str) -> None:
+    """Refuse what would give wrong numbers; a few passes of a few samples."""
+    few = slice(0, 4)
+    refusals.check(model, task, task.batch(index[few]).to(device), so3.matrix(quaternion[few, 0]).float().to(device))
+
+
+def measure(
+    model: Callable,
+    task: Task,
+    index: Int[Array, " sample"] | None = None,
+    settings: TwirlSettings | None = None,
+) -> xr.Dataset:
+    """The split of the loss of any model, without a workflow: a dataset with the variables of the stage.
 
     Args:
         model: maps `Batch.inputs` to a prediction by term, in evaluation mode.
-        task: gives the samples with these indices and says how they turn.
+        task: gives the samples with these indices and says how they turn; `Given` makes one of a batch.
+        index: samples to measure; all of a `Given` if left out.
 
     Example: `measure(model, task, split_index(data, "test"))["percent_equiv"]`
     """
     settings = settings or TwirlSettings()
-    quaternion = rotations(len(index), settings)
-    products = inner_products(model, task, index, quaternion, settings.chunk, device_of(settings.device))
+    index = np.arange(len(task)) if index is None and isinstance(task, Given) else index
+    quaternion, device = rotations(len(index), settings), device_of(settings.device)
+    _refuse(model, task, index, quaternion, device)
+    products = inner_products(model, task, index, quaternion, settings.chunk, device)
     return summarise(_dataset(task, [0], index, quaternion, [with_weighted(task, products)]), settings).isel(step=0)
 
 
@@ -75,71 +105,6 @@ def rotations(samples: int, settings: TwirlSettings) -> Float[Tensor, "sample ro
     """The Haar rotations of every sample: the same for every checkpoint and run (common random numbers)."""
     generator = torch.Generator().manual_seed(settings.seed)
     return so3.haar(samples, settings.rotations, generator=generator)
-
-
-def twisted(model: Callable, task: Task, batch: Batch, rotation: Float[Tensor, "sample 3 3"]) -> dict[str, Tensor]:
-    """Twisted predictions z(g) = rho(g)^-1 f(g x) of each sample under its rotation, by term."""
-    response = model(task.rotate(batch, rotation).inputs)
-    return {t.name: action.twist(t.irreps, rotation.to(response[t.name]), response[t.name]) for t in task.terms}
-
-
-@torch.no_grad()
-def inner_products(
-    model: Callable,
-    task: Task,
-    index: Int[Array, " sample"],
-    quaternion: Float[Tensor, "sample rotation 4"],
-    chunk: int = 256,
-    device: str = "cpu",
-    dtype: torch.dtype = torch.float32,
-) -> Products:
-    """Gram matrix of the twisted predictions, their products with the target, and its square, by term.
-
-    Rotations are stacked into the batch; the memory of the network depends on `chunk` alone, not on the number of
-    samples or rotations.
-
-    Args:
-        model: maps inputs to predictions, as `contracts.Model` does.
-        chunk: rotated samples in memory at once.
-    """
-    K = quaternion.shape[1]
-    size = max(chunk // K, 1)
-    pieces = []
-    for start in range(0, len(index), size):
-        part = slice(start, start + size)
-        batch = task.batch(index[part]).to(device, dtype)
-        z = _rows(model, task, batch.repeat(K), so3.matrix(quaternion[part].reshape(-1, 4)).to(device, dtype), chunk)
-        pieces.append([_products(z[t.name], batch, t.name, K) for t in task.terms])
-    names = ("gram", "cross", "square")
-    return {
-        name: np.stack([np.concatenate([p[t][i] for p in pieces]) for t in range(len(task.terms))])
-        for i, name in enumerate(names)
-    }
-
-
-def _rows(model: Callable, task: Task, batch: Batch, rotation: Tensor, chunk: int) -> dict[str, Tensor]:
-    """Twisted predictions of a batch whose rows have a rotation each, `chunk` rows at a time."""
-    slices = [slice(s, s + chunk) for s in range(0, len(batch), chunk)]
-    found = [twisted(model, task, batch.map(lambda t, s=s: t[s]), rotation[s]) for s in slices]
-    return {t.name: torch.cat([z[t.name] for z in found]) for t in task.terms}
-
-
-def _products(z: Tensor, batch: Batch, term: str, K: int) -> tuple[Array, Array, Array]:
-    """Inner products of one chunk and term, summed in float64."""
-    target, weights = batch.targets[term].double(), batch.weights[term].double()
-    z = z.double().reshape(len(target), K, *target.shape[1:])
-    root = weights.sqrt()[..., None] / target.shape[-1] ** 0.5  # so that plain dot products are the inner products
-    flat = (z * root[:, None]).flatten(2)
-    y = (target * root).flatten(1)
-    gram = flat @ flat.transpose(1, 2)
-    cross = (flat @ y[..., None]).squeeze(-1)
-    return gram.cpu().numpy(), cross.cpu().numpy(), inner(target, target, weights).cpu().numpy()
-
-
-def with_weighted(task: Task, products: Products) -> Products:
-    """The products with one more term, `weighted`: the split is linear in them, so it is that of the weighted loss."""
-    weight = np.array([t.weight for t in task.terms])
-    return {k: np.concatenate([v, np.tensordot(weight, v, 1)[None]]) for k, v in products.items()}
 
 
 def _samples(data: xr.Dataset, settings: TwirlSettings) -> Int[Array, " sample"]:
@@ -172,15 +137,21 @@ def _dataset(task: Task, steps: list[int], index, quaternion, measured: list[Pro
     gram = np.stack([m["gram"] for m in measured])
     cross = np.stack([m["cross"] for m in measured])
     terms = [t.name for t in task.terms] + ["weighted"]
-    return xr.Dataset(
-        {
-            "gram": (("step", "term", "sample", "rotation", "rotation_other"), gram),
-            "cross": (("step", "term", "sample", "rotation"), cross),
-            "square": (("term", "sample"), measured[0]["square"]),
-            "quaternion": (("sample", "rotation", "wxyz"), quaternion.numpy()),
-        },
-        {"step": np.array(steps), "term": np.array(terms, object), "sample": index.astype(np.int64)},
-    )
+    found = {
+        "gram": (("step", "term", "sample", "rotation", "rotation_other"), gram),
+        "cross": (("step", "term", "sample", "rotation"), cross),
+        "square": (("term", "sample"), measured[0]["square"]),
+        "quaternion": (("sample", "rotation", "wxyz"), quaternion.numpy()),
+    }
+    coordinates = {"step": np.array(steps), "term": np.array(terms, object), "sample": index.astype(np.int64)}
+    if "label" in measured[0]:
+        total, equiv = np.stack([m["label"] for m in measured], 1)
+        found |= {
+            "element_loss_total": (("step", "element"), total),
+            "element_loss_equiv": (("step", "element"), equiv),
+        }
+        coordinates["element"] = np.array(task.attribution[2], np.int64)
+    return xr.Dataset(found, coordinates)
 
 
 def summarise(products: xr.Dataset, settings: TwirlSettings) -> xr.Dataset:
@@ -200,10 +171,10 @@ def summarise(products: xr.Dataset, settings: TwirlSettings) -> xr.Dataset:
     return products.assign(found)
 
 
-def _attributes(task: Task, settings: TwirlSettings, samples: int, device: str) -> dict:
+def _attributes(run: Trained, settings: TwirlSettings, samples: int, device: str) -> dict:
     """What a reader of the store needs to know beside the numbers."""
     words = ("scale", "unit", "loss", "weight")
-    terms = {f"{word}_{t.name}": getattr(t, word) for t in task.terms for word in words}
+    terms = {f"{word}_{t.name}": getattr(t, word) for t in run.task.terms for word in words}
     return {
         "rotations": settings.rotations,
         "samples": samples,
@@ -213,5 +184,6 @@ def _attributes(task: Task, settings: TwirlSettings, samples: int, device: str) 
         "dtype": "float32",
         "device": hardware(device),
         "settings": json.dumps(settings.model_dump()),
+        "labels": run.labels,
         **terms,
     }

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 MATH = "Shen, Nowara, Maser, Cho, TMLR 12/2025, arXiv:2512.02303"
+LIE = "Gruver et al., arXiv:2210.02984"
 LANCZOS = "Golub and Meurant, Matrices, Moments and Quadrature (2010), chapters 4 and 6"
 
 
@@ -34,6 +35,8 @@ COORDINATES = {
     "sample": _v("sample", "int64", "1", "index of the sample in the dataset"),
     "xyz": _v("xyz", "str", "1", "Cartesian axis"),
     "element": _v("element", "int64", "1", "atomic number"),
+    "rotation_set": _v("rotation_set", "str", "1", "name of a set of rotations"),
+    "degree": _v("degree", "int64", "1", "degree l of the Wigner matrices"),
     "part": _v("part", "str", "1", "part of the loss: mean (twirled prediction error) or equiv (equivariance error)"),
 }
 
@@ -84,7 +87,38 @@ TWIRL = {
     "loss_equiv_floor": _v("step term", "float64", "1", "what rounding alone contributes: float32 against float64"),
     "trivial": _v("step term", "bool", "1", "learned fraction below the threshold: a small percent means nothing here"),
 }
-for _name in ("loss_total", "loss_mean", "loss_equiv", "percent_equiv", "learned_fraction"):
+PANEL, SETS = "step term panel", "rotation_set term"
+TWIRL |= {
+    "panel_gram": _v(f"{PANEL} pair", "float32", "1", "products of twisted predictions, upper triangle by rows", MATH),
+    "panel_cross": _v(f"{PANEL} panel_rotation", "float64", "1", "product of twisted prediction and target", MATH),
+    "panel_square": _v("term panel", "float64", "1", "inner product of the target with itself"),
+    "panel_quaternion": _v(
+        "panel panel_rotation wxyz", "float64", "1", "rotation of the panel, replicate by replicate"
+    ),
+    "panel_sample": _v("panel", "int64", "1", "index in the dataset of a sample of the panel"),
+    "spectrum": _v(
+        "step term degree", "float64", "1", "part of the squared prediction in a degree; from 1 on error", MATH
+    ),
+    "spectrum_error": _v("step term degree", "float64", "1", "standard error of the spectrum over samples"),
+    "spectrum_remainder": _v("step term", "float64", "1", "equivariance error of the panel beyond the highest degree"),
+    "panel_loss_equiv": _v("step term", "float64", "1", "equivariance error of the panel, randomised design", MATH),
+    "lie_error": _v("step term", "float64", "1", "Lie-derivative error: sum of l (l + 1) times the spectrum", LIE),
+    "lie_error_error": _v("step term", "float64", "1", "standard error of the Lie-derivative error over samples"),
+    "effective_degree": _v("step term", "float64", "1", "l with l (l + 1) = lie_error / panel_loss_equiv", LIE),
+    "panel_lie_error": _v(PANEL, "float64", "1", "Lie-derivative error of a sample, mean over its replicates", LIE),
+    "panel_prediction": _v(
+        "step kept panel_rotation component", "float32", "1", "twisted predictions of the first samples of the panel"
+    ),
+    "twirled_loss_predicted": _v(f"{SETS}", "float64", "1", "loss of twirling with the set, from the spectrum", MATH),
+    "twirled_loss_predicted_low": _v(f"{SETS}", "float64", "1", "its low end: what lies beyond the highest degree"),
+    "twirled_loss_predicted_high": _v(f"{SETS}", "float64", "1", "its high end: what lies beyond the highest degree"),
+    "twirled_loss": _v(f"{SETS}", "float64", "1", "loss of twirling with the set, measured on the panel; NaN if not"),
+    "twirled_loss_error": _v(f"{SETS}", "float64", "1", "its standard error over samples"),
+    "passes": _v("rotation_set", "int64", "1", "rotations of the set: forward passes of test-time twirling"),
+    "element_loss_total": _v("step element", "float64", "1", "share of an element in the total loss of its term", MATH),
+    "element_loss_equiv": _v("step element", "float64", "1", "share of an element in the equivariance error", MATH),
+}
+for _name in ("loss_total", "loss_mean", "loss_equiv", "percent_equiv", "learned_fraction", "effective_degree"):
     for _end in ("low", "high"):
         TWIRL[f"{_name}_{_end}"] = _v(
             "step term", "float64", TWIRL[_name].unit, f"{_end} end of the 95 % interval of {_name}, by sample"

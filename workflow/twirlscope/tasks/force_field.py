@@ -40,6 +40,7 @@ class ForceField(Task):
             Term("energy", "0e", "mse", settings.energy_weight, energy, "eV/atom"),
         )
         self.constants = {"elements": [int(z) for z in data["element"].values]}
+        self.attribution = ("forces", "numbers", self.constants["elements"])
         self._first = np.concatenate([[0], np.cumsum(data["atoms"].values)])
         self._numbers = data["numbers"].values.astype(np.int64)
         self._positions = data["positions"].values
