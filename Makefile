@@ -1,5 +1,6 @@
 # make run      everything on the default config, from nothing to results/report/index.html
 # make test     all tests          make lint     all checks of form
+# make bench    what twirling costs beside plain forward passes, both in one run
 #
 # TORCH=cpu (default), cu126, cu130 ...: which build of torch the environment gets; a Python that has torch keeps its own
 # CORES=all, ARGS="...": passed on to snakemake          PYTHON=python3.12, VENV=.venv: which environment
@@ -11,7 +12,7 @@ ARGS ?=
 READY := $(VENV)/ready$(TORCH:%=-%)
 export PATH := $(abspath $(VENV))/bin:$(PATH)
 
-.PHONY: run test lint format docs clean
+.PHONY: run test bench lint format docs clean
 
 run: $(READY)
 	snakemake --cores $(CORES) $(ARGS)
@@ -19,6 +20,9 @@ run: $(READY)
 
 test: $(READY)-dev
 	python -m pytest -n 2 --dist loadgroup
+
+bench: $(READY)-dev
+	python tests/bench/bench_twirl.py
 
 lint: $(READY)-dev
 	ruff check .

@@ -28,7 +28,17 @@ FLOORS = [
     {"datasets", "models", "tasks", "plugins", "frames", "rejects", "resume", "checkpoints", "trainings"}
     | {"twirling", "estimators", "spectrum", "tails", "lie", "panel", "refusals", "curvature", "certificate"},
     {"prepare", "train", "twirl", "hessian"},
-    {"style", "findings", "story", "page", "figures", "figures_training", "figures_spectrum", "figures_plan"}
+    {
+        "style",
+        "findings",
+        "story",
+        "page",
+        "translation",
+        "figures",
+        "figures_training",
+        "figures_spectrum",
+        "figures_plan",
+    }
     | {"figures_density", "figures_hessian"},
     {"report"},
     {"plan", "document"},

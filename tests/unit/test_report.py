@@ -14,6 +14,7 @@ from twirlscope.findings import Crossing, crossing
 from twirlscope.report import write_folder
 from twirlscope.settings.report import ReportSettings
 from twirlscope.trainings import Training, slug
+from twirlscope.translation import translation_table
 
 EVIL = "<script>alert('1')</script> & co"
 VOID = {"meta", "link", "br", "hr", "img", "input"}
@@ -259,6 +260,19 @@ def test_warnings__name_heavy_tails_and_rounding():
     assert "rounding" in found[1]
     data["loss_total"][-1] = np.nan
     assert "diverged" in story.warnings([findings.headline(Training("a", 0, None, data), "weighted", 2.0)])[0]
+
+
+def test_translation__holds_the_identities():
+    data = synthetic.spectral(synthetic.twirl())
+    data["lie_error"] = 3 * data["panel_loss_equiv"]
+    data = data.assign_attrs(irreps_energy="0e", irreps_forces="1o")
+    rows = translation_table([Training("a", 0, None, data)]).frame.set_index("term")
+    equiv = float(data["loss_equiv"].sel(term="forces")[-1])
+    assert rows.loc["forces", "REMUL E' [1]"] ** 2 == pytest.approx(2 * equiv)
+    assert rows.loc["forces", "rotational standard deviation [meV/Å]"] == pytest.approx(1700 * equiv**0.5)
+    assert rows.loc["energy", "equigrad [1]"] ** 2 == pytest.approx(2 * rows.loc["energy", "LEE [1]"])
+    assert np.isnan(rows.loc["forces", "equigrad [1]"])
+    assert translation_table([Training("a", 0, None, synthetic.twirl())]) is None
 
 
 def test_top_share__is_that_of_at_least_one_sample():

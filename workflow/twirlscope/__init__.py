@@ -1,7 +1,7 @@
 """twirlscope: how fast, how completely and why neural networks learn 3D rotational symmetry.
 
 In a notebook: `twirlscope.open_store("results/runs/.../twirl.zarr.zip")` gives an xarray Dataset;
-`twirlscope.measure(model, task, index)` measures a model of your own.
+`twirlscope.measure(predict, twirlscope.Given(batch, ...))` measures a model of your own.
 """
 
 from importlib import import_module
@@ -10,9 +10,12 @@ _PUBLIC = {
     "open_store": "store",
     "load": "store",
     "save": "store",
-    "twisted": "twirl",
+    "twisted": "twirling",
     "measure": "twirl",
-    "inner_products": "twirl",
+    "Given": "twirling",
+    "inner_products": "twirling",
+    "rotation_set": "rotation_sets",
+    "spectrum_fit": "spectrum",
     "split": "estimators",
     "percent": "estimators",
     "Trained": "checkpoints",

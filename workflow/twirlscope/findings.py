@@ -12,8 +12,6 @@ from . import tails
 from .hints import Array, Bool, Float, Int, Sequence
 from .trainings import Training, say, words
 
-HEAVY = 0.25  # where the top 1 % of samples carry more of the equivariance error than this, the interval is doubtful
-
 
 @dataclass(frozen=True)
 class Crossing:
@@ -47,6 +45,7 @@ class Headline:
     untrained: tuple[int, float]  # step and percent of the first checkpoint
     start: tuple[int, float] | None  # step and percent of the first checkpoint where something is learned
     crossing: Crossing
+    doubtful: bool  # whether heavy tails make the interval doubtful
     heavy: float  # share of the equivariance error carried by the top 1 % of samples, NaN if unknown
     floor: float  # equivariance error that rounding makes, NaN if unknown
 
@@ -89,6 +88,7 @@ def headline(training: Training, term: str, threshold: float) -> Headline:
         untrained=(int(data["step"][0]), float(data["percent_equiv"][0])),
         start=start,
         crossing=crossing(*(data[n].values for n in ("step", "percent_equiv", "trivial")), threshold),
+        doubtful="sample_loss_equiv" in last and bool(tails.heavy(last["sample_loss_equiv"].values)),
         heavy=top_share(last),
         floor=float(last["loss_equiv_floor"]) if "loss_equiv_floor" in last else math.nan,
     )

@@ -13,12 +13,13 @@ import xarray as xr
 import yaml
 
 from . import findings
-from .findings import HEAVY, Headline
+from .findings import Headline
 from .hints import Mapping, Sequence
 from .page import Data, Story, Table, text
 from .settings.report import ReportSettings
 from .style import Figure
 from .trainings import Training, by_run, labels_note, slug, terms_of, with_term, words
+from .translation import translation_table
 
 GROUPS = {
     "D2": "the 4 of the group D2, at a random orientation of every sample",
@@ -52,6 +53,7 @@ def tell(
         warnings=warnings(lines),
         headline=headline_table(chosen, lines, limit),
         terms=term_table(every, limit),
+        translation=translation_table(trainings),
         trainings=training_table(trainings, dataset_of),
         models={run: model_facts(seeds[0]) for run, seeds in by_run(trainings).items()},
         datasets=[dataset_facts(name, d) for name, d in data.items()],
@@ -71,8 +73,8 @@ def warnings(lines: Sequence[Headline]) -> list[str]:
         name = f"Run {line.run}, seed {line.seed}"
         if not math.isfinite(line.loss):
             found.append(f"{name}: the loss at the last checkpoint is not a number; the training has diverged.")
-        if line.heavy > HEAVY:
-            share = f"{100 * line.heavy:.0f} % of the equivariance error"
+        if line.doubtful:
+            share = f"{100 * line.heavy:.0f} % of the equivariance error, its tail is heavy"
             found.append(f"{name}: the top 1 % of samples carry {share}; its interval may be too narrow.")
         if line.floor > 0 and line.percent * line.loss / 100 < 2 * line.floor:
             found.append(f"{name}: the equivariance error is within twice of what rounding alone makes.")
@@ -248,6 +250,9 @@ def method(trainings: Sequence[Training], curved: Sequence[Training]) -> dict[st
         "samples": "Held-out samples",
         "split": "Split",
         "draws": "Bootstrap draws",
+        "panel_set": "Panel: set of rotations",
+        "panel_replicates": "Panel: random orientations of the set",
+        "lie_method": "Panel: Lie derivative by",
         "trivial_below": "Trivial below a learned fraction of",
         "dtype": "Number format",
     }

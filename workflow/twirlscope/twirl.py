@@ -173,7 +173,7 @@ def summarise(products: xr.Dataset, settings: TwirlSettings) -> xr.Dataset:
 
 def _attributes(run: Trained, settings: TwirlSettings, samples: int, device: str) -> dict:
     """What a reader of the store needs to know beside the numbers."""
-    words = ("scale", "unit", "loss", "weight")
+    words = ("scale", "unit", "loss", "weight", "irreps")
     terms = {f"{word}_{t.name}": getattr(t, word) for t in run.task.terms for word in words}
     return {
         "rotations": settings.rotations,
