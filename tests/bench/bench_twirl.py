@@ -18,14 +18,14 @@ sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2] / 
 import toys
 from twirlscope import plugins, so3, twirling
 
-SAMPLES, ROTATIONS, CHUNK, ROUNDS, LIMIT = 128, 4, 256, 9, 1.10
+SAMPLES, ROTATIONS, CHUNK, ROUNDS, LIMIT = 256, 4, 256, 9, 1.10
 
 
 def molecules(samples: int, atoms: int = 13):
     """Toy molecules of the size of the default ones."""
     data = toys.frames(1)
     random = np.random.default_rng(0)
-    positions = random.normal(scale=2.0, size=(samples * atoms, 3)).astype(np.float32)
+    positions = random.normal(scale=1.3, size=(samples * atoms, 3)).astype(np.float32)
     one = {"numbers": ("atom", random.choice([1, 6], samples * atoms).astype(np.int16))}
     one |= {"positions": (("atom", "xyz"), positions), "forces": (("atom", "xyz"), -positions)}
     one |= {"energy": ("sample", np.zeros(samples)), "atoms": ("sample", np.full(samples, atoms, np.int32))}

@@ -44,7 +44,7 @@ def twirl(train: Path, data: Path, out: Path, settings: TwirlSettings) -> None:
     run = Trained(train, data)
     index, device = _samples(store.load(data), settings), device_of(settings.device)
     quaternion = rotations(len(index), settings)
-    panel = panel_of(index, settings) if settings.panel else None
+    panel = panel_of(index, settings) if min(settings.panel, len(index)) > 1 else None
     progress = Progress("twirl", len(run.steps), "checkpoint")
     measured, floors, panels, kept = [], [], [], []
     for step in run.steps:

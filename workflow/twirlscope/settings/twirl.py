@@ -19,10 +19,10 @@ class TwirlSettings(Settings):
         "learned fraction below which a percentage is called trivial: a network that outputs zero is equivariant",
         ge=0,
     )
-    panel: int = key(24, "samples measured under many rotations, for the spectrum; 0 leaves it out", ge=0)
+    panel: int = key(24, "samples measured under many rotations, for the spectrum; below 2 leaves it out", ge=0)
     panel_set: Literal[tuple(DEGREES)] = key("O", "set of rotations of the panel, at random orientations")
     panel_replicates: int = key(3, "random orientations of the set for each sample of the panel", ge=2)
     highest_degree: int = key(5, "highest degree of the spectrum", ge=1, le=40)
     kept: int = key(2, "samples of the panel whose twisted predictions are stored", ge=0)
     chunk: int = key(256, "rotated samples in memory at once", ge=2)
-    device: Literal["auto", "cpu", "cuda", "mps"] = key("auto", "where to evaluate")
+    device: Literal["auto", "cpu", "cuda"] = key("auto", "where to evaluate; in float32, with sums in float64")
