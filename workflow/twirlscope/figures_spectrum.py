@@ -29,7 +29,7 @@ def spectrum(trainings: Sequence[Training], term: str) -> Figure:
     chosen = measured(trainings, term)
     firsts = [seeds[0] for seeds in by_run(chosen).values()]
     table = _table(chosen, term)
-    drawn = table[column("spectrum")]
+    drawn = table[column("spectrum")][table[column("degree")] > 0]
 
     def draw(canvas: Canvas, columns: int) -> None:
         for i, (ax, training) in enumerate(zip(style.grid(canvas, len(firsts), columns), firsts, strict=True)):
