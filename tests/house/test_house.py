@@ -28,18 +28,8 @@ FLOORS = [
     {"datasets", "models", "tasks", "plugins", "frames", "rejects", "resume", "checkpoints", "trainings"}
     | {"twirling", "estimators", "spectrum", "tails", "lie", "panel", "refusals", "curvature", "certificate"},
     {"prepare", "train", "twirl", "hessian"},
-    {
-        "style",
-        "findings",
-        "story",
-        "page",
-        "translation",
-        "figures",
-        "figures_training",
-        "figures_spectrum",
-        "figures_plan",
-    }
-    | {"figures_density", "figures_hessian"},
+    {"style", "findings", "story", "page", "translation", "attribution"}
+    | {"figures", "figures_training", "figures_spectrum", "figures_density", "figures_hessian", "figures_plan"},
     {"report"},
     {"plan", "document"},
 ]

@@ -9,6 +9,7 @@ import xarray as xr
 from zarr.storage import ZipStore
 
 from twirlscope import figures, findings, report, store, story
+from twirlscope.attribution import attribution_table
 from twirlscope.errors import UserError
 from twirlscope.findings import Crossing, crossing
 from twirlscope.report import write_folder
@@ -273,6 +274,19 @@ def test_translation__holds_the_identities():
     assert rows.loc["energy", "equigrad [1]"] ** 2 == pytest.approx(2 * rows.loc["energy", "LEE [1]"])
     assert np.isnan(rows.loc["forces", "equigrad [1]"])
     assert translation_table([Training("a", 0, None, synthetic.twirl())]) is None
+
+
+def test_attribution__shares_add_up_and_name_the_elements():
+    data = synthetic.twirl()
+    shape = data.sizes["step"], 2
+    data["element_loss_total"] = (("step", "element"), np.broadcast_to([3.0, 1.0], shape))
+    data["element_loss_equiv"] = (("step", "element"), np.broadcast_to([0.03, 0.03], shape))
+    rows = attribution_table([Training("a", 0, None, data.assign_coords(element=[1, 16]))]).frame.set_index("element")
+    assert list(rows.index) == ["H", "S"]
+    np.testing.assert_allclose(rows["share of the total loss [%]"], [75, 25])
+    np.testing.assert_allclose(rows["share of the equivariance error [%]"], [50, 50])
+    np.testing.assert_allclose(rows["equivariance error [%]"], [1, 3])
+    assert attribution_table([Training("a", 0, None, synthetic.twirl())]) is None
 
 
 def test_top_share__is_that_of_at_least_one_sample():

@@ -98,6 +98,7 @@ class Story:
     warnings: Sequence[str]
     headline: Table
     terms: Table
+    elements: Table | None
     translation: Table | None
     trainings: Table
     models: Mapping[str, Mapping[str, str]]

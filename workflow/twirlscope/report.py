@@ -120,7 +120,11 @@ def _fill(folder: Path, told: page.Story, trainings: Sequence[Training]) -> None
         (folder / "figures" / f"{figure.name}.svg").write_bytes(figure.svg)
         (folder / "figures" / f"{figure.name}.pdf").write_bytes(rendered(figure.wide, "pdf"))
     rejects = [d.rejects for d in told.datasets if d.rejects]
-    tables = [(t.name, t.frame) for t in (told.headline, told.terms, told.trainings, told.translation, *rejects) if t]
+    tables = [
+        (t.name, t.frame)
+        for t in (told.headline, told.terms, told.trainings, told.elements, told.translation, *rejects)
+        if t
+    ]
     for name, frame in [*tables, *((f.name, f.table) for f in shown)]:
         frame.to_csv(folder / "tables" / f"{name}.csv", index=False, lineterminator="\n")
     store.save(summary(trainings), folder / "summary.zarr.zip")

@@ -13,6 +13,7 @@ import xarray as xr
 import yaml
 
 from . import findings
+from .attribution import attribution_table
 from .findings import Headline
 from .hints import Mapping, Sequence
 from .page import Data, Story, Table, text
@@ -53,6 +54,7 @@ def tell(
         warnings=warnings(lines),
         headline=headline_table(chosen, lines, limit),
         terms=term_table(every, limit),
+        elements=attribution_table(trainings),
         translation=translation_table(trainings),
         trainings=training_table(trainings, dataset_of),
         models={run: model_facts(seeds[0]) for run, seeds in by_run(trainings).items()},
