@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
-from twirlscope import action, so3
+from twirlscope import action, refusals, so3
 
 
 def generator(seed=0):
@@ -61,23 +61,4 @@ def test_matrix__with_parity_is_followed_by_inversion():
     mixed = so3.matrix(quaternion, parity)
     torch.testing.assert_close(torch.linalg.det(mixed), parity.double(), rtol=1e-14, atol=0)
     assert torch.equal(mixed[1], -R[1])
-    so3.check_rotation(mixed)
-
-
-def test_check_rotation__accepts_single_precision():
-    so3.check_rotation(so3.matrix(so3.haar(100, generator=generator()).float()))
-    so3.check_rotation(torch.eye(3))
-
-
-@pytest.mark.parametrize(
-    ("wrong", "message"),
-    [
-        (torch.eye(3)[:2], "shape"),
-        (torch.full((2, 3, 3), torch.nan), "finite"),
-        (torch.stack([torch.eye(3), 1.01 * torch.eye(3)]), "deviation of up to 0.02 for 1 of 2"),
-        (torch.zeros(3, 3), "orthogonal"),
-    ],
-)
-def test_check_rotation__refuses_what_is_none(wrong, message):
-    with pytest.raises(ValueError, match=message):
-        so3.check_rotation(wrong)
+    refusals.proper(mixed)

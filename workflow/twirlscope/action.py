@@ -27,7 +27,7 @@ def representation(irreps: str, rotation: Float[Tensor, "*b 3 3"]) -> Float[Tens
     For R of determinant p = +-1 the block of an odd irrep is p D(p R), that of an even one D(p R).
 
     Args:
-        rotation: orthogonal matrices, with inversion or without; `so3.check_rotation` says whether they are.
+        rotation: orthogonal matrices, with inversion or without; `refusals.proper` says whether they are.
     """
     if irreps == "1o":
         return rotation

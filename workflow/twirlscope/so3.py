@@ -28,26 +28,6 @@ def matrix(quaternion: Float[Tensor, "*b 4"], parity: Tensor | int = 1) -> Float
     return torch.as_tensor(parity, dtype=rotation.dtype, device=rotation.device)[..., None, None] * rotation
 
 
-def check_rotation(matrix: Tensor, tolerance: float = 1e-5) -> None:
-    """Refuse what is no rotation, with inversion or without. For where matrices come in, not for inner loops.
-
-    Args:
-        tolerance: largest deviation of R^T R from the identity; the default lets single precision pass.
-
-    Raises:
-        ValueError: not 3x3, not finite, or not orthogonal.
-    """
-    if matrix.shape[-2:] != (3, 3):
-        raise ValueError(f"expected rotation matrices with last axes 3 and 3, got shape {tuple(matrix.shape)}")
-    if not matrix.isfinite().all():
-        raise ValueError("expected rotation matrices of finite numbers, got NaN or infinity")
-    double = matrix.double()
-    off = (double.mT @ double - torch.eye(3, dtype=torch.float64, device=matrix.device)).abs().amax((-2, -1))
-    if (off > tolerance).any():
-        worst = f"{off.max().item():.1g} for {int((off > tolerance).sum())} of {off.numel()} matrices"
-        raise ValueError(f"expected orthogonal matrices, R^T R = 1 to {tolerance:g}, got a deviation of up to {worst}")
-
-
 def haar(*shape: int, generator: torch.Generator) -> Float[Tensor, "*b 4"]:
     """Independent rotations, uniform on SO(3), as unit quaternions in float64, scalar first.
 
