@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import xarray as xr
 
 import toys
 from twirlscope import panel
@@ -71,4 +70,3 @@ def test_kept_predictions__are_those_the_gram_matrices_are_made_of():
     forces = kept[..., : weights.shape[-1]] * np.sqrt(weights)
     gram = panel.unpacked(found["panel_gram"].values[0, 0, : SETTINGS.kept], found.sizes["panel_rotation"])
     np.testing.assert_allclose(forces @ forces.swapaxes(1, 2), gram, rtol=1e-4, atol=1e-5)
-    assert isinstance(found, xr.Dataset)

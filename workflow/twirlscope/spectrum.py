@@ -127,7 +127,7 @@ def spectrum_fit(
     highest: int,
     fitted: int,
 ) -> Float[Array, "*b degree"]:
-    """q_0..q_highest of each sample by least squares over all pairs of its rotations; several times less noise.
+    """q_0..q_highest of each sample by least squares over all pairs of its rotations: less noise in high degrees.
 
     Averaged over orientations, <z(g), z(g')> depends on the angle w between g and g' alone and is SUM_l q_l chi_l(w) /
     (2l+1), whatever pairs are taken, those within a replicate included. The fit therefore knows what a large q_1 puts
