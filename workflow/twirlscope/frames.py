@@ -14,6 +14,7 @@ import xarray as xr
 from .contracts import Dataset
 from .errors import UserError
 from .hints import Array, Float, Int, Sequence
+from .settings.prepare import DatasetSettings
 
 HARTREE = 27.211386245988  # [eV] CODATA 2018
 BOHR = 0.529177210903  # [Å] CODATA 2018
@@ -125,43 +126,57 @@ class Frames(Dataset):
         Raises:
             UserError: too few frames or molecules to split, an element without training data, or no force at all.
         """
-        data = _ordered(data)
-        names = data["sample_molecule"].values.tolist()
-        place = {name: i for i, name in enumerate(dict.fromkeys(names))}  # in the order of their first frame
-        molecule = np.array([place[name] for name in names], np.int32)
-        composition = _composition(data)
-        if "split" not in data:
-            data["split"] = ("sample", self._drawn(molecule, composition))
-        if not 0 < int(data["split"].sum()) < data.sizes["sample"]:
-            raise UserError(
-                "split", "frames in both the train and the test split", f"{int(data['split'].sum())} in test"
-            )
-        data["split"].attrs = {"flag_values": [0, 1], "flag_meanings": "train test"}
-        data["molecule"] = ("sample", molecule)
-        data["molecule_name"] = ("molecule_index", np.array(list(place), object))
-        data = data.drop_vars("sample_molecule").assign_coords(
-            sample=np.arange(data.sizes["sample"]), xyz=np.array(["x", "y", "z"], object)
-        )
-        return _scaled(data, composition)
+        return _scaled(*gathered(data, self.settings))
 
-    def _drawn(self, molecule: Int[Array, " sample"], composition: xr.DataArray) -> Int[Array, " sample"]:
-        """1 for samples held out: an exact share, drawn so that every element stays in the train split."""
-        group = molecule if self.settings.split_by == "molecule" else np.arange(len(molecule))
-        has = np.zeros((group.max() + 1, composition.sizes["element"]), bool)
-        np.logical_or.at(has, group, composition.values > 0)
-        if len(has) < 2:
-            raise UserError(f"split_by {self.settings.split_by}", f"at least two {self.settings.split_by}s", len(has))
-        wanted = min(max(round(self.settings.test_fraction * len(has)), 1), len(has) - 1)
-        left, test = has.sum(0), np.zeros(len(has), np.int8)
-        for g in np.random.default_rng([self.settings.seed, 0x5B117]).permutation(len(has)):
-            if test.sum() < wanted and (left[has[g]] > 1).all():
-                left, test[g] = left - has[g], 1
-        if test.sum() < wanted:
-            expected = (
-                f"{wanted} of {len(has)} {self.settings.split_by}s to hold out without losing an element from training"
-            )
-            raise UserError("test_fraction", expected, f"{test.sum()}; lower it or split by frame")
-        return test[group]
+
+def gathered(data: xr.Dataset, settings: DatasetSettings) -> tuple[xr.Dataset, xr.DataArray]:
+    """The samples of all parts in order, with molecules and split, and the number of atoms of each element in each.
+
+    Raises:
+        UserError: too few samples or molecules to split, or an element without training data.
+    """
+    data = _ordered(data)
+    names = data["sample_molecule"].values.tolist()
+    place = {name: i for i, name in enumerate(dict.fromkeys(names))}  # in the order of their first sample
+    molecule = np.array([place[name] for name in names], np.int32)
+    composition = _composition(data)
+    if "split" not in data:
+        data["split"] = ("sample", _held_out(molecule, composition, settings))
+    test = data["split"].values.astype(bool)
+    if test.all() or not test.any():
+        raise UserError("split", "samples in both the train and the test split", f"{int(test.sum())} in test")
+    missing = composition["element"].values[~(composition.values[~test] > 0).any(0)]
+    if len(missing):
+        raise UserError(
+            "split", "every element in the train split", f"atomic numbers {missing.tolist()} only in the test split"
+        )
+    data["split"].attrs = {"flag_values": [0, 1], "flag_meanings": "train test"}
+    data["molecule"] = ("sample", molecule)
+    data["molecule_name"] = ("molecule_index", np.array(list(place), object))
+    data = data.drop_vars("sample_molecule").assign_coords(
+        sample=np.arange(data.sizes["sample"]),
+        xyz=np.array(["x", "y", "z"], object),
+        element=composition["element"].values,
+    )
+    return data, composition
+
+
+def _held_out(molecule: Int[Array, " sample"], composition: xr.DataArray, settings: DatasetSettings) -> Array:
+    """1 for samples held out: an exact share, drawn so that every element stays in the train split."""
+    group = molecule if settings.split_by == "molecule" else np.arange(len(molecule))
+    has = np.zeros((group.max() + 1, composition.sizes["element"]), bool)
+    np.logical_or.at(has, group, composition.values > 0)
+    if len(has) < 2:
+        raise UserError(f"split_by {settings.split_by}", f"at least two {settings.split_by}s", len(has))
+    wanted = min(max(round(settings.test_fraction * len(has)), 1), len(has) - 1)
+    left, test = has.sum(0), np.zeros(len(has), np.int8)
+    for g in np.random.default_rng([settings.seed, 0x5B117]).permutation(len(has)):
+        if test.sum() < wanted and (left[has[g]] > 1).all():
+            left, test[g] = left - has[g], 1
+    if test.sum() < wanted:
+        expected = f"{wanted} of {len(has)} {settings.split_by}s to hold out without losing an element from training"
+        raise UserError("test_fraction", expected, f"{test.sum()}; lower it or split by frame")
+    return test[group]
 
 
 def _ordered(data: xr.Dataset) -> xr.Dataset:
@@ -187,11 +202,6 @@ def _scaled(data: xr.Dataset, composition: xr.DataArray) -> xr.Dataset:
     of predicting nothing; where compositions leave them open (one molecule), they are the smallest ones.
     """
     train = data["split"].values == 0
-    missing = composition["element"].values[~(composition.values[train] > 0).any(0)]
-    if len(missing):
-        raise UserError(
-            "split", "every element in the train split", f"atomic numbers {missing.tolist()} only in the test split"
-        )
     atoms = data["atoms"].values[train]
     share, each = composition.values[train] / atoms[:, None], data["energy"].values[train] / atoms
     reference = np.linalg.lstsq(share, each, rcond=None)[0]
@@ -199,7 +209,6 @@ def _scaled(data: xr.Dataset, composition: xr.DataArray) -> xr.Dataset:
     spread, scale = np.std(each - share @ reference), math.sqrt((force**2).mean())
     if not scale:
         raise UserError("forces", "some force that is not zero in the train split", "none")
-    data = data.assign_coords(element=composition["element"].values)
     data["reference_energy"] = ("element", reference)
     data["force_scale"] = ((), scale)
     data["energy_scale"] = ((), spread if spread > 1e-9 else 1.0)  # no spread: nothing to scale by

@@ -78,7 +78,7 @@ class ExtXyz(frames.Frames):
 
     def _frames(self, path: Path, place: int) -> list[Frame | str]:
         """The frames of a file; for one that cannot be used, why."""
-        found = list(_atoms(path))
+        found = list(atoms_of(path))
         self._check_keys(path, [atoms for atoms in found if not isinstance(atoms, str)])
         return [a if isinstance(a, str) else self._frame(a, place, place * STRIDE + i) for i, a in enumerate(found)]
 
@@ -134,7 +134,7 @@ def _numeric(values: Any) -> bool:
     return np.asarray(values).dtype.kind in "fi"
 
 
-def _atoms(path: Path) -> Iterator[Found]:
+def atoms_of(path: Path) -> Iterator[Found]:
     """What ASE makes of each frame of a file, or why it makes nothing of it. Raises UserError."""
     import ase.io
     from ase.io.formats import UnknownFileTypeError, filetype, ioformats

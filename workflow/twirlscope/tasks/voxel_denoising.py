@@ -1,0 +1,112 @@
+"""Denoising voxels: the clean grid of a molecule from its grid plus white noise, at one level of noise.
+
+Molecules are turned and shifted as atoms, before they are put on the grid. A grid itself turns exactly by the 24
+rotations of a cube alone, which is what the measurement uses: an error relative to them is a lower bound of the error
+relative to all rotations. Source: Pinheiro et al., arXiv:2306.07473 (VoxMol), for the task, the noise and the blobs.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+import numpy as np
+import torch
+import xarray as xr
+
+from .. import so3, voxels
+from ..contracts import Batch, Task, Term
+from ..hints import Array, Float, Int, Tensor
+from ..settings.base import Settings, key
+
+ACTIONS = {"octahedral": ("octahedral", "grid 0e"), "trilinear": ("SO3", "trilinear 0e")}  # group, and how fields turn
+
+
+class VoxelDenoising(Task):
+    """Term `density`: scalar fields, one an element, occupied 1 and empty 0; the squared error is a mean over voxels.
+
+    A sample of the measurement has an orientation, a shift and a noise of its own, always the same; training draws all
+    of them anew at every visit.
+    """
+
+    class Settings(Settings):
+        """The grid, the noise, and how grids turn in the measurement."""
+
+        size: int = key(16, "voxels along an edge of the grid", ge=4)
+        resolution: float = key(0.5, "edge of a voxel", "Å", gt=0)
+        radius: float = key(1.0, "radius of every atom", "Å", gt=0)
+        sigma: float = key(0.9, "standard deviation of the noise in every voxel", ge=0)
+        shift: float = key(0.25, "largest random shift of a molecule along each axis", "Å", ge=0)
+        action: Literal[tuple(ACTIONS)] = key(
+            "octahedral",
+            "rotations of the measurement: the 24 that turn a grid exactly, or all by interpolation, which adds an "
+            "error of its own and takes most of the noise away",
+        )
+
+    name = "voxel_denoising"
+    reads = "molecules"
+    turns: ClassVar[dict[str, str]] = {}
+
+    def __init__(self, settings: VoxelDenoising.Settings, data: xr.Dataset):
+        s, elements = settings, [int(z) for z in data["element"].values]
+        self.settings = settings
+        self.group, field = ACTIONS[s.action]
+        self.turns = {"grid": field}
+        self.terms = (Term("density", field),)
+        self.grid = voxels.Grid(s.size, s.resolution, s.radius, tuple(elements))
+        self.constants = {"elements": elements, "size": s.size}
+        self._first = np.concatenate([[0], np.cumsum(data["atoms"].values)])
+        self._numbers = data["numbers"].values.astype(np.int64)
+        self._positions = data["positions"].values
+        voxels.check_fit(torch.from_numpy(self._atoms(np.arange(data.sizes["sample"]))[1]), self.grid, s.shift)
+
+    def batch(self, index: Int[Array, " sample"]) -> Batch:
+        """The samples in orientations, with shifts and noise of their own: the same at every call."""
+        random = [np.random.default_rng([0x70CE1, int(i)]) for i in index]
+        turn = so3.matrix(torch.from_numpy(np.stack([r.normal(size=4) for r in random]))).float()
+        shift = torch.from_numpy(np.stack([r.uniform(-1, 1, 3) for r in random])).float()
+        shape = (self.settings.size,) * 3 + (len(self.grid.channels),)
+        noise = torch.from_numpy(np.stack([r.standard_normal(shape, np.float32) for r in random]))
+        return self._noisy(self._clean(index, turn, shift), noise)
+
+    def draw(
+        self,
+        index: Int[Array, " sample"],
+        generator: torch.Generator,
+        rotation: Float[Tensor, "sample 3 3"] | None = None,
+        device: str = "cpu",
+    ) -> Batch:
+        """The samples for training, put on the grid on the device: atoms turned, then shifted, noise drawn anew."""
+        shift = 2 * torch.rand(len(index), 3, generator=generator) - 1
+        clean = self._clean(index, rotation, shift, device)
+        seed = int(torch.randint(2**62, (), generator=generator))
+        local = torch.Generator(device).manual_seed(seed)
+        return self._noisy(clean, torch.randn(clean.shape, generator=local, device=device))
+
+    def _atoms(self, index: Int[Array, " sample"]) -> tuple[Int[Array, "sample atom"], Float[Array, "sample atom 3"]]:
+        """Atomic numbers and positions [Å], padded with 0 to the largest molecule, centred on the mean of the atoms."""
+        counts = self._first[index + 1] - self._first[index]
+        column = np.arange(counts.max())
+        real = column < counts[:, None]
+        atom = np.where(real, self._first[index][:, None] + column, 0)
+        positions = np.where(real[..., None], self._positions[atom], 0)
+        centred = positions - positions.sum(1, keepdims=True) / counts[:, None, None]
+        return np.where(real, self._numbers[atom], 0), np.where(real[..., None], centred, 0).astype(np.float32)
+
+    def _clean(
+        self,
+        index: Int[Array, " sample"],
+        rotation: Float[Tensor, "sample 3 3"] | None,
+        shift: Float[Tensor, "sample 3"],
+        device: str = "cpu",
+    ) -> Float[Tensor, "sample size size size channel"]:
+        """Grids of molecules, turned and then shifted by a share of the largest shift."""
+        numbers, positions = (torch.from_numpy(a).to(device) for a in self._atoms(index))
+        if rotation is not None:
+            positions = positions @ rotation.to(positions).mT
+        return voxels.voxelise(positions + self.settings.shift * shift.to(positions)[:, None], numbers, self.grid)
+
+    def _noisy(self, clean: Float[Tensor, "sample size size size channel"], noise: Tensor) -> Batch:
+        """The batch of clean grids and unit noise; every voxel weighs the same."""
+        weights = torch.full(clean.shape[:-1], 1 / self.settings.size**3, device=clean.device)
+        inputs = {"grid": clean + self.settings.sigma * noise}
+        return Batch(inputs=inputs, targets={"density": clean}, weights={"density": weights})
