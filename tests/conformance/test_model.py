@@ -19,7 +19,7 @@ SMALL = {"width": 8, "layers": 2, "heads": 2}  # sizes that most models have; a 
 MODELS = [os.environ["TWIRLSCOPE_MODEL"]] if "TWIRLSCOPE_MODEL" in os.environ else plugins.known("model")
 
 
-DATA = {"frames": toys.frames}  # by the kind of data that a task reads
+DATA = {"frames": toys.frames, "molecules": toys.molecules}  # by the kind of data that a task reads
 
 
 def build(name: str):

@@ -181,17 +181,17 @@ def test_batch_index__visits_every_sample_once_an_epoch():
     assert list(seen[:10]) != list(seen[10:])
 
 
-def test_augmented__turns_every_sample_by_a_rotation_of_its_own():
-    task = toys.force_field()
-    batch = task.batch(np.arange(4))
-    turned = train.augmented(task, batch, "haar", 0, 7)
+def test_drawn__turns_every_sample_by_a_rotation_of_its_own():
+    task, index = toys.force_field(), np.arange(4)
+    batch = task.batch(index)
+    turned = train.drawn(task, index, "haar", 0, 7)
     assert not torch.allclose(turned.inputs["positions"], batch.inputs["positions"])
     distances = [torch.cdist(b.inputs["positions"], b.inputs["positions"]) for b in (batch, turned)]
     torch.testing.assert_close(*distances, atol=1e-4, rtol=1e-4)
-    assert train.augmented(task, batch, "none", 0, 7) is batch
+    assert torch.equal(train.drawn(task, index, "none", 0, 7).inputs["positions"], batch.inputs["positions"])
     generator = torch.Generator().manual_seed(train.seed_of(0, train.ROTATION, 7))
     expected = task.rotate(batch, so3.matrix(so3.euler_product(4, generator=generator)).float())
-    found = train.augmented(task, batch, "euler_product", 0, 7)
+    found = train.drawn(task, index, "euler_product", 0, 7)
     assert torch.equal(found.inputs["positions"], expected.inputs["positions"])
 
 

@@ -80,6 +80,7 @@ class Task(ABC):
 
     Settings: ClassVar[type[Settings]]
     name: ClassVar[str]  # models say which task they are made for by this name
+    group: str = "SO3"  # the rotations that act exactly on its batches; "octahedral" for fields on a cubic grid
     terms: tuple[Term, ...]
     turns: ClassVar[dict[str, str]]  # input name -> irreps of its last axis; what is not named does not turn
     reads: ClassVar[str]  # the kind of data it takes, see Dataset.kind
@@ -92,6 +93,21 @@ class Task(ABC):
     @abstractmethod
     def batch(self, index: Int[Array, " sample"]) -> Batch:
         """The samples with these indices, on the CPU. The same index gives the same batch, noise and times included."""
+
+    def draw(
+        self,
+        index: Int[Array, " sample"],
+        generator: torch.Generator,
+        rotation: Float[Tensor, "sample 3 3"] | None = None,
+        device: torch.device | str = "cpu",
+    ) -> Batch:
+        """The samples for training, turned if rotations are given: what is random (noise, times) is drawn anew.
+
+        By default the batch itself, turned. A task whose samples turn exactly only before they become a batch, as
+        molecules do that are put on a grid, turns them there, by any rotation, whatever its group.
+        """
+        batch = self.batch(index)
+        return (batch if rotation is None else self.rotate(batch, rotation)).to(device)
 
     def rotate(self, batch: Batch, rotation: Float[Tensor, "sample 3 3"]) -> Batch:
         """Each sample turned by its rotation, targets with it: (g x, rho(g) y)."""

@@ -43,7 +43,7 @@ def signed_permutation(rotation: Float[Tensor, "sample 3 3"]) -> Int[Tensor, "sa
     return rounded.long()
 
 
-def permute(rotation: Float[Tensor, "sample 3 3"], field: Float[Tensor, "sample size size size c"]) -> Tensor:
+def permute(rotation: Float[Tensor, "sample 3 3"], field: Float[Tensor, "sample x y z c"]) -> Tensor:
     """Each field turned by its octahedral rotation: a permutation of its voxels.
 
     Raises:
@@ -62,7 +62,7 @@ def permute(rotation: Float[Tensor, "sample 3 3"], field: Float[Tensor, "sample 
     return field.reshape(-1, field.shape[-1]).index_select(0, rows).reshape(field.shape)
 
 
-def trilinear(rotation: Float[Tensor, "sample 3 3"], field: Float[Tensor, "sample size size size c"]) -> Tensor:
+def trilinear(rotation: Float[Tensor, "sample 3 3"], field: Float[Tensor, "sample x y z c"]) -> Tensor:
     """Each field turned by any rotation, with trilinear interpolation between voxels and 0 outside of the grid.
 
     NOT a group action: turning there and back smooths the field.

@@ -64,13 +64,13 @@ def batch_index(index: Int[Array, " n"], update: int, size: int, seed: int) -> I
     return np.array([epochs[e][p] for e, p in zip(place // len(index), place % len(index), strict=True)])
 
 
-def augmented(task: Task, batch: Batch, kind: str, seed: int, update: int) -> Batch:
-    """The batch with every sample turned by a random rotation of its own."""
-    if kind == "none":
-        return batch
-    generator = torch.Generator().manual_seed(seed_of(seed, ROTATION, update))
-    quaternion = {"haar": so3.haar, "euler_product": so3.euler_product}[kind](len(batch), generator=generator)
-    return task.rotate(batch, so3.matrix(quaternion).float())
+def drawn(task: Task, index: Int[Array, " batch"], kind: str, seed: int, update: int, device: str = "cpu") -> Batch:
+    """The batch of an update: every sample turned by a random rotation of its own, what else is random drawn anew."""
+    generator, rotation = torch.Generator().manual_seed(seed_of(seed, ROTATION, update)), None
+    if kind != "none":
+        quaternion = {"haar": so3.haar, "euler_product": so3.euler_product}[kind](len(index), generator=generator)
+        rotation = so3.matrix(quaternion).float()
+    return task.draw(index, generator, rotation, device)
 
 
 def loss_terms(task: Task, prediction: dict[str, Tensor], batch: Batch) -> dict[str, Float[Tensor, ""]]:
@@ -146,8 +146,8 @@ class Loop:
     def update(self) -> None:
         """One optimiser update."""
         seed, size = self.seed, self.settings.batch
-        batch = self.task.batch(batch_index(self.index, self.step, size, seed))
-        batch = augmented(self.task, batch, self.settings.augment, seed, self.step).to(self.device)
+        index = batch_index(self.index, self.step, size, seed)
+        batch = drawn(self.task, index, self.settings.augment, seed, self.step, self.device)
         torch.manual_seed(seed_of(seed, WEIGHTS, self.step))  # for models that draw (dropout)
         terms = loss_terms(self.task, self.model(batch.inputs), batch)
         loss = sum(t.weight * terms[t.name] for t in self.task.terms)
