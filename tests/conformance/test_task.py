@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import toys
-from twirlscope import grid_action, plugins, so3
+from twirlscope import plugins, rotation_sets, so3
 from twirlscope.losses import loss_of
 
 TASKS = [os.environ["TWIRLSCOPE_TASK"]] if "TWIRLSCOPE_TASK" in os.environ else plugins.known("task")
@@ -23,8 +23,8 @@ def task(request):
 
 def rotation(task, samples, seed=0):
     """Rotations of the group that acts exactly on the batches of the task."""
-    draw = {"SO3": so3.haar, "octahedral": grid_action.draw}[task.group]
-    return so3.matrix(draw(samples, generator=torch.Generator().manual_seed(seed)))
+    generator = torch.Generator().manual_seed(seed)
+    return so3.matrix(rotation_sets.uniform(task.group, samples, generator=generator))
 
 
 def tensors(batch):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from twirlscope import grid_action, so3, voxels
+from twirlscope import grid_action, rotation_sets, so3, voxels
 from twirlscope.errors import UserError
 
 GRID = voxels.Grid(16, 0.5, 1.0, (1, 6, 8))
@@ -53,7 +53,7 @@ def test_voxelise__an_atom_on_a_voxel_fills_it_and_nothing_else():
 def test_voxelise__of_a_turned_molecule_is_the_permuted_grid_for_all_rotations_of_a_cube(size):
     grid = voxels.Grid(size, 0.5, 1.0, (1, 6, 8))
     positions, numbers = (t[:1].expand(24, *t.shape[1:]) for t in molecule(seed=1))
-    rotation = so3.matrix(grid_action.octahedral()).float()
+    rotation = so3.matrix(rotation_sets.rotation_set("O").quaternion).float()
     turned = voxels.voxelise(positions @ rotation.mT, numbers, grid)
     permuted = grid_action.permute(rotation, voxels.voxelise(positions, numbers, grid))
     assert (turned - permuted).abs().max() < 1e-6

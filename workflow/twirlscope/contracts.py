@@ -95,19 +95,23 @@ class Task(ABC):
     def batch(self, index: Int[Array, " sample"]) -> Batch:
         """The samples with these indices, on the CPU. The same index gives the same batch, noise and times included."""
 
-    def draw(
+    def draw(self, index: Int[Array, " sample"], rng: np.random.Generator) -> Batch:
+        """The samples for an update of the training: with fresh noise, times and the like, where the task has any."""
+        return self.batch(index)
+
+    def training_batch(
         self,
         index: Int[Array, " sample"],
-        generator: torch.Generator,
-        rotation: Float[Tensor, "sample 3 3"] | None = None,
-        device: torch.device | str = "cpu",
+        rng: np.random.Generator,
+        rotation: Float[Tensor, "sample 3 3"] | None,
+        device: torch.device | str,
     ) -> Batch:
-        """The samples for training, turned if rotations are given: what is random (noise, times) is drawn anew.
+        """What `draw` gives, on the device, each sample turned by its rotation if there are any.
 
-        By default the batch itself, turned. A task whose samples turn exactly only before they become a batch, as
-        molecules do that are put on a grid, turns them there, by any rotation, whatever its group.
+        A task whose samples turn freely only before they become a batch, as molecules do that are put on a grid, turns
+        them there: by any rotation, whatever its group.
         """
-        batch = self.batch(index)
+        batch = self.draw(index, rng)
         return (batch if rotation is None else self.rotate(batch, rotation)).to(device)
 
     def rotate(self, batch: Batch, rotation: Float[Tensor, "sample 3 3"]) -> Batch:

@@ -9,22 +9,11 @@ longer one of the inputs a network was trained on.
 from __future__ import annotations
 
 import torch
-from scipy.spatial.transform import Rotation
 
 from .errors import UserError
 from .hints import Float, Int, Tensor
 
 NEAR = 1e-4  # of an entry of an octahedral matrix to -1, 0 or 1
-
-
-def octahedral() -> Float[Tensor, "24 4"]:
-    """The 24 rotations of a cube as unit quaternions in float64, scalar first."""
-    return torch.from_numpy(Rotation.create_group("O").as_quat(scalar_first=True))
-
-
-def draw(*shape: int, generator: torch.Generator) -> Float[Tensor, "*b 4"]:
-    """Independent octahedral rotations, each of the 24 equally likely, as unit quaternions in float64."""
-    return octahedral()[torch.randint(24, shape, generator=generator)]
 
 
 def signed_permutation(rotation: Float[Tensor, "sample 3 3"]) -> Int[Tensor, "sample 3 3"]:

@@ -57,6 +57,7 @@ COSETS = {
         ],
     ),
 }
+FINITE = {"octahedral": "O"}  # groups with finitely many rotations: the set that is all of it
 BLOCK = 2**18  # pairs of rotations at once, 2 MB an array
 
 
@@ -121,6 +122,18 @@ def rotation_set(name: str) -> RotationSet:
     cosets = torch.tensor(representatives, dtype=torch.float64)
     quaternion = so3.product(elements[:, None], cosets).reshape(-1, 4)
     return RotationSet(name, quaternion, torch.full_like(quaternion[:, 0], 1 / len(quaternion)), DEGREES[name])
+
+
+def uniform(group: str, *shape: int, generator: torch.Generator) -> Float[Tensor, "*b 4"]:
+    """Independent rotations, uniform on a group, as unit quaternions in float64, scalar first.
+
+    Args:
+        group: `SO3` for all rotations, `octahedral` for the 24 of a cube.
+    """
+    if group == "SO3":
+        return so3.haar(*shape, generator=generator)
+    quaternion = rotation_set(FINITE[group]).quaternion
+    return quaternion[torch.randint(len(quaternion), shape, generator=generator)]
 
 
 def smallest(degree: int) -> RotationSet:

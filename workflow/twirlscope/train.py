@@ -26,7 +26,7 @@ from .losses import loss_of
 from .provenance import Progress, device_of, hardware, locked, versions
 from .settings.train import TrainSettings, checkpoint_steps
 
-ORDER, ROTATION, WEIGHTS = 1, 2, 3  # purposes of random numbers
+ORDER, ROTATION, WEIGHTS, NOISE = 1, 2, 3, 4  # purposes of random numbers
 
 
 def train(data: Path, out: Path, run: dict[str, Any], code: str) -> None:
@@ -64,13 +64,14 @@ def batch_index(index: Int[Array, " n"], update: int, size: int, seed: int) -> I
     return np.array([epochs[e][p] for e, p in zip(place // len(index), place % len(index), strict=True)])
 
 
-def drawn(task: Task, index: Int[Array, " batch"], kind: str, seed: int, update: int, device: str = "cpu") -> Batch:
-    """The batch of an update: every sample turned by a random rotation of its own, what else is random drawn anew."""
-    generator, rotation = torch.Generator().manual_seed(seed_of(seed, ROTATION, update)), None
-    if kind != "none":
-        quaternion = {"haar": so3.haar, "euler_product": so3.euler_product}[kind](len(index), generator=generator)
-        rotation = so3.matrix(quaternion).float()
-    return task.draw(index, generator, rotation, device)
+def rotations(kind: str, samples: int, seed: int, update: int) -> Float[Tensor, "sample 3 3"] | None:
+    """A random rotation for every sample of an update; None without augmentation."""
+    if kind == "none":
+        return None
+    generator = torch.Generator().manual_seed(seed_of(seed, ROTATION, update))
+    return so3.matrix(
+        {"haar": so3.haar, "euler_product": so3.euler_product}[kind](samples, generator=generator)
+    ).float()
 
 
 def loss_terms(task: Task, prediction: dict[str, Tensor], batch: Batch) -> dict[str, Float[Tensor, ""]]:
@@ -147,7 +148,9 @@ class Loop:
         """One optimiser update."""
         seed, size = self.seed, self.settings.batch
         index = batch_index(self.index, self.step, size, seed)
-        batch = drawn(self.task, index, self.settings.augment, seed, self.step, self.device)
+        rotation = rotations(self.settings.augment, size, seed, self.step)
+        noise = np.random.default_rng([seed, NOISE, self.step])
+        batch = self.task.training_batch(index, noise, rotation, self.device)
         torch.manual_seed(seed_of(seed, WEIGHTS, self.step))  # for models that draw (dropout)
         terms = loss_terms(self.task, self.model(batch.inputs), batch)
         loss = sum(t.weight * terms[t.name] for t in self.task.terms)

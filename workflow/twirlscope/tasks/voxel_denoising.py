@@ -68,19 +68,18 @@ class VoxelDenoising(Task):
         noise = torch.from_numpy(np.stack([r.standard_normal(shape, np.float32) for r in random]))
         return self._noisy(self._clean(index, turn, shift), noise)
 
-    def draw(
+    def training_batch(
         self,
         index: Int[Array, " sample"],
-        generator: torch.Generator,
-        rotation: Float[Tensor, "sample 3 3"] | None = None,
-        device: str = "cpu",
+        rng: np.random.Generator,
+        rotation: Float[Tensor, "sample 3 3"] | None,
+        device: torch.device | str,
     ) -> Batch:
-        """The samples for training, put on the grid on the device: atoms turned, then shifted, noise drawn anew."""
-        shift = 2 * torch.rand(len(index), 3, generator=generator) - 1
+        """The samples put on the grid on the device: atoms turned, then shifted, both and the noise anew."""
+        shift = torch.from_numpy(rng.uniform(-1, 1, (len(index), 3))).float()
         clean = self._clean(index, rotation, shift, device)
-        seed = int(torch.randint(2**62, (), generator=generator))
-        local = torch.Generator(device).manual_seed(seed)
-        return self._noisy(clean, torch.randn(clean.shape, generator=local, device=device))
+        noise = torch.Generator(device).manual_seed(int(rng.integers(2**62)))
+        return self._noisy(clean, torch.randn(clean.shape, generator=noise, device=device))
 
     def _atoms(self, index: Int[Array, " sample"]) -> tuple[Int[Array, "sample atom"], Float[Array, "sample atom 3"]]:
         """Atomic numbers and positions [Å], padded with 0 to the largest molecule, centred on the mean of the atoms."""
@@ -97,7 +96,7 @@ class VoxelDenoising(Task):
         index: Int[Array, " sample"],
         rotation: Float[Tensor, "sample 3 3"] | None,
         shift: Float[Tensor, "sample 3"],
-        device: str = "cpu",
+        device: torch.device | str = "cpu",
     ) -> Float[Tensor, "sample size size size channel"]:
         """Grids of molecules, turned and then shifted by a share of the largest shift."""
         numbers, positions = (torch.from_numpy(a).to(device) for a in self._atoms(index))
