@@ -23,7 +23,18 @@ SMK = [ROOT / "Snakefile", *sorted((ROOT / "workflow" / "rules").glob("*.smk"))]
 # imports only point down; a module may import its own floor's neighbours only where the floor is marked
 FLOORS = [
     {"hints", "errors", "provenance", "reach"},
-    {"so3", "rotation_sets", "action", "grid_action", "voxels", "lanczos", "losses", "variables", "settings"},
+    {
+        "so3",
+        "octahedral",
+        "rotation_sets",
+        "action",
+        "grid_action",
+        "voxels",
+        "lanczos",
+        "losses",
+        "variables",
+        "settings",
+    },
     {"store", "contracts"},
     {"datasets", "models", "tasks", "plugins", "frames", "molecules", "rejects", "resume", "checkpoints", "trainings"}
     | {
@@ -33,6 +44,7 @@ FLOORS = [
         "tails",
         "lie",
         "panel",
+        "panel_octahedral",
         "heldout",
         "refusals",
         "curvature",

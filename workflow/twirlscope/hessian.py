@@ -37,7 +37,7 @@ def hessian(train: Path, data: Path, out: Path, settings: HessianSettings) -> No
     run = Trained(train, data)
     index = _samples(store.load(data), settings)
     batch = run.task.batch(index)
-    quaternion = rotations(settings.rotation_set, len(index), settings.rotations, settings.seed)
+    quaternion = rotations(settings.rotation_set, len(index), settings.rotations, settings.seed, run.task.group)
     device = "cuda" if device_of(settings.device) == "cuda" else "cpu"  # others have no float64
     steps, found = chosen_steps(run.steps, settings), []
     progress = Progress("hessian", len(steps), "checkpoint")

@@ -149,13 +149,13 @@ def smallest(degree: int) -> RotationSet:
 
 
 def randomised(
-    rotations: RotationSet, samples: int, replicates: int, generator: torch.Generator
+    rotations: RotationSet, samples: int, replicates: int, generator: torch.Generator, group: str = "SO3"
 ) -> Float[Tensor, "sample replicate n 4"]:
-    """{h g_i g0} as unit quaternions, h and g0 uniform and independent for each sample and replicate.
+    """{h g_i g0} as unit quaternions, h and g0 uniform on a group and independent for each sample and replicate.
 
     Every turned set is as exact as the set itself, with the same alpha_l and weights, and its average is unbiased.
     """
-    left, right = so3.haar(2, samples, replicates, 1, generator=generator)
+    left, right = uniform(group, 2, samples, replicates, 1, generator=generator)
     return so3.product(left, so3.product(rotations.quaternion, right))
 
 

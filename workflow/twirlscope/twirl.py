@@ -37,7 +37,7 @@ def twirl(train: Path, data: Path, out: Path, settings: TwirlSettings) -> None:
     run = Trained(train, data)
     index, device = _samples(store.load(data), settings), device_of(settings.device)
     held = heldout_of(run.task, index, settings)
-    panel = panel_of(index, settings) if min(settings.panel, len(index)) > 1 else None
+    panel = panel_of(index, settings, run.task.group) if min(settings.panel, len(index)) > 1 else None
     progress = Progress("twirl", len(run.steps), "checkpoint")
     measured, floors, panels, kept = [], [], [], []
     for step in run.steps:
@@ -47,7 +47,7 @@ def twirl(train: Path, data: Path, out: Path, settings: TwirlSettings) -> None:
         floors.append(_floor(run, step, held, device))
         if panel is not None:
             panels.append(measure_panel(model, run.task, panel, settings, device))
-            kept.append(kept_predictions(model, run.task, panel, settings, device))
+            kept += kept_predictions(model, run.task, panel, settings, device)
         progress.advance(f"step {step}")
     progress.close()
     result = heldout_dataset(run.task, run.steps, held, measured)
@@ -55,7 +55,8 @@ def twirl(train: Path, data: Path, out: Path, settings: TwirlSettings) -> None:
     result = summarise(result, settings).assign_attrs(_attributes(run, settings, len(index), device))
     if panel is not None:
         found = panel_dataset(panel, panels).assign_coords(step=result["step"], term=result["term"])
-        found["panel_prediction"] = (("step", "kept", "panel_rotation", "component"), np.stack(kept))
+        if kept:
+            found["panel_prediction"] = (("step", "kept", "panel_rotation", "component"), np.stack(kept))
         found = summarise_panel(found, panel, settings)
         found["panel_gram"] = found["panel_gram"].astype(np.float32)  # the largest array; single precision is enough
         found = found.merge(plan(model, run.task, found, panel, settings, device))

@@ -38,6 +38,7 @@ COORDINATES = {
     "rotation_set": _v("rotation_set", "str", "1", "name of a set of rotations"),
     "degree": _v("degree", "int64", "1", "degree l of the Wigner matrices"),
     "convex": _v("convex", "str", "1", "a loss split by jackknife; `training`: every term with its training loss"),
+    "irrep": _v("irrep", "str", "1", "irreducible representation of the octahedral group"),
     "part": _v("part", "str", "1", "part of the loss: mean (twirled prediction error) or equiv (equivariance error)"),
 }
 
@@ -103,6 +104,10 @@ TWIRL |= {
     ),
     "spectrum_error": _v("step term degree", "float64", "1", "standard error of the spectrum over samples"),
     "spectrum_remainder": _v("step term", "float64", "1", "equivariance error of the panel beyond the highest degree"),
+    "irrep_spectrum": _v(
+        "step term irrep", "float64", "1", "part of the error in an irrep of the octahedral group; all but A1 is equiv"
+    ),
+    "irrep_spectrum_error": _v("step term irrep", "float64", "1", "its standard error over samples"),
     "panel_loss_equiv": _v("step term", "float64", "1", "equivariance error of the panel, randomised design", MATH),
     "lie_error": _v("step term", "float64", "1", "Lie-derivative error: sum of l (l + 1) times the spectrum", LIE),
     "lie_error_error": _v("step term", "float64", "1", "standard error of the Lie-derivative error over samples"),
