@@ -36,7 +36,8 @@ def twirled(
         irreps: irreps of the last axis of each prediction; every prediction is named, a scalar by `0e`.
         inversion: average over O(3), each rotation with and without inversion, instead of SO(3).
         generator: puts the set at a new random orientation for every sample of every call, so that errors average
-            out over samples and calls; without it the set stands fixed in the lab and the same input gives the same output.
+            out over samples and calls; without it the set stands fixed in the lab, and equal inputs give equal
+            predictions.
         chunk: turned samples in memory at once; more of them only where gradients are recorded.
 
     Raises:
