@@ -1,6 +1,19 @@
-"""Test-time twirling: a model made equivariant, up to the degree of a set of rotations, by averaging over it."""
+"""Test-time twirling: a model made equivariant, up to the degree of a set of rotations, by averaging over it.
+
+A cloud of points, and for each a prediction that is right but for a bias along a direction of the lab:
+
+    >>> import torch, twirlscope
+    >>> def predict(inputs):
+    ...     return {"arrow": -inputs["points"] + torch.tensor([0.0, 0.0, 0.1])}
+    >>> better = twirlscope.twirled(predict, "D2", turns={"points": "1o"}, irreps={"arrow": "1o"})
+    >>> points = torch.randn(8, 5, 3)
+    >>> print((better({"points": points})["arrow"] + points).abs().max() < 1e-6)  # four passes, no bias left
+    tensor(True)
+"""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import torch
 
@@ -17,7 +30,6 @@ def twirled(
     rotations: RotationSet | str,
     turns: Mapping[str, str],
     irreps: Mapping[str, str],
-    *,
     inversion: bool = False,
     generator: torch.Generator | None = None,
     chunk: int = 256,
@@ -27,7 +39,7 @@ def twirled(
     It is the twirled prediction T, and equivariant, where the set is exact to the degree of the twisted prediction:
     that of f in the rotation plus that of the output (0 for a scalar, 1 for a vector). A trained network has all
     degrees; what is left of its equivariance error at random orientations is SUM_l q_l alpha_l (`rotation_sets`).
-    A call costs one pass for each rotation of the set, and two with inversion.
+    A call costs one pass for each rotation of the set, and two with inversion. The module shows an example.
 
     Args:
         predict: maps inputs to predictions; the first axis of every tensor is the sample.
@@ -36,69 +48,65 @@ def twirled(
         irreps: irreps of the last axis of each prediction; every prediction is named, a scalar by `0e`.
         inversion: average over O(3), each rotation with and without inversion, instead of SO(3).
         generator: puts the set at a new random orientation for every sample of every call, so that errors average
-            out over samples and calls; without it the set stands fixed in the lab, and equal inputs give equal
-            predictions.
+            out; without it the set stands fixed in the lab, and equal inputs give equal predictions.
         chunk: turned samples in memory at once; more of them only where gradients are recorded.
 
     Raises:
-        UserError: no set has that name; at a call: predictions and irreps that do not fit.
-
-    Example: a cloud of points, and a vector for each that is right but for a bias along a direction of the lab.
-
-        >>> import torch, twirlscope
-        >>> def predict(inputs):
-        ...     return {"arrow": -inputs["points"] + torch.tensor([0.0, 0.0, 0.1])}
-        >>> better = twirlscope.twirled(predict, "D2", turns={"points": "1o"}, irreps={"arrow": "1o"})
-        >>> points = torch.randn(8, 5, 3)
-        >>> print((better({"points": points})["arrow"] + points).abs().max() < 1e-6)  # four passes, no bias left
-        tensor(True)
+        UserError: no set has that name; at a call: inputs, predictions and irreps that do not fit.
     """
     chosen = rotation_sets.rotation_set(rotations) if isinstance(rotations, str) else rotations
-    parities = (1, -1) if inversion else (1,)
-    weight = chosen.weight.repeat(len(parities)) / len(parities)
+    return Twirled(predict, chosen, turns, irreps, inversion, generator, chunk)
 
-    def averaged(inputs: Named) -> Named:
-        _named("turns", "the name of an input", turns, inputs)
-        samples, parts = len(next(iter(inputs.values()))), []
-        before, after = _orientation(samples, generator)
-        for start in range(0, samples, chunk):
-            some = slice(start, start + chunk)
-            quaternion = so3.product(after[some], so3.product(chosen.quaternion, before[some]))
+
+@dataclass(frozen=True)
+class Twirled:
+    """A callable that averages; `twirled` makes it and says what its fields are."""
+
+    predict: Callable[[Named], Named]
+    rotations: RotationSet
+    turns: Mapping[str, str]
+    irreps: Mapping[str, str]
+    inversion: bool
+    generator: torch.Generator | None
+    chunk: int
+
+    def __call__(self, inputs: Named) -> Named:
+        """The averaged prediction, with the names, shapes and dtypes of `predict`."""
+        _named("turns", "the name of an input", self.turns, inputs)
+        samples, parities = len(next(iter(inputs.values()))), (1, -1) if self.inversion else (1,)
+        (before, after), parts = self._orientation(samples), []
+        for start in range(0, samples, self.chunk):
+            some = slice(start, start + self.chunk)
+            quaternion = so3.product(after[some], so3.product(self.rotations.quaternion, before[some]))
             rotation = torch.cat([so3.matrix(quaternion, p) for p in parities], 1)
-            part = {k: v[some] for k, v in inputs.items()}
-            parts.append(_average(predict, part, rotation, weight, turns, irreps, chunk))
+            weight = self.rotations.weight.repeat(len(parities)) / len(parities)
+            parts.append(self._average({k: v[some] for k, v in inputs.items()}, rotation, weight))
         return {name: torch.cat([p[name] for p in parts]) for name in parts[0]}
 
-    return averaged
+    def _orientation(self, samples: int) -> Float[Tensor, "2 sample 1 4"]:
+        """What each sample is turned by before the rotations of the set and after them: nothing without a generator."""
+        if self.generator is None:
+            return torch.tensor([1.0, 0, 0, 0], dtype=torch.float64).expand(2, samples, 1, 4)
+        return so3.haar(2, samples, 1, generator=self.generator)
 
+    def _average(self, inputs: Named, rotation: Float[Tensor, "sample n 3 3"], weight: Float[Tensor, " n"]) -> Named:
+        """The weighted mean of the twisted predictions, as many rotations at a time as the chunk has room for."""
+        total, size = {}, max(1, self.chunk // len(rotation))
+        for start in range(0, len(weight), size):
+            some = slice(start, start + size)
+            for name, z in self._twisted(inputs, rotation[:, some]).items():
+                part = torch.tensordot(weight[some].to(z), z, ([0], [1]))
+                total[name] = total[name] + part if name in total else part
+        return total
 
-def _orientation(samples: int, generator: torch.Generator | None) -> Float[Tensor, "2 sample 1 4"]:
-    """What each sample is turned by before the rotations of the set and after them: nothing without a generator."""
-    if generator is None:
-        return torch.tensor([1.0, 0, 0, 0], dtype=torch.float64).expand(2, samples, 1, 4)
-    return so3.haar(2, samples, 1, generator=generator)
-
-
-def _average(predict, inputs: Named, rotation, weight, turns, irreps, chunk: int) -> Named:
-    """The weighted mean of the twisted predictions of a few samples, as many rotations at a time as `chunk` allows."""
-    total, size = {}, max(1, chunk // len(rotation))
-    for start in range(0, len(weight), size):
-        some = slice(start, start + size)
-        for name, z in _twisted(predict, inputs, rotation[:, some], turns, irreps).items():
-            part = torch.tensordot(weight[some].to(z), z, ([0], [1]))
-            total[name] = total[name] + part if name in total else part
-    return total
-
-
-def _twisted(predict, inputs: Named, rotation: Float[Tensor, "sample n 3 3"], turns, irreps) -> Named:
-    """Twisted predictions `[sample, n, ...]` of the samples under each of their rotations."""
-    samples, n = rotation.shape[:2]
-    flat = rotation.flatten(0, 1)
-    copies = {k: v.repeat_interleave(n, 0) for k, v in inputs.items()}
-    response = predict({k: action.turn(turns.get(k, "0e"), flat, v) for k, v in copies.items()})
-    _named("irreps", "the name of a prediction", irreps, response)
-    _named("predictions", "predictions whose irreps are given", response, irreps)
-    return {k: action.twist(irreps[k], flat, v).unflatten(0, (samples, n)) for k, v in response.items()}
+    def _twisted(self, inputs: Named, rotation: Float[Tensor, "sample n 3 3"]) -> Named:
+        """Twisted predictions `[sample, n, ...]` of the samples under each of their rotations."""
+        shape, flat = rotation.shape[:2], rotation.flatten(0, 1)
+        copies = {k: v.repeat_interleave(shape[1], 0) for k, v in inputs.items()}
+        response = self.predict({k: action.turn(self.turns.get(k, "0e"), flat, v) for k, v in copies.items()})
+        _named("irreps", "the name of a prediction", self.irreps, response)
+        _named("predictions", "predictions whose irreps are given", response, self.irreps)
+        return {k: action.twist(self.irreps[k], flat, v).unflatten(0, shape) for k, v in response.items()}
 
 
 def _named(where: str, expected: str, names: Mapping, known: Mapping) -> None:
