@@ -22,47 +22,20 @@ SMK = [ROOT / "Snakefile", *sorted((ROOT / "workflow" / "rules").glob("*.smk"))]
 
 # imports only point down; a module may import its own floor's neighbours only where the floor is marked
 FLOORS = [
-    {"hints", "errors", "provenance", "reach"},
-    {
-        "so3",
-        "octahedral",
-        "rotation_sets",
-        "action",
-        "grid_action",
-        "voxels",
-        "lanczos",
-        "losses",
-        "variables",
-        "settings",
-    },
-    {"store", "contracts"},
-    {"datasets", "models", "tasks", "plugins", "frames", "molecules", "rejects", "resume", "checkpoints", "trainings"}
-    | {
-        "twirling",
-        "estimators",
-        "spectrum",
-        "tails",
-        "lie",
-        "panel",
-        "panel_octahedral",
-        "heldout",
-        "refusals",
-        "curvature",
-        "certificate",
-    },
-    {"prepare", "train", "twirl", "hessian"},
-    {"style", "findings", "story", "sections", "page", "translation", "attribution", "comparisons"}
-    | {
-        "figures",
-        "figures_training",
-        "figures_spectrum",
-        "figures_density",
-        "figures_hessian",
-        "figures_plan",
-        "figures_reflection",
-    },
-    {"report"},
-    {"plan", "document"},
+    set(names.split())
+    for names in (
+        "hints errors provenance reach",
+        "so3 octahedral rotation_sets action grid_action voxels lanczos losses variables settings",
+        "store contracts",
+        """datasets models tasks plugins frames molecules rejects resume checkpoints trainings
+        twirling estimators spectrum tails lie panel panel_octahedral heldout refusals averaging
+        curvature certificate""",
+        "prepare train twirl hessian",
+        """style findings story sections page translation attribution comparisons
+        figures figures_training figures_spectrum figures_density figures_hessian figures_plan figures_reflection""",
+        "report",
+        "plan document",
+    )
 ]
 MODULE, FUNCTION, RULE, SCRIPT = 300, 40, 30, 25
 

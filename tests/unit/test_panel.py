@@ -63,7 +63,7 @@ def test_plan__predicts_no_residual_where_the_set_is_exact_and_measures_none(nam
 
 def test_kept_predictions__are_those_the_gram_matrices_are_made_of():
     task, chosen, found = measured(toys.Well(0.5, BIAS))
-    kept = panel.kept_predictions(toys.Well(0.5, BIAS), task, chosen, SETTINGS, "cpu")
+    (kept,) = panel.kept_predictions(toys.Well(0.5, BIAS), task, chosen, SETTINGS, "cpu")
     assert kept.shape[:2] == (SETTINGS.kept, found.sizes["panel_rotation"])
     batch = task.batch(chosen.index[: SETTINGS.kept])
     weights = batch.weights["forces"].numpy().repeat(3, 1)[:, None] / 3
