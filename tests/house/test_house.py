@@ -25,8 +25,21 @@ FLOORS = [
     {"hints", "errors", "provenance", "reach"},
     {"so3", "rotation_sets", "action", "lanczos", "losses", "variables", "settings"},
     {"store", "contracts"},
-    {"datasets", "models", "tasks", "plugins", "frames", "rejects", "resume", "checkpoints", "trainings"}
-    | {"twirling", "estimators", "spectrum", "tails", "lie", "panel", "refusals", "curvature", "certificate"},
+    {
+        "datasets",
+        "models",
+        "tasks",
+        "plugins",
+        "frames",
+        "backbones",
+        "sequences",
+        "rejects",
+        "resume",
+        "checkpoints",
+        "trainings",
+    }
+    | {"twirling", "estimators", "spectrum", "tails", "lie", "panel", "refusals", "curvature", "certificate"}
+    | {"backbones", "sequences", "backbone_states", "annealing", "sampling"},
     {"prepare", "train", "twirl", "hessian"},
     {"style", "findings", "story", "page", "translation", "attribution"}
     | {"figures", "figures_training", "figures_spectrum", "figures_density", "figures_hessian", "figures_plan"},

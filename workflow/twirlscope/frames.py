@@ -125,7 +125,7 @@ class Frames(Dataset):
         Raises:
             UserError: too few frames or molecules to split, an element without training data, or no force at all.
         """
-        data = _ordered(data)
+        data = ordered(data)
         names = data["sample_molecule"].values.tolist()
         place = {name: i for i, name in enumerate(dict.fromkeys(names))}  # in the order of their first frame
         molecule = np.array([place[name] for name in names], np.int32)
@@ -164,7 +164,7 @@ class Frames(Dataset):
         return test[group]
 
 
-def _ordered(data: xr.Dataset) -> xr.Dataset:
+def ordered(data: xr.Dataset) -> xr.Dataset:
     """The frames by their `sample` number, with their atoms."""
     order = np.argsort(data["sample"].values, kind="stable")
     first = np.concatenate([[0], np.cumsum(data["atoms"].values)])
