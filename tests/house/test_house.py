@@ -39,7 +39,7 @@ FLOORS = [
         "trainings",
     }
     | {"twirling", "estimators", "spectrum", "tails", "lie", "panel", "refusals", "curvature", "certificate"}
-    | {"backbones", "sequences", "backbone_states", "annealing", "sampling"},
+    | {"backbones", "sequences", "backbone_states", "annealing", "pair_layers", "sampling"},
     {"prepare", "train", "twirl", "hessian"},
     {"style", "findings", "story", "page", "translation", "attribution"}
     | {"figures", "figures_training", "figures_spectrum", "figures_density", "figures_hessian", "figures_plan"},

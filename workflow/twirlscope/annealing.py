@@ -16,11 +16,11 @@ from .hints import Float, Int, Tensor
 
 BOND = 0.38  # [nm] between CA atoms across a trans peptide bond
 NEAR = 3  # residues along the chain: closer pairs are a matter of the angles
-VOLUME = 0.42  # [nm] closer pairs repel
-STIFFNESS = 2000.0  # [1/nm²] of that repulsion
+VOLUME = 0.43  # [nm] closer pairs repel
+STIFFNESS = 1500.0  # [1/nm²] of that repulsion
 REACH, WIDTH = 0.75, 0.06  # [nm] where the attraction ends, and how sharply
-DEPTH = 0.45  # of the attraction of a pair
-GYRATION = 6.0  # a residue: stiffness of the relative radius of gyration
+DEPTH = 0.3  # of the attraction of a pair
+GYRATION = 20.0  # a residue: stiffness of the relative radius of gyration
 STEP = 0.02  # of the dynamics, in variances of a state
 LARGEST = 0.25  # of a step, in standard deviations of a state
 
@@ -100,13 +100,12 @@ def folded(wells: Wells, steps: int, generator: torch.Generator) -> Float[Tensor
     """
     deviation = wells.deviation
     q = wells.mean + deviation * torch.randn(wells.mean.shape, generator=generator)
-    for step in range(steps):
-        share = min(1.0, 1.5 * step / steps)
+    for i in range(steps):
+        share, size = i / steps, STEP * (1 - i / steps)
         x, frames = trace(q)
         force = torques(x, frames, gradient(x, wells, share)) * deviation + (q - wells.mean) / deviation
-        noise = math.sqrt(2 * STEP) * torch.randn(q.shape, generator=generator)
-        drift = (-STEP * force).clamp(-LARGEST, LARGEST)
-        q = q + deviation * (drift + noise)
+        noise = math.sqrt(2 * size) * torch.randn(q.shape, generator=generator)
+        q = q + deviation * ((-size * force).clamp(-LARGEST, LARGEST) + noise)
     return trace(q)[0]
 
 

@@ -28,7 +28,8 @@ class Batch:
 
     inputs: what the model sees.
     targets: by term, `[sample, ..., component]`, in the units of the loss.
-    weights: by term, `[sample, ...]`: the share of each vector in its sample; 0 on padding, sum 1 over a sample.
+    weights: by term, `[sample, ...]`: the share of each vector in its sample; 0 on padding, sum 1 over a sample, or
+        less for a sample that counts less.
     """
 
     inputs: dict[str, Tensor]
@@ -92,6 +93,10 @@ class Task(ABC):
     @abstractmethod
     def batch(self, index: Int[Array, " sample"]) -> Batch:
         """The samples with these indices, on the CPU. The same index gives the same batch, noise and times included."""
+
+    def draw(self, index: Int[Array, " sample"], rng: np.random.Generator) -> Batch:
+        """The samples for an update of the training: with fresh noise, times and the like, where the task has any."""
+        return self.batch(index)
 
     def rotate(self, batch: Batch, rotation: Float[Tensor, "sample 3 3"]) -> Batch:
         """Each sample turned by its rotation, targets with it: (g x, rho(g) y)."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from .. import backbone_states, backbones, rejects
+from .. import backbone_states, backbones
 from ..annealing import Wells, folded
 from ..backbones import BackboneSettings, Chain
 from ..contracts import Part, Reject
@@ -61,7 +61,9 @@ class SyntheticBackbones(backbones.Backbones):
         mean = np.stack([states.angle, states.dihedral], 1)[state]
         deviation = np.stack([states.angle_deviation, states.dihedral_deviation], 1)[state]
         radius = states.radius * length**states.exponent * np.exp(states.spread * rng.normal(size=count))
-        wells = Wells(*(torch.from_numpy(v) for v in (length, *(a.astype(np.float32) for a in (mean, deviation, radius)))))
+        wells = Wells(
+            *(torch.from_numpy(v) for v in (length, *(a.astype(np.float32) for a in (mean, deviation, radius))))
+        )
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
         x = folded(wells, s.anneal_steps, generator).double().numpy()
         first = batch * s.batch
