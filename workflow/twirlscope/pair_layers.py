@@ -73,6 +73,10 @@ class Affine(nn.Module):
         """x scaled and shifted."""
         return x * self.weight + self.bias
 
+    def folded(self, x: Float[Tensor, "*n width"], layer: nn.Linear) -> Float[Tensor, "*n out"]:
+        """`layer(self(x))` for a layer without bias, in one pass over x: pairs are many."""
+        return nn.functional.linear(x, layer.weight * self.weight, layer.weight @ self.bias)
+
 
 class Norm(Affine):
     """Layer norm with a weight and a bias."""

@@ -211,7 +211,7 @@ class Attention(nn.Module):
         x = self.norm(x)
         q, k, v = self.query_norm(self.query(x)), self.key_norm(self.keys(x)), self.values(x)
         q, k, v = (t.unflatten(-1, (self.heads, -1)).transpose(1, 2) for t in (q, k, v))
-        bias = self.bias(self.pair_norm(pair)).permute(0, 3, 1, 2)
+        bias = self.pair_norm.folded(pair, self.bias).permute(0, 3, 1, 2)
         logit = q @ k.mT / math.sqrt(q.shape[-1]) + nn.functional.pad(bias, (REGISTERS, 0, REGISTERS, 0))
         weight = logit.masked_fill(~seen[:, None, None], -math.inf).softmax(-1)
         return self.out((weight @ v).transpose(1, 2).flatten(2) * self.gate(x).sigmoid())
