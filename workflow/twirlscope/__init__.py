@@ -13,6 +13,7 @@ _PUBLIC = {
     "twisted": "twirling",
     "measure": "twirl",
     "Given": "twirling",
+    "twirled": "averaging",
     "inner_products": "twirling",
     "rotation_set": "rotation_sets",
     "spectrum_fit": "spectrum",
