@@ -29,7 +29,7 @@ FLOORS = [
         "store contracts",
         """datasets models tasks plugins frames molecules rejects resume checkpoints trainings
         twirling estimators spectrum tails lie panel panel_octahedral heldout refusals averaging
-        curvature certificate""",
+        curvature certificate backbones sequences backbone_states annealing pair_layers sampling""",
         "prepare train twirl hessian",
         """style findings story sections page translation attribution comparisons
         figures figures_training figures_spectrum figures_density figures_hessian figures_plan figures_reflection""",

@@ -28,7 +28,8 @@ class Batch:
 
     inputs: what the model sees.
     targets: by term, `[sample, ..., component]`, in the units of the loss.
-    weights: by term, `[sample, ...]`: the share of each vector in its sample; 0 on padding, sum 1 over a sample.
+    weights: by term, `[sample, ...]`: the share of each vector in its sample; 0 on padding, sum 1 over a sample, or
+        less for a sample that counts less.
     """
 
     inputs: dict[str, Tensor]

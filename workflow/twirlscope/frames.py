@@ -135,7 +135,7 @@ def gathered(data: xr.Dataset, settings: DatasetSettings) -> tuple[xr.Dataset, x
     Raises:
         UserError: too few samples or molecules to split, or an element without training data.
     """
-    data = _ordered(data)
+    data = ordered(data)
     names = data["sample_molecule"].values.tolist()
     place = {name: i for i, name in enumerate(dict.fromkeys(names))}  # in the order of their first sample
     molecule = np.array([place[name] for name in names], np.int32)
@@ -179,7 +179,7 @@ def _held_out(molecule: Int[Array, " sample"], composition: xr.DataArray, settin
     return test[group]
 
 
-def _ordered(data: xr.Dataset) -> xr.Dataset:
+def ordered(data: xr.Dataset) -> xr.Dataset:
     """The frames by their `sample` number, with their atoms."""
     order = np.argsort(data["sample"].values, kind="stable")
     first = np.concatenate([[0], np.cumsum(data["atoms"].values)])

@@ -47,7 +47,7 @@ FRAMES = {
     "positions": _v("atom xyz", "float32", "angstrom", "position of the atom"),
     "forces": _v("atom xyz", "float32", "eV angstrom-1", "force on the atom"),
     "energy": _v("sample", "float64", "eV", "total energy of the frame"),
-    "atoms": _v("sample", "int32", "1", "number of atoms of the frame"),
+    "atoms": _v("sample", "int32", "1", "number of atoms of the sample (of a backbone: CA atoms)"),
     "molecule": _v("sample", "int32", "1", "index of the molecule: frames of one molecule share it"),
     "temperature": _v("sample", "float32", "K", "temperature of the thermostat that made the geometry; NaN if unknown"),
     "split": _v("sample", "int8", "1", "split the sample belongs to, a flag"),
@@ -56,6 +56,14 @@ FRAMES = {
     "reference_energy": _v("element", "float64", "eV", "energy per atom of an element, least squares, train split"),
     "force_scale": _v("", "float64", "eV angstrom-1", "root mean square force component of the train split"),
     "energy_scale": _v("", "float64", "eV", "standard deviation of energy per atom less references, train split"),
+}
+
+BACKBONES = {
+    "ca_positions": _v("atom xyz", "float32", "nm", "position of the CA atom of a residue, from the mean of its chain"),
+    "chain_break": _v("atom", "int8", "1", "1 where residues are missing after this one"),
+    "chain": _v("sample", "str", "1", "name of the chain"),
+    "sequence": _v("sample", "str", "1", "one letter a residue, X for an unknown one; empty where there is none"),
+    "cluster": _v("sample", "int32", "1", "index of the cluster of similar sequences that the chain belongs to"),
 }
 
 REJECTS = {
@@ -168,4 +176,4 @@ HESSIAN = {
     "parameters": _v("", "int64", "1", "number of parameters"),
 }
 
-VARIABLES = COORDINATES | FRAMES | REJECTS | TRAIN | TWIRL | HESSIAN
+VARIABLES = COORDINATES | FRAMES | BACKBONES | REJECTS | TRAIN | TWIRL | HESSIAN
