@@ -26,7 +26,18 @@ FLOORS = [
     {"so3", "rotation_sets", "action", "lanczos", "losses", "variables", "settings"},
     {"store", "contracts"},
     {"datasets", "models", "tasks", "plugins", "frames", "rejects", "resume", "checkpoints", "trainings"}
-    | {"twirling", "estimators", "spectrum", "tails", "lie", "panel", "refusals", "curvature", "certificate"},
+    | {
+        "twirling",
+        "estimators",
+        "spectrum",
+        "tails",
+        "lie",
+        "panel",
+        "refusals",
+        "curvature",
+        "operators",
+        "certificate",
+    },
     {"prepare", "train", "twirl", "hessian"},
     {"style", "findings", "story", "page", "translation", "attribution"}
     | {"figures", "figures_training", "figures_spectrum", "figures_density", "figures_hessian", "figures_plan"},
