@@ -19,21 +19,13 @@ from .errors import UserError
 from .hints import Callable, Float, Tensor
 from .lanczos import rademacher
 from .operators import operator
+from .suspects import suspects
 
 TOLERANCE = 1e-6  # relative; right products reach 1e-8 to 1e-11, wrong ones seen were above 1e-2
 FLOOR = 1e-3  # a part's error is relative to its own product, but to no less than this share of the total one
 STEPS = (1e-5, 1e-6, 1e-4)  # of the differences, tried in turn: truncation and rounding depend on the model
 SAFE = 0.1  # a step that meets this share of the tolerance is good enough
 DIRECTIONS = 3  # wrong derivatives have been seen that were right on the first call
-SUSPECTS = (
-    torch.nn.LayerNorm,
-    torch.nn.GroupNorm,
-    torch.nn.MultiheadAttention,
-    torch.nn.TransformerEncoderLayer,
-    torch.nn.ReLU,
-    torch.jit.ScriptModule,
-)
-
 CERTIFIED = (*PARTS, "mean_plugin")
 
 Products = dict[str, Tensor]  # by part
@@ -85,12 +77,13 @@ def certify(
     Raises:
         UserError: an error in float64 above the tolerance; the message names modules known to have wrong derivatives.
     """
-    exact = Objective(copy.deepcopy(model).double(), task, batch, quaternion, unbiased=unbiased)
+    double = copy.deepcopy(model).double()
+    exact = Objective(double, task, batch, quaternion, unbiased=unbiased)
     vectors = rademacher(len(exact.parameters), DIRECTIONS, seed).to(exact.parameters.device)
     mode = getattr(factory(exact, PARTS[0], mode=mode), "mode", mode)  # what `auto` chose
     found = {c: _check(functools.partial(factory, curvature=c, mode=mode), exact, vectors, c, tolerance) for c in ROADS}
     if not all(check.largest() <= tolerance for check in found.values()):
-        raise _failure(model, mode, found, tolerance)
+        raise _failure(double, exact, mode, found, tolerance)
     first, second = found["hessian"], found["gauss_newton"]
     symmetry = {p: max(first.symmetry[p], second.symmetry[p]) for p in CERTIFIED}
     working, precision = Objective(copy.deepcopy(model).to(dtype), task, batch, quaternion, unbiased=unbiased), {}
@@ -181,24 +174,21 @@ def _gauss_newton(objective: Objective, vector: Float[Tensor, " n"], step: float
 ROADS = {"hessian": _gradients, "gauss_newton": _gauss_newton}  # by curvature: products without its operators
 
 
-def suspects(model: torch.nn.Module) -> list[str]:
-    """Modules of classes whose higher derivatives have been seen wrong, or that have kinks, as `name (class)`."""
-    return [f"{n} ({type(m).__name__})" for n, m in model.named_modules() if isinstance(m, SUSPECTS)]
-
-
-def _failure(model: torch.nn.Module, mode: str, found: dict[str, _Check], tolerance: float) -> UserError:
+def _failure(
+    model: torch.nn.Module, objective: Objective, mode: str, found: dict[str, _Check], tolerance: float
+) -> UserError:
     words = {"hessian": "Hessian", "gauss_newton": "Gauss-Newton"}
     numbers = [
         f"{c.error[p]:.1e} in {words[k]} of L_{p} (symmetry {c.symmetry[p]:.1e})"
         for k, c in found.items()
         for p in CERTIFIED
     ]
-    named = suspects(model)
+    named = suspects(model, objective.chunks[0].first().inputs)
     names = ", ".join(named[:8]) + (f" and {len(named) - 8} more" if len(named) > 8 else "")
-    advice = f"suspect modules: {names or 'none by class; look for torch.nn.functional.layer_norm and kinks'}"
+    remedy = "; use twirlscope.layers.LayerNorm" if "layer_norm" in names else ""
     return UserError(
         f"hessian, model {type(model).__name__}",
         f"products with the curvature within {tolerance:.0e} of central differences of first derivatives",
         f"relative errors {', '.join(numbers)}, split {max(c.split for c in found.values()):.1e}; automatic "
-        f"differentiation in mode {mode!r} is wrong here; {advice}",
+        f"differentiation in mode {mode!r} is wrong here; suspect modules: {names or 'none known'}{remedy}",
     )
