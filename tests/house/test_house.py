@@ -26,18 +26,8 @@ FLOORS = [
     {"so3", "rotation_sets", "action", "lanczos", "losses", "layers", "variables", "settings"},
     {"store", "contracts"},
     {"datasets", "models", "tasks", "plugins", "frames", "rejects", "resume", "checkpoints", "trainings"}
-    | {
-        "twirling",
-        "estimators",
-        "spectrum",
-        "tails",
-        "lie",
-        "panel",
-        "refusals",
-        "curvature",
-        "operators",
-        "certificate",
-    },
+    | {"twirling", "estimators", "spectrum", "tails", "lie", "panel", "refusals"}
+    | {"curvature", "operators", "suspects", "certificate"},
     {"prepare", "train", "twirl", "hessian"},
     {"style", "findings", "story", "page", "translation", "attribution"}
     | {"figures", "figures_training", "figures_spectrum", "figures_density", "figures_hessian", "figures_plan"},

@@ -6,7 +6,6 @@ a force that is itself a gradient is off by 5 to 70 %), and a wrong product may 
 
 from __future__ import annotations
 
-import copy
 import functools
 import math
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from dataclasses import dataclass
 import torch
 
 from .contracts import Batch, Task
-from .curvature import PARTS, Objective, differentiable, gradient
+from .curvature import PARTS, Objective, differentiable, duplicate, gradient
 from .errors import UserError
 from .hints import Callable, Float, Tensor
 from .lanczos import rademacher
@@ -35,6 +34,7 @@ Products = dict[str, Tensor]  # by part
 class Certificate:
     """How far products with the curvature are from what they should be; all relative.
 
+    gradient: by part, first derivatives along the directions against central differences of the loss.
     error: by part, float64 products with the Hessian against central differences of the gradient; the largest of
         several directions.
     gauss_newton: by part, the same of the Gauss-Newton matrix against J^T Q (J v), J v from central differences.
@@ -44,6 +44,7 @@ class Certificate:
     mode: how the products were made.
     """
 
+    gradient: dict[str, float]
     error: dict[str, float]
     gauss_newton: dict[str, float]
     symmetry: dict[str, float]
@@ -77,20 +78,21 @@ def certify(
     Raises:
         UserError: an error in float64 above the tolerance; the message names modules known to have wrong derivatives.
     """
-    double = copy.deepcopy(model).double()
+    double = duplicate(model).double()
     exact = Objective(double, task, batch, quaternion, unbiased=unbiased)
     vectors = rademacher(len(exact.parameters), DIRECTIONS, seed).to(exact.parameters.device)
     mode = getattr(factory(exact, PARTS[0], mode=mode), "mode", mode)  # what `auto` chose
     found = {c: _check(functools.partial(factory, curvature=c, mode=mode), exact, vectors, c, tolerance) for c in ROADS}
-    if not all(check.largest() <= tolerance for check in found.values()):
-        raise _failure(double, exact, mode, found, tolerance)
+    slope = _slope_errors(exact, vectors, tolerance)
+    if not all(e <= tolerance for e in (*slope.values(), *(check.largest() for check in found.values()))):
+        raise _failure(double, exact, mode, found, slope, tolerance)
     first, second = found["hessian"], found["gauss_newton"]
     symmetry = {p: max(first.symmetry[p], second.symmetry[p]) for p in CERTIFIED}
-    working, precision = Objective(copy.deepcopy(model).to(dtype), task, batch, quaternion, unbiased=unbiased), {}
+    working, precision = Objective(duplicate(model).to(dtype), task, batch, quaternion, unbiased=unbiased), {}
     for part in CERTIFIED:
         rounded = factory(working, part, curvature="hessian", mode=mode)(vectors[:, :1])
         precision[part] = _worst(rounded - first.products[part][:, :1], first.scale[part][:1])
-    return Certificate(first.error, second.error, symmetry, max(first.split, second.split), precision, mode)
+    return Certificate(slope, first.error, second.error, symmetry, max(first.split, second.split), precision, mode)
 
 
 @dataclass(frozen=True)
@@ -152,6 +154,27 @@ def _central(function: Callable, at: Tensor, vector: Tensor, step: float) -> Ten
     return (8 * near - far) / (12 * step)
 
 
+def _slope_errors(objective: Objective, vectors: Float[Tensor, "n b"], tolerance: float) -> dict[str, float]:
+    """Errors of the gradients by part, relative to their length or, near a minimum, to `FLOOR` of the loss."""
+    at, values = objective.parameters.detach(), objective.values()
+    found = dict(zip(CERTIFIED, objective.gradients(at, CERTIFIED), strict=True))
+    least = FLOOR * max(values["total"], (found["mean"] + found["equiv"]).norm().item())
+
+    def losses(parameters: Tensor) -> Tensor:
+        moved = objective.values(parameters)
+        return torch.tensor([moved[p] for p in CERTIFIED], dtype=torch.float64)
+
+    best = dict.fromkeys(CERTIFIED, math.inf)
+    for step in STEPS:
+        slopes = torch.stack([_central(losses, at, v, step) for v in vectors.T], 1)
+        for part, slope in zip(CERTIFIED, slopes, strict=True):
+            off = (slope - (found[part] @ vectors).cpu()).abs().max().item()
+            best[part] = min(best[part], off / max(found[part].norm().item(), least))
+        if max(best.values()) < SAFE * tolerance:
+            break
+    return best
+
+
 def _gradients(objective: Objective, vector: Float[Tensor, " n"], step: float) -> Float[Tensor, "part n"]:
     """Products with the Hessians from differences of gradients."""
     return _central(lambda p: objective.gradients(p, CERTIFIED), objective.parameters.detach(), vector, step)
@@ -175,7 +198,12 @@ ROADS = {"hessian": _gradients, "gauss_newton": _gauss_newton}  # by curvature: 
 
 
 def _failure(
-    model: torch.nn.Module, objective: Objective, mode: str, found: dict[str, _Check], tolerance: float
+    model: torch.nn.Module,
+    objective: Objective,
+    mode: str,
+    found: dict[str, _Check],
+    slope: dict[str, float],
+    tolerance: float,
 ) -> UserError:
     words = {"hessian": "Hessian", "gauss_newton": "Gauss-Newton"}
     numbers = [
@@ -183,9 +211,11 @@ def _failure(
         for k, c in found.items()
         for p in CERTIFIED
     ]
+    numbers.append(f"{max(slope.values()):.1e} in the gradient")
     named = suspects(model, objective.chunks[0].first().inputs)
     names = ", ".join(named[:8]) + (f" and {len(named) - 8} more" if len(named) > 8 else "")
     remedy = "; use twirlscope.layers.LayerNorm" if "layer_norm" in names else ""
+    remedy += "; or mode 'difference', for which a right gradient is enough" if mode != "difference" else ""
     return UserError(
         f"hessian, model {type(model).__name__}",
         f"products with the curvature within {tolerance:.0e} of central differences of first derivatives",

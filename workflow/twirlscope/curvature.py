@@ -74,6 +74,12 @@ def differentiable() -> Iterator[None]:
             f.allow_tf32 = value
 
 
+def duplicate(model: torch.nn.Module) -> torch.nn.Module:
+    """A copy of a model with parameters of its own; functions compiled by TorchScript, which refuse it, are shared."""
+    scripted = (v for m in model.modules() for v in vars(m).values() if isinstance(v, torch.jit.ScriptFunction))
+    return copy.deepcopy(model, {id(function): function for function in scripted})
+
+
 @dataclass(frozen=True)
 class Chunk:
     """Some samples in all their rotations: what stays the same while the parameters change.
@@ -122,7 +128,7 @@ class Objective:
         chunk: int = 8,
         unbiased: bool = False,
     ):
-        self._model, self._task, self._unbiased = copy.deepcopy(model).eval(), task, unbiased
+        self._model, self._task, self._unbiased = duplicate(model).eval(), task, unbiased
         self._fixed = task, batch, quaternion, chunk, unbiased
         named = {n: p for n, p in self._model.named_parameters() if p.requires_grad}
         self._shapes = {n: p.shape for n, p in named.items()}
@@ -185,10 +191,11 @@ class Objective:
             mean, equiv, plugin = (s + term.weight * f for s, f in zip((mean, equiv, plugin), found, strict=True))
         return {"mean": mean, "equiv": equiv, "total": mean + equiv, "mean_plugin": plugin}
 
-    def values(self) -> dict[str, float]:
-        """The losses of the whole batch at the parameters of the model."""
+    def values(self, parameters: Float[Tensor, " n"] | None = None) -> dict[str, float]:
+        """The losses of the whole batch, at the parameters of the model or at others."""
+        parameters = self.parameters if parameters is None else parameters
         with differentiable():
-            found = [self.losses(self.parameters, c) for c in self.chunks]
+            found = [self.losses(parameters, c) for c in self.chunks]
         return {k: sum(c.share * f[k].item() for c, f in zip(self.chunks, found, strict=True)) for k in found[0]}
 
     def gradients(self, parameters: Float[Tensor, " n"], parts: Sequence[str] = PARTS) -> Float[Tensor, "part n"]:

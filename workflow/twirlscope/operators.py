@@ -148,6 +148,8 @@ def _gauss_newton_graph(objective: Objective, part: str, chunk: Chunk) -> Multip
     z = objective.twisted(parameters, chunk)
     w = torch.zeros_like(z, requires_grad=True)
     pulled = gradient(z, parameters, w, create_graph=True)
+    if z.requires_grad and not pulled.requires_grad:
+        raise RuntimeError("the derivative of the predictions cannot be differentiated: some function cuts the graph")
 
     def multiply(vector: Tensor) -> Tensor:
         pushed = gradient(pulled, w, vector, retain_graph=True)

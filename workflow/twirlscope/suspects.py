@@ -6,12 +6,12 @@ module of that name, and a layer norm written by hand is not accused.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from .curvature import duplicate
 from .hints import Tensor
 
 # operations whose higher derivatives have been seen wrong in some mode, or that have kinks, by the name in torch
@@ -29,14 +29,14 @@ def suspects(model: torch.nn.Module, inputs: Mapping[str, Tensor]) -> list[str]:
     Args:
         inputs: of a few samples, in the dtype of the model.
     """
-    model, watch = copy.deepcopy(model).eval(), _Watch()
+    model, watch = duplicate(model).eval(), _Watch()
     for name, module in model.named_modules():
         label = f"{name or 'the model itself'} ({type(module).__name__}"
         if isinstance(module, COMPILED):
             watch.found.setdefault(label, []).append("compiled")
             continue
         module.register_forward_pre_hook(lambda *_, label=label: watch.stack.append(label))
-        module.register_forward_hook(lambda *_: watch.stack.pop(), always_call=True)
+        module.register_forward_hook(lambda *_: watch.stack.pop() and None, always_call=True)  # else it is the output
     with torch.enable_grad(), watch:
         model(dict(inputs))
     return [f"{label}: {', '.join(what)})" for label, what in watch.found.items()]
