@@ -25,11 +25,11 @@ FLOORS = [
     set(names.split())
     for names in (
         "hints errors provenance reach",
-        "so3 rotation_sets action lanczos losses variables settings",
+        "so3 rotation_sets action lanczos losses layers variables settings",
         "store contracts",
         """datasets models tasks plugins frames rejects resume checkpoints trainings
         twirling estimators spectrum tails lie panel heldout refusals averaging
-        curvature certificate""",
+        curvature operators suspects certificate""",
         "prepare train twirl hessian",
         """style findings story sections page translation attribution comparisons
         figures figures_training figures_spectrum figures_density figures_hessian figures_plan figures_reflection""",
