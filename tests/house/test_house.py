@@ -26,10 +26,22 @@ FLOORS = [
     {"so3", "rotation_sets", "action", "lanczos", "losses", "variables", "settings"},
     {"store", "contracts"},
     {"datasets", "models", "tasks", "plugins", "frames", "rejects", "resume", "checkpoints", "trainings"}
-    | {"twirling", "estimators", "spectrum", "tails", "lie", "panel", "refusals", "curvature", "certificate"},
-    {"prepare", "train", "twirl", "hessian"},
+    | {
+        "twirling",
+        "estimators",
+        "spectrum",
+        "tails",
+        "lie",
+        "panel",
+        "refusals",
+        "curvature",
+        "certificate",
+        "gradients",
+    },
+    {"prepare", "train", "twirl", "gradient", "hessian"},
     {"style", "findings", "story", "page", "translation", "attribution"}
-    | {"figures", "figures_training", "figures_spectrum", "figures_density", "figures_hessian", "figures_plan"},
+    | {"figures", "figures_training", "figures_spectrum", "figures_density", "figures_hessian", "figures_plan"}
+    | {"figures_gradient"},
     {"report"},
     {"plan", "document"},
 ]
@@ -147,7 +159,7 @@ def test_schema__is_flat_and_describes_every_key():
 
 
 def all_settings() -> dict[str, type[Settings]]:
-    found = {n: Config.model_fields[n].annotation for n in ("twirl", "hessian", "report")}
+    found = {n: Config.model_fields[n].annotation for n in ("twirl", "gradient", "hessian", "report")}
     found |= {"config": Config, "run": RunSettings, "train": TrainSettings}
     found |= {f"{k}.{n}": plugins.find(k, n).Settings for k in plugins.BASES for n in plugins.known(k)}
     return found
