@@ -12,6 +12,8 @@ import xarray as xr
 from . import (
     figures,
     figures_density,
+    figures_gradient,
+    figures_gradient_layers,
     figures_hessian,
     figures_plan,
     figures_spectrum,
@@ -25,7 +27,7 @@ from .figures_spectrum import measured
 from .hints import Callable, Mapping, Sequence
 from .settings.report import ReportSettings
 from .style import Figure, rendered
-from .trainings import Training, slug, terms_of
+from .trainings import Training, by_run, slug, terms_of
 from .variables import TWIRL
 
 LARGE = {"rotation", "pair", "panel_rotation"}  # dimensions of Gram matrices and their like, not needed here
@@ -34,7 +36,10 @@ POOLED = {"step", "term", "degree", "element", "rotation_set"}
 
 @dataclass(frozen=True)
 class RunFiles:
-    """The stores of one training; `hessian` is None where it was not asked for. `dataset` is a key of `datasets`."""
+    """The stores of one training; `hessian` and `gradient` are None where they were not asked for.
+
+    `dataset` is a key of `datasets`.
+    """
 
     run: str
     seed: int
@@ -42,6 +47,7 @@ class RunFiles:
     twirl: Path
     hessian: Path | None
     dataset: str
+    gradient: Path | None = None
 
 
 def report(
@@ -75,11 +81,11 @@ def report(
 
 
 def _read(files: RunFiles) -> Training:
-    hessian = store.load(files.hessian) if files.hessian else None
+    hessian, gradient = (store.load(f) if f else None for f in (files.hessian, files.gradient))
     with store.open_store(files.twirl) as lazy:  # the Gram matrices are large and not needed
         kept = [n for n, v in lazy.data_vars.items() if not LARGE & set(v.dims)]
         twirl = lazy[kept].load()
-    return Training(files.run, files.seed, store.load(files.train), twirl, hessian, files.dataset)
+    return Training(files.run, files.seed, store.load(files.train), twirl, hessian, files.dataset, gradient)
 
 
 def _facts_only(path: Path) -> xr.Dataset:
@@ -106,10 +112,29 @@ def draw(trainings: Sequence[Training], threshold: float) -> list[tuple[str, str
         ("percent", "Equivariance error", [figures.percent(trainings, term, threshold) for term in terms]),
         ("losses", "The two parts of the loss", [figures.losses(trainings, term) for term in terms]),
         ("spectrum", "Spectrum of the equivariance error", spectral),
+        ("gradients", "Gradients", _gradient_figures(trainings)),
         ("curvature", "Curvature", top + spectra),
         ("training", "Training", [figures_training.training_curves(trainings)]),
     ]
     return [s for s in sections if s[2] or s[0] == "curvature"]  # without one, the page says that there is none
+
+
+def _gradient_figures(trainings: Sequence[Training]) -> list[Figure]:
+    """The figures of the stage `gradient`; those by layer for the first seed of a run."""
+    measured = [t for t in trainings if t.gradient is not None]
+    if not measured:
+        return []
+    kinds = (
+        figures_gradient.ratio,
+        figures_gradient.cosine,
+        figures_gradient.share,
+        figures_gradient.norms,
+        figures_gradient.noise,
+    )
+    first = [seeds[0] for seeds in by_run(measured).values()]
+    return [draw(measured) for draw in kinds] + [
+        figures_gradient_layers.layers(t, f"gradient_layers_{slug(t.run)}_seed{t.seed}") for t in first
+    ]
 
 
 def _fill(folder: Path, told: page.Story, trainings: Sequence[Training]) -> None:

@@ -13,7 +13,7 @@ class GradientSettings(Settings):
     enabled: bool = key(True, "whether the stage runs at all")
     split: str = key("train", "split the samples are drawn from")
     batches: int = key(
-        8, "independent batches: norms come from products of different ones, errors from their jackknife", ge=3
+        16, "independent batches: norms come from products of different ones, errors from their jackknife", ge=3
     )
     samples: int = key(8, "samples in each batch, drawn with replacement; the same for every checkpoint", ge=1)
     rotations: int = key(2, "independent Haar rotations of a sample", ge=2)
