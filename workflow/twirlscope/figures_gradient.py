@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -61,6 +60,7 @@ def points(
         positive: for a logarithmic axis: nothing is drawn at or below zero, and no bar reaches it.
     """
     colour, line, marker = look[:3]
+    solid = solid & np.isfinite(error)
     low = error = np.nan_to_num(error)
     if positive:
         value = np.where(value > 0, value, np.nan)

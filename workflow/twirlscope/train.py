@@ -196,13 +196,15 @@ class Loop:
 def _manifest(loop: Loop, folder: Path, run: dict[str, Any]) -> xr.Dataset:
     """The curve, and the checkpoints with their hashes."""
     steps = checkpoint_steps(loop.settings)
-    files = {"checkpoint": resume.checkpoint_name, "update": resume.update_name}
-    named = {kind: [name(s) for s in steps] for kind, name in files.items()}
+    checkpoints, updates = ([name(s) for s in steps] for name in (resume.checkpoint_name, resume.update_name))
     curve = {k: ("update", np.asarray(v, np.float32)) for k, v in vars(loop.curve).items()}
-    manifest = {f"{kind}_file": ("step", np.array(names, object)) for kind, names in named.items()}
-    for kind, names in named.items():
-        hashes = [sha256(folder / name) if name else "" for name in names]
-        manifest[f"{kind}_sha256"] = ("step", np.array(hashes, object))
+    manifest = {
+        "checkpoint_file": checkpoints,
+        "checkpoint_sha256": [sha256(folder / f) for f in checkpoints],
+        "update_file": updates,
+        "update_sha256": [sha256(folder / f) if f else "" for f in updates],
+    }
+    columns = {k: ("step", np.array(v, object)) for k, v in manifest.items()}
     attributes = {
         "folder": f"checkpoints/{folder.name}",
         "run": json.dumps(run, sort_keys=True),
@@ -212,4 +214,4 @@ def _manifest(loop: Loop, folder: Path, run: dict[str, Any]) -> xr.Dataset:
         "device": hardware(loop.device),
         "versions": json.dumps(versions()),
     }
-    return xr.Dataset(curve | manifest, {"step": np.array(steps, np.int64)}, attributes)
+    return xr.Dataset(curve | columns, {"step": np.array(steps, np.int64)}, attributes)
