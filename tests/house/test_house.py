@@ -41,7 +41,7 @@ FLOORS = [
     {"prepare", "train", "twirl", "gradient", "hessian"},
     {"style", "findings", "story", "page", "translation", "attribution"}
     | {"figures", "figures_training", "figures_spectrum", "figures_density", "figures_hessian", "figures_plan"}
-    | {"figures_gradient", "figures_gradient_layers"},
+    | {"figures_gradient", "figures_gradient_direction", "figures_gradient_layers"},
     {"report"},
     {"plan", "document"},
 ]

@@ -29,7 +29,7 @@ TASK = {"name": "force_field", "energy_weight": 0.0}
 class Linear(Model):
     """Forces are a fixed matrix times the position; with targets of minus the position all is known.
 
-    z(R) = R^-1 A R x has the mean a x with a = tr A / 3 over rotations. With c the mean of |x|^2 over atoms and samples,
+    z(R) = R^-1 A R x has the mean a x over rotations, a = tr A / 3. With c the mean of |x|^2 over atoms and samples,
     grad L_mean = 2 c / 9 (a + 1) I and grad L_equiv = 2 c / 9 (A - a I), orthogonal to each other.
     """
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -10,27 +12,46 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.lines import Line2D
 
 from . import style
-from .figures import look_of, run_handles, seeds_note
+from .figures import seeds_note
 from .hints import Array, Bool, Float, Int, Sequence
 from .style import PARTS, Figure
 from .trainings import Training, by_run, column, labels_note, say
 
 WHOLE = "whole"
 RESOLVED = 2.0  # standard errors that a squared norm or a change must be away from zero before it is divided by
-BARS = " Bars: one standard error, jackknife over batches; hollow points divide by something within two of zero."
+BARS = " Bars: one standard error, jackknife over batches."
+ARROWS = " Arrows: the squared norm below is within two standard errors of zero, and this is the least that it can be."
 RATIO = (style.RED, style.LINES[0], "^", "squared gradients, equivariance over twirled prediction error")
 RELATIVE = (style.BLACK, style.LINES[1], "o", "relative equivariance error, of the total loss")
+
+
+@dataclass(frozen=True)
+class Course:
+    """A line of a figure: a variable at every checkpoint, with its error.
+
+    solid: where it is above its noise, or what it divides by.
+    bound: on a logarithmic axis drawn in place of the others, as an arrow; NaN draws nothing.
+    upwards: whether the bound is a lower one.
+    """
+
+    look: tuple
+    step: Int[Array, " step"]
+    value: Float[Array, " step"]
+    error: Float[Array, " step"]
+    solid: Bool[Array, " step"]
+    bound: Float[Array, " step"]
+    upwards: bool = True
+
+    @property
+    def arrow(self) -> tuple[Float[Array, " step"], Float[Array, " step"]]:
+        """Where the arrows start and end, NaN where there is none."""
+        start = np.where(~self.solid & (self.bound > 0), self.bound, np.nan)
+        return start, start * (1.9 if self.upwards else 0.5)
 
 
 def whole(training: Training) -> xr.Dataset:
     """The gradients of a training, all layers together."""
     return training.gradient.sel(layer=WHOLE)
-
-
-def resolved(data: xr.Dataset, name: str, *parts: str) -> Bool[Array, "*b"]:
-    """Where all these parts of a variable are above their noise."""
-    value, error = (data[n].sel(part=list(parts)) for n in (name, f"{name}_error"))
-    return (np.abs(value) > RESOLVED * error).all("part").values
 
 
 def gradient_table(trainings: Sequence[Training], names: Sequence[str]) -> pd.DataFrame:
@@ -44,40 +65,36 @@ def gradient_table(trainings: Sequence[Training], names: Sequence[str]) -> pd.Da
     return pd.concat(parts, ignore_index=True)
 
 
-def points(
-    ax: Axes,
-    steps: Int[Array, " step"],
-    value: Float[Array, " step"],
-    error: Float[Array, " step"],
-    look: tuple,
-    solid: Bool[Array, " step"],
-    main: bool = True,
-    positive: bool = True,
-) -> None:
-    """A line with markers and error bars; step 0, left of the break, is not joined. Hollow where not `solid`.
+def divided(data: xr.Dataset, name: str, look: tuple, part: str, above: Float[Array, " step"]) -> Course:
+    """The course of a variable that is `above` over the squared norm of the gradient of a part."""
+    one = data.sel(part=part)
+    square, error = one["gradient_square"].values, one["gradient_square_error"].values
+    bound = above / np.where(square + RESOLVED * error > 0, square + RESOLVED * error, np.nan)
+    return Course(look, *(one[n].values for n in ("step", name, f"{name}_error")), square > RESOLVED * error, bound)
 
-    Args:
-        positive: for a logarithmic axis: nothing is drawn at or below zero, and no bar reaches it.
+
+def plotted(ax: Axes, course: Course, main: bool, logarithmic: bool) -> None:
+    """Markers with error bars, solid neighbours joined; step 0, left of the break, is not joined.
+
+    On a logarithmic axis nothing is drawn at or below zero, and of what is not solid only its bound.
     """
-    colour, line, marker = look[:3]
-    solid = solid & np.isfinite(error)
-    low = error = np.nan_to_num(error)
-    if positive:
-        value = np.where(value > 0, value, np.nan)
+    colour, line, marker = course.look[:3]
+    steps, value, error = course.step, course.value, np.nan_to_num(course.error)
+    solid = course.solid & np.isfinite(course.error)
+    low, hollow = error, ~solid
+    if logarithmic:
+        value, hollow = np.where(solid & (value > 0), value, np.nan), hollow & False
         low = np.minimum(error, np.nan_to_num(value) * (1 - 1e-9))
-    after = steps > 0
-    ax.plot(steps[after], value[after], color=colour, linestyle=line, linewidth=1.3 if main else 0.7)
+        start, end = course.arrow
+        bars = {"yerr": np.abs(end - start), "lolims": course.upwards, "uplims": not course.upwards}
+        ax.errorbar(steps, start, **bars, fmt="none", ecolor=colour, elinewidth=0.9, alpha=0.7)
+    joined = np.where(solid & (steps > 0), value, np.nan)
+    size = 4 if main else 2.6
+    ax.plot(steps, joined, color=colour, linestyle=line, linewidth=1.3 if main else 0.7)
     ax.errorbar(steps, value, [low, error], fmt="none", ecolor=colour, elinewidth=0.9, alpha=0.45)
-    for mask, face in ((solid, colour), (~solid, "white")):
-        ax.plot(
-            steps[mask],
-            value[mask],
-            marker,
-            color=colour,
-            markerfacecolor=face,
-            markersize=4 if main else 2.6,
-            linestyle="none",
-        )
+    for mask, face in ((solid, colour), (hollow, "white")):
+        looks = {"color": colour, "markerfacecolor": face, "markersize": size, "linestyle": "none"}
+        ax.plot(steps[mask], value[mask], marker, **looks)
 
 
 def samples_note(trainings: Sequence[Training]) -> str:
@@ -90,17 +107,23 @@ def samples_note(trainings: Sequence[Training]) -> str:
     return f" Measured on {'; or '.join(said)}." + labels_note(trainings)
 
 
-def _panels(trainings: Sequence[Training], draw_one, values: pd.DataFrame, label: str, handles: Sequence):
-    """One panel a run on logarithmic axes, filled by `draw_one(ax, training, main)`."""
+def _panels(trainings: Sequence[Training], courses, label: str):
+    """Courses on logarithmic axes, one panel a run; `courses` gives those of a training."""
     groups = by_run(trainings)
-    steps = np.unique(np.concatenate([t.gradient["step"].values for t in trainings]))
+    found = {t.label: courses(t) for t in trainings}
+    every = [course for each in found.values() for course in each]
+    steps = np.unique(np.concatenate([c.step for c in every]))
+    shown = np.concatenate([np.where(c.solid, c.value, end) for c in every for end in c.arrow])
+    looks = dict.fromkeys(c.look for c in every)
+    handles = [Line2D([], [], color=c, linestyle=ls, marker=m, label=text) for c, ls, m, text in looks]
 
     def draw(canvas: Canvas, columns: int) -> None:
         axes = style.grid(canvas, len(groups), columns)
         for i, (ax, run, seeds) in enumerate(zip(axes, groups, groups.values(), strict=True)):
             for training in reversed(seeds):
-                draw_one(ax, training, training is seeds[0])
-            style.log_axis(ax, values, label if i % columns == 0 else "")
+                for course in found[training.label]:
+                    plotted(ax, course, training is seeds[0], logarithmic=True)
+            style.log_axis(ax, shown, label if i % columns == 0 else "")
             style.step_axis(ax, steps, "training step" if i >= len(groups) - columns else "")
             ax.set_title(run)
         style.legend(canvas, handles)
@@ -108,179 +131,88 @@ def _panels(trainings: Sequence[Training], draw_one, values: pd.DataFrame, label
     return style.canvases(draw, len(groups), 2.8, most=2)
 
 
+def _ratio_courses(training: Training) -> list[Course]:
+    data = whole(training)
+    equiv = data["gradient_square"].sel(part="equiv").values
+    relative = (data[n].values for n in ("step", "relative_equiv", "relative_equiv_error"))
+    size = data.sizes["step"]
+    return [
+        divided(data, "gradient_square_ratio", RATIO, "mean", equiv),
+        Course(RELATIVE, *relative, np.ones(size, bool), np.full(size, np.nan)),
+    ]
+
+
 def ratio(trainings: Sequence[Training]) -> Figure:
     """Squared norm of grad L_equiv over that of grad L_mean, beside the relative equivariance error."""
-    names = ("gradient_square_ratio", "relative_equiv")
-    table = gradient_table(trainings, [*names, "gradient_norm_ratio"])
-    handles = [Line2D([], [], color=c, linestyle=ls, marker=m, label=text) for c, ls, m, text in (RATIO, RELATIVE)]
-
-    def draw(ax: Axes, training: Training, main: bool) -> None:
-        data = whole(training)
-        solid = resolved(data, "gradient_square", "mean")
-        for name, look, full in zip(names, (RATIO, RELATIVE), (solid, np.ones_like(solid)), strict=True):
-            points(ax, data["step"].values, data[name].values, data[f"{name}_error"].values, look, full, main)
-        ax.axhline(1, color=style.GREY, linestyle=":", linewidth=1)
-
-    wide, narrow = _panels(trainings, draw, table[[column(n) for n in names]], "ratio", handles)
-    hidden = int((~(table[column(names[0])] > 0)).sum())
+    table = gradient_table(trainings, ["gradient_square_ratio", "relative_equiv", "gradient_norm_ratio"])
+    wide, narrow = _panels(trainings, _ratio_courses, "ratio")
     caption = (
         "Squared norm of the gradient of the equivariance error over that of the twirled prediction error, "
         "|∇L_equiv|² / |∇L_mean|², both unbiased (products of independent batches), beside the relative equivariance "
         "error L_equiv / L_total of the same samples; no units. Where the first lies above the second, the optimiser "
-        "is pulled towards symmetry by more than its share of the loss." + BARS
+        "is pulled towards symmetry by more than its share of the loss." + BARS + ARROWS
     )
-    if hidden:
-        caption += f" At {hidden} checkpoints a squared norm is not above zero for noise; they are in the table only."
     caption += seeds_note(by_run(trainings)) + samples_note(trainings)
     text = "Ratio of squared gradients and relative equivariance error. " + " ".join(
-        f"{t.label}: {_ends(t, names[0])}; relative equivariance error {_ends(t, names[1])}." for t in trainings
+        f"{t.label}: ratio {ends_of(t, 'gradient_square_ratio')}; relative error {ends_of(t, 'relative_equiv')}."
+        for t in trainings
     )
     return Figure("gradient_ratio", wide, narrow, "Gradients of the two parts", caption, text, table)
 
 
-def _ends(training: Training, name: str) -> str:
+def ends_of(training: Training, name: str, part: str | None = None) -> str:
     """A variable at the first and the last checkpoint, in words."""
     data = whole(training)[name]
+    data = data if part is None else data.sel(part=part)
     first, last = (f"{say(float(data[i]))} at step {int(data['step'][i])}" for i in (0, -1))
     return f"{first}, {last}"
 
 
-def by_part(trainings: Sequence[Training], name: str, label: str, title: str, meaning: str, parts: Sequence[str]):
-    """A variable of each part of the loss over steps, one panel a run."""
-    table = gradient_table(trainings, [name])
-    handles = [Line2D([], [], color=c, linestyle=ls, marker=m, label=x) for c, ls, m, x in (PARTS[p] for p in parts)]
-
-    def draw(ax: Axes, training: Training, main: bool) -> None:
-        data = whole(training)
-        for part in parts:
-            one = data.sel(part=part)
-            solid = resolved(data, "gradient_square", part)
-            points(ax, one["step"].values, one[name].values, one[f"{name}_error"].values, PARTS[part], solid, main)
-
-    shown = table[table["part"].isin(parts)][column(name)]
-    wide, narrow = _panels(trainings, draw, shown, label, handles)
-    hidden = int((~(shown > 0)).sum())
-    caption = meaning + " Bars: one standard error, jackknife over batches; hollow points: the squared norm of that "
-    caption += "gradient is within two of zero."
-    if hidden:
-        caption += f" {hidden} estimates that are not above zero, by noise, are in the table only."
-    caption += seeds_note(by_run(trainings)) + samples_note(trainings)
-    each = (f"{PARTS[p][3]} {_ends_of_part(t, name, p)}" for t in trainings for p in parts)
-    text = f"{title}. " + "; ".join(each) + "."
-    return Figure(name, wide, narrow, title, caption, text, table)
-
-
-def _ends_of_part(training: Training, name: str, part: str) -> str:
-    data = whole(training)[name].sel(part=part)
-    first, last = (f"{say(float(data[i]))} at step {int(data['step'][i])}" for i in (0, -1))
-    return f"({training.label}) {first}, {last}"
+def _parts_text(trainings: Sequence[Training], name: str, parts: Sequence[str]) -> str:
+    each = ("; ".join(f"{PARTS[p][3]} {ends_of(t, name, p)}" for p in parts) for t in trainings)
+    return " ".join(f"{t.label}: {words}." for t, words in zip(trainings, each, strict=True))
 
 
 def norms(trainings: Sequence[Training]) -> Figure:
     """Squared norms of both gradients and of their sum."""
-    meaning = (
+    name = "gradient_square"
+
+    def courses(training: Training) -> list[Course]:
+        data = whole(training)
+        each = []
+        for part, look in PARTS.items():
+            step, value, error = (data.sel(part=part)[n].values for n in ("step", name, f"{name}_error"))
+            solid = value > RESOLVED * error
+            each.append(Course(look, step, value, error, solid, value + RESOLVED * error, upwards=False))
+        return each
+
+    wide, narrow = _panels(trainings, courses, "squared norm")
+    caption = (
         "Squared norms of the gradients with respect to all parameters, of the total loss and its two parts, unbiased, "
-        "in units of the loss squared; the square of a single batch's gradient would be mostly noise late in training."
+        "in units of the loss squared; the square of the gradient of one batch would be mostly noise late in training."
+        + BARS
+        + " Arrows: within two standard errors of zero, and this is the most that it can be."
+        + seeds_note(by_run(trainings))
+        + samples_note(trainings)
     )
-    return by_part(trainings, "gradient_square", "squared norm", "Squared norms of the gradients", meaning, list(PARTS))
+    title = "Squared norms of the gradients"
+    text = f"{title}. {_parts_text(trainings, name, list(PARTS))}"
+    return Figure(name, wide, narrow, title, caption, text, gradient_table(trainings, [name]))
 
 
 def noise(trainings: Sequence[Training]) -> Figure:
     """Gradient noise scale of both parts."""
-    meaning = (
-        "Gradient noise scale tr(Σ) / |∇L|²: the number of samples at which the noise of a gradient is as large as the "
-        "gradient itself; Σ is the covariance of the gradient of one sample, seen in all its rotations."
-    )
-    return by_part(
-        trainings, "noise_scale", "noise scale [samples]", "Gradient noise scale", meaning, ["mean", "equiv"]
-    )
+    name, parts = "noise_scale", ("mean", "equiv")
 
+    def courses(training: Training) -> list[Course]:
+        data = whole(training)
+        return [divided(data, name, PARTS[p], p, data["gradient_variance"].sel(part=p).values) for p in parts]
 
-def course(trainings: Sequence[Training], name: str, label: str, ends: tuple[float, float], solid, reference) -> tuple:
-    """A variable of all trainings over steps on a linear axis.
-
-    Args:
-        ends: of the axis; what lies outside is not drawn.
-        solid: says of the dataset of a training where its points are full.
-        reference: draws what else belongs into the axes.
-
-    Returns:
-        Both drawings, the table, and how many values lie outside.
-    """
-    groups, table = by_run(trainings), gradient_table(trainings, [name])
-    steps = np.unique(np.concatenate([t.gradient["step"].values for t in trainings]))
-
-    def draw(canvas: Canvas, _: int) -> None:
-        ax = canvas.subplots()
-        for i, seeds in enumerate(groups.values()):
-            for training in reversed(seeds):
-                data = whole(training)
-                value, error = data[name].values, data[f"{name}_error"].values
-                shown = np.where((value >= ends[0]) & (value <= ends[1]), value, np.nan)
-                main = training is seeds[0]
-                points(ax, data["step"].values, shown, error, look_of(i), solid(data), main, positive=False)
-        ax.set_ylim(*ends)
-        style.step_axis(ax, steps)
-        ax.set_ylabel(label)
-        style.legend(canvas, [*run_handles(groups), *reference(ax)])
-
-    values = table[column(name)]
-    outside = int(((values < ends[0]) | (values > ends[1])).sum())
-    return (*style.canvases(draw, 1, 2.9), table, outside)
-
-
-def cosine(trainings: Sequence[Training]) -> Figure:
-    """Cosine of the angle between the gradients of the two parts."""
-
-    def zero(ax: Axes) -> list:
-        ax.axhline(0, color=style.GREY, linestyle=":", linewidth=1)
-        return []
-
-    *drawn, table, outside = course(
-        trainings,
-        "gradient_cosine",
-        "cosine",
-        (-1.05, 1.05),
-        lambda data: resolved(data, "gradient_square", "mean", "equiv"),
-        zero,
-    )
+    wide, narrow = _panels(trainings, courses, "noise scale [samples]")
     caption = (
-        "Cosine of the gradients of the two parts of the loss, from unbiased products. Above zero a step that lowers "
-        "one part lowers the other, below zero they are in each other's way." + BARS
+        "Gradient noise scale tr(Σ) / |∇L|² of both parts: the number of samples at which the noise of a gradient is "
+        "as large as the gradient itself; Σ is the covariance of the gradient of one sample in all its rotations."
     )
-    caption += f" {outside} values beyond -1 or 1, by noise, are in the table only." if outside else ""
-    caption += seeds_note(by_run(trainings)) + samples_note(trainings)
-    text = "Cosine of the two gradients. " + " ".join(f"{t.label}: {_ends(t, 'gradient_cosine')}." for t in trainings)
-    return Figure("gradient_cosine", *drawn, "Angle between the two gradients", caption, text, table)
-
-
-def share(trainings: Sequence[Training]) -> Figure:
-    """Share of the first-order gain of an update that is gain in the equivariance error."""
-    line = {"color": style.BLACK, "linestyle": (0, (2, 2)), "linewidth": 1}
-
-    def relative(ax: Axes) -> list:
-        for training in trainings:
-            data = whole(training)
-            after = data["step"].values > 0
-            ax.plot(data["step"].values[after], data["relative_equiv"].values[after], **line)
-        return [Line2D([], [], label="relative equivariance error", **line)]
-
-    *drawn, table, outside = course(
-        trainings,
-        "update_share",
-        "share of the update",
-        (-0.5, 1.5),
-        lambda data: resolved(data, "update_change", "total"),
-        relative,
-    )
-    caption = (
-        "Share of an optimiser update that is spent on symmetry: ⟨u, ∇L_equiv⟩ / ⟨u, ∇L_total⟩, the first-order change "
-        "of the equivariance error over that of the total loss along u, the one update (weight decay included) that "
-        "led to the checkpoint. Below 0 or above 1 one part rises while the other falls." + BARS
-    )
-    caption += f" {outside} values outside the axis are in the table only." if outside else ""
-    caption += seeds_note(by_run(trainings)) + samples_note(trainings)
-    text = "Share of an update spent on symmetry. " + " ".join(
-        f"{t.label}: {_ends(t, 'update_share')}." for t in trainings
-    )
-    return Figure("update_share", *drawn, "Share of an update spent on symmetry", caption, text, table)
+    caption += BARS + ARROWS + seeds_note(by_run(trainings)) + samples_note(trainings)
+    text = f"Gradient noise scale. {_parts_text(trainings, name, parts)}"
+    return Figure(name, wide, narrow, "Gradient noise scale", caption, text, gradient_table(trainings, [name]))

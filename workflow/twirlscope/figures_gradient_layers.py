@@ -10,7 +10,8 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.lines import Line2D
 
 from . import style
-from .figures_gradient import WHOLE, resolved, samples_note
+from .figures_gradient import WHOLE, samples_note
+from .figures_gradient_direction import resolved
 from .hints import Array, Sequence
 from .style import Figure
 from .trainings import Training, column, say
@@ -44,21 +45,19 @@ def layers(training: Training, name: str) -> Figure:
             for mask, face in ((solid[i], colour), (~solid[i], "white")):
                 looks = {"color": colour, "markerfacecolor": face, "linestyle": "none"}
                 ax.plot(shown[mask], y[mask], style.MARKERS[i], **looks)
-        _axes(ax, value, names)
+        _axes(ax, value[solid] if solid.any() else value, names)
         looks = zip(steps, COLOURS, style.MARKERS, strict=False)
         style.legend(
             canvas, [Line2D([], [], color=c, marker=m, linestyle="none", label=f"step {s}") for s, c, m in looks]
         )
 
     wide, narrow = style.canvases(draw, 1, 0.9 + 0.24 * len(names))
-    hidden = int((~(value > 0)).sum())
     caption = (
         f"{training.label}: squared norm of the gradient of the equivariance error over that of the twirled prediction "
         "error, by layer, at a few checkpoints. A layer is a module that owns parameters, its path cut after the first "
         "names (gradient.layer_depth). Bars: one standard error, jackknife over batches; hollow points: one of the two "
-        "squares is within two of zero."
+        "squares is within two of zero; those off the axis are in the table only."
     )
-    caption += f" {hidden} ratios with a square not above zero, by noise, are not drawn." if hidden else ""
     caption += samples_note([training])
     title = f"Gradients by layer: {training.label}"
     text = f"{title}. " + " ".join(_words(data, i) for i in range(len(steps)))
@@ -68,13 +67,13 @@ def layers(training: Training, name: str) -> Figure:
 def _axes(ax: Axes, value: Array, names: Sequence[str]) -> None:
     """Layers from top to bottom, the ratio on a logarithmic axis."""
     shown = value[np.isfinite(value) & (value > 0)]
-    low, high = (shown.min() / 2, shown.max() * 2) if len(shown) else (0.1, 10.0)
+    low, high = (shown.min() / 3, shown.max() * 3) if len(shown) else (0.1, 10.0)
     ax.set_xscale("log")
     ax.set_xlim(low, high)
     ticks = style.log_ticks(low, high, 6)
     style.set_ticks(ax.xaxis, ticks, [style.power(t) for t in ticks], [], "|∇L_equiv|² / |∇L_mean|²")
     ax.set_ylim(len(names) - 0.4, -0.6)
-    style.set_ticks(ax.yaxis, range(len(names)), names, [], "")
+    style.set_ticks(ax.yaxis, [float(i) for i in range(len(names))], names, [], "")
     ax.axhline(0.5, color=style.GREY, linewidth=0.8)  # below `whole`
     ax.axvline(1, color=style.GREY, linestyle=":", linewidth=1)
 

@@ -48,8 +48,7 @@ def gradient(train: Path, data: Path, out: Path, settings: GradientSettings) -> 
         found.append(_checkpoint(run, step, index, quaternion, settings, device))
         progress.advance(f"step {step}")
     progress.close()
-    result = xr.concat(found, "step", data_vars="all").assign_coords(step=np.array(run.steps, np.int64))
-    result["layer_parameters"] = result["layer_parameters"].isel(step=0)
+    result = joined(found, run.steps)
     about = {
         "samples": index.size,
         "batches": settings.batches,
@@ -62,6 +61,12 @@ def gradient(train: Path, data: Path, out: Path, settings: GradientSettings) -> 
         "settings": json.dumps(settings.model_dump()),
     }
     store.save(result.assign_attrs(about), out)
+
+
+def joined(found: Sequence[xr.Dataset], steps: Sequence[int]) -> xr.Dataset:
+    """The datasets of all checkpoints as one."""
+    result = xr.concat(found, "step", data_vars="all").assign_coords(step=np.array(steps, np.int64))
+    return result.assign(layer_parameters=result["layer_parameters"].isel(step=0))
 
 
 def drawn(data: xr.Dataset, settings: GradientSettings) -> Int[Array, "batch sample"]:
@@ -160,7 +165,7 @@ def _checkpoint(
     identity = ((total - rows[0].sum(0)).norm() / total.norm()).item()
     loss = np.array([values for _, values in pieces]).T
     update = flat_update(model, run.update(step))
-    return _dataset(rows, loss, update, layers_of(model, settings.layer_depth), settings.samples, identity)
+    return dataset_of(rows, loss, update, layers_of(model, settings.layer_depth), settings.samples, identity)
 
 
 def _culprit(
@@ -178,7 +183,7 @@ def _culprit(
     return f"finite predictions with a gradient that is not, on samples {', '.join(map(str, index))}"
 
 
-def _dataset(
+def dataset_of(
     rows: Float[Tensor, "batch part n"],
     loss: Float[Array, "part batch"],
     update: Float[Tensor, " n"] | None,

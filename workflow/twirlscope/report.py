@@ -13,6 +13,7 @@ from . import (
     figures,
     figures_density,
     figures_gradient,
+    figures_gradient_direction,
     figures_gradient_layers,
     figures_hessian,
     figures_plan,
@@ -126,8 +127,8 @@ def _gradient_figures(trainings: Sequence[Training]) -> list[Figure]:
         return []
     kinds = (
         figures_gradient.ratio,
-        figures_gradient.cosine,
-        figures_gradient.share,
+        figures_gradient_direction.cosine,
+        figures_gradient_direction.share,
         figures_gradient.norms,
         figures_gradient.noise,
     )
