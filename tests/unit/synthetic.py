@@ -169,10 +169,8 @@ def save_run(folder: Path, run="small", seed=0, with_hessian=True, with_gradient
         store.save(hessian(seed=seed), files["hessian"])
     if with_gradient:
         store.save(gradient(seed=seed), files["gradient"])
-    curvature, slope = (
-        files[name] if asked else None for name, asked in (("hessian", with_hessian), ("gradient", with_gradient))
-    )
-    return RunFiles(run, seed, files["train"], files["twirl"], curvature, "md", slope)
+    made = {name: path if path.exists() else None for name, path in files.items()}
+    return RunFiles(run, seed, made["train"], made["twirl"], made["hessian"], "md", made["gradient"])
 
 
 def save_frames(folder: Path) -> dict[str, Path]:
