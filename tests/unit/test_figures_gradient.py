@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import synthetic
 
-from twirlscope import figures_gradient, figures_gradient_direction, figures_gradient_layers, style
+from twirlscope import figures_gradient, figures_gradient_direction, figures_gradient_layers, findings, style
 from twirlscope.figures_gradient import divided, whole
 from twirlscope.trainings import Training
 
@@ -84,3 +84,14 @@ def test_layers__shows_a_few_checkpoints_and_has_all_in_the_table():
     assert row["gradient_square_equiv [1]"] == data["gradient_square"].sel(part="equiv")
     assert row["gradient_square_ratio_error [1]"] == data["gradient_square_ratio_error"]
     assert style.rendered(figure.narrow, "svg")
+
+
+def test_sentence__says_what_is_above_its_noise_and_no_more():
+    one = training()
+    data = whole(one).isel(step=0)
+    text = findings.gradient_sentence(one)
+    assert f"{float(data['gradient_square_ratio']):.3g} ± " in text
+    assert "at step 0, where that error is 6" in text
+    assert "the update that led to step 1 " in text
+    one.gradient["gradient_square_error"].loc[{"part": "mean"}] = 1e9
+    assert "nowhere above its noise" in findings.gradient_sentence(one)

@@ -13,16 +13,16 @@ from matplotlib.lines import Line2D
 
 from . import style
 from .figures import seeds_note
+from .gradients import RESOLVED, above_noise
 from .hints import Array, Bool, Float, Int, Sequence
 from .style import PARTS, Figure
 from .trainings import Training, by_run, column, labels_note, say
 
 WHOLE = "whole"
-RESOLVED = 2.0  # standard errors that a squared norm or a change must be away from zero before it is divided by
 BARS = " Bars: one standard error, jackknife over batches."
 ARROWS = " Arrows: the squared norm below is within two standard errors of zero, and this is the least that it can be."
-RATIO = (style.RED, style.LINES[0], "^", "squared gradients, equivariance over twirled prediction error")
-RELATIVE = (style.BLACK, style.LINES[1], "o", "relative equivariance error, of the total loss")
+RATIO = (style.RED, style.LINES[0], "^", "ratio of the squared gradients")
+RELATIVE = (style.BLACK, style.LINES[1], "o", "relative equivariance error")
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def divided(data: xr.Dataset, name: str, look: tuple, part: str, above: Float[Ar
     one = data.sel(part=part)
     square, error = one["gradient_square"].values, one["gradient_square_error"].values
     bound = above / np.where(square + RESOLVED * error > 0, square + RESOLVED * error, np.nan)
-    return Course(look, *(one[n].values for n in ("step", name, f"{name}_error")), square > RESOLVED * error, bound)
+    return Course(look, *(one[n].values for n in ("step", name, f"{name}_error")), above_noise(square, error), bound)
 
 
 def plotted(ax: Axes, course: Course, main: bool, logarithmic: bool) -> None:
@@ -182,7 +182,7 @@ def norms(trainings: Sequence[Training]) -> Figure:
         each = []
         for part, look in PARTS.items():
             step, value, error = (data.sel(part=part)[n].values for n in ("step", name, f"{name}_error"))
-            solid = value > RESOLVED * error
+            solid = above_noise(value, error)
             each.append(Course(look, step, value, error, solid, value + RESOLVED * error, upwards=False))
         return each
 

@@ -10,7 +10,8 @@ from matplotlib.lines import Line2D
 
 from . import style
 from .figures import look_of, run_handles, seeds_note
-from .figures_gradient import BARS, RESOLVED, Course, ends_of, gradient_table, plotted, samples_note, whole
+from .figures_gradient import BARS, Course, ends_of, gradient_table, plotted, samples_note, whole
+from .gradients import above_noise
 from .hints import Array, Bool, Sequence
 from .style import Figure
 from .trainings import Training, by_run, column
@@ -19,9 +20,9 @@ HOLLOW = " Hollow points divide by something within two standard errors of zero.
 
 
 def resolved(data: xr.Dataset, name: str, *parts: str) -> Bool[Array, "*b"]:
-    """Where all these parts of a variable are above their noise."""
-    value, error = (data[n].sel(part=list(parts)) for n in (name, f"{name}_error"))
-    return (np.abs(value) > RESOLVED * error).all("part").values
+    """Where the sizes of all these parts of a variable are above their noise."""
+    value, error = (data[n].sel(part=list(parts)).transpose(..., "part").values for n in (name, f"{name}_error"))
+    return above_noise(np.abs(value), error).all(-1)
 
 
 def courses(trainings: Sequence[Training], name: str, label: str, ends: tuple[float, float], solid, reference) -> tuple:
@@ -104,7 +105,8 @@ def share(trainings: Sequence[Training]) -> Figure:
     caption = (
         "Share of an optimiser update that is spent on symmetry: ⟨u, ∇L_equiv⟩ / ⟨u, ∇L_total⟩, the first-order change "
         "of the equivariance error over that of the total loss along u, the one update (weight decay included) that "
-        "led to the checkpoint. Below 0 or above 1 one part rises while the other falls." + BARS + HOLLOW
+        "led to the checkpoint; gradients are those at the checkpoint, after it. Below 0 or above 1 one part "
+        "rises while the other falls." + BARS + HOLLOW
     )
     caption += f" {outside} values outside the axis are in the table only." if outside else ""
     caption += seeds_note(by_run(trainings)) + samples_note(trainings)

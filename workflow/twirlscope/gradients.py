@@ -16,9 +16,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .hints import Array, Callable, Float, Int
+from .hints import Array, Bool, Callable, Float, Int
 
 PARTS = ("mean", "equiv", "total")
+RESOLVED = 2.0  # standard errors that a quantity must be above zero before something is divided by it
 SUM = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])  # total = mean + equiv, for gradients as for losses
 Values = Float[Array, "..."] | float
 
@@ -106,6 +107,11 @@ def update_statistics(update: Float[Array, "*b part batch"]) -> dict[str, Values
 def positive(values: Values) -> Values:
     """The values, NaN where they are not above zero."""
     return np.where(values > 0, values, np.nan)
+
+
+def above_noise(value: Values, error: Values) -> Bool[Array, "..."] | bool:
+    """Whether a positive quantity is more than noise: only then look at what is divided by it."""
+    return value > RESOLVED * error
 
 
 def statistics(batches: Batches) -> dict[str, Values]:

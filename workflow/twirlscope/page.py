@@ -105,6 +105,7 @@ class Story:
     datasets: Sequence[Data]
     sections: Sequence[tuple[str, str, Sequence[Figure]]]  # anchor, heading, figures
     curvature: Sequence[str]
+    gradients: Sequence[str]
     without_hessian: Sequence[str]
     method: Mapping[str, str]
     provenance: Mapping[str, str]

@@ -61,6 +61,7 @@ def tell(
         datasets=[dataset_facts(name, d) for name, d in data.items()],
         sections=sections,
         curvature=[findings.curvature_sentence(t) for t in curved],
+        gradients=[findings.gradient_sentence(t) for t in trainings if t.gradient is not None],
         without_hessian=[t.label for t in trainings if t.hessian is None],
         method=method(trainings, curved),
         provenance=provenance,

@@ -7,7 +7,8 @@ from .base import Settings, key
 
 class GradientSettings(Settings):
     """How the gradients of both parts of the loss are measured at every checkpoint. Cost: about
-    `3 * batches * samples * rotations` forward passes of one rotated sample for each checkpoint.
+    `5 * batches * samples * rotations` forward passes of one rotated sample for each checkpoint, and memory for
+    `2 * batches` gradients.
     """
 
     enabled: bool = key(True, "whether the stage runs at all")
