@@ -49,7 +49,7 @@ class Linear(Model):
 
 
 class Broken(Linear):
-    """A root with an infinite slope where the first coordinate of an atom is above 1."""
+    """Infinite where an atom is far out."""
 
     def forward(self, inputs):
         out = super().forward(inputs)
@@ -139,6 +139,19 @@ def test_gradients__do_not_depend_on_the_chunk():
     rows = [part_gradients(objective(Linear(), task, np.arange(7), chunk=c))[0] for c in (1, 3, 7)]
     torch.testing.assert_close(rows[0], rows[1])
     torch.testing.assert_close(rows[0], rows[2])
+
+
+def test_gradients__keep_one_chunk_in_memory_however_many_samples(monkeypatch):
+    seen, task, index = [], well(), np.arange(20)
+    forward = Linear.forward
+    monkeypatch.setattr(
+        Linear, "forward", lambda self, inputs: seen.append(len(inputs["numbers"])) or forward(self, inputs)
+    )
+    model = Linear().double()
+    part_gradients(objective(model, task, index, chunk=3))
+    total_gradient(model, task, task.batch(index), rotations("independent", 20, 2, 0), 3)
+    assert max(seen) == 6
+    assert sum(seen) == 2 * 20 * 2
 
 
 def test_gradient__of_the_equivariance_error_of_an_equivariant_model_is_rounding():

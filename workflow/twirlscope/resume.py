@@ -63,7 +63,10 @@ def update_name(step: int) -> str:
 
 
 def keep_checkpoint(loop: Loop, folder: Path) -> None:
-    """The weights at this step, for the stages that measure, and the update that led to it."""
+    """The weights at this step, for the stages that measure, and the update that led to it, a file as large again.
+
+    The update is that of the parameters which the optimiser turned, in float32; the weights may be a moving average.
+    """
     if loop.step:
         write_whole(folder / update_name(loop.step), lambda p: dump(loop.change, p))
     weights = {k: v.detach().cpu() for k, v in loop.weights().items()}
