@@ -4,9 +4,11 @@ import json
 from pathlib import Path
 
 import numpy as np
+import torch
 import xarray as xr
 
 from twirlscope import store
+from twirlscope.gradient import dataset_of, joined
 from twirlscope.report import RunFiles
 
 TERMS = ("weighted", "forces", "energy")
@@ -125,6 +127,20 @@ def hessian(steps=(0, 100, 3000), seed=0, ritz=60, probes=4):
     return xr.Dataset(data, coordinates, attrs)
 
 
+def gradient(steps=STEPS, seed=0, batches=6, samples=4):
+    """A gradient store: products of random gradients of two layers whose equivariance part falls the faster."""
+    random = np.random.default_rng(seed)
+    places, found = {"first": np.arange(30), "last.readout": np.arange(30, 80)}, []
+    for step in steps:
+        scale = np.array([2 / (1 + step / 1000), 4 / (1 + step / 10)])
+        rows = scale[:, None] * (1 + 0.5 * random.normal(size=(batches, 2, 80)))
+        update = None if step == 0 else torch.tensor(-0.01 * rows.mean((0, 1)))
+        loss = scale[:, None] * random.uniform(0.4, 0.6, (2, batches))
+        found.append(dataset_of(torch.tensor(rows), loss, update, places, samples, 1e-7))
+    about = {"samples": batches * samples, "batches": batches, "rotations": 2, "split": "train"}
+    return joined(found, list(steps)).assign_attrs(about | {"weights": "as trained"})
+
+
 def frames(rejects=3):
     """A prepared dataset of 20 frames of two molecules, and some rejects."""
     counts = np.arange(5, 25).astype(np.int32)
@@ -143,15 +159,18 @@ def frames(rejects=3):
     return xr.Dataset(data, attrs=attrs)
 
 
-def save_run(folder: Path, run="small", seed=0, with_hessian=True, **course) -> RunFiles:
+def save_run(folder: Path, run="small", seed=0, with_hessian=True, with_gradient=False, **course) -> RunFiles:
     """The stores of one training in `folder`; `course` is handed to `twirl`."""
     place = Path(folder) / f"seed{seed}_{abs(hash(run))}"
-    files = {name: place / f"{name}.zarr.zip" for name in ("train", "twirl", "hessian")}
+    files = {name: place / f"{name}.zarr.zip" for name in ("train", "twirl", "hessian", "gradient")}
     store.save(train(seed=seed), files["train"])
     store.save(twirl(seed=seed, **course), files["twirl"])
     if with_hessian:
         store.save(hessian(seed=seed), files["hessian"])
-    return RunFiles(run, seed, files["train"], files["twirl"], files["hessian"] if with_hessian else None, "md")
+    if with_gradient:
+        store.save(gradient(seed=seed), files["gradient"])
+    made = {name: path if path.exists() else None for name, path in files.items()}
+    return RunFiles(run, seed, made["train"], made["twirl"], made["hessian"], "md", made["gradient"])
 
 
 def save_frames(folder: Path) -> dict[str, Path]:

@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from . import tails
+from .gradients import above_noise
 from .hints import Array, Bool, Float, Int, Sequence
 from .trainings import Training, say, words
 
@@ -192,6 +193,33 @@ def curvature_sentence(training: Training) -> str:
     text += f", a ratio of {say(mean / equiv)}" if equiv > 0 and mean > 0 else ""
     samples = training.hessian.attrs.get("samples")
     return text + (f", on {samples} samples." if samples else ".")
+
+
+def gradient_sentence(training: Training) -> str:
+    """How the pull of the two gradients compares with the two parts of the loss, first and last, in words."""
+    data = training.gradient.sel(layer="whole")
+    mean = data.sel(part="mean")
+    found = np.flatnonzero(above_noise(mean["gradient_square"].values, mean["gradient_square_error"].values))
+    name = f"{training.label}: on {training.gradient.attrs['samples']} samples"
+    if not len(found):
+        return f"{name} the gradient of the twirled prediction error is nowhere above its noise."
+    said = [_pull(data.isel(step=i)) for i in dict.fromkeys((found[0], found[-1]))]
+    text = f"{name} the squared gradient of the equivariance error is {', and '.join(said)}."
+    total = data.sel(part="total")
+    sure = above_noise(np.abs(total["update_change"].values), total["update_change_error"].values)
+    if not sure.any():
+        return text
+    first = data.isel(step=int(np.argmax(sure)))
+    share, error = (100 * float(first[n]) for n in ("update_share", "update_share_error"))
+    text += f" Of what the update that led to step {int(first['step'])} changes in the loss to first order, "
+    return text + f"{say(share)} ± {error:.2g} % is equivariance error."
+
+
+def _pull(data: xr.Dataset) -> str:
+    """The ratio of the squared gradients at one checkpoint, beside the share of the loss."""
+    ratio, error = (float(data[n]) for n in ("gradient_square_ratio", "gradient_square_ratio_error"))
+    text = f"{say(ratio)} ± {error:.2g} times that of the twirled prediction error at step {int(data['step'])}"
+    return f"{text}, where that error is {say(100 * float(data['relative_equiv']))} % of the loss"
 
 
 def _bound(top, error, part: str) -> str:

@@ -8,6 +8,9 @@ from __future__ import annotations
 from . import (
     figures,
     figures_density,
+    figures_gradient,
+    figures_gradient_direction,
+    figures_gradient_layers,
     figures_hessian,
     figures_plan,
     figures_reflection,
@@ -19,7 +22,7 @@ from .attribution import attribution_table
 from .comparisons import convex_table, reflection_table
 from .hints import Sequence
 from .page import Section, Table
-from .trainings import Training, slug, terms_of
+from .trainings import Training, by_run, slug, terms_of
 from .translation import translation_table
 
 
@@ -34,6 +37,7 @@ def tell(trainings: Sequence[Training], threshold: float) -> list[Section]:
             tables=_tables({"Other losses": convex_table(trainings)}),
         ),
         _spectrum(trainings),
+        _gradients(trainings),
         _curvature(trainings),
         Section("training", "Training", figures=[figures_training.training_curves(trainings)]),
     ]
@@ -60,6 +64,24 @@ def _spectrum(trainings: Sequence[Training]) -> Section:
         shown += [figures_spectrum.effective_degree(trainings, terms[0]), figures_plan.plan(trainings, terms[0])]
     tables = _tables({"In the words of other tools": translation_table(trainings)})
     return Section("spectrum", "Spectrum of the equivariance error", figures=shown, tables=tables)
+
+
+def _gradients(trainings: Sequence[Training]) -> Section:
+    """Those by layer are of the first seed of a run."""
+    measured = [t for t in trainings if t.gradient is not None]
+    said = [findings.gradient_sentence(t) for t in measured]
+    kinds = (
+        figures_gradient.ratio,
+        figures_gradient_direction.cosine,
+        figures_gradient_direction.share,
+        figures_gradient.norms,
+        figures_gradient.noise,
+    )
+    shown = [draw(measured) for draw in kinds] if measured else []
+    for training in (seeds[0] for seeds in by_run(measured).values()):
+        name = f"gradient_layers_{slug(training.run)}_seed{training.seed}"
+        shown.append(figures_gradient_layers.layers(training, name))
+    return Section("gradients", "Gradients", said, shown)
 
 
 def _curvature(trainings: Sequence[Training]) -> Section:

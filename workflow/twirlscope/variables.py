@@ -2,7 +2,8 @@
 
 Dimensions are singular words. `step` training step, `sample`, `atom` (all atoms of all samples one after another, in
 the order of the samples), `xyz`, `rotation`, `term` (a term of the loss, or `weighted`, their weighted sum), `part`
-(`mean` or `equiv`, the two parts of the loss), `ritz` and `probe` of a Lanczos run.
+(`mean` or `equiv`, the two parts of the loss, or `total`, their sum), `layer` (the module that owns parameters, or
+`whole`, all of them), `batch` (independent samples), `ritz` and `probe` of a Lanczos run.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 
 MATH = "Shen, Nowara, Maser, Cho, TMLR 12/2025, arXiv:2512.02303"
 LIE = "Gruver et al., arXiv:2210.02984"
+NOISE = "McCandlish et al., arXiv:1812.06162"
 LANCZOS = "Golub and Meurant, Matrices, Moments and Quadrature (2010), chapters 4 and 6"
 
 
@@ -39,7 +41,12 @@ COORDINATES = {
     "degree": _v("degree", "int64", "1", "degree l of the Wigner matrices"),
     "convex": _v("convex", "str", "1", "a loss split by jackknife; `training`: every term with its training loss"),
     "irrep": _v("irrep", "str", "1", "irreducible representation of the octahedral group"),
-    "part": _v("part", "str", "1", "part of the loss: mean (twirled prediction error) or equiv (equivariance error)"),
+    "layer": _v("layer", "str", "1", "path of the module that owns the parameters; `whole` is all of them"),
+    "split_part": _v("split_part", "str", "1", "part of the loss: mean or equiv"),
+    "product": _v("product", "str", "1", "the two parts whose gradients are multiplied, of batch and of batch_other"),
+    "part": _v(
+        "part", "str", "1", "part of the loss: mean (twirled prediction error), equiv (equivariance error) or total"
+    ),
 }
 
 FRAMES = {
@@ -78,6 +85,8 @@ TRAIN = {
     "learning_rate": _v("update", "float32", "1", "learning rate of the update"),
     "checkpoint_file": _v("step", "str", "1", "file name of the checkpoint, in the folder named by the attribute"),
     "checkpoint_sha256": _v("step", "str", "1", "SHA-256 of the checkpoint file"),
+    "update_file": _v("step", "str", "1", "file of the optimiser's last update before the checkpoint; empty at step 0"),
+    "update_sha256": _v("step", "str", "1", "SHA-256 of the file of the update"),
 }
 
 TWIRL = {
@@ -176,4 +185,31 @@ HESSIAN = {
     "parameters": _v("", "int64", "1", "number of parameters"),
 }
 
-VARIABLES = COORDINATES | FRAMES | BACKBONES | REJECTS | TRAIN | TWIRL | HESSIAN
+GRADIENT = {
+    "gradient_gram": _v(
+        "step layer product batch batch_other", "float64", "1", "products of gradients of two parts on two batches"
+    ),
+    "update_product": _v("step layer split_part batch", "float64", "1", "products of the update and a gradient"),
+    "update_square": _v("step layer", "float64", "1", "squared length of the update that led to the checkpoint"),
+    "batch_loss": _v("step split_part batch", "float64", "1", "both parts of the loss of a batch, unbiased", MATH),
+    "identity_error": _v("step", "float64", "1", "gradient of total less those of its parts, relative, second road"),
+    "layer_parameters": _v("layer", "int64", "1", "number of trained parameters of the layer"),
+    "gradient_square": _v("step layer part", "float64", "1", "squared norm of the gradient, unbiased"),
+    "gradient_inner": _v("step layer", "float64", "1", "product of the gradients of mean and equiv, unbiased"),
+    "gradient_cosine": _v("step layer", "float64", "1", "cosine of the gradients of mean and equiv; NaN if no norm"),
+    "gradient_square_ratio": _v("step layer", "float64", "1", "squared norms of gradients, equiv over mean"),
+    "gradient_norm_ratio": _v("step layer", "float64", "1", "its root; NaN where a square is negative by noise"),
+    "gradient_variance": _v("step layer part", "float64", "1", "trace of a sample's gradient covariance", NOISE),
+    "noise_scale": _v("step layer part", "float64", "1", "gradient_variance over gradient_square, in samples", NOISE),
+    "gradient_loss": _v("step part", "float64", "1", "loss on the samples of the gradients, unbiased", MATH),
+    "relative_equiv": _v("step", "float64", "1", "equivariance error over total loss, on the same samples", MATH),
+    "update_change": _v("step layer part", "float64", "1", "first-order change of the loss along the update"),
+    "update_share": _v("step layer", "float64", "1", "update_change of equiv over that of total"),
+}
+for _name in [n for n in GRADIENT if n.startswith(("gradient_", "relative_", "noise_", "update_"))]:
+    if _name not in ("gradient_gram", "update_product", "update_square"):
+        GRADIENT[f"{_name}_error"] = _v(
+            " ".join(GRADIENT[_name].dims), "float64", "1", f"jackknife standard error of {_name} over batches"
+        )
+
+VARIABLES = COORDINATES | FRAMES | BACKBONES | REJECTS | TRAIN | TWIRL | HESSIAN | GRADIENT
