@@ -4,7 +4,8 @@
 parity says what inversion does: `1e`, a pseudo-vector, keeps its sign under it, and `0o`, a pseudo-scalar, changes it.
 
 `grid 0e` is scalar fields on a cubic grid, `[sample, x, y, z, field]`: their voxels move, exactly, under the octahedral
-rotations and under no others; `trilinear 0e` are fields that are interpolated under any rotation (see `grid_action`).
+rotations and under no others; `trilinear 0e` and `fourier 0e` are fields that are interpolated under any rotation (see
+`grid_action`).
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from . import grid_action
 from .errors import UserError
 from .hints import Float, Tensor
 
-FIELDS = {"grid": grid_action.permute, "trilinear": grid_action.trilinear}  # words before irreps: how voxels move
+# words before irreps: how voxels move
+FIELDS = {"grid": grid_action.permute, "trilinear": grid_action.trilinear, "fourier": grid_action.fourier}
 
 
 @functools.lru_cache

@@ -71,7 +71,7 @@ def warnings(lines: Sequence[Headline]) -> list[str]:
             share = f"{100 * line.heavy:.0f} % of the equivariance error, its tail is heavy"
             found.append(f"{name}: the top 1 % of samples carry {share}; its interval may be too narrow.")
         if line.floor > 0 and line.percent * line.loss / 100 < 2 * line.floor:
-            found.append(f"{name}: the equivariance error is within twice of what rounding alone makes.")
+            found.append(f"{name}: the equivariance error is within twice of what rounding and turning make.")
     return found
 
 
@@ -99,6 +99,7 @@ def _symmetry(line: Headline, limit: float) -> dict[str, Any]:
         "equivariance error [%]": line.percent,
         "from [%]": line.low,
         "to [%]": line.high,
+        "floor [%]": 100 * line.floor / line.loss if line.loss else math.nan,
         f"first below {limit:g} % [step]": line.crossing.first,
         f"stays below {limit:g} % from [step]": line.crossing.lasting,
         "learned fraction [1]": line.learned,

@@ -69,9 +69,8 @@ def rotations(kind: str, samples: int, seed: int, update: int) -> Float[Tensor, 
     if kind == "none":
         return None
     generator = torch.Generator().manual_seed(seed_of(seed, ROTATION, update))
-    return so3.matrix(
-        {"haar": so3.haar, "euler_product": so3.euler_product}[kind](samples, generator=generator)
-    ).float()
+    draw = {"haar": so3.haar, "euler_product": so3.euler_product}[kind]
+    return so3.matrix(draw(samples, generator=generator)).float()
 
 
 def loss_terms(task: Task, prediction: dict[str, Tensor], batch: Batch) -> dict[str, Float[Tensor, ""]]:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 import xarray as xr
 
-from . import refusals, so3, store
+from . import action, refusals, so3, store
 from .checkpoints import Trained
 from .contracts import Task, split_index
 from .errors import UserError
@@ -106,16 +106,23 @@ def _samples(data: xr.Dataset, settings: TwirlSettings) -> Int[Array, " sample"]
 
 
 def _floor(run: Trained, step: int, held: Heldout, device: str) -> Float[Array, " term"]:
-    """Equivariance error that rounding alone makes: the float32 error of z against float64, on a few samples."""
+    """Equivariance error that is none of the model's, on a few samples: of rounding, and of turning itself.
+
+    Rounding is the float32 error of z against float64. Turning has an error where fields are interpolated: what the
+    right answer for the turned sample lacks of the right answer when it is turned back.
+    """
     few, task = slice(0, 16), run.task
     batch = task.batch(held.index[few])
-    rotation = so3.matrix(held.quaternion[few, 0])
+    rotation, double = so3.matrix(held.quaternion[few, 0]), batch.to("cpu", torch.float64)
     with torch.no_grad():
-        exact = twisted(run.model(step, torch.float64), task, batch.to("cpu", torch.float64), rotation)
+        exact = twisted(run.model(step, torch.float64), task, double, rotation)
         single = twisted(run.model(step).to(device), task, batch.to(device), rotation.to(device, torch.float32))
-    weights = batch.to("cpu", torch.float64).weights
-    error = {t.name: single[t.name].double().cpu() - exact[t.name] for t in task.terms}
-    floors = [inner(error[t.name], error[t.name], weights[t.name]).mean().item() for t in task.terms]
+        right = task.rotate(double, rotation).targets
+    floors = []
+    for t in task.terms:
+        rounding = single[t.name].double().cpu() - exact[t.name]
+        turning = action.twist(t.irreps, rotation, right[t.name]) - double.targets[t.name]
+        floors.append(sum(inner(e, e, double.weights[t.name]).mean().item() for e in (rounding, turning)))
     return np.array([*floors, np.dot([t.weight for t in task.terms], floors)])
 
 

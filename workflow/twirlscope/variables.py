@@ -104,7 +104,7 @@ TWIRL = {
     "percent_equiv": _v("step term", "float64", "percent", "100 loss_equiv / loss_total, a ratio of means", MATH),
     "learned_fraction": _v("step term", "float64", "1", "1 - loss_total / loss_zero"),
     "loss_zero": _v("term", "float64", "1", "loss of a prediction of zero"),
-    "loss_equiv_floor": _v("step term", "float64", "1", "what rounding alone contributes: float32 against float64"),
+    "loss_equiv_floor": _v("step term", "float64", "1", "what rounding and turning contribute, whatever the model"),
     "trivial": _v("step term", "bool", "1", "learned fraction below the threshold: a small percent means nothing here"),
 }
 PANEL, SETS = "step term panel", "rotation_set term"
