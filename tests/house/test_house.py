@@ -25,10 +25,10 @@ FLOORS = [
     set(names.split())
     for names in (
         "hints errors provenance reach",
-        "so3 octahedral rotation_sets action grid_action voxels lanczos losses layers variables settings",
+        "so3 octahedral rotation_sets action grid_action voxels peaks lanczos losses layers variables settings",
         "store contracts",
         """datasets models tasks plugins frames molecules rejects resume checkpoints trainings
-        twirling estimators spectrum tails lie panel panel_octahedral heldout refusals averaging
+        twirling estimators spectrum tails lie panel panel_octahedral heldout looks refusals averaging
         curvature operators suspects certificate gradients
         backbones sequences backbone_states annealing pair_layers sampling""",
         "prepare train twirl gradient hessian",

@@ -171,3 +171,56 @@ def test_train__takes_a_step_and_comes_down():
     for _ in range(6):
         loop.update()
     assert loop.curve.loss[-1] < loop.curve.loss[0]
+
+
+@pytest.mark.parametrize("kind", ["atoms", "trilinear"])
+def test_rotate__of_all_rotations_puts_turned_atoms_on_the_grid_again(kind):
+    task, index, rotation = make(action=kind, size=16, resolution=0.5), np.arange(6), haar(6)
+    batch = task.batch(index)
+    turned = task.rotate(batch, rotation)
+    positions = batch.inputs["positions"] @ rotation.mT
+    expected = voxels.voxelise(positions, batch.inputs["numbers"], task.grid)
+    torch.testing.assert_close(turned.targets["density"], expected, atol=1e-5, rtol=0)
+    noise = turned.inputs["grid"] - expected
+    assert abs(noise.std().item() / 0.9 - 1) < 0.02 if kind == "atoms" else noise.std() < 0.6
+    plain = make(size=16, resolution=0.5).batch(index)  # the same samples whatever turns them
+    assert torch.equal(plain.inputs["grid"], batch.inputs["grid"])
+
+
+class Smooth(contracts.Model):
+    """A round blur within a sphere: equivariant under all rotations, but for the grid."""
+
+    task = "voxel_denoising"
+
+    def forward(self, inputs):
+        line = torch.exp(-(torch.arange(-4.0, 5.0) ** 2) / (2 * 1.5**2)).to(inputs["grid"])
+        field = inputs["grid"].movedim(-1, 1)
+        shape, channels = [1, 1, 1], field.shape[1]
+        for axis in range(3):
+            kernel = (line / line.sum()).reshape([*shape[:axis], 9, *shape[axis + 1 :]])
+            weight = kernel.expand(channels, 1, *kernel.shape)
+            field = torch.nn.functional.conv3d(field, weight, padding="same", groups=channels)
+        axis = torch.arange(16.0) - 7.5
+        inside = torch.exp(-(axis[:, None, None] ** 2 + axis[:, None] ** 2 + axis**2) / 2 / 2.5**2)
+        return {"density": (field * inside).movedim(1, -1)}
+
+
+def test_measure__of_a_round_blur_is_next_to_nothing_with_turned_atoms_and_more_by_trilinear_interpolation():
+    index, settings = np.arange(12), TwirlSettings(rotations=4, losses=[])
+    percent = {}
+    for kind in ("octahedral", "atoms", "trilinear"):
+        task = make(action=kind, size=16, resolution=0.5)
+        percent[kind] = twirl.measure(Smooth(), task, index, settings)["percent_equiv"].sel(term="density").item()
+    assert abs(percent["octahedral"]) < 1e-6
+    assert 0 < percent["atoms"] < 0.01
+    assert percent["trilinear"] > 5 * percent["atoms"]
+
+
+def test_merits__of_clean_grids_find_all_atoms_and_of_noise_none():
+    task, index = make(size=16, resolution=0.5, sigma=0.0), np.arange(20)
+    clean = task.merits(index, task.batch(index).targets)
+    assert clean["atoms found"].mean() > 0.8  # random molecules, whose atoms may overlap
+    assert clean["atoms made up"].mean() < 0.2
+    nothing = task.merits(index, {"density": torch.zeros_like(task.batch(index).targets["density"])})
+    assert not nothing["atoms found"].any()
+    assert not nothing["atoms made up"].any()

@@ -121,6 +121,10 @@ class Task(ABC):
         targets = {t.name: action.turn(t.irreps, rotation, batch.targets[t.name]) for t in self.terms}
         return replace(batch, inputs=inputs, targets=targets)
 
+    def merits(self, index: Int[Array, " sample"], prediction: dict[str, Tensor]) -> dict[str, Float[Array, " sample"]]:
+        """What else says how good the predictions for `batch(index)` are, by name, a number a sample; often nothing."""
+        return {}
+
 
 class Model(torch.nn.Module):
     """Maps the inputs of a batch to a prediction: one tensor a term, in the units of the loss.

@@ -140,12 +140,12 @@ def term_table(lines: Sequence[Headline], limit: float) -> Table:
             "loss of zero [1]": line.loss_zero,
         }
         | _symmetry(line, limit)
-        | {"top 1 % of samples [% of it]": 100 * line.heavy, "rounding floor [1]": line.floor}
+        | {"top 1 % of samples [% of it]": 100 * line.heavy, "floor [1]": line.floor}
         for line in lines
     ]
     caption = (
         "The same for each term of the loss, with the share of the equivariance error that the top 1 % of samples "
-        "carry, and the equivariance error that rounding alone makes (float32 against float64)."
+        "carry, and the equivariance error that rounding (float32 against float64) and the turning of fields make."
     )
     return _both("terms", caption, rows)
 

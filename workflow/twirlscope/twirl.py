@@ -18,11 +18,14 @@ from .contracts import Task, split_index
 from .errors import UserError
 from .heldout import Heldout, heldout_dataset, heldout_of, measure_heldout, summarise
 from .hints import Array, Callable, Float, Int
+from .looks import merits, merits_dataset, slices
 from .losses import inner
-from .panel import kept_predictions, measure_panel, panel_dataset, panel_of, plan, summarise_panel
+from .panel import Panel, kept_predictions, measure_panel, panel_dataset, panel_of, plan, summarise_panel
 from .provenance import Progress, device_of, hardware
 from .settings.twirl import TwirlSettings
 from .twirling import Given, twisted
+
+FEW = 16  # samples on which floors and figures of merit are measured
 
 
 def twirl(train: Path, data: Path, out: Path, settings: TwirlSettings) -> None:
@@ -39,12 +42,13 @@ def twirl(train: Path, data: Path, out: Path, settings: TwirlSettings) -> None:
     held = heldout_of(run.task, index, settings)
     panel = panel_of(index, settings, run.task.group) if min(settings.panel, len(index)) > 1 else None
     progress = Progress("twirl", len(run.steps), "checkpoint")
-    measured, floors, panels, kept = [], [], [], []
+    measured, floors, goods, panels, kept = [], [], [], [], []
     for step in run.steps:
         model = run.model(step).to(device)
         _refuse(model, run.task, held, device)
         measured.append(measure_heldout(model, run.task, held, settings, device))
         floors.append(_floor(run, step, held, device))
+        goods.append(merits(model, run.task, index[:FEW], device))
         if panel is not None:
             panels.append(measure_panel(model, run.task, panel, settings, device))
             kept += kept_predictions(model, run.task, panel, settings, device)
@@ -53,15 +57,23 @@ def twirl(train: Path, data: Path, out: Path, settings: TwirlSettings) -> None:
     result = heldout_dataset(run.task, run.steps, held, measured)
     result["loss_equiv_floor"] = (("step", "term"), np.stack(floors))
     result = summarise(result, settings).assign_attrs(_attributes(run, settings, len(index), device))
+    result = result.merge(merits_dataset(goods)).merge(slices(model, run.task, index[: settings.kept], device))
     if panel is not None:
-        found = panel_dataset(panel, panels).assign_coords(step=result["step"], term=result["term"])
-        if kept:
-            found["panel_prediction"] = (("step", "kept", "panel_rotation", "component"), np.stack(kept))
-        found = summarise_panel(found, panel, settings)
-        found["panel_gram"] = found["panel_gram"].astype(np.float32)  # the largest array; single precision is enough
-        found = found.merge(plan(model, run.task, found, panel, settings, device))
-        result = result.merge(found, combine_attrs="no_conflicts")
+        result = _panelled(result, model, run.task, panel, panels, kept, settings, device)
     store.save(result, out)
+
+
+def _panelled(
+    result: xr.Dataset, model: Callable, task: Task, panel: Panel, panels: list, kept: list, settings, device: str
+) -> xr.Dataset:
+    """The result with the panel: what was measured, what follows from it, and test-time twirling of the last model."""
+    found = panel_dataset(panel, panels).assign_coords(step=result["step"], term=result["term"])
+    if kept:
+        found["panel_prediction"] = (("step", "kept", "panel_rotation", "component"), np.stack(kept))
+    found = summarise_panel(found, panel, settings)
+    found["panel_gram"] = found["panel_gram"].astype(np.float32)  # the largest array; single precision is enough
+    found = found.merge(plan(model, task, found, panel, settings, device))
+    return result.merge(found, combine_attrs="no_conflicts")
 
 
 def _refuse(model: Callable, task: Task, held: Heldout, device: str) -> None:
@@ -111,7 +123,7 @@ def _floor(run: Trained, step: int, held: Heldout, device: str) -> Float[Array, 
     Rounding is the float32 error of z against float64. Turning has an error where fields are interpolated: what the
     right answer for the turned sample lacks of the right answer when it is turned back.
     """
-    few, task = slice(0, 16), run.task
+    few, task = slice(0, FEW), run.task
     batch = task.batch(held.index[few])
     rotation, double = so3.matrix(held.quaternion[few, 0]), batch.to("cpu", torch.float64)
     with torch.no_grad():

@@ -40,6 +40,8 @@ COORDINATES = {
     "rotation_set": _v("rotation_set", "str", "1", "name of a set of rotations"),
     "degree": _v("degree", "int64", "1", "degree l of the Wigner matrices"),
     "convex": _v("convex", "str", "1", "a loss split by jackknife; `training`: every term with its training loss"),
+    "merit": _v("merit", "str", "1", "name of a figure of merit"),
+    "view": _v("view", "str", "1", "what is shown of a field"),
     "irrep": _v("irrep", "str", "1", "irreducible representation of the octahedral group"),
     "layer": _v("layer", "str", "1", "path of the module that owns the parameters; `whole` is all of them"),
     "split_part": _v("split_part", "str", "1", "part of the loss: mean or equiv"),
@@ -121,6 +123,10 @@ TWIRL |= {
     ),
     "spectrum_error": _v("step term degree", "float64", "1", "standard error of the spectrum over samples"),
     "spectrum_remainder": _v("step term", "float64", "1", "equivariance error of the panel beyond the highest degree"),
+    "merit_value": _v("step merit", "float64", "1", "figure of merit of the predictions, mean over samples"),
+    "slice_value": _v(
+        "look view row column", "float32", "1", "slice through fields of a sample at the last checkpoint, a view each"
+    ),
     "irrep_spectrum": _v(
         "step term irrep", "float64", "1", "part of the error in an irrep of the octahedral group; all but A1 is equiv"
     ),

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 import xarray as xr
 
-from .. import action, so3, voxels
+from .. import action, peaks, so3, voxels
 from ..contracts import Batch, Task, Term
 from ..hints import Array, Float, Int, Tensor
 from ..settings.base import Settings, key
@@ -68,11 +68,20 @@ class VoxelDenoising(Task):
         self._positions = data["positions"].values
         voxels.check_fit(torch.from_numpy(self._atoms(np.arange(data.sizes["sample"]))[1]), self.grid, s.shift)
 
+    def merits(self, index: Int[Array, " sample"], prediction: dict[str, Tensor]) -> dict[str, Float[Array, " sample"]]:
+        """Atoms that are found as peaks of the denoised fields, and peaks that are no atoms, both over the atoms."""
+        numbers, positions = self._placed(index, *self._pose(_random(index)))
+        counts = []
+        for field, z, x in zip(prediction["density"], numbers.numpy(), positions.numpy(), strict=True):
+            found, true = peaks.peaks(field, self.grid), (z[z > 0], x[z > 0])
+            right = peaks.matched(found, true)
+            counts.append([right / len(true[0]), (len(found[0]) - right) / len(true[0])])
+        return dict(zip(("atoms found", "atoms made up"), np.array(counts).T, strict=True))
+
     def batch(self, index: Int[Array, " sample"]) -> Batch:
         """The samples in orientations, with shifts and noise of their own: the same at every call."""
-        random = [np.random.default_rng([0x70CE1, int(i)]) for i in index]
-        turn = so3.matrix(torch.from_numpy(np.stack([r.normal(size=4) for r in random]))).float()
-        shift = torch.from_numpy(np.stack([r.uniform(-1, 1, 3) for r in random])).float()
+        random = _random(index)
+        turn, shift = self._pose(random)
         shape = (self.settings.size,) * 3 + (len(self.grid.channels),)
         noise = torch.from_numpy(np.stack([r.standard_normal(shape, np.float32) for r in random]))
         numbers, positions = self._placed(index, turn, shift)
@@ -109,6 +118,11 @@ class VoxelDenoising(Task):
         noise = torch.Generator(device).manual_seed(int(rng.integers(2**62)))
         return self._noisy(clean, torch.randn(clean.shape, generator=noise, device=device))
 
+    def _pose(self, random: list[np.random.Generator]) -> tuple[Float[Tensor, "sample 3 3"], Float[Tensor, "sample 3"]]:
+        """A uniform orientation and a shift, as a share of the largest, for each."""
+        turn = so3.matrix(torch.from_numpy(np.stack([r.normal(size=4) for r in random]))).float()
+        return turn, torch.from_numpy(np.stack([r.uniform(-1, 1, 3) for r in random])).float()
+
     def _atoms(self, index: Int[Array, " sample"]) -> tuple[Int[Array, "sample atom"], Float[Array, "sample atom 3"]]:
         """Atomic numbers and positions [Å], padded with 0 to the largest molecule, centred on the mean of the atoms."""
         counts = self._first[index + 1] - self._first[index]
@@ -137,3 +151,8 @@ class VoxelDenoising(Task):
         weights = torch.full(clean.shape[:-1], 1 / self.settings.size**3, device=clean.device)
         inputs = {"grid": clean + self.settings.sigma * noise}
         return Batch(inputs=inputs, targets={"density": clean}, weights={"density": weights})
+
+
+def _random(index: Int[Array, " sample"]) -> list[np.random.Generator]:
+    """The random numbers of samples of the measurement: pose first, then noise."""
+    return [np.random.default_rng([0x70CE1, i]) for i in index.tolist()]
