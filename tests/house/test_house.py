@@ -34,7 +34,7 @@ FLOORS = [
         "prepare train twirl gradient hessian",
         """style findings story sections page translation attribution comparisons
         figures figures_training figures_spectrum figures_density figures_hessian figures_plan figures_reflection
-        figures_gradient figures_gradient_direction figures_gradient_layers""",
+        figures_fields figures_gradient figures_gradient_direction figures_gradient_layers""",
         "report",
         "plan document",
     )
