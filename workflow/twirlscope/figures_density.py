@@ -12,7 +12,7 @@ from matplotlib.patches import Patch
 from . import style
 from .figures_hessian import LOOKS
 from .hints import Array, Float
-from .lanczos import density, symlog_grid
+from .eigenvalues import density, symlog_grid
 from .style import PARTS, Figure
 from .trainings import Training, column, say
 

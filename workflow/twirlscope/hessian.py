@@ -19,7 +19,8 @@ from .contracts import Batch, split_index
 from .curvature import PARTS, HessianOperator, Objective, rotations
 from .errors import UserError
 from .hints import Array, Float, Int, Sequence, Tensor
-from .lanczos import Spectrum, lanczos, rademacher
+from .eigenvalues import Spectrum
+from .lanczos import lanczos, rademacher
 from .provenance import Progress, device_of, hardware
 from .settings.hessian import HessianSettings
 
