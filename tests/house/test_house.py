@@ -26,7 +26,19 @@ FLOORS = [
     {"so3", "rotation_sets", "action", "eigenvalues", "lanczos", "condition", "losses", "variables", "settings"},
     {"store", "contracts"},
     {"datasets", "models", "tasks", "plugins", "frames", "rejects", "resume", "checkpoints", "trainings"}
-    | {"twirling", "estimators", "spectrum", "tails", "lie", "panel", "refusals", "curvature", "certificate"},
+    | {
+        "twirling",
+        "estimators",
+        "spectrum",
+        "tails",
+        "lie",
+        "panel",
+        "refusals",
+        "curvature",
+        "operators",
+        "hessian_spectra",
+        "certificate",
+    },
     {"prepare", "train", "twirl", "hessian"},
     {"style", "findings", "story", "page", "translation", "attribution"}
     | {"figures", "figures_training", "figures_spectrum", "figures_density", "figures_hessian", "figures_plan"},

@@ -1,6 +1,7 @@
 """Small models of four kinds, trained a little, with both parts of the loss and their dense Hessians in float64."""
 
 import functools
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -18,7 +19,7 @@ POINTS, SAMPLES = 5, 6
 class Clouds(Task):
     """Five points a sample; the targets are vectors that turn with them, and a scalar."""
 
-    turns = {"positions": "1o"}
+    turns: ClassVar = {"positions": "1o"}
     terms = (Term("forces", "1o", weight=2.0), Term("energy", "0e", weight=0.5))
 
     def __init__(self):
@@ -135,5 +136,8 @@ def hessian(name, part, steps=0):
         losses = goal.losses(theta, goal.chunks[0])
         (gradient,) = torch.autograd.grad(losses[part], theta, create_graph=True)
         rows = torch.eye(len(theta), dtype=theta.dtype)
-        matrix = [torch.autograd.grad(gradient, theta, r, retain_graph=True, is_grads_batched=True)[0] for r in rows.split(256)]
+        matrix = [
+            torch.autograd.grad(gradient, theta, r, retain_graph=True, is_grads_batched=True)[0]
+            for r in rows.split(256)
+        ]
     return _symmetric(torch.cat(matrix))

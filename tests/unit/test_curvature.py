@@ -10,9 +10,10 @@ from torch import nn
 from twirlscope import action, curvature, so3
 from twirlscope.certificate import certify, suspects
 from twirlscope.contracts import Batch, Task, Term
-from twirlscope.curvature import HessianOperator, Objective
+from twirlscope.curvature import Objective
 from twirlscope.errors import UserError
 from twirlscope.lanczos import dense, lanczos, rademacher
+from twirlscope.operators import GRAPHS, graph_bytes, operator
 from twirlscope.rotation_sets import rotation_set
 
 SAMPLES = 3
@@ -149,14 +150,14 @@ def test_operator__is_the_dense_hessian_of_each_part(model, part):
         return plain_losses(lambda x: torch.func.functional_call(module, named, (x,)), batch, quaternion)[part]
 
     exact = torch.autograd.functional.hessian(loss, objective.parameters.detach())
-    found = HessianOperator(objective, curvature.PARTS[part])(torch.eye(len(exact), dtype=torch.float64))
+    found = operator(objective, curvature.PARTS[part])(torch.eye(len(exact), dtype=torch.float64))
     np.testing.assert_allclose(found, exact, atol=1e-12 * exact.abs().max())
 
 
 def test_operator__of_the_total_loss_is_the_sum_of_the_parts():
     objective, _ = case(Conservative)
     vectors = rademacher(len(objective.parameters), 3, 0)
-    mean, equiv, total = (HessianOperator(objective, p)(vectors) for p in ("mean", "equiv", "total"))
+    mean, equiv, total = (operator(objective, p)(vectors) for p in ("mean", "equiv", "total"))
     assert (mean + equiv - total).abs().max() < 1e-13 * total.abs().max()
     assert equiv.norm() > 1e-3 * total.norm()
 
@@ -165,24 +166,24 @@ def test_operator__of_the_total_loss_is_the_sum_of_the_parts():
 def test_operator__does_not_depend_on_chunks_or_kept_graphs(kind):
     whole, _ = case(kind=kind)
     vectors = rademacher(len(whole.parameters), 2, 0)
-    expected = HessianOperator(whole, "equiv")(vectors)
+    expected = operator(whole, "equiv")(vectors)
     for chunk, keep in ((8, 0.0), (1, 1e9), (2, 1e9), (2, 0.0)):  # 2: the last chunk is ragged
-        operator = HessianOperator(case(kind=kind, chunk=chunk)[0], "equiv", keep)
+        products = operator(case(kind=kind, chunk=chunk)[0], "equiv", mode="cached", keep_bytes=keep)
         for _ in range(2):
-            np.testing.assert_allclose(operator(vectors), expected, atol=1e-13 * expected.abs().max())
+            np.testing.assert_allclose(products(vectors), expected, atol=1e-13 * expected.abs().max())
 
 
 def test_operator__keeps_as_many_graphs_as_fit():
     objective, _ = case(chunk=1)
-    operator = HessianOperator(objective, "mean")
-    operator._free = 2.5 * operator._graph_bytes()
-    operator(rademacher(operator.size, 1, 0))
-    assert [kept is not None for kept in operator._kept] == [True, True, False]
+    make = lambda: GRAPHS["hessian"](objective, "mean", objective.chunks[0])  # noqa: E731
+    products = operator(objective, "mean", keep_bytes=2.5 * graph_bytes(make, objective.parameters))
+    products(rademacher(products.size, 1, 0))
+    assert [kept is not None for kept in products._kept] == [True, True, False]
 
 
 def test_operator__leaves_unused_parameters_in_the_null_space():
     objective, (model, *_) = case()
-    matrix = HessianOperator(objective, "mean")(torch.eye(len(objective.parameters), dtype=torch.float64))
+    matrix = operator(objective, "mean")(torch.eye(len(objective.parameters), dtype=torch.float64))
     start = [n for n, _ in model.named_parameters()].index("unused")
     first = sum(p.numel() for p in list(model.parameters())[:start])
     assert (matrix[first : first + 2] == 0).all()
@@ -192,11 +193,11 @@ def test_operator__leaves_unused_parameters_in_the_null_space():
 def test_operator__does_not_change_the_model_and_does_not_follow_it():
     objective, (model, *_) = case()
     model.train()
-    operator, vectors = HessianOperator(objective, "mean"), rademacher(len(objective.parameters), 1, 0)
-    before = operator(vectors)
+    products, vectors = operator(objective, "mean"), rademacher(len(objective.parameters), 1, 0)
+    before = products(vectors)
     with torch.no_grad():
         model.body[0].weight.mul_(2)
-    assert torch.equal(operator(vectors), before)
+    assert torch.equal(products(vectors), before)
     assert model.training
     assert all(p.grad is None for p in model.parameters())
 
@@ -204,7 +205,7 @@ def test_operator__does_not_change_the_model_and_does_not_follow_it():
 def test_equiv_hessian__is_rounding_for_an_equivariant_model():
     objective, _ = case(Equivariant)
     vectors = rademacher(len(objective.parameters), 2, 0)
-    equiv, total = (HessianOperator(objective, p)(vectors).norm() for p in ("equiv", "total"))
+    equiv, total = (operator(objective, p)(vectors).norm() for p in ("equiv", "total"))
     assert equiv < 1e-14 * total
     assert total > 0.1
     assert objective.values()["equiv"] < 1e-28
@@ -214,8 +215,8 @@ def test_lanczos__finds_the_dense_spectrum_of_both_parts():
     objective, _ = case()
     size = len(objective.parameters)
     for part in curvature.PARTS:
-        exact = dense(HessianOperator(objective, part), size)
-        found = lanczos(HessianOperator(objective, part), rademacher(size, 2, 0), 15)
+        exact = dense(operator(objective, part), size)
+        found = lanczos(operator(objective, part), rademacher(size, 2, 0), 15)
         scale = np.abs(exact.value).max()
         np.testing.assert_allclose(found.top(3)[0], exact.top(3)[0], atol=1e-10 * scale)
         assert (np.abs(found.top(8)[0] - exact.top(8)[0]) <= found.top(8)[1] + 1e-12 * scale).all()

@@ -5,9 +5,10 @@ number is given without the question that it answers. With magnitudes a_i = |lam
 (n times its weight), A the largest of them, and energy the sum over c_i a_i:
 
     kappa_E90            A / a, where the eigenvalues of magnitude a and above hold 90 % of the energy (E99: 99 %)
-    kappa_GD10           2 T / ln 10, T the steps of gradient descent at rate 1 / A until 10 % of the loss of a quadratic
-                         bowl is left, from an isotropic start:
+    kappa_GD10           2 T / ln 10, T the steps of gradient descent at rate 1 / A until 10 % of the loss of a
+                         quadratic bowl is left, from an isotropic start:
                          sum c a (1 - a / A)^(2 T) = 0.1 sum c a; at least 1 (GD50: half of the loss)
+    count_E90            how many eigenvalues of the largest magnitudes hold 90 % of the energy
     effective_rank       sum c a / A
     participation_ratio  (sum c a)^2 / sum c a^2
     stable_rank          sum c a^2 / A^2
@@ -45,10 +46,21 @@ Measure = Callable[[Array, Array], float]  # of eigenvalues and how many times e
 
 def energy_condition(value: Float[Array, " ritz"], count: Float[Array, " ritz"], share: float) -> float:
     """Largest magnitude over the one at which magnitudes from the largest on hold `share` of the energy."""
+    order, reached = _holding(value, count, share)
+    return float(np.abs(value[order[0]] / value[order[reached]]))
+
+
+def energy_count(value: Float[Array, " ritz"], count: Float[Array, " ritz"], share: float) -> float:
+    """How many of the largest magnitudes hold `share` of the energy: the eigenvalues that `energy_condition` uses."""
+    order, reached = _holding(value, count, share)
+    return float(count[order[: reached + 1]].sum())
+
+
+def _holding(value: Array, count: Array, share: float) -> tuple[Array, int]:
+    """Nodes by falling magnitude, and the place at which those up to it hold `share` of the energy."""
     order = np.argsort(-np.abs(value), kind="stable")
-    magnitude, energy = np.abs(value)[order], (count * np.abs(value))[order]
-    reached = np.searchsorted(np.cumsum(energy), share * energy.sum() * (1 - 1e-12))  # a sum may round down
-    return float(magnitude[0] / magnitude[min(reached, len(magnitude) - 1)])
+    energy = np.cumsum((count * np.abs(value))[order])
+    return order, int(np.searchsorted(energy, share * energy[-1] * (1 - 1e-12)))  # a sum may round down
 
 
 def descent_condition(value: Float[Array, " ritz"], count: Float[Array, " ritz"], left: float) -> float:
@@ -110,6 +122,7 @@ MEASURES: dict[str, tuple[Measure, str]] = {
         partial(descent_condition, left=0.5),
         "2 T / ln 2, T steps of gradient descent at rate 1 / largest leave half of the loss of an isotropic start",
     ),
+    "count_E90": (partial(energy_count, share=0.9), "how many of the largest hold 90 % of the sum of magnitudes"),
     "effective_rank": (effective_rank, "sum of magnitudes over the largest"),
     "participation_ratio": (participation_ratio, "square of the sum of magnitudes over the sum of their squares"),
     "stable_rank": (stable_rank, "sum of squares over the square of the largest"),
@@ -164,12 +177,12 @@ def ratio(one: Spectrum, other: Spectrum, measure: Measure, side: str = "absolut
         logs = [np.log(_of(s, measure, side)) for s in (one, other)]
         middle = float(logs[0] - logs[1])
         if one.complete and other.complete:
-            return (math.exp(middle),) * 3
+            return (float(np.exp(middle)),) * 3
         each = np.log(_without(one, measure, side)) - np.log(_without(other, measure, side))
         halves = [np.log(_of(s.half or s, measure, side)) for s in (one, other)]
     bias = abs(middle - float(halves[0] - halves[1])) if one.half and other.half else math.nan
     spread = student.ppf(0.975, max(len(each) - 1, 1)) * _jackknife(each) + bias
-    return math.exp(middle), math.exp(middle - spread), math.exp(middle + spread)
+    return float(np.exp(middle)), float(np.exp(middle - spread)), float(np.exp(middle + spread))
 
 
 def _of(spectrum: Spectrum, measure: Measure, side: str) -> float:

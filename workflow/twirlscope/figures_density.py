@@ -10,9 +10,9 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from . import style
+from .eigenvalues import density, symlog_grid
 from .figures_hessian import LOOKS
 from .hints import Array, Float
-from .eigenvalues import density, symlog_grid
 from .style import PARTS, Figure
 from .trainings import Training, column, say
 

@@ -36,7 +36,7 @@ class Basis:
 
     dtype: torch.dtype
     probes: int
-    bytes: float
+    bytes: int
 
 
 def fitting_basis(size: int, probes: int, steps: int, dtype: torch.dtype, room: float) -> Basis:
@@ -90,7 +90,8 @@ def lanczos(
         noise: relative error of a product, if above rounding of the basis: no error falls below `noise * max|value|`.
 
     Raises:
-        ValueError: no step or no probe, or products that are not finite.
+        ValueError: no step or no probe.
+        FloatingPointError: products that are not finite.
     """
     if steps < 1 or probes.shape[1] < 1:
         raise ValueError("block Lanczos needs at least one step and one probe")
@@ -156,7 +157,7 @@ def _krylov(matvec: Callable, probes: Float[Tensor, "n b"], steps: int, generato
         basis[last] = block
         product = matvec(block.T).to(block)
         if not product.isfinite().all():
-            raise ValueError(NOT_FINITE)
+            raise FloatingPointError(NOT_FINITE)
         scale = torch.maximum(scale, product.norm(dim=0).max())
         coefficient, rest = _project(product, basis[:used])
         projected[last, last] = _symmetric(coefficient[last].double().cpu())
@@ -223,13 +224,13 @@ def dense(
         noise: relative error of a product, see `lanczos`.
 
     Raises:
-        ValueError: products that are not finite.
+        FloatingPointError: products that are not finite.
     """
     if callable(matrix):
         columns = torch.eye(size, dtype=torch.float64).split(block, 1)
         matrix = torch.cat([matrix(c) for c in columns], 1)
     if not matrix.isfinite().all():
-        raise ValueError(NOT_FINITE)
+        raise FloatingPointError(NOT_FINITE)
     value = torch.linalg.eigvalsh(_symmetric(matrix.double().cpu())).numpy()
     error = np.full_like(value, max(noise, np.finfo(np.float64).eps) * np.abs(value).max())
     return Spectrum(value, error, np.full((1, len(value)), 1 / len(value)), len(value), True, np.zeros(0))
