@@ -41,7 +41,16 @@ FLOORS = [
     },
     {"prepare", "train", "twirl", "hessian"},
     {"style", "findings", "story", "page", "translation", "attribution"}
-    | {"figures", "figures_training", "figures_spectrum", "figures_density", "figures_hessian", "figures_plan"},
+    | {
+        "figures",
+        "figures_training",
+        "figures_spectrum",
+        "figures_density",
+        "figures_hessian",
+        "figures_plan",
+        "figures_condition",
+        "figures_eigenvalues",
+    },
     {"report"},
     {"plan", "document"},
 ]

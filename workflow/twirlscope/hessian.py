@@ -97,13 +97,13 @@ def _problem(run: Trained, data: xr.Dataset, settings: HessianSettings, step: in
 
 
 def _samples(data: xr.Dataset, settings: HessianSettings) -> Int[Array, " sample"]:
-    """The samples in the loss, in random order: the first half of them is a random half."""
+    """The samples in the loss, ascending."""
     try:
         index = split_index(data, settings.split)
     except ValueError as error:
         raise UserError("hessian.split", "a split of the data", repr(settings.split)) from error
     count = min(settings.samples, len(index))
-    return np.random.default_rng(settings.seed).choice(index, count, replace=False)
+    return np.sort(np.random.default_rng(settings.seed).choice(index, count, replace=False))
 
 
 def _checkpoint(run: Trained, step: int, problem: Problem, folder: Path, progress: Progress) -> Path:

@@ -22,7 +22,7 @@ from .operators import CURVATURES, operator
 from .settings.hessian import HessianSettings
 
 GB = 1e9
-REPLICATES = ("first", "second")  # halves of the samples
+REPLICATES = ("even", "odd")  # halves of the samples, by their place
 ENDS = ("", "_low", "_high")
 Key = tuple[str, str]  # curvature, part
 
@@ -83,8 +83,8 @@ def spectra(model: torch.nn.Module, problem: Problem, step: int, certificate: Ce
     Raises:
         UserError: products are not finite; the message names the step, and the sample and rotation.
     """
-    whole, middle = problem.objective(model), len(problem.batch) // 2
-    halves = (slice(0, middle), slice(middle, None)) if problem.settings.halves and middle else ()
+    whole = problem.objective(model)
+    halves = (slice(0, None, 2), slice(1, None, 2)) if problem.settings.halves and len(problem.batch) > 1 else ()
     some = [problem.objective(model, s) for s in halves]
     found = Found({}, {}, {}, whole.values())
     for key in problem.matrices():

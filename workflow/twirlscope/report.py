@@ -11,7 +11,9 @@ import xarray as xr
 
 from . import (
     figures,
+    figures_condition,
     figures_density,
+    figures_eigenvalues,
     figures_hessian,
     figures_plan,
     figures_spectrum,
@@ -29,6 +31,11 @@ from .trainings import Training, slug, terms_of
 from .variables import TWIRL
 
 LARGE = {"rotation", "pair", "panel_rotation"}  # dimensions of Gram matrices and their like, not needed here
+CURVATURE = (
+    ("condition", figures_condition.conditions),
+    ("density", figures_density.densities),
+    ("spectra", figures_hessian.spectra),
+)
 POOLED = {"step", "term", "degree", "element", "rotation_set"}
 
 
@@ -93,15 +100,11 @@ def draw(trainings: Sequence[Training], threshold: float) -> list[tuple[str, str
     """All figures, by section of the page: anchor, heading, figures."""
     terms = terms_of(trainings)
     curved = [t for t in trainings if t.hessian is not None]
-    spectra = [
-        draw(t, f"{name}_{slug(t.run)}_seed{t.seed}")
-        for t in curved
-        for name, draw in (("density", figures_density.densities), ("spectra", figures_hessian.spectra))
-    ]
+    spectra = [draw(t, f"{name}_{slug(t.run)}_seed{t.seed}") for t in curved for name, draw in CURVATURE]
     spectral = [figures_spectrum.spectrum(trainings, t) for t in terms if measured(trainings, t)]
     if spectral:
         spectral += [figures_spectrum.effective_degree(trainings, terms[0]), figures_plan.plan(trainings, terms[0])]
-    top = [figures_hessian.top_eigenvalues(curved)] if curved else []
+    top = [figures_eigenvalues.eigenvalues(curved)] if curved else []
     sections = [
         ("percent", "Equivariance error", [figures.percent(trainings, term, threshold) for term in terms]),
         ("losses", "The two parts of the loss", [figures.losses(trainings, term) for term in terms]),

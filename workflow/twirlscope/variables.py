@@ -42,7 +42,7 @@ COORDINATES = {
     "curvature": _v("curvature", "str", "1", "matrix: Hessian or Gauss-Newton matrix of the part of the loss"),
     "side": _v("side", "str", "1", "eigenvalues that count: all by magnitude, or the positive ones alone"),
     "measure": _v("measure", "str", "1", "condition number or rank"),
-    "replicate": _v("replicate", "str", "1", "half of the samples"),
+    "replicate": _v("replicate", "str", "1", "half of the samples: at even or odd places"),
 }
 
 FRAMES = {
