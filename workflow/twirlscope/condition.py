@@ -180,9 +180,10 @@ def ratio(one: Spectrum, other: Spectrum, measure: Measure, side: str = "absolut
             return (float(np.exp(middle)),) * 3
         each = np.log(_without(one, measure, side)) - np.log(_without(other, measure, side))
         halves = [np.log(_of(s.half or s, measure, side)) for s in (one, other)]
-    bias = abs(middle - float(halves[0] - halves[1])) if one.half and other.half else math.nan
-    spread = student.ppf(0.975, max(len(each) - 1, 1)) * _jackknife(each) + bias
-    return float(np.exp(middle)), float(np.exp(middle - spread)), float(np.exp(middle + spread))
+        bias = abs(middle - float(halves[0] - halves[1])) if one.half and other.half else math.nan
+        spread = student.ppf(0.975, max(len(each) - 1, 1)) * _jackknife(each) + bias
+    with np.errstate(over="ignore"):
+        return float(np.exp(middle)), float(np.exp(middle - spread)), float(np.exp(middle + spread))
 
 
 def _of(spectrum: Spectrum, measure: Measure, side: str) -> float:

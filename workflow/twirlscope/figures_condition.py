@@ -27,14 +27,16 @@ def conditions(training: Training, name: str) -> Figure:
     """
     data = training.hessian.sel(side="absolute")
     panels = [(c, m) for c in data["curvature"].values for m in SHOWN]
-    steps, values = data["step"].values, data["condition"].sel(measure=list(SHOWN)).values
+    steps, shown = data["step"].values, data.sel(measure=list(SHOWN))
+    half = (shown["condition"] - shown["condition_depth_bias"]).values
+    values = np.concatenate([v.ravel() for v in (shown["condition"].values, half, shown["condition_replicate"].values)])
 
     def draw(canvas: Canvas, columns: int) -> None:
         for i, (ax, (matrix, measure)) in enumerate(zip(style.grid(canvas, len(panels), columns), panels, strict=True)):
             for j, part in enumerate(data["part"].values):
                 one = data.sel(curvature=matrix, measure=measure, part=part)
                 _course(ax, one, LOOKS[str(part)], style.MARKERS[j])
-            style.log_axis(ax, values, "1" if i % columns == 0 else "")
+            style.log_axis(ax, values, "condition number\nor rank" if i % columns == 0 else "")
             style.step_axis(ax, steps, "training step" if i >= len(panels) - columns else "")
             ax.set_title(f"{SHOWN[measure]}, {MATRICES[str(matrix)]}")
         style.legend(canvas, _handles(data))

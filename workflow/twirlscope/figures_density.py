@@ -103,7 +103,7 @@ def _handles(data: xr.Dataset) -> list:
 
 def _eigenvalue_axis(ax: Axes, limit: float, linear: float, label: str) -> None:
     """Powers of ten on both sides of zero."""
-    powers = style.log_ticks(3 * linear, limit, 3)
+    powers = style.log_ticks(100 * linear, limit, 3)
     ticks = [-p for p in reversed(powers)] + [0.0, *powers]
     end = np.arcsinh(limit / linear)
     ax.set_xlim(-end, end)

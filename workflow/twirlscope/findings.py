@@ -190,8 +190,9 @@ def curvature_sentence(training: Training) -> str:
     samples = f", {training.hessian.attrs['samples']} samples" if "samples" in training.hessian.attrs else ""
     return (
         f"{training.label}, step {int(data['step'])}{samples}: the largest eigenvalue of the Hessian is {said[mean]} "
-        f"for the twirled prediction error and {said['equiv']} for the equivariance error. The condition number κ_E90 ({number['definition'].item()}) is {kappas[mean]} and {kappas['equiv']}"
-        f"{_ratio(number)}."
+        f"for the twirled prediction error and {said['equiv']} for the equivariance error. "
+        f"The condition number κ_E90 ({number['definition'].item()}) is {kappas[mean]} and "
+        f"{kappas['equiv']}{_ratio(number)}."
     )
 
 

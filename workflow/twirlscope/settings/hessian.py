@@ -23,7 +23,7 @@ class HessianSettings(Settings):
     rotations: int = key(16, "independent rotations a sample, where the set is `independent`", ge=2)
     gauss_newton: bool = key(True, "whether the Gauss-Newton matrix is looked at beside the Hessian")
     halves: bool = key(True, "whether condition numbers are also taken on each half of the samples, at half the depth")
-    probes: int = key(4, "random probe vectors, the block size of Lanczos; error bars need 3 or more", ge=1)
+    probes: int = key(3, "random probe vectors, the block size of Lanczos; error bars need 3 or more", ge=1)
     lanczos_steps: int = key(8, "block steps: probes * steps products with each matrix, and as many Ritz values", ge=2)
     trace_probes: int = key(2, "more probes, a product each, for the trace and its error", ge=0)
     basis_dtype: Literal["float32", "float64"] = key("float64", "precision of the basis, if it fits the memory")
