@@ -42,7 +42,7 @@ def heads(out):
 class Attention(nn.Module):
     """A transformer block on the points."""
 
-    def __init__(self, width=14):
+    def __init__(self, width=11):
         super().__init__()
         self.embed, self.qkv = nn.Linear(3, width), nn.Linear(width, 3 * width)
         self.norm, self.out = nn.LayerNorm(width), nn.Linear(width, width)
@@ -58,21 +58,21 @@ class Attention(nn.Module):
 class Convolution(nn.Module):
     """A convolution over a grid on which the points are smeared, read off at the points."""
 
-    def __init__(self, width=8):
+    def __init__(self, width=5):
         super().__init__()
-        self.register_buffer("nodes", torch.cartesian_prod(*[torch.linspace(-2, 2, 5)] * 3))
+        self.register_buffer("nodes", torch.cartesian_prod(*[torch.linspace(-2, 2, 4)] * 3))
         self.body = nn.Sequential(nn.Conv3d(1, width, 3, padding=1), nn.SiLU(), nn.Conv3d(width, 4, 3, padding=1))
 
     def forward(self, inputs):
         near = torch.exp(-(inputs["positions"][..., None, :] - self.nodes).square().sum(-1))
-        field = self.body(near.sum(1).view(-1, 1, 5, 5, 5)).flatten(2)
+        field = self.body(near.sum(1).view(-1, 1, 4, 4, 4)).flatten(2)
         return heads(torch.einsum("spn,scn->spc", near, field))
 
 
 class Harmonics(nn.Module):
     """Spherical harmonics and a tensor product of e3nn, with a small part that breaks the symmetry."""
 
-    def __init__(self, width=6):
+    def __init__(self, width=10):
         super().__init__()
         self.mix = o3.FullyConnectedTensorProduct(
             "1x0e + 1x1o + 1x2e", f"{width}x0e + {width}x1o", f"{width}x0e + {width}x1o"

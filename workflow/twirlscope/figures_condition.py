@@ -98,14 +98,15 @@ def _rank_note(data: xr.Dataset) -> str:
     for part in data["part"].values:
         used, bound = float(count.sel(part=part)), int(data["rank_bound"].sel(part=part))
         if np.isfinite(used):
-            said.append(f"{say(used)} of at most {bound} for the {LOOKS[str(part)][2]}")
+            said.append(f"{used:.0f} of at most {bound} eigenvalues for the {LOOKS[str(part)][2]}")
             short |= bound < 3 * used
-    text = f" Nine tenths of the sum of the Gauss-Newton matrix lie in {' and '.join(said)} eigenvalues."
-    return text + (" More samples would change the numbers: the rank is no three times that." if short else "")
+    text = f" Nine tenths of the trace of the Gauss-Newton matrix lie in {' and in '.join(said)}: its rank is bounded "
+    text += "by the predictions on these samples."
+    return text + (" That is less than three times as many: more samples would change the numbers." if short else "")
 
 
 def _words(data: xr.Dataset, place: int) -> str:
-    """The numbers of a checkpoint, for the Hessian, and their ratio."""
+    """The numbers of a checkpoint, for the Hessian."""
     one = data.isel(step=place).sel(curvature="hessian")
     said = []
     for measure, name in SHOWN.items():

@@ -185,15 +185,16 @@ def curvature_sentence(training: Training) -> str:
     mean = "mean_plugin" if "mean_plugin" in data["part"].values else "mean"
     top = data[["eigenvalue_top", "eigenvalue_top_error", "eigenvalue_top_converged"]].isel(rank=0)
     said = {p: _eigenvalue(top.sel(part=p)) for p in (mean, "equiv")}
-    number = data.sel(side="absolute", measure="kappa_E90")
-    kappas = {p: _condition(number.sel(part=p)) for p in (mean, "equiv")}
     samples = f", {training.hessian.attrs['samples']} samples" if "samples" in training.hessian.attrs else ""
-    return (
+    text = (
         f"{training.label}, step {int(data['step'])}{samples}: the largest eigenvalue of the Hessian is {said[mean]} "
-        f"for the twirled prediction error and {said['equiv']} for the equivariance error. "
-        f"The condition number κ_E90 ({number['definition'].item()}) is {kappas[mean]} and "
-        f"{kappas['equiv']}{_ratio(number)}."
+        f"for the twirled prediction error and {said['equiv']} for the equivariance error."
     )
+    for measure, name in (("kappa_E90", "condition number κ_E90"), ("effective_rank", "effective rank")):
+        one = data.sel(side="absolute", measure=measure)
+        numbers = [_condition(one.sel(part=p)) for p in (mean, "equiv")]
+        text += f" The {name} ({one['definition'].item()}) is {' and '.join(numbers)}{_ratio(one)}."
+    return text
 
 
 def _eigenvalue(one: xr.Dataset) -> str:
@@ -204,10 +205,12 @@ def _eigenvalue(one: xr.Dataset) -> str:
 
 
 def _condition(one: xr.Dataset) -> str:
-    """A condition number with its standard error, where there is one."""
-    error = float(one["condition_error"])
-    text = say(float(one["condition"])) + (f" ± {error:.2g}" if math.isfinite(error) else "")
-    return text + ("" if one["condition_converged"] else " (not converged)")
+    """A condition number with its standard error where there is one; with its value at half the depth where that is
+    another."""
+    value, error = float(one["condition"]), float(one["condition_error"])
+    if not one["condition_converged"]:
+        return f"not converged ({say(value)}; at half the depth {say(value - float(one['condition_depth_bias']))})"
+    return say(value) + (f" ± {error:.2g}" if math.isfinite(error) else "")
 
 
 def _ratio(number: xr.Dataset) -> str:

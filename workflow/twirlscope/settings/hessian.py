@@ -16,7 +16,7 @@ class HessianSettings(Settings):
     )
     steps: list[int] = key([], "steps of the checkpoints instead; empty chooses them by `checkpoints`")
     split: str = key("train", "split the samples are drawn from")
-    samples: int = key(8, "samples in the loss; every rotation of every sample is one forward pass", ge=1)
+    samples: int = key(6, "samples in the loss; every rotation of every sample is one forward pass", ge=1)
     rotation_set: Literal["D2", "T", "O", "I", "independent"] = key(
         "T", "rotations of a sample: a group of 4, 12, 24 or 60, or independent ones, whose mean part is indefinite"
     )
