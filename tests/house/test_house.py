@@ -25,15 +25,15 @@ FLOORS = [
     set(names.split())
     for names in (
         "hints errors provenance reach",
-        "so3 rotation_sets action lanczos losses layers variables settings",
+        "so3 rotation_sets action eigenvalues lanczos condition losses layers variables settings",
         "store contracts",
         """datasets models tasks plugins frames rejects resume checkpoints trainings
         twirling estimators spectrum tails lie panel heldout refusals averaging
-        curvature operators suspects certificate gradients""",
+        curvature operators suspects certificate gradients hessian_spectra""",
         "prepare train twirl gradient hessian",
         """style findings story sections page translation attribution comparisons
         figures figures_training figures_spectrum figures_density figures_hessian figures_plan figures_reflection
-        figures_gradient figures_gradient_direction figures_gradient_layers""",
+        figures_gradient figures_gradient_direction figures_gradient_layers figures_condition figures_eigenvalues""",
         "report",
         "plan document",
     )

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from . import (
     figures,
+    figures_condition,
     figures_density,
+    figures_eigenvalues,
     figures_gradient,
     figures_gradient_direction,
     figures_gradient_layers,
@@ -89,9 +91,10 @@ def _curvature(trainings: Sequence[Training]) -> Section:
     missing = "; ".join(t.label for t in trainings if t.hessian is None)
     said = [findings.curvature_sentence(t) for t in curved]
     said += [f"The Hessian was not computed for: {missing}."] if missing else []
-    shown = [figures_hessian.top_eigenvalues(curved)] if curved else []
+    shown = [figures_eigenvalues.eigenvalues(curved)] if curved else []
     for training in curved:
         name = f"{slug(training.run)}_seed{training.seed}"
+        shown.append(figures_condition.conditions(training, f"condition_{name}"))
         shown.append(figures_density.densities(training, f"density_{name}"))
         shown.append(figures_hessian.spectra(training, f"spectra_{name}"))
     return Section("curvature", "Curvature", said, shown)
