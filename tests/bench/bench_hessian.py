@@ -1,8 +1,8 @@
 """What curvature costs, beside a gradient and beside other tools, and whose numbers are right: `make bench`.
 
 Everything runs in one process on one thread. CPU times are compared as ratios, those of products in rounds that
-alternate, since times on a shared machine are noise; eigenvalues and a density are timed once a tool. Other tools see the loss as a function of one flat parameter; they
-are an extra of the tests (`pip install -e .[baselines]`), and one that is absent is left out.
+alternate, since times on a shared machine are noise; eigenvalues and a density are timed once a tool. Other tools see
+the loss as a function of one flat parameter. They are the extra `baselines`, and one that is absent is left out.
 """
 
 from __future__ import annotations
