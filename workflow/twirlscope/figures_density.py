@@ -57,7 +57,7 @@ def densities(training: Training, name: str) -> Figure:
         "the pale band is wide, twice the depth has moved the curve: there are single nodes, not yet a density."
         + tail_note(data)
     )
-    text = f"Spectral densities of {training.label}. " + " ".join(_words(training, s) for s in data["step"].values)
+    text = f"Spectral densities of {training.label}. " + " ".join(_words(training, int(s)) for s in data["step"].values)
     table = _table(training, found, grid)
     return Figure(name, wide, narrow, f"Spectral densities: {training.label}", caption, text, table)
 
