@@ -23,7 +23,8 @@ SMK = [ROOT / "Snakefile", *sorted((ROOT / "workflow" / "rules").glob("*.smk"))]
 # imports only point down; a module may import its own floor's neighbours only where the floor is marked
 FLOORS = [
     {"hints", "errors", "provenance", "reach"},
-    {"so3", "rotation_sets", "action", "lanczos", "losses", "variables", "settings"},
+    {"so3", "rotation_sets", "action", "lanczos", "losses", "variables", "settings"}
+    | {"neighbours", "elements", "dense"},
     {"store", "contracts"},
     {"datasets", "models", "tasks", "plugins", "frames", "rejects", "resume", "checkpoints", "trainings"}
     | {"twirling", "estimators", "spectrum", "tails", "lie", "panel", "refusals", "curvature", "certificate"},

@@ -14,7 +14,9 @@ from pydantic import model_validator
 from torch import nn
 
 from ..contracts import Model
+from ..elements import ElementRows
 from ..hints import Float, Int, Tensor
+from ..neighbours import nearest
 from ..settings.base import Settings, key
 
 SCALE = math.sqrt(3)  # of a unit vector, so that its components have unit variance over directions
@@ -54,11 +56,8 @@ class VectorAttention(Model):
     def __init__(self, settings: VectorAttention.Settings, constants: dict):
         super().__init__()
         s = self.settings = settings
-        self.elements = list(constants["elements"])
-        row = torch.full((max(self.elements) + 1,), -1)
-        row[self.elements] = torch.arange(len(self.elements))
-        self.register_buffer("row", row, persistent=False)
-        self.embed = nn.Embedding(len(self.elements), s.width)
+        self.rows = ElementRows(constants["elements"])
+        self.embed = nn.Embedding(self.rows.count, s.width)
         self.first = PairLayer(s.radial, s.width, s.width, s.width)
         self.blocks = nn.ModuleList(Block(s) for _ in range(s.layers))
         self.pair_readout = PairLayer(s.width, s.width, s.width, 3)
@@ -79,7 +78,7 @@ class VectorAttention(Model):
         vector = flat.index_select(0, sender) - flat.index_select(0, receiver)
         length = vector.square().sum(-1, keepdim=True).sqrt()
         edges = Edges(receiver, sender, SCALE * vector / length, envelope(length / self.settings.cutoff))
-        atom = self.embed(self._rows(numbers.flatten().index_select(0, atoms)))
+        atom = self.embed(self.rows(numbers.flatten().index_select(0, atoms)))
         pair = self.first(self._gaussians(length), atom, edges)
         for block in self.blocks:
             atom, pair = block(atom, pair, edges)
@@ -93,28 +92,14 @@ class VectorAttention(Model):
         centre = torch.arange(last + 1, device=length.device, dtype=length.dtype)
         return (-0.5 * (length * (last / self.settings.cutoff) - centre).square()).exp()
 
-    def _rows(self, numbers: Int[Tensor, " n"]) -> Int[Tensor, " n"]:
-        """Embedding rows of atomic numbers."""
-        rows = self.row[numbers.clamp(0, len(self.row) - 1)].masked_fill(numbers >= len(self.row), -1)
-        if (rows < 0).any():
-            unknown = sorted(set(numbers[rows < 0].tolist()))
-            raise ValueError(f"elements {unknown} are not among those of the training data, {self.elements}")
-        return rows
-
     @torch.no_grad()
     def _graph(self, numbers: Int[Tensor, "sample atom"], positions: Float[Tensor, "sample atom 3"]):
         """Places of the real atoms in the padded batch, and pairs of them as receivers and senders, by receiver."""
         real = numbers > 0
-        samples, count = numbers.shape
-        distance = (positions[:, :, None] - positions[:, None]).square().sum(-1).sqrt()
-        pair = real[:, :, None] & real[:, None] & ~torch.eye(count, dtype=torch.bool, device=real.device)
-        pair = pair & (distance < self.settings.cutoff)
-        if count - 1 > self.settings.neighbours:  # rank by distance, then by the order of the atoms
-            order = distance.masked_fill(~pair, math.inf).argsort(dim=-1, stable=True)
-            pair = pair & (order.argsort(-1) < self.settings.neighbours)
-        place = real.flatten().cumsum(0).reshape(samples, count) - 1
-        sample, receiver, sender = pair.nonzero(as_tuple=True)
-        return real.flatten().nonzero()[:, 0], place[sample, receiver], place[sample, sender]
+        neighbour, filled = nearest(positions, real, self.settings.cutoff, self.settings.neighbours)
+        place = real.flatten().cumsum(0).reshape(real.shape) - 1
+        sample, receiver, _ = filled.nonzero(as_tuple=True)
+        return real.flatten().nonzero()[:, 0], place[sample, receiver], place[sample, neighbour[filled]]
 
     def _padded(self, forces, energy, atoms, numbers) -> dict[str, Tensor]:
         """Outputs of the atoms as tensors of the batch: forces padded, energies averaged over the atoms of a sample."""
