@@ -24,7 +24,7 @@ SMK = [ROOT / "Snakefile", *sorted((ROOT / "workflow" / "rules").glob("*.smk"))]
 FLOORS = [
     {"hints", "errors", "provenance", "reach"},
     {"so3", "rotation_sets", "action", "lanczos", "losses", "variables", "settings"}
-    | {"neighbours", "elements", "dense"},
+    | {"neighbours", "elements", "dense", "conservative"},
     {"store", "contracts"},
     {"datasets", "models", "tasks", "plugins", "frames", "rejects", "resume", "checkpoints", "trainings"}
     | {"twirling", "estimators", "spectrum", "tails", "lie", "panel", "refusals", "curvature", "certificate"},

@@ -47,9 +47,9 @@ def closed_form(net, batch):
     """Twirled forces, `L_mean` and `L_equiv` of the forces by sample, from the parts of the network."""
     real = batch.inputs["numbers"] > 0
     with torch.no_grad():
-        graph = net.graph(**batch.inputs)
-        atom, edge = net.features(graph)
-        m, w = net.magnitude(atom), net.direction(edge) * graph.filled[..., None]
+        graph = net.graph(batch.inputs)
+        atom, messages = net.atom_features(graph)
+        m, w = net.magnitude(atom), net.direction(net.edges(messages)) * graph.filled[..., None]
     mean = w.mean(-1, keepdim=True)
     twirled, variance = torch.zeros(*real.shape, 3).double(), torch.zeros(real.shape).double()
     twirled[real] = m * (mean * graph.direction).sum(1)

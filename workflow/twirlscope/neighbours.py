@@ -59,3 +59,15 @@ def order_parameters(
     means = torch.stack([torch.einsum("aij,ai,aj->a", p, share, share) for p in legendre[:degrees]], -1)
     factor = (2 * torch.arange(degrees, device=means.device, dtype=means.dtype) + 1) / (4 * math.pi)
     return (factor * means + SMOOTH).sqrt()
+
+
+def padded(values: Float[Tensor, "real c"], real: Bool[Tensor, "sample atom"]) -> Float[Tensor, "sample atom c"]:
+    """Values of the real atoms as a tensor of the batch, 0 on padding."""
+    place = real.flatten().nonzero()[:, 0]
+    flat = values.new_zeros(real.numel(), values.shape[-1]).index_add(0, place, values)
+    return flat.reshape(*real.shape, values.shape[-1])
+
+
+def atom_mean(values: Float[Tensor, "sample atom c"], real: Bool[Tensor, "sample atom"]) -> Float[Tensor, "sample c"]:
+    """Mean over the real atoms of a sample of values that are 0 on padding."""
+    return values.sum(1) / real.sum(1, keepdim=True)

@@ -15,16 +15,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from pydantic import model_validator
 from torch import nn
 
+from ..conservative import with_forces
 from ..contracts import Model
 from ..dense import Dense, FeedForward, RMSNorm, linear
 from ..elements import ElementRows
 from ..hints import Bool, Float, Int, Tensor
-from ..neighbours import nearest, order_parameters
+from ..neighbours import atom_mean, nearest, order_parameters, padded
 from ..settings.base import Settings, key
 
 
@@ -55,6 +57,9 @@ class Escaip(Model):
         element_rows: int = key(
             0, "rows of the tables of elements, for atomic numbers below it; 0 for a row an element of the data", ge=0
         )
+        forces: Literal["direct", "conservative"] = key(
+            "direct", "a head of their own, or minus the gradient of the energy: then both are exactly equivariant"
+        )
         dropout: float = key(0.0, "dropout in dense layers", ge=0, lt=1)
         attention_dropout: float = key(0.0, "dropout of attention weights", ge=0, lt=1)
 
@@ -69,12 +74,13 @@ class Escaip(Model):
     def __init__(self, settings: Escaip.Settings, constants: dict):
         super().__init__()
         s = self.settings = settings
+        self.constants = constants
         self.rows = ElementRows(constants["elements"], s.element_rows)
         self.input = Input(s, self.rows.count)
         self.blocks = nn.ModuleList(Block(s, self.rows.count) for _ in range(s.layers))
-        self.readouts = nn.ModuleList(Readout(s) for _ in range(s.layers + 1))
-        self.atom_projection, self.edge_projection = Projection(s), Projection(s)
-        self.energy, self.magnitude, self.direction = Head(s, 1, 0.01), Head(s, 1), Head(s, 3)
+        self.atoms, self.energy = Stream(s), Head(s, 1, 0.01)
+        if s.forces == "direct":
+            self.edges, self.magnitude, self.direction = Stream(s), Head(s, 1), Head(s, 3)
 
     def forward(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         """Forces `[sample, atom, 3]` (0 on padding) and energy `[sample, 1]`, in the units of the loss.
@@ -85,25 +91,31 @@ class Escaip(Model):
         Raises:
             ValueError: an element that was not among `constants["elements"]`.
         """
-        real = inputs["numbers"] > 0
-        graph = self.graph(inputs["numbers"], inputs["positions"])
-        atom, edge = self.features(graph)
-        energy = _padded(self.energy(atom), real).sum(1) / real.sum(1, keepdim=True)
-        pull = self.direction(edge) * graph.direction * graph.filled[..., None]
-        return {"forces": _padded(self.magnitude(atom) * pull.sum(1), real), "energy": energy}
+        if self.settings.forces == "conservative":
+            return with_forces(self._energy, inputs, self.constants)
+        real, graph = inputs["numbers"] > 0, self.graph(inputs)
+        atom, messages = self.atom_features(graph)
+        pull = self.direction(self.edges(messages)) * graph.direction * graph.filled[..., None]
+        forces = padded(self.magnitude(atom) * pull.sum(1), real)
+        return {"forces": forces, "energy": atom_mean(padded(self.energy(atom), real), real)}
 
-    def features(self, graph: Graph) -> tuple[Float[Tensor, "atom width"], Float[Tensor, "atom neighbour width"]]:
-        """What the heads read: features of the atoms and of the edges."""
+    def _energy(self, inputs: dict[str, Tensor]) -> Float[Tensor, "sample 1"]:
+        """The energy alone, as the forces of which it is the potential need it."""
+        real, (atom, _) = inputs["numbers"] > 0, self.atom_features(self.graph(inputs))
+        return atom_mean(padded(self.energy(atom), real), real)
+
+    def atom_features(self, graph: Graph) -> tuple[Float[Tensor, "atom width"], list[Tensor]]:
+        """What the heads of an atom read, and the messages `[atom, neighbour, width]` of which edges are made."""
         atom, edge = self.input(graph)
-        found = [self.readouts[0](atom, edge)]
-        for block, readout in zip(self.blocks, self.readouts[1:], strict=True):
-            atom, edge = block(atom, edge, graph)
-            found.append(readout(atom, edge))
-        atoms, edges = zip(*found, strict=True)
-        return self.atom_projection(torch.cat(atoms, -1)), self.edge_projection(torch.cat(edges, -1))
+        atoms, messages = [atom], [edge]
+        for layer, block in enumerate(self.blocks):
+            messages.append(block(atoms[-1], graph))
+            atoms.append(self.atoms.update(layer, atoms[-1] + neighbour_mean(messages[-1], graph.filled)))
+        return self.atoms.read(atoms), messages
 
-    def graph(self, numbers: Int[Tensor, "sample atom"], positions: Float[Tensor, "sample atom 3"]) -> Graph:
+    def graph(self, inputs: dict[str, Tensor]) -> Graph:
         """Edges of the real atoms of a batch and their geometry."""
+        numbers, positions = inputs["numbers"], inputs["positions"]
         s, real = self.settings, numbers > 0
         neighbour, filled = nearest(positions, real, s.cutoff, s.neighbours)
         place = torch.arange(len(real), device=real.device)[:, None, None]
@@ -174,18 +186,16 @@ class Input(nn.Module):
 
     def __init__(self, s: Escaip.Settings, elements: int):
         super().__init__()
-        self.scalars = EdgeScalars(s, elements)
-        self.norm, self.feed = RMSNorm(s.width), FeedForward(s.width, s.width, s.dropout)
+        self.scalars, self.update = EdgeScalars(s, elements), Residual(s, s.width)
 
     def forward(self, graph: Graph) -> tuple[Float[Tensor, "atom width"], Float[Tensor, "atom neighbour width"]]:
         """Features of atoms and edges."""
-        edge = self.scalars(graph)
-        edge = edge + self.feed(self.norm(edge))
+        edge = self.update(self.scalars(graph))
         return neighbour_mean(edge, graph.filled), edge
 
 
 class Block(nn.Module):
-    """Messages of the neighbours attend to each other, atoms take their mean; then both are updated by themselves."""
+    """Messages along the edges, from the features of both ends, which attend to each other around every atom."""
 
     def __init__(self, s: Escaip.Settings, elements: int):
         super().__init__()
@@ -194,19 +204,13 @@ class Block(nn.Module):
         self.pair = Dense(2 * s.width, s.width, s.dropout)
         self.message = Dense(2 * s.width, s.width)
         self.attention = Attention(s)
-        self.atom_norm, self.atom_feed = RMSNorm(s.width), FeedForward(s.width, 2 * s.width, s.dropout)
-        self.edge_norm, self.edge_feed = RMSNorm(s.width), FeedForward(s.width, 2 * s.width, s.dropout)
 
-    def forward(
-        self, atom: Float[Tensor, "atom width"], edge: Float[Tensor, "atom neighbour width"], graph: Graph
-    ) -> tuple[Float[Tensor, "atom width"], Float[Tensor, "atom neighbour width"]]:
-        """Features of atoms and edges after the block."""
+    def forward(self, atom: Float[Tensor, "atom width"], graph: Graph) -> Float[Tensor, "atom neighbour width"]:
+        """The messages."""
         normed = self.norm(atom)
         own = normed[:, None].expand(-1, graph.neighbour.shape[1], -1)
         pair = self.pair(torch.cat([normed[graph.neighbour], own], -1))
-        found = self.attention(self.message(torch.cat([self.scalars(graph), pair], -1)), graph)
-        atom, edge = atom + neighbour_mean(found, graph.filled), edge + found
-        return atom + self.atom_feed(self.atom_norm(atom)), edge + self.edge_feed(self.edge_norm(edge))
+        return self.attention(self.message(torch.cat([self.scalars(graph), pair], -1)), graph)
 
 
 class Attention(nn.Module):
@@ -229,30 +233,42 @@ class Attention(nn.Module):
         return self.out(mixed.transpose(1, 2).reshape(atoms, places, width))
 
 
-class Readout(nn.Module):
-    """What the heads see of one block."""
+class Stream(nn.Module):
+    """The features of atoms, or of edges, from block to block, and what the heads see of all of them."""
 
     def __init__(self, s: Escaip.Settings):
         super().__init__()
-        self.atom_norm, self.atom_feed = RMSNorm(s.width), FeedForward(s.width, 2 * s.width, s.dropout)
-        self.edge_norm, self.edge_feed = RMSNorm(s.width), FeedForward(s.width, 2 * s.width, s.dropout)
-
-    def forward(self, atom: Float[Tensor, "atom width"], edge: Float[Tensor, "atom neighbour width"]):
-        """Of atoms and of edges."""
-        return atom + self.atom_feed(self.atom_norm(atom)), edge + self.edge_feed(self.edge_norm(edge))
-
-
-class Projection(nn.Module):
-    """All readouts of an atom, or of an edge, as one vector of features."""
-
-    def __init__(self, s: Escaip.Settings):
-        super().__init__()
+        self.updates = nn.ModuleList(Residual(s, 2 * s.width) for _ in range(s.layers))
+        self.readouts = nn.ModuleList(Residual(s, 2 * s.width) for _ in range(s.layers + 1))
         wide = (s.layers + 1) * s.width
-        self.before, self.mix, self.after = RMSNorm(wide), Dense(wide, s.width), RMSNorm(s.width)
+        self.projection = nn.Sequential(RMSNorm(wide), Dense(wide, s.width), RMSNorm(s.width))
 
-    def forward(self, x: Float[Tensor, "*n wide"]) -> Float[Tensor, "*n width"]:
-        """The features."""
-        return self.after(self.mix(self.before(x)))
+    def forward(self, messages: list[Float[Tensor, "*n width"]]) -> Float[Tensor, "*n width"]:
+        """What the heads see, where each block adds a message that is known: of edges."""
+        states = messages[:1]
+        for layer, message in enumerate(messages[1:]):
+            states.append(self.update(layer, states[-1] + message))
+        return self.read(states)
+
+    def update(self, layer: int, x: Float[Tensor, "*n width"]) -> Float[Tensor, "*n width"]:
+        """The features after a block."""
+        return self.updates[layer](x)
+
+    def read(self, states: list[Float[Tensor, "*n width"]]) -> Float[Tensor, "*n width"]:
+        """What the heads see of the features before and after every block."""
+        return self.projection(torch.cat([r(x) for r, x in zip(self.readouts, states, strict=True)], -1))
+
+
+class Residual(nn.Module):
+    """A feed-forward layer, normed before, added to its input."""
+
+    def __init__(self, s: Escaip.Settings, hidden: int):
+        super().__init__()
+        self.norm, self.feed = RMSNorm(s.width), FeedForward(s.width, hidden, s.dropout)
+
+    def forward(self, x: Float[Tensor, "*n width"]) -> Float[Tensor, "*n width"]:
+        """The updated features."""
+        return x + self.feed(self.norm(x))
 
 
 class Head(nn.Module):
@@ -273,10 +289,3 @@ def neighbour_mean(
 ) -> Float[Tensor, "atom width"]:
     """Mean over the edges of an atom; 0 for an atom without any."""
     return (edge * filled[..., None]).sum(1) / filled.sum(1, keepdim=True).clamp_min(1)
-
-
-def _padded(values: Float[Tensor, "real c"], real: Bool[Tensor, "sample atom"]) -> Float[Tensor, "sample atom c"]:
-    """Values of the real atoms as a tensor of the batch, 0 on padding."""
-    place = real.flatten().nonzero()[:, 0]
-    flat = values.new_zeros(real.numel(), values.shape[-1]).index_add(0, place, values)
-    return flat.reshape(*real.shape, values.shape[-1])

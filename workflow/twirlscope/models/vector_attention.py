@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from pydantic import model_validator
 from torch import nn
 
+from ..conservative import with_forces
 from ..contracts import Model
 from ..elements import ElementRows
 from ..hints import Float, Int, Tensor
-from ..neighbours import nearest
+from ..neighbours import atom_mean, nearest, padded
 from ..settings.base import Settings, key
 
 SCALE = math.sqrt(3)  # of a unit vector, so that its components have unit variance over directions
@@ -44,6 +46,9 @@ class VectorAttention(Model):
         radial: int = key(24, "Gaussians that encode a distance", ge=2)
         cutoff: float = key(4.0, "largest distance of a neighbour", "Å", gt=0)
         neighbours: int = key(24, "most neighbours of an atom: the nearest; forces jump where this binds", ge=1)
+        forces: Literal["direct", "conservative"] = key(
+            "direct", "a readout of their own, or minus the gradient of the energy"
+        )
 
         @model_validator(mode="after")
         def _heads_divide_the_width(self):
@@ -56,12 +61,13 @@ class VectorAttention(Model):
     def __init__(self, settings: VectorAttention.Settings, constants: dict):
         super().__init__()
         s = self.settings = settings
-        self.rows = ElementRows(constants["elements"])
+        self.constants, self.rows = constants, ElementRows(constants["elements"])
         self.embed = nn.Embedding(self.rows.count, s.width)
         self.first = PairLayer(s.radial, s.width, s.width, s.width)
         self.blocks = nn.ModuleList(Block(s) for _ in range(s.layers))
-        self.pair_readout = PairLayer(s.width, s.width, s.width, 3)
-        self.atom_readout = Gated(s.width, s.width, 4)
+        direct = s.forces == "direct"
+        self.pair_readout = PairLayer(s.width, s.width, s.width, 3 if direct else 1)
+        self.atom_readout = Gated(s.width, s.width, 4 if direct else 1)
 
     def forward(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         """Forces `[sample, atom, 3]` (0 on padding) and energy `[sample, 1]`, in the units of the loss.
@@ -72,6 +78,17 @@ class VectorAttention(Model):
         Raises:
             ValueError: an element that was not among `constants["elements"]`.
         """
+        if self.settings.forces == "conservative":
+            return with_forces(self._energy, inputs, self.constants)
+        out = self._outputs(inputs)
+        return {"forces": out[..., :3], "energy": atom_mean(out[..., 3:], inputs["numbers"] > 0)}
+
+    def _energy(self, inputs: dict[str, Tensor]) -> Float[Tensor, "sample 1"]:
+        """The energy where forces are its gradient; pairs have a share in it, as they have in direct forces."""
+        return atom_mean(self._outputs(inputs), inputs["numbers"] > 0)
+
+    def _outputs(self, inputs: dict[str, Tensor]) -> Float[Tensor, "sample atom out"]:
+        """What is read out of every atom, with the sums over its pairs added to the first of them; 0 on padding."""
         numbers, positions = inputs["numbers"], inputs["positions"]
         atoms, receiver, sender = self._graph(numbers, positions)
         flat = positions.flatten(0, 1).index_select(0, atoms)
@@ -84,7 +101,9 @@ class VectorAttention(Model):
             atom, pair = block(atom, pair, edges)
         out = self.atom_readout(rms_norm(atom))
         push = self.pair_readout(rms_norm(pair), rms_norm(atom), edges) * edges.envelope
-        return self._padded(out[:, :3].index_add(0, receiver, push), out[:, 3:], atoms, numbers)
+        columns = push.shape[-1]
+        summed = out[:, :columns].index_add(0, receiver, push)
+        return padded(torch.cat([summed, out[:, columns:]], -1), numbers > 0)
 
     def _gaussians(self, length: Float[Tensor, "pair 1"]) -> Float[Tensor, "pair radial"]:
         """Gaussians of a distance, evenly spaced from 0 to the cutoff, one spacing wide."""
@@ -100,14 +119,6 @@ class VectorAttention(Model):
         place = real.flatten().cumsum(0).reshape(real.shape) - 1
         sample, receiver, _ = filled.nonzero(as_tuple=True)
         return real.flatten().nonzero()[:, 0], place[sample, receiver], place[sample, neighbour[filled]]
-
-    def _padded(self, forces, energy, atoms, numbers) -> dict[str, Tensor]:
-        """Outputs of the atoms as tensors of the batch: forces padded, energies averaged over the atoms of a sample."""
-        samples, count = numbers.shape
-        sample = torch.div(atoms, count, rounding_mode="floor")
-        total = energy.new_zeros(samples, 1).index_add(0, sample, energy)
-        padded = forces.new_zeros(samples * count, 3).index_add(0, atoms, forces)
-        return {"forces": padded.reshape(samples, count, 3), "energy": total / (numbers > 0).sum(1, keepdim=True)}
 
 
 @dataclass(frozen=True)
@@ -192,7 +203,8 @@ class Gated(nn.Module):
 
     def forward(self, x: Float[Tensor, "n width"]) -> Float[Tensor, "n out"]:
         """The layer, without residual."""
-        return self.down(nn.functional.silu(self.gate(x)) * self.value(x))
+        gate = self.gate(x)  # no F.silu: the gradient of a native one has no forward-mode derivative
+        return self.down(gate * gate.sigmoid() * self.value(x))
 
 
 def rms_norm(x: Float[Tensor, "n width"]) -> Float[Tensor, "n width"]:
