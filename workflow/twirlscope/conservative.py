@@ -37,4 +37,4 @@ def with_forces(
         (gradient,) = torch.autograd.grad(found.sum(), positions, create_graph=graph)
     atoms = (inputs["numbers"] > 0).sum(1)[:, None, None]  # the energy is one of an atom
     forces = -(constants["energy_scale"] / constants["force_scale"]) * atoms * gradient
-    return {"energy": found if graph else found.detach(), "forces": forces}
+    return {"energy": found.clone(), "forces": forces}  # in the caller's gradient mode, and with a forward derivative
