@@ -173,3 +173,31 @@ def test_pooled__has_the_standard_error_of_the_mean_and_needs_two_samples():
     np.testing.assert_allclose(found.high - found.value, 1.96 * found.error, rtol=0.1)
     with pytest.raises(ValueError, match="at least 2 samples"):
         estimators.pooled(np.ones(1))
+
+
+def test_split_reflected__is_the_mean_over_pairs_with_half_the_weight_on_each_kind():
+    random = np.random.default_rng(8)
+    z, y, proper = random.normal(size=(5, 6)), random.normal(size=6), np.array([True, True, True, False, False])
+    gram, cross, square = products(z, y)
+    found = estimators.split_reflected(gram, cross, square, proper)
+    e = (z - y) @ (z - y).T / 6
+    same = [np.mean([e[i, j] for i in k for j in k if i != j]) for k in ([0, 1, 2], [3, 4])]
+    mean = sum(same) / 4 + e[:3, 3:].mean() / 2
+    assert found.whole.mean == pytest.approx(mean, rel=1e-12)
+    assert found.whole.total == pytest.approx((e.diagonal()[:3].mean() + e.diagonal()[3:].mean()) / 2, rel=1e-12)
+
+
+def test_split_reflected__is_unbiased_and_finds_what_lies_between_the_halves():
+    """z = T + p c + noise, p the parity: |c|^2 lies between the halves, the noise within each."""
+    random, draws, sigma = np.random.default_rng(9), 20_000, 0.7
+    proper, T, c, y = np.array([True] * 3 + [False] * 2), random.normal(size=4), random.normal(size=4), np.ones(4)
+    z = T + np.where(proper, 1, -1)[:, None] * c + sigma * random.normal(size=(draws, 5, 4))
+    found = estimators.split_reflected(*products(z, np.broadcast_to(y, (draws, 4))), proper)
+    truth = (((T - y) ** 2).mean(), (c**2).mean() + sigma**2, (c**2).mean())
+    for values, exact in zip((found.whole.mean, found.whole.equiv, found.apart), truth, strict=True):
+        assert abs(values.mean() - exact) < 3.5 * values.std() / draws**0.5
+
+
+def test_split_reflected__refuses_a_kind_of_one():
+    with pytest.raises(ValueError, match="at least 2"):
+        estimators.split_reflected(np.eye(3), np.zeros(3), 1.0, np.array([True, True, False]))

@@ -6,7 +6,7 @@ import torch
 from scipy.spatial.transform import Rotation
 
 import toys
-from twirlscope import lie, so3, twirl
+from twirlscope import lie, so3, twirling
 from twirlscope.contracts import Model, Term
 from twirlscope.errors import UserError
 from twirlscope.models.vector_attention import VectorAttention
@@ -117,7 +117,7 @@ def test_lie__agrees_with_the_spectrum_of_the_gram_matrices(seed, factor, tolera
     for name, parameter in model.named_parameters():
         parameter.data *= factor if "direction" in name else 1.0
     each = lie.lie_error(model, task, np.full(len(weights), seed), quaternion[:, None], dtype=torch.float64).values
-    gram = twirl.inner_products(model, task, np.array([seed]), quaternion[None], dtype=torch.float64)["gram"][:, 0]
+    gram = twirling.inner_products(model, task, np.array([seed]), quaternion[None], dtype=torch.float64)["gram"][:, 0]
     q = spectrum(gram, quaternion, weights, degrees)
     casimir = np.array([l * (l + 1) for l in range(degrees + 1)])  # noqa: E741
     for t, term in enumerate(task.terms):

@@ -5,10 +5,12 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import synthetic
+import torch
 import xarray as xr
 from zarr.storage import ZipStore
 
-from twirlscope import figures, findings, report, store, story
+import toys
+from twirlscope import comparisons, figures, figures_reflection, findings, report, store, story, twirl
 from twirlscope.attribution import attribution_table
 from twirlscope.errors import UserError
 from twirlscope.findings import Crossing, crossing
@@ -247,7 +249,7 @@ def test_story__leaves_out_what_the_stores_do_not_say():
     line = findings.headline(training, "weighted", 2.0)
     assert "forces error [meV/Å]" not in story.headline_table([training], [line], 2.0).frame
     assert story.training_table([training], {}).rows == [["a", "0", "", "–", "–", "–", "3000", "9", "–", "–"]]  # noqa: RUF001
-    assert story.model_facts(training) == story.method([training], [training]) == {}
+    assert story.model_facts(training) == story.method([training]) == {}
     assert story.dataset_facts("d", xr.Dataset()).facts == {"Frames": "0", "Rejected records": "none"}
 
 
@@ -287,6 +289,37 @@ def test_attribution__shares_add_up_and_name_the_elements():
     np.testing.assert_allclose(rows["share of the equivariance error [%]"], [50, 50])
     np.testing.assert_allclose(rows["equivariance error [%]"], [1, 3])
     assert attribution_table([Training("a", 0, None, synthetic.twirl())]) is None
+
+
+class Leaning(toys.Well):
+    """Right under rotations, but for a bias of the lab; wrong under reflections."""
+
+    def forward(self, inputs):
+        found, r = super().forward(inputs), inputs["positions"]
+        chiral = torch.linalg.cross(r[:, :1], r[:, 1:2]) * (inputs["numbers"] > 0)[..., None]
+        return found | {"forces": found["forces"] + 0.3 * chiral}
+
+
+def test_comparisons__stand_beside_the_primary_number():
+    task = toys.force_field(40)
+    data = twirl.measure(Leaning(0.8, (0.1, 0.0, 0.0)), task, np.arange(40)).expand_dims("step")
+    one = Training("a", 0, None, data)
+    frame = comparisons.reflection_table([one]).frame.set_index("term")
+    row, last = frame.loc["forces"], data.sel(term="forces").isel(step=0)
+    assert row["equivariance error, SO(3) [%]"] == float(last["percent_equiv"])
+    assert row["equivariance error, O(3) [%]"] > 2 * row["equivariance error, SO(3) [%]"]
+    within = float(last["o3_loss_equiv"] - last["o3_reflection_error"])
+    assert row["between the halves of O(3) [% of it]"] == pytest.approx(100 - 100 * within / last["o3_loss_equiv"])
+    assert "(" in comparisons.reflection_table([one]).shown["equivariance error, O(3) [%]"][0]
+    other = comparisons.convex_table([one]).frame.set_index(["loss", "term"]).loc[("l2", "forces")]
+    parts = other["twirled prediction error [1]"] + other["equivariance error [1]"]
+    assert parts == pytest.approx(other["total loss [1]"], rel=1e-12)
+    figure = figures_reflection.reflections([one], "forces")
+    assert "never reflects" in figure.caption
+    assert len(figure.table) == 1
+    bare = Training("a", 0, None, synthetic.twirl())
+    assert comparisons.reflection_table([bare]) is comparisons.convex_table([bare]) is None
+    assert figures_reflection.reflections([bare], "forces") is None
 
 
 def test_top_share__is_that_of_at_least_one_sample():

@@ -83,6 +83,7 @@ class Task(ABC):
     terms: tuple[Term, ...]
     turns: ClassVar[dict[str, str]]  # input name -> irreps of its last axis; what is not named does not turn
     reads: ClassVar[str]  # the kind of data it takes, see Dataset.kind
+    reflections: ClassVar[bool] = False  # whether samples may be reflected as well as turned: O(3), not SO(3) alone
     attribution: tuple[str, str, list[int]] | None = None  # term, input with a label for each vector of it, the labels
     constants: dict[str, Any]  # what a model may need to know of the data, e.g. the elements
 
@@ -94,7 +95,7 @@ class Task(ABC):
         """The samples with these indices, on the CPU. The same index gives the same batch, noise and times included."""
 
     def rotate(self, batch: Batch, rotation: Float[Tensor, "sample 3 3"]) -> Batch:
-        """Each sample turned by its rotation, targets with it: (g x, rho(g) y)."""
+        """Each sample turned by its rotation, or rotoreflection, targets with it: (g x, rho(g) y)."""
         inputs = {k: action.turn(self.turns.get(k, "0e"), rotation, v) for k, v in batch.inputs.items()}
         targets = {t.name: action.turn(t.irreps, rotation, batch.targets[t.name]) for t in self.terms}
         return replace(batch, inputs=inputs, targets=targets)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .hints import Array, Float
+from .hints import Array, Bool, Float
 
 LARGEST = 4_000_000  # numbers of resampling weights in memory at once
 Values = Float[Array, "..."] | float
@@ -81,6 +81,45 @@ def split_design(
     equiv = (diagonal @ weight - squares).mean(-1) + between
     total = ((diagonal - 2 * cross) @ weight).mean(-1) + square
     return Split(total, total - equiv, equiv)
+
+
+class Reflected(NamedTuple):
+    """The split over O(3), and what of its `equiv` lies between rotations and rotoreflections.
+
+    whole: with the twirled prediction of O(3), the mean of that of the rotations, T, and of the others, T'.
+    apart: |T - T'|^2 / 4, unbiased, so it may be negative by noise; the rest of `whole.equiv` is the mean of the
+        equivariance errors among rotations and among rotoreflections.
+    """
+
+    whole: Split
+    apart: Values
+
+
+def split_reflected(
+    gram: Float[Array, "*b rotation rotation"],
+    cross: Float[Array, "*b rotation"],
+    square: Values,
+    proper: Bool[Array, " rotation"],
+) -> Reflected:
+    """Unbiased squared-error split over O(3), from independent rotations and independent rotoreflections.
+
+    There may be more of one kind than of the other; each kind has weight 1/2, as in the Haar measure of O(3).
+
+    Args:
+        gram: <z_i, z_j>, of all.
+        cross: <z_i, y>.
+        square: <y, y>, broadcast against the rest.
+        proper: which of them are rotations.
+
+    Raises:
+        ValueError: fewer than two of a kind.
+    """
+    kinds = [np.flatnonzero(proper), np.flatnonzero(~proper)]
+    one, other = (split(gram[..., k[:, None], k], cross[..., k], square) for k in kinds)
+    difference = np.where(proper, 1 / len(kinds[0]), -1 / len(kinds[1]))
+    distance = gram @ difference @ difference - one.equiv / len(kinds[0]) - other.equiv / len(kinds[1])
+    total, equiv = (one.total + other.total) / 2, (one.equiv + other.equiv) / 2 + distance / 4
+    return Reflected(Split(total, total - equiv, equiv), distance / 4)
 
 
 def replicates(gram: Float[Array, "*b r n r n"], weight: Float[Array, " n"]) -> int:

@@ -88,6 +88,20 @@ class Data:
 
 
 @dataclass(frozen=True)
+class Section:
+    """A question and what answers it: sentences, figures, tables, in this order.
+
+    anchor: the end of its address, one word.
+    """
+
+    anchor: str
+    heading: str
+    sentences: Sequence[str] = ()
+    figures: Sequence[Figure] = ()
+    tables: Sequence[tuple[str, Table]] = ()  # with a heading each
+
+
+@dataclass(frozen=True)
 class Story:
     """Everything the page tells, in order."""
 
@@ -98,14 +112,10 @@ class Story:
     warnings: Sequence[str]
     headline: Table
     terms: Table
-    elements: Table | None
-    translation: Table | None
     trainings: Table
     models: Mapping[str, Mapping[str, str]]
     datasets: Sequence[Data]
-    sections: Sequence[tuple[str, str, Sequence[Figure]]]  # anchor, heading, figures
-    curvature: Sequence[str]
-    without_hessian: Sequence[str]
+    sections: Sequence[Section]
     method: Mapping[str, str]
     provenance: Mapping[str, str]
     config: str
@@ -118,8 +128,8 @@ def html(story: Story) -> str:
     )
     environment.filters["bound"] = lambda words: words.replace(" %", "\N{NO-BREAK SPACE}%")
     css = Markup((HERE / "report.css").read_text(encoding="utf-8"))
-    sections = [(anchor, heading, [shown(f) for f in figures]) for anchor, heading, figures in story.sections]
-    page = environment.get_template("report.html.j2").render(story=story, sections=sections, css=css)
+    drawn = {s.anchor: [shown(f) for f in s.figures] for s in story.sections}
+    page = environment.get_template("report.html.j2").render(story=story, drawn=drawn, css=css)
     return page.rstrip() + "\n"
 
 

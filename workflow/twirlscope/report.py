@@ -9,27 +9,16 @@ from pathlib import Path
 
 import xarray as xr
 
-from . import (
-    figures,
-    figures_density,
-    figures_hessian,
-    figures_plan,
-    figures_spectrum,
-    figures_training,
-    page,
-    store,
-    story,
-)
+from . import page, sections, store, story
 from .errors import UserError
-from .figures_spectrum import measured
 from .hints import Callable, Mapping, Sequence
 from .settings.report import ReportSettings
-from .style import Figure, rendered
+from .style import rendered
 from .trainings import Training, slug, terms_of
 from .variables import TWIRL
 
 LARGE = {"rotation", "pair", "panel_rotation"}  # dimensions of Gram matrices and their like, not needed here
-POOLED = {"step", "term", "degree", "element", "rotation_set"}
+POOLED = {"step", "term", "degree", "element", "rotation_set", "convex"}
 
 
 @dataclass(frozen=True)
@@ -69,8 +58,15 @@ def report(
     if settings.term not in terms_of(trainings):
         raise UserError("report.term", "a term of the loss", repr(settings.term), terms_of(trainings))
     data = {name: _facts_only(path) for name, path in datasets.items()}
-    sections = draw(trainings, settings.threshold)
-    told = story.tell(trainings, {f.run: f.dataset for f in runs}, data, config, settings, provenance, sections)
+    told = story.tell(
+        trainings,
+        {f.run: f.dataset for f in runs},
+        data,
+        config,
+        settings,
+        provenance,
+        sections.tell(trainings, settings.threshold),
+    )
     write_folder(Path(out), lambda folder: _fill(folder, told, trainings))
 
 
@@ -89,42 +85,16 @@ def _facts_only(path: Path) -> xr.Dataset:
         return lazy[kept].load()
 
 
-def draw(trainings: Sequence[Training], threshold: float) -> list[tuple[str, str, list[Figure]]]:
-    """All figures, by section of the page: anchor, heading, figures."""
-    terms = terms_of(trainings)
-    curved = [t for t in trainings if t.hessian is not None]
-    spectra = [
-        draw(t, f"{name}_{slug(t.run)}_seed{t.seed}")
-        for t in curved
-        for name, draw in (("density", figures_density.densities), ("spectra", figures_hessian.spectra))
-    ]
-    spectral = [figures_spectrum.spectrum(trainings, t) for t in terms if measured(trainings, t)]
-    if spectral:
-        spectral += [figures_spectrum.effective_degree(trainings, terms[0]), figures_plan.plan(trainings, terms[0])]
-    top = [figures_hessian.top_eigenvalues(curved)] if curved else []
-    sections = [
-        ("percent", "Equivariance error", [figures.percent(trainings, term, threshold) for term in terms]),
-        ("losses", "The two parts of the loss", [figures.losses(trainings, term) for term in terms]),
-        ("spectrum", "Spectrum of the equivariance error", spectral),
-        ("curvature", "Curvature", top + spectra),
-        ("training", "Training", [figures_training.training_curves(trainings)]),
-    ]
-    return [s for s in sections if s[2] or s[0] == "curvature"]  # without one, the page says that there is none
-
-
 def _fill(folder: Path, told: page.Story, trainings: Sequence[Training]) -> None:
     for sub in ("figures", "tables"):
         (folder / sub).mkdir()
-    shown = [figure for _, _, part in told.sections for figure in part]
+    shown = [figure for section in told.sections for figure in section.figures]
     for figure in shown:
         (folder / "figures" / f"{figure.name}.svg").write_bytes(figure.svg)
         (folder / "figures" / f"{figure.name}.pdf").write_bytes(rendered(figure.wide, "pdf"))
     rejects = [d.rejects for d in told.datasets if d.rejects]
-    tables = [
-        (t.name, t.frame)
-        for t in (told.headline, told.terms, told.trainings, told.elements, told.translation, *rejects)
-        if t
-    ]
+    answers = [table for section in told.sections for _, table in section.tables]
+    tables = [(t.name, t.frame) for t in (told.headline, told.terms, told.trainings, *answers, *rejects)]
     for name, frame in [*tables, *((f.name, f.table) for f in shown)]:
         frame.to_csv(folder / "tables" / f"{name}.csv", index=False, lineterminator="\n")
     store.save(summary(trainings), folder / "summary.zarr.zip")

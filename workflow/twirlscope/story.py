@@ -13,14 +13,11 @@ import xarray as xr
 import yaml
 
 from . import findings
-from .attribution import attribution_table
 from .findings import Headline
 from .hints import Mapping, Sequence
-from .page import Data, Story, Table, text
+from .page import Data, Section, Story, Table, text
 from .settings.report import ReportSettings
-from .style import Figure
 from .trainings import Training, by_run, labels_note, slug, terms_of, with_term, words
-from .translation import translation_table
 
 GROUPS = {
     "D2": "the 4 of the group D2, at a random orientation of every sample",
@@ -38,14 +35,13 @@ def tell(
     config: dict,
     settings: ReportSettings,
     provenance: Mapping[str, str],
-    sections: Sequence[tuple[str, str, Sequence[Figure]]],
+    sections: Sequence[Section],
 ) -> Story:
     """The whole story of a report."""
     limit = settings.threshold
     chosen = with_term(trainings, settings.term)
     lines = [findings.headline(t, settings.term, limit) for t in chosen]
     every = [findings.headline(t, term, limit) for t in trainings for term in terms_of([t])]
-    curved = [t for t in trainings if t.hessian is not None]
     return Story(
         title=settings.title,
         threshold=limit,
@@ -54,15 +50,11 @@ def tell(
         warnings=warnings(lines),
         headline=headline_table(chosen, lines, limit),
         terms=term_table(every, limit),
-        elements=attribution_table(trainings),
-        translation=translation_table(trainings),
         trainings=training_table(trainings, dataset_of),
         models={run: model_facts(seeds[0]) for run, seeds in by_run(trainings).items()},
         datasets=[dataset_facts(name, d) for name, d in data.items()],
         sections=sections,
-        curvature=[findings.curvature_sentence(t) for t in curved],
-        without_hessian=[t.label for t in trainings if t.hessian is None],
-        method=method(trainings, curved),
+        method=method(trainings),
         provenance=provenance,
         config=yaml.safe_dump(json.loads(json.dumps(config, default=str)), sort_keys=False, allow_unicode=True),
     )
@@ -245,10 +237,11 @@ def _rejects(name: str, data: xr.Dataset) -> Table:
     return Table(f"rejects_{slug(name)}", f"Records of {name} that could not be used, by reason.", frame, brief)
 
 
-def method(trainings: Sequence[Training], curved: Sequence[Training]) -> dict[str, str]:
+def method(trainings: Sequence[Training]) -> dict[str, str]:
     """Numbers of the measurement: rotations, samples, limits, Lanczos."""
     keys = {
         "rotations": "Rotations a sample",
+        "reflections": "Rotoreflections a sample",
         "samples": "Held-out samples",
         "split": "Split",
         "draws": "Bootstrap draws",
@@ -262,7 +255,7 @@ def method(trainings: Sequence[Training], curved: Sequence[Training]) -> dict[st
     losses = {k[5:]: v for t in trainings for k, v in t.twirl.attrs.items() if k.startswith("loss_")}
     if losses:
         found["Training loss"] = "; ".join(f"{term}: {kind}" for term, kind in losses.items())
-        found["Measured loss"] = "mean squared error of a component, whatever the training loss"
+        found["Measured loss"] = "mean squared error of a component, whatever the training loss; others beside it"
     keys = {
         "samples": "Hessian: samples",
         "split": "Hessian: split",
@@ -270,7 +263,7 @@ def method(trainings: Sequence[Training], curved: Sequence[Training]) -> dict[st
         "probes": "Hessian: random probes",
         "lanczos_steps": "Hessian: Lanczos steps",
     }
-    found |= _collected([t.hessian for t in curved], keys)
+    found |= _collected([t.hessian for t in trainings if t.hessian is not None], keys)
     chosen = found.get("Hessian: rotations")
     return found | ({"Hessian: rotations": GROUPS.get(chosen, chosen)} if chosen else {})
 

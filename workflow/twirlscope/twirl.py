@@ -12,24 +12,17 @@ import numpy as np
 import torch
 import xarray as xr
 
-from . import estimators, refusals, so3, store
+from . import refusals, so3, store
 from .checkpoints import Trained
 from .contracts import Task, split_index
 from .errors import UserError
-from .hints import Array, Callable, Float, Int, Tensor
+from .heldout import Heldout, heldout_dataset, heldout_of, measure_heldout, summarise
+from .hints import Array, Callable, Float, Int
 from .losses import inner
 from .panel import kept_predictions, measure_panel, panel_dataset, panel_of, plan, summarise_panel
 from .provenance import Progress, device_of, hardware
 from .settings.twirl import TwirlSettings
-from .twirling import Given, Products, inner_products, twisted, with_weighted
-
-STATISTICS = {  # what is reported with an interval, from the means over samples
-    "loss_total": lambda m: m["total"],
-    "loss_mean": lambda m: m["mean"],
-    "loss_equiv": lambda m: m["equiv"],
-    "percent_equiv": lambda m: estimators.percent(m["total"], m["equiv"]),
-    "learned_fraction": lambda m: 1 - m["total"] / m["zero"],
-}
+from .twirling import Given, twisted
 
 
 def twirl(train: Path, data: Path, out: Path, settings: TwirlSettings) -> None:
@@ -43,23 +36,21 @@ def twirl(train: Path, data: Path, out: Path, settings: TwirlSettings) -> None:
     """
     run = Trained(train, data)
     index, device = _samples(store.load(data), settings), device_of(settings.device)
-    quaternion = rotations(len(index), settings)
+    held = heldout_of(run.task, index, settings)
     panel = panel_of(index, settings) if min(settings.panel, len(index)) > 1 else None
     progress = Progress("twirl", len(run.steps), "checkpoint")
     measured, floors, panels, kept = [], [], [], []
     for step in run.steps:
         model = run.model(step).to(device)
-        _refuse(model, run.task, index, quaternion, device)
-        labels = run.task.attribution is not None
-        products = inner_products(model, run.task, index, quaternion, settings.chunk, device, labels=labels)
-        measured.append(with_weighted(run.task, products))
-        floors.append(_floor(run, step, index, quaternion, settings, device))
+        _refuse(model, run.task, held, device)
+        measured.append(measure_heldout(model, run.task, held, settings, device))
+        floors.append(_floor(run, step, held, device))
         if panel is not None:
             panels.append(measure_panel(model, run.task, panel, settings, device))
             kept.append(kept_predictions(model, run.task, panel, settings, device))
         progress.advance(f"step {step}")
     progress.close()
-    result = _dataset(run.task, run.steps, index, quaternion, measured)
+    result = heldout_dataset(run.task, run.steps, held, measured)
     result["loss_equiv_floor"] = (("step", "term"), np.stack(floors))
     result = summarise(result, settings).assign_attrs(_attributes(run, settings, len(index), device))
     if panel is not None:
@@ -72,10 +63,11 @@ def twirl(train: Path, data: Path, out: Path, settings: TwirlSettings) -> None:
     store.save(result, out)
 
 
-def _refuse(model: Callable, task: Task, index: Array, quaternion: Tensor, device: str) -> None:
+def _refuse(model: Callable, task: Task, held: Heldout, device: str) -> None:
     """Refuse what would give wrong numbers; a few passes of a few samples."""
     few = slice(0, 4)
-    refusals.check(model, task, task.batch(index[few]).to(device), so3.matrix(quaternion[few, 0]).float().to(device))
+    rotation = so3.matrix(held.quaternion[few, 0]).float().to(device)
+    refusals.check(model, task, task.batch(held.index[few]).to(device), rotation)
 
 
 def measure(
@@ -95,16 +87,10 @@ def measure(
     """
     settings = settings or TwirlSettings()
     index = np.arange(len(task)) if index is None and isinstance(task, Given) else index
-    quaternion, device = rotations(len(index), settings), device_of(settings.device)
-    _refuse(model, task, index, quaternion, device)
-    products = inner_products(model, task, index, quaternion, settings.chunk, device)
-    return summarise(_dataset(task, [0], index, quaternion, [with_weighted(task, products)]), settings).isel(step=0)
-
-
-def rotations(samples: int, settings: TwirlSettings) -> Float[Tensor, "sample rotation 4"]:
-    """The Haar rotations of every sample: the same for every checkpoint and run (common random numbers)."""
-    generator = torch.Generator().manual_seed(settings.seed)
-    return so3.haar(samples, settings.rotations, generator=generator)
+    held, device = heldout_of(task, index, settings), device_of(settings.device)
+    _refuse(model, task, held, device)
+    measured = [measure_heldout(model, task, held, settings, device)]
+    return summarise(heldout_dataset(task, [0], held, measured), settings).isel(step=0)
 
 
 def _samples(data: xr.Dataset, settings: TwirlSettings) -> Int[Array, " sample"]:
@@ -118,11 +104,11 @@ def _samples(data: xr.Dataset, settings: TwirlSettings) -> Int[Array, " sample"]
     return index
 
 
-def _floor(run: Trained, step: int, index, quaternion, settings: TwirlSettings, device: str) -> Float[Array, " term"]:
+def _floor(run: Trained, step: int, held: Heldout, device: str) -> Float[Array, " term"]:
     """Equivariance error that rounding alone makes: the float32 error of z against float64, on a few samples."""
     few, task = slice(0, 16), run.task
-    batch = task.batch(index[few])
-    rotation = so3.matrix(quaternion[few, 0])
+    batch = task.batch(held.index[few])
+    rotation = so3.matrix(held.quaternion[few, 0])
     with torch.no_grad():
         exact = twisted(run.model(step, torch.float64), task, batch.to("cpu", torch.float64), rotation)
         single = twisted(run.model(step).to(device), task, batch.to(device), rotation.to(device, torch.float32))
@@ -132,51 +118,13 @@ def _floor(run: Trained, step: int, index, quaternion, settings: TwirlSettings, 
     return np.array([*floors, np.dot([t.weight for t in task.terms], floors)])
 
 
-def _dataset(task: Task, steps: list[int], index, quaternion, measured: list[Products]) -> xr.Dataset:
-    """The products of all checkpoints as one dataset."""
-    gram = np.stack([m["gram"] for m in measured])
-    cross = np.stack([m["cross"] for m in measured])
-    terms = [t.name for t in task.terms] + ["weighted"]
-    found = {
-        "gram": (("step", "term", "sample", "rotation", "rotation_other"), gram),
-        "cross": (("step", "term", "sample", "rotation"), cross),
-        "square": (("term", "sample"), measured[0]["square"]),
-        "quaternion": (("sample", "rotation", "wxyz"), quaternion.numpy()),
-    }
-    coordinates = {"step": np.array(steps), "term": np.array(terms, object), "sample": index.astype(np.int64)}
-    if "label" in measured[0]:
-        total, equiv = np.stack([m["label"] for m in measured], 1)
-        found |= {
-            "element_loss_total": (("step", "element"), total),
-            "element_loss_equiv": (("step", "element"), equiv),
-        }
-        coordinates["element"] = np.array(task.attribution[2], np.int64)
-    return xr.Dataset(found, coordinates)
-
-
-def summarise(products: xr.Dataset, settings: TwirlSettings) -> xr.Dataset:
-    """The losses, a sample and pooled, with 95 % intervals: everything that follows from the Gram matrices."""
-    parts = estimators.split(products["gram"].values, products["cross"].values, products["square"].values)
-    values = parts._asdict() | {"zero": np.broadcast_to(products["square"].values, parts.total.shape)}
-    pooled = {k: v.mean(-1) for k, v in values.items()}
-    draws = {k: estimators.resampled_means(v, settings.draws, settings.seed) for k, v in values.items()}
-    found = {f"sample_loss_{k}": (("step", "term", "sample"), v) for k, v in parts._asdict().items()}
-    for name, statistic in STATISTICS.items():
-        low, high = estimators.interval(statistic(draws))
-        ends = ((name, statistic(pooled)), (f"{name}_low", low), (f"{name}_high", high))
-        found |= {n: (("step", "term"), v) for n, v in ends}
-    found["loss_zero"] = (("term",), products["square"].values.mean(-1))
-    learned = found["learned_fraction"][1] >= settings.trivial_below  # False, too, where the loss is not finite
-    found["trivial"] = (("step", "term"), ~learned)
-    return products.assign(found)
-
-
 def _attributes(run: Trained, settings: TwirlSettings, samples: int, device: str) -> dict:
     """What a reader of the store needs to know beside the numbers."""
     words = ("scale", "unit", "loss", "weight", "irreps")
     terms = {f"{word}_{t.name}": getattr(t, word) for t in run.task.terms for word in words}
     return {
         "rotations": settings.rotations,
+        "reflections": settings.reflections if run.task.reflections else 0,
         "samples": samples,
         "split": settings.split,
         "draws": settings.draws,

@@ -37,6 +37,7 @@ COORDINATES = {
     "element": _v("element", "int64", "1", "atomic number"),
     "rotation_set": _v("rotation_set", "str", "1", "name of a set of rotations"),
     "degree": _v("degree", "int64", "1", "degree l of the Wigner matrices"),
+    "convex": _v("convex", "str", "1", "a loss split by jackknife; `training`: every term with its training loss"),
     "part": _v("part", "str", "1", "part of the loss: mean (twirled prediction error) or equiv (equivariance error)"),
 }
 
@@ -75,6 +76,7 @@ TWIRL = {
     "cross": _v("step term sample rotation", "float64", "1", "inner product of twisted prediction and target", MATH),
     "square": _v("term sample", "float64", "1", "inner product of the target with itself"),
     "quaternion": _v("sample rotation wxyz", "float64", "1", "rotation, the same at every step, scalar first"),
+    "parity": _v("rotation", "int8", "1", "1 for a rotation, -1 for a rotoreflection (the rotation, then inversion)"),
     "sample_loss_total": _v("step term sample", "float64", "1", "total loss of a sample, mean over rotations", MATH),
     "sample_loss_mean": _v("step term sample", "float64", "1", "twirled prediction error of a sample, unbiased", MATH),
     "sample_loss_equiv": _v("step term sample", "float64", "1", "equivariance error of a sample, unbiased", MATH),
@@ -118,11 +120,32 @@ TWIRL |= {
     "element_loss_total": _v("step element", "float64", "1", "share of an element in the total loss of its term", MATH),
     "element_loss_equiv": _v("step element", "float64", "1", "share of an element in the equivariance error", MATH),
 }
-for _name in ("loss_total", "loss_mean", "loss_equiv", "percent_equiv", "learned_fraction", "effective_degree"):
+JACKKNIFE = "Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapter 10"
+for _name in ("loss_total", "loss_mean", "loss_equiv"):
+    _meaning = TWIRL[_name].meaning
+    TWIRL[f"o3_{_name}"] = _v("step term", "float64", "1", f"{_meaning}; over O(3) instead of SO(3)", MATH)
+    _meaning = f"{_meaning.split(':')[0]} of another loss than the squared error"
+    TWIRL[f"convex_{_name}"] = _v("step convex term", "float64", "1", _meaning, JACKKNIFE)
+    TWIRL[f"sample_convex_{_name}"] = _v("step convex term sample", "float64", "1", f"{_meaning}, a sample", JACKKNIFE)
+OTHER = "another loss than the squared error"
+TWIRL |= {
+    "o3_percent_equiv": _v("step term", "float64", "percent", "100 o3_loss_equiv / o3_loss_total, a ratio of means"),
+    "o3_reflection_error": _v(
+        "step term", "float64", "1", "part of o3_loss_equiv between the twirled predictions of both halves of O(3)"
+    ),
+    "convex_percent_equiv": _v("step convex term", "float64", "percent", f"100 equiv / total of {OTHER}"),
+    "convex_learned_fraction": _v("step convex term", "float64", "1", f"1 - total / loss of zero of {OTHER}"),
+    "convex_loss_zero": _v("convex term", "float64", "1", f"loss of a prediction of zero in {OTHER}"),
+    "sample_convex_loss_zero": _v("convex term sample", "float64", "1", f"loss of zero of a sample in {OTHER}"),
+}
+WITH_INTERVAL = ("loss_total", "loss_mean", "loss_equiv", "percent_equiv", "learned_fraction", "effective_degree")
+for _name in [
+    *WITH_INTERVAL,
+    *(n for n in TWIRL if n.startswith(("o3_", "convex_")) and n != "convex_loss_zero"),
+]:
     for _end in ("low", "high"):
-        TWIRL[f"{_name}_{_end}"] = _v(
-            "step term", "float64", TWIRL[_name].unit, f"{_end} end of the 95 % interval of {_name}, by sample"
-        )
+        _meaning = f"{_end} end of the 95 % interval of {_name}, by sample"
+        TWIRL[f"{_name}_{_end}"] = _v(" ".join(TWIRL[_name].dims), "float64", TWIRL[_name].unit, _meaning)
 
 HESSIAN = {
     "eigenvalue_top": _v("step part rank", "float64", "1", "largest eigenvalues, descending", LANCZOS),

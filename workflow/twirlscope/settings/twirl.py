@@ -2,6 +2,8 @@
 
 from typing import Literal
 
+from pydantic import model_validator
+
 from ..rotation_sets import DEGREES
 from .base import Settings, key
 
@@ -10,6 +12,14 @@ class TwirlSettings(Settings):
     """How every checkpoint is measured."""
 
     rotations: int = key(4, "independent Haar rotations a sample; the same for every checkpoint", ge=2)
+    reflections: int = key(
+        2,
+        "independent rotoreflections a sample, for O(3) beside SO(3), where the task allows them; 0 leaves it out",
+        ge=0,
+    )
+    losses: list[Literal["l2", "l1", "huber"]] = key(
+        ["l2"], "losses that are split by jackknife, beside the squared error and the training loss"
+    )
     samples: int = key(0, "samples measured, drawn from the split; 0 takes the whole split", ge=0)
     split: str = key("test", "split that is measured")
     seed: int = key(0, "seed of the rotations, of the samples and of the bootstrap", ge=0)
@@ -26,3 +36,9 @@ class TwirlSettings(Settings):
     kept: int = key(2, "samples of the panel whose twisted predictions are stored", ge=0)
     chunk: int = key(256, "rotated samples in memory at once", ge=2)
     device: Literal["auto", "cpu", "cuda"] = key("auto", "where to evaluate; in float32, with sums in float64")
+
+    @model_validator(mode="after")
+    def _enough_reflections(self):
+        if self.reflections == 1:
+            raise ValueError("reflections of 0, or of 2 and more: one alone has no variance")
+        return self

@@ -25,19 +25,23 @@ class ForceField(Task):
 
         force_weight: float = key(1.0, "factor of the force term in the loss", ge=0)
         energy_weight: float = key(0.1, "factor of the energy term in the loss", ge=0)
-        force_loss: Literal["mse", "l2"] = key(
-            "mse", "training loss of the forces: squared, or the error vectors' length"
+        force_loss: Literal["mse", "l2", "huber"] = key(
+            "mse", "training loss of the forces: squared, the error vectors' length, or the square up to length 1"
+        )
+        energy_loss: Literal["mse", "l2", "huber"] = key(
+            "mse", "training loss of the energy; `l2` of a scalar is its absolute error"
         )
 
     name = "force_field"
     reads = "frames"
+    reflections = True  # a molecule's mirror image has the mirrored forces
     turns: ClassVar[dict[str, str]] = {"positions": "1o"}
 
     def __init__(self, settings: ForceField.Settings, data: xr.Dataset):
         force, energy = float(data["force_scale"]), float(data["energy_scale"])
         self.terms = (
             Term("forces", "1o", settings.force_loss, settings.force_weight, force, "eV/Å"),
-            Term("energy", "0e", "mse", settings.energy_weight, energy, "eV/atom"),
+            Term("energy", "0e", settings.energy_loss, settings.energy_weight, energy, "eV/atom"),
         )
         self.constants = {"elements": [int(z) for z in data["element"].values]}
         self.attribution = ("forces", "numbers", self.constants["elements"])

@@ -1,0 +1,75 @@
+"""The sections of the report, a question each, in the order of the page: which sentences, figures and tables answer it.
+
+What was not measured has no section; only for the curvature the page says that it is missing.
+"""
+
+from __future__ import annotations
+
+from . import (
+    figures,
+    figures_density,
+    figures_hessian,
+    figures_plan,
+    figures_reflection,
+    figures_spectrum,
+    figures_training,
+    findings,
+)
+from .attribution import attribution_table
+from .comparisons import convex_table, reflection_table
+from .hints import Sequence
+from .page import Section, Table
+from .trainings import Training, slug, terms_of
+from .translation import translation_table
+
+
+def tell(trainings: Sequence[Training], threshold: float) -> list[Section]:
+    """All sections that have something to show."""
+    found = [
+        _percent(trainings, threshold),
+        Section(
+            "losses",
+            "The two parts of the loss",
+            figures=[figures.losses(trainings, term) for term in terms_of(trainings)],
+            tables=_tables({"Other losses": convex_table(trainings)}),
+        ),
+        _spectrum(trainings),
+        _curvature(trainings),
+        Section("training", "Training", figures=[figures_training.training_curves(trainings)]),
+    ]
+    return [s for s in found if s.sentences or s.figures or s.tables]
+
+
+def _tables(named: dict[str, Table | None]) -> list[tuple[str, Table]]:
+    """Those that there are, with their headings."""
+    return [(heading, table) for heading, table in named.items() if table is not None]
+
+
+def _percent(trainings: Sequence[Training], threshold: float) -> Section:
+    terms = terms_of(trainings)
+    shown = [figures.percent(trainings, term, threshold) for term in terms]
+    shown += [f for t in terms if t != "weighted" and (f := figures_reflection.reflections(trainings, t))]
+    tables = {"Elements": attribution_table(trainings), "Reflections": reflection_table(trainings)}
+    return Section("percent", "Equivariance error", figures=shown, tables=_tables(tables))
+
+
+def _spectrum(trainings: Sequence[Training]) -> Section:
+    terms = terms_of(trainings)
+    shown = [figures_spectrum.spectrum(trainings, t) for t in terms if figures_spectrum.measured(trainings, t)]
+    if shown:
+        shown += [figures_spectrum.effective_degree(trainings, terms[0]), figures_plan.plan(trainings, terms[0])]
+    tables = _tables({"In the words of other tools": translation_table(trainings)})
+    return Section("spectrum", "Spectrum of the equivariance error", figures=shown, tables=tables)
+
+
+def _curvature(trainings: Sequence[Training]) -> Section:
+    curved = [t for t in trainings if t.hessian is not None]
+    missing = "; ".join(t.label for t in trainings if t.hessian is None)
+    said = [findings.curvature_sentence(t) for t in curved]
+    said += [f"The Hessian was not computed for: {missing}."] if missing else []
+    shown = [figures_hessian.top_eigenvalues(curved)] if curved else []
+    for training in curved:
+        name = f"{slug(training.run)}_seed{training.seed}"
+        shown.append(figures_density.densities(training, f"density_{name}"))
+        shown.append(figures_hessian.spectra(training, f"spectra_{name}"))
+    return Section("curvature", "Curvature", said, shown)
