@@ -14,6 +14,7 @@ import xarray as xr
 from .contracts import Dataset
 from .errors import UserError
 from .hints import Array, Float, Int, Sequence
+from .settings.prepare import DatasetSettings
 
 HARTREE = 27.211386245988  # [eV] CODATA 2018
 BOHR = 0.529177210903  # [Å] CODATA 2018
@@ -29,23 +30,24 @@ class Frame:
 
     order: place among all frames of the dataset, whichever part found it.
     numbers: atomic numbers, `[atom]`.
-    positions, forces: `[atom, 3]` in Å and eV/Å.
+    positions: `[atom, 3]` [Å].
+    forces: `[atom, 3]` [eV/Å]; None where only the energy is known, which may be held out but not trained on.
     energy: [eV].
     molecule: its name; frames of one molecule share it.
     temperature: of the thermostat [K], NaN if unknown.
     periodic: whether it lies in a periodic cell.
-    test: whether it is held out, None if that is to be drawn.
+    split: number of the split it belongs to, 0 for train, 1 for test; -1 if that is to be drawn.
     """
 
     order: int
     numbers: Array
     positions: Array
-    forces: Array
+    forces: Array | None
     energy: float
     molecule: str
     temperature: float = math.nan
     periodic: bool = False
-    test: bool | None = None
+    split: int = -1
 
 
 def geometry_fault(numbers: Array, positions: Array, periodic: bool = False) -> str | None:
@@ -68,12 +70,14 @@ def fault(frame: Frame) -> str | None:
     reason = geometry_fault(frame.numbers, frame.positions, frame.periodic)
     if reason:
         return reason
+    if not math.isfinite(frame.energy):
+        return "the energy is not finite"
+    if frame.forces is None:
+        return None if frame.split > 0 else "no forces"
     if frame.forces.shape != frame.positions.shape:
         return f"forces have the shape {frame.forces.shape} for {len(frame.numbers)} atoms"
     if not np.isfinite(frame.forces).all():
         return "a force is not finite"
-    if not math.isfinite(frame.energy):
-        return "the energy is not finite"
     if np.linalg.norm(frame.forces, axis=1).max() > LARGEST_FORCE:
         return f"a force is above {LARGEST_FORCE:g} eV/Å"
     return None
@@ -100,15 +104,15 @@ def table(frames: Sequence[Frame]) -> xr.Dataset | None:
         "atoms": np.array([len(f.numbers) for f in frames], np.int32),
         "temperature": np.array([f.temperature for f in frames], np.float32),
         "sample_molecule": np.array([f.molecule for f in frames], object),
+        "split": np.array([f.split for f in frames], np.int8),
     }
-    if frames[0].test is not None:
-        each["split"] = np.array([f.test for f in frames], np.int8)
+    forces = [np.full(f.positions.shape, np.nan) if f.forces is None else f.forces for f in frames]
     return xr.Dataset(
         {name: ("sample", values) for name, values in each.items()}
         | {
             "numbers": ("atom", np.concatenate([f.numbers for f in frames]).astype(np.int16)),
             "positions": (("atom", "xyz"), np.concatenate([f.positions for f in frames]).astype(np.float32)),
-            "forces": (("atom", "xyz"), np.concatenate([f.forces for f in frames]).astype(np.float32)),
+            "forces": (("atom", "xyz"), np.concatenate(forces).astype(np.float32)),
         },
         coords={"sample": ("sample", np.array([f.order for f in frames], np.int64))},
     )
@@ -125,43 +129,69 @@ class Frames(Dataset):
         Raises:
             UserError: too few frames or molecules to split, an element without training data, or no force at all.
         """
-        data = _ordered(data)
-        names = data["sample_molecule"].values.tolist()
-        place = {name: i for i, name in enumerate(dict.fromkeys(names))}  # in the order of their first frame
-        molecule = np.array([place[name] for name in names], np.int32)
-        composition = _composition(data)
-        if "split" not in data:
-            data["split"] = ("sample", self._drawn(molecule, composition))
-        if not 0 < int(data["split"].sum()) < data.sizes["sample"]:
-            raise UserError(
-                "split", "frames in both the train and the test split", f"{int(data['split'].sum())} in test"
-            )
-        data["split"].attrs = {"flag_values": [0, 1], "flag_meanings": "train test"}
-        data["molecule"] = ("sample", molecule)
-        data["molecule_name"] = ("molecule_index", np.array(list(place), object))
-        data = data.drop_vars("sample_molecule").assign_coords(
-            sample=np.arange(data.sizes["sample"]), xyz=np.array(["x", "y", "z"], object)
-        )
-        return _scaled(data, composition)
+        return _scaled(*gathered(data, self.settings, self.held_out()))
 
-    def _drawn(self, molecule: Int[Array, " sample"], composition: xr.DataArray) -> Int[Array, " sample"]:
-        """1 for samples held out: an exact share, drawn so that every element stays in the train split."""
-        group = molecule if self.settings.split_by == "molecule" else np.arange(len(molecule))
-        has = np.zeros((group.max() + 1, composition.sizes["element"]), bool)
-        np.logical_or.at(has, group, composition.values > 0)
-        if len(has) < 2:
-            raise UserError(f"split_by {self.settings.split_by}", f"at least two {self.settings.split_by}s", len(has))
-        wanted = min(max(round(self.settings.test_fraction * len(has)), 1), len(has) - 1)
-        left, test = has.sum(0), np.zeros(len(has), np.int8)
-        for g in np.random.default_rng([self.settings.seed, 0x5B117]).permutation(len(has)):
-            if test.sum() < wanted and (left[has[g]] > 1).all():
-                left, test[g] = left - has[g], 1
-        if test.sum() < wanted:
-            expected = (
-                f"{wanted} of {len(has)} {self.settings.split_by}s to hold out without losing an element from training"
-            )
-            raise UserError("test_fraction", expected, f"{test.sum()}; lower it or split by frame")
-        return test[group]
+    def held_out(self) -> list[str]:
+        """Names of the splits beyond train and test, numbered from 2."""
+        return []
+
+
+def gathered(
+    data: xr.Dataset, settings: DatasetSettings, others: Sequence[str] = ()
+) -> tuple[xr.Dataset, xr.DataArray]:
+    """The samples of all parts in order, with molecules and split, and the number of atoms of each element in each.
+
+    Args:
+        others: names of the splits from number 2 on.
+
+    Raises:
+        UserError: too few samples or molecules to split, or an element without training data.
+    """
+    data = _ordered(data)
+    molecules = data["sample_molecule"].values.tolist()
+    place = {name: i for i, name in enumerate(dict.fromkeys(molecules))}  # in the order of their first sample
+    molecule = np.array([place[name] for name in molecules], np.int32)
+    composition = _composition(data)
+    names = ["train", "test", *others]
+    split = data["split"].values.copy() if "split" in data else np.full(len(molecule), -1, np.int8)
+    drawn = split < 0  # the others have theirs
+    if drawn.any():
+        split[drawn] = _held_out(molecule[drawn], composition[drawn], settings)
+    counts = dict(zip(names, np.bincount(split, minlength=len(names)).tolist(), strict=True))
+    if not all(counts.values()):
+        raise UserError("split", "samples in every split", ", ".join(f"{n} in {name}" for name, n in counts.items()))
+    missing = composition["element"].values[~(composition.values[split == 0] > 0).any(0)]
+    if len(missing):
+        raise UserError(
+            "split", "every element in the train split", f"atomic numbers {missing.tolist()} elsewhere only"
+        )
+    data["split"] = ("sample", split, {"flag_values": list(range(len(names))), "flag_meanings": " ".join(names)})
+    data["molecule"] = ("sample", molecule)
+    data["molecule_name"] = ("molecule_index", np.array(list(place), object))
+    data = data.drop_vars("sample_molecule").assign_coords(
+        sample=np.arange(data.sizes["sample"]),
+        xyz=np.array(["x", "y", "z"], object),
+        element=composition["element"].values,
+    )
+    return data, composition
+
+
+def _held_out(molecule: Int[Array, " sample"], composition: xr.DataArray, settings: DatasetSettings) -> Array:
+    """1 for samples held out: an exact share, drawn so that every element stays in the train split."""
+    group = np.unique(molecule, return_inverse=True)[1] if settings.split_by == "molecule" else np.arange(len(molecule))
+    has = np.zeros((group.max() + 1, composition.sizes["element"]), bool)
+    np.logical_or.at(has, group, composition.values > 0)
+    if len(has) < 2:
+        raise UserError(f"split_by {settings.split_by}", f"at least two {settings.split_by}s", len(has))
+    wanted = min(max(round(settings.test_fraction * len(has)), 1), len(has) - 1)
+    left, test = has.sum(0), np.zeros(len(has), np.int8)
+    for g in np.random.default_rng([settings.seed, 0x5B117]).permutation(len(has)):
+        if test.sum() < wanted and (left[has[g]] > 1).all():
+            left, test[g] = left - has[g], 1
+    if test.sum() < wanted:
+        expected = f"{wanted} of {len(has)} {settings.split_by}s to hold out without losing an element from training"
+        raise UserError("test_fraction", expected, f"{test.sum()}; lower it or split by frame")
+    return test[group]
 
 
 def _ordered(data: xr.Dataset) -> xr.Dataset:
@@ -187,11 +217,6 @@ def _scaled(data: xr.Dataset, composition: xr.DataArray) -> xr.Dataset:
     of predicting nothing; where compositions leave them open (one molecule), they are the smallest ones.
     """
     train = data["split"].values == 0
-    missing = composition["element"].values[~(composition.values[train] > 0).any(0)]
-    if len(missing):
-        raise UserError(
-            "split", "every element in the train split", f"atomic numbers {missing.tolist()} only in the test split"
-        )
     atoms = data["atoms"].values[train]
     share, each = composition.values[train] / atoms[:, None], data["energy"].values[train] / atoms
     reference = np.linalg.lstsq(share, each, rcond=None)[0]
@@ -199,7 +224,6 @@ def _scaled(data: xr.Dataset, composition: xr.DataArray) -> xr.Dataset:
     spread, scale = np.std(each - share @ reference), math.sqrt((force**2).mean())
     if not scale:
         raise UserError("forces", "some force that is not zero in the train split", "none")
-    data = data.assign_coords(element=composition["element"].values)
     data["reference_energy"] = ("element", reference)
     data["force_scale"] = ((), scale)
     data["energy_scale"] = ((), spread if spread > 1e-9 else 1.0)  # no spread: nothing to scale by

@@ -44,7 +44,7 @@ COORDINATES = {
 FRAMES = {
     "numbers": _v("atom", "int16", "1", "atomic number"),
     "positions": _v("atom xyz", "float32", "angstrom", "position of the atom"),
-    "forces": _v("atom xyz", "float32", "eV angstrom-1", "force on the atom"),
+    "forces": _v("atom xyz", "float32", "eV angstrom-1", "force on the atom; NaN where only the energy is known"),
     "energy": _v("sample", "float64", "eV", "total energy of the frame"),
     "atoms": _v("sample", "int32", "1", "number of atoms of the frame"),
     "molecule": _v("sample", "int32", "1", "index of the molecule: frames of one molecule share it"),
