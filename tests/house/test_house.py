@@ -25,7 +25,7 @@ FLOORS = [
     {"hints", "errors", "provenance", "reach"},
     {"so3", "rotation_sets", "action", "lanczos", "losses", "variables", "settings"}
     | {"neighbours", "elements", "dense", "conservative"},
-    {"store", "contracts"},
+    {"store", "joined", "contracts"},
     {"datasets", "models", "tasks", "plugins", "frames", "rejects", "resume", "checkpoints", "trainings"}
     | {
         "twirling",

@@ -5,6 +5,7 @@ Shared by every dataset of the kind `frames`; a dataset only has to make `Frame`
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 
@@ -13,7 +14,7 @@ import xarray as xr
 
 from .contracts import Dataset
 from .errors import UserError
-from .hints import Array, Float, Int, Sequence
+from .hints import Array, Bool, Float, Int, Iterator, Sequence
 from .settings.prepare import DatasetSettings
 
 HARTREE = 27.211386245988  # [eV] CODATA 2018
@@ -22,6 +23,7 @@ KCAL_PER_MOL = 4.184 / 96.48533212331  # [eV] CODATA 2018
 LARGEST_FORCE = 1e4  # [eV/Å] no bond pulls like this
 SMALLEST_DISTANCE = 0.3  # [Å] H2 has 0.74
 LARGEST_NUMBER = 118
+BLOCK = 1 << 17  # frames, or atoms, at a time, where a dataset is gone through as a whole
 
 
 @dataclass(frozen=True)
@@ -148,9 +150,7 @@ def gathered(
         UserError: too few samples or molecules to split, or an element without training data.
     """
     data = _ordered(data)
-    molecules = data["sample_molecule"].values.tolist()
-    place = {name: i for i, name in enumerate(dict.fromkeys(molecules))}  # in the order of their first sample
-    molecule = np.array([place[name] for name in molecules], np.int32)
+    molecule, molecule_names = _numbered(data["sample_molecule"].values)
     composition = _composition(data)
     names = ["train", "test", *others]
     split = data["split"].values.copy() if "split" in data else np.full(len(molecule), -1, np.int8)
@@ -167,7 +167,7 @@ def gathered(
         )
     data["split"] = ("sample", split, {"flag_values": list(range(len(names))), "flag_meanings": " ".join(names)})
     data["molecule"] = ("sample", molecule)
-    data["molecule_name"] = ("molecule_index", np.array(list(place), object))
+    data["molecule_name"] = ("molecule_index", np.array(molecule_names, object))
     data = data.drop_vars("sample_molecule").assign_coords(
         sample=np.arange(data.sizes["sample"]),
         xyz=np.array(["x", "y", "z"], object),
@@ -184,29 +184,53 @@ def _held_out(molecule: Int[Array, " sample"], composition: xr.DataArray, settin
     if len(has) < 2:
         raise UserError(f"split_by {settings.split_by}", f"at least two {settings.split_by}s", len(has))
     wanted = min(max(round(settings.test_fraction * len(has)), 1), len(has) - 1)
-    left, test = has.sum(0), np.zeros(len(has), np.int8)
+    left, test, held = has.sum(0), np.zeros(len(has), np.int8), 0
     for g in np.random.default_rng([settings.seed, 0x5B117]).permutation(len(has)):
-        if test.sum() < wanted and (left[has[g]] > 1).all():
-            left, test[g] = left - has[g], 1
-    if test.sum() < wanted:
+        if held < wanted and (left[has[g]] > 1).all():
+            left, test[g], held = left - has[g], 1, held + 1
+    if held < wanted:
         expected = f"{wanted} of {len(has)} {settings.split_by}s to hold out without losing an element from training"
-        raise UserError("test_fraction", expected, f"{test.sum()}; lower it or split by frame")
+        raise UserError("test_fraction", expected, f"{held}; lower it or split by frame")
     return test[group]
+
+
+def _numbered(names: Array) -> tuple[Int[Array, " sample"], list[str]]:
+    """Numbers for names, in the order of their first appearance, and the names."""
+    place: dict[str, int] = {}
+    number = np.empty(len(names), np.int32)
+    for start in range(0, len(names), BLOCK):
+        part = names[start : start + BLOCK].tolist()
+        number[start : start + BLOCK] = [place.setdefault(name, len(place)) for name in part]
+    return number, list(place)
 
 
 def _ordered(data: xr.Dataset) -> xr.Dataset:
     """The frames by their `sample` number, with their atoms."""
-    order = np.argsort(data["sample"].values, kind="stable")
+    numbers = data["sample"].values
+    if (np.diff(numbers) > 0).all():
+        return data
+    order = np.argsort(numbers, kind="stable")
     first = np.concatenate([[0], np.cumsum(data["atoms"].values)])
     atoms = np.concatenate([np.arange(first[i], first[i + 1]) for i in order])
     return data.isel(sample=order, atom=atoms)
 
 
+def _blocks(data: xr.Dataset) -> Iterator[tuple[slice, slice]]:
+    """Some frames at a time and their atoms, so that arrays of atoms need not be in memory as a whole."""
+    first = np.concatenate([[0], np.cumsum(data["atoms"].values)])
+    ends = np.searchsorted(first, np.arange(0, first[-1] + BLOCK, BLOCK)).clip(max=len(first) - 1)
+    for start, stop in itertools.pairwise(np.unique(ends).tolist()):
+        yield slice(start, stop), slice(int(first[start]), int(first[stop]))
+
+
 def _composition(data: xr.Dataset) -> xr.DataArray:
     """Number of atoms of each element in each frame, elements ascending."""
-    elements, column = np.unique(data["numbers"].values, return_inverse=True)
-    counts = np.zeros((data.sizes["sample"], len(elements)))
-    np.add.at(counts, (np.repeat(np.arange(len(counts)), data["atoms"].values), column), 1)
+    numbers, atoms = data["numbers"].variable, data["atoms"].values
+    elements = np.unique(np.concatenate([np.unique(numbers[part].values) for _, part in _blocks(data)]))
+    counts = np.zeros((data.sizes["sample"], len(elements)), np.int16)
+    for frames, part in _blocks(data):
+        row = np.repeat(np.arange(frames.start, frames.stop), atoms[frames])
+        np.add.at(counts, (row, np.searchsorted(elements, numbers[part].values)), 1)
     return xr.DataArray(counts, dims=("sample", "element"), coords={"element": elements.astype(np.int64)})
 
 
@@ -217,14 +241,39 @@ def _scaled(data: xr.Dataset, composition: xr.DataArray) -> xr.Dataset:
     of predicting nothing; where compositions leave them open (one molecule), they are the smallest ones.
     """
     train = data["split"].values == 0
-    atoms = data["atoms"].values[train]
-    share, each = composition.values[train] / atoms[:, None], data["energy"].values[train] / atoms
-    reference = np.linalg.lstsq(share, each, rcond=None)[0]
-    force = data["forces"].values[np.repeat(train, data["atoms"].values)].astype(np.float64)
-    spread, scale = np.std(each - share @ reference), math.sqrt((force**2).mean())
-    if not scale:
+    reference, spread = _references(composition.values, data["energy"].values, data["atoms"].values, train)
+    squares = components = 0
+    for frames, part in _blocks(data):
+        mine = np.repeat(train[frames], data["atoms"].values[frames])
+        forces = data["forces"].variable[part].values[mine].astype(np.float64)
+        squares, components = squares + (forces**2).sum(), components + forces.size
+    if not squares:
         raise UserError("forces", "some force that is not zero in the train split", "none")
     data["reference_energy"] = ("element", reference)
-    data["force_scale"] = ((), scale)
+    data["force_scale"] = ((), math.sqrt(squares / components))
     data["energy_scale"] = ((), spread if spread > 1e-9 else 1.0)  # no spread: nothing to scale by
     return data
+
+
+def _references(
+    composition: Int[Array, "sample element"],
+    energy: Float[Array, " sample"],
+    atoms: Int[Array, " sample"],
+    train: Bool[Array, " sample"],
+) -> tuple[Float[Array, " element"], float]:
+    """Energy per atom of each element by least squares over the train split, and what is left as a standard deviation.
+
+    Solved from the triangular factor of the equations, which takes them block by block.
+    """
+    places, factor = np.flatnonzero(train), np.zeros((0, composition.shape[1] + 1))
+    blocks = [places[i : i + BLOCK] for i in range(0, len(places), BLOCK)]
+
+    def equations(block: Array) -> Float[Array, "n column"]:
+        return np.column_stack([composition[block], energy[block]]) / atoms[block, None]
+
+    for block in blocks:
+        factor = np.linalg.qr(np.concatenate([factor, equations(block)]), mode="r")
+    rank_below = np.finfo(np.float64).eps * max(len(places), composition.shape[1])
+    reference = np.linalg.lstsq(factor[:, :-1], factor[:, -1], rcond=rank_below)[0]
+    left = np.concatenate([equations(block) @ np.append(-reference, 1) for block in blocks])
+    return reference, float(left.std())
