@@ -42,7 +42,7 @@ $(READY): pyproject.toml envs/constraints.txt envs/create.sh
 	sh envs/create.sh "$(PYTHON)" "$(VENV)" "$(TORCH)" . $(@F)
 
 $(READY)-dev: $(READY)
-	sh envs/create.sh "$(PYTHON)" "$(VENV)" "$(TORCH)" ".[test,lint]" $(@F)
+	sh envs/create.sh "$(PYTHON)" "$(VENV)" "$(TORCH)" ".[test,oracle,lint]" $(@F)
 
 clean:
 	rm -rf "$(VENV)" .pytest_cache .ruff_cache

@@ -22,36 +22,21 @@ SMK = [ROOT / "Snakefile", *sorted((ROOT / "workflow" / "rules").glob("*.smk"))]
 
 # imports only point down; a module may import its own floor's neighbours only where the floor is marked
 FLOORS = [
-    {"hints", "errors", "provenance", "reach"},
-    {"so3", "rotation_sets", "action", "lanczos", "losses", "variables", "settings"}
-    | {"neighbours", "elements", "dense", "conservative"},
-    {"store", "joined", "contracts"},
-    {"datasets", "models", "tasks", "plugins", "frames", "rejects", "resume", "checkpoints", "trainings"}
-    | {
-        "twirling",
-        "estimators",
-        "spectrum",
-        "tails",
-        "lie",
-        "panel",
-        "heldout",
-        "refusals",
-        "curvature",
-        "certificate",
-    },
-    {"prepare", "train", "twirl", "hessian"},
-    {"style", "findings", "story", "sections", "page", "translation", "attribution", "comparisons"}
-    | {
-        "figures",
-        "figures_training",
-        "figures_spectrum",
-        "figures_density",
-        "figures_hessian",
-        "figures_plan",
-        "figures_reflection",
-    },
-    {"report"},
-    {"plan", "document"},
+    set(names.split())
+    for names in (
+        "hints errors provenance reach",
+        """so3 rotation_sets action lanczos losses variables settings
+        neighbours elements dense conservative""",
+        "store joined contracts",
+        """datasets models tasks plugins frames rejects resume checkpoints trainings
+        twirling estimators spectrum tails lie panel heldout refusals averaging
+        curvature certificate""",
+        "prepare train twirl hessian",
+        """style findings story sections page translation attribution comparisons
+        figures figures_training figures_spectrum figures_density figures_hessian figures_plan figures_reflection""",
+        "report",
+        "plan document",
+    )
 ]
 MODULE, FUNCTION, RULE, SCRIPT = 300, 40, 30, 25
 
