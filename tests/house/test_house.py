@@ -26,11 +26,11 @@ FLOORS = [
     for names in (
         "hints errors provenance reach",
         """so3 rotation_sets action lanczos losses variables settings
-        neighbours elements dense conservative""",
+        neighbours elements conservative layers""",
         "store joined contracts",
         """datasets models tasks plugins frames rejects resume checkpoints trainings
         twirling estimators spectrum tails lie panel heldout refusals averaging
-        curvature certificate""",
+        curvature operators suspects certificate""",
         "prepare train twirl hessian",
         """style findings story sections page translation attribution comparisons
         figures figures_training figures_spectrum figures_density figures_hessian figures_plan figures_reflection""",

@@ -16,10 +16,11 @@ from . import store
 from .certificate import Certificate, certify
 from .checkpoints import Trained
 from .contracts import Batch, split_index
-from .curvature import PARTS, HessianOperator, Objective, rotations
+from .curvature import PARTS, Objective, rotations
 from .errors import UserError
 from .hints import Array, Float, Int, Sequence, Tensor
 from .lanczos import Spectrum, lanczos, rademacher
+from .operators import operator
 from .provenance import Progress, device_of, hardware
 from .settings.hessian import HessianSettings
 
@@ -96,9 +97,9 @@ def _checkpoint(
     probes = rademacher(len(objective.parameters), settings.probes, settings.seed).to(device)
     spectra = {}
     for part in PARTS:
-        operator = HessianOperator(objective, part, settings.keep_memory * GB)
+        products = operator(objective, part, keep_bytes=settings.keep_memory * GB)
         keys = {"seed": settings.seed, "noise": torch.finfo(dtype).eps, "trace_probes": settings.trace_probes}
-        spectra[part] = lanczos(operator, probes, settings.lanczos_steps, **keys)
+        spectra[part] = lanczos(products, probes, settings.lanczos_steps, **keys)
         print(f"step {step}, L_{part}: {_line(spectra[part], certificate, part)}", flush=True)
     return _dataset(spectra, objective.values(), certificate, settings)
 

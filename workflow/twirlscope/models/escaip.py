@@ -23,9 +23,9 @@ from torch import nn
 
 from ..conservative import with_forces
 from ..contracts import Model
-from ..dense import Dense, FeedForward, RMSNorm, linear
 from ..elements import ElementRows
 from ..hints import Bool, Float, Int, Tensor
+from ..layers import Dense, FeedForward, RMSNorm, linear
 from ..neighbours import atom_mean, nearest, order_parameters, padded
 from ..settings.base import Settings, key
 

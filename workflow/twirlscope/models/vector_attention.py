@@ -18,6 +18,7 @@ from ..conservative import with_forces
 from ..contracts import Model
 from ..elements import ElementRows
 from ..hints import Float, Int, Tensor
+from ..layers import rms_norm
 from ..neighbours import atom_mean, nearest, padded
 from ..settings.base import Settings, key
 
@@ -205,11 +206,6 @@ class Gated(nn.Module):
         """The layer, without residual."""
         gate = self.gate(x)  # no F.silu: the gradient of a native one has no forward-mode derivative
         return self.down(gate * gate.sigmoid() * self.value(x))
-
-
-def rms_norm(x: Float[Tensor, "n width"]) -> Float[Tensor, "n width"]:
-    """x over its root mean square. By hand, as native norms have wrong third derivatives; the next layer scales."""
-    return x * (x.square().mean(-1, keepdim=True) + 1e-6).rsqrt()
 
 
 def envelope(ratio: Float[Tensor, "pair 1"]) -> Float[Tensor, "pair 1"]:
