@@ -29,10 +29,10 @@ FLOORS = [
         neighbours elements conservative layers""",
         "store joined contracts",
         """datasets models tasks plugins frames rejects resume checkpoints trainings
-        twirling estimators spectrum tails lie panel heldout refusals averaging
+        twirling estimators spectrum tails lie panel heldout test_sets refusals averaging
         curvature operators suspects certificate""",
         "prepare train twirl hessian",
-        """style findings story sections page translation attribution comparisons
+        """style findings story sections page translation attribution comparisons quoted
         figures figures_training figures_spectrum figures_density figures_hessian figures_plan figures_reflection""",
         "report",
         "plan document",

@@ -36,7 +36,7 @@ def test_read__gives_what_the_file_says(file):
     np.testing.assert_allclose(samples["forces"], np.diag([0.1, 0.2, 0.3]), rtol=1e-6)
     assert samples["energy"].values.tolist() == [-5.5]
     assert samples["sample_molecule"].values.tolist() == ["water"]
-    assert samples.attrs == {"labels": "by hand", "source": str(file)}
+    assert samples.attrs == {"labels": "by hand", "source": str(file), "benchmark": ""}
 
 
 BROKEN = {

@@ -27,7 +27,7 @@ def write(path, molecules, conformations=5, seed=0, atoms=6):
             away = rng.uniform(0, 0.2, (conformations, atoms, 3))
             group = file.create_group(f"{m:06d}")
             text = h5py.string_dtype()
-            group.create_dataset("smiles", data=[f"[C:1][O:2]{'C' * (m // 2)}"], dtype=text)
+            group.create_dataset("smiles", data=[f"[C:1][O:2].[{m // 2}:3]"], dtype=text)
             group.create_dataset(
                 "subset", data=["SPICE Dipeptides Single Points" if m % 2 else "SPICE Ion Pairs"], dtype=text
             )
@@ -84,7 +84,7 @@ def test_finish__splits_by_molecule_whatever_its_atoms_are_called(tmp_path):
     train, test = (set(data["molecule"].values[split_index(data, s)].tolist()) for s in ("train", "test"))
     assert not train & test
     assert len(train | test) == 15  # two groups share a SMILES
-    assert data["molecule_name"].values[0] == "[C][O]"
+    assert data["molecule_name"].values[0] == "[C][O].[0]"
 
 
 def test_finish__references_take_out_the_energies_of_the_atoms(tmp_path):

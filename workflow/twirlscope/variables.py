@@ -38,6 +38,7 @@ COORDINATES = {
     "rotation_set": _v("rotation_set", "str", "1", "name of a set of rotations"),
     "degree": _v("degree", "int64", "1", "degree l of the Wigner matrices"),
     "convex": _v("convex", "str", "1", "a loss split by jackknife; `training`: every term with its training loss"),
+    "test_set": _v("test_set", "str", "1", "name of a split of the data that the last checkpoint was tested on"),
     "part": _v("part", "str", "1", "part of the loss: mean (twirled prediction error) or equiv (equivariance error)"),
 }
 
@@ -119,6 +120,15 @@ TWIRL |= {
     "passes": _v("rotation_set", "int64", "1", "rotations of the set: forward passes of test-time twirling"),
     "element_loss_total": _v("step element", "float64", "1", "share of an element in the total loss of its term", MATH),
     "element_loss_equiv": _v("step element", "float64", "1", "share of an element in the equivariance error", MATH),
+}
+SET = "term set_sample"
+TWIRL |= {
+    "set_number": _v("set_sample", "int16", "1", "test set of the sample, its place among them; last checkpoint"),
+    "set_index": _v("set_sample", "int64", "1", "index in the dataset of a sample of the test sets"),
+    "set_loss_total": _v(SET, "float64", "1", "total loss of a sample; NaN where it has no target", MATH),
+    "set_loss_mean": _v(SET, "float64", "1", "twirled prediction error of a sample of the test sets, unbiased", MATH),
+    "set_loss_equiv": _v(SET, "float64", "1", "equivariance error of a sample of the test sets, unbiased", MATH),
+    "set_absolute": _v(SET, "float64", "1", "mean absolute component of the error of a sample, over rotations"),
 }
 JACKKNIFE = "Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapter 10"
 for _name in ("loss_total", "loss_mean", "loss_equiv"):

@@ -49,6 +49,9 @@ class ExtXyz(frames.Frames):
         force_unit: Literal[("", *FORCE)] = key(
             "", "unit of the forces in the files; empty for energy_unit/length_unit"
         )
+        benchmark: Literal["", "acac", "3bpa"] = key(
+            "", "public benchmark that the files are, whose published errors the report shows beside"
+        )
         labels: str = key("not stated", "level of theory of energy and forces, in words; the report prints it")
 
     def files(self) -> list[Path]:
@@ -84,7 +87,8 @@ class ExtXyz(frames.Frames):
                         found.append(frame)
         samples = frames.table(found)
         if samples is not None:
-            samples.attrs = {"labels": self.settings.labels, "source": ", ".join(map(str, files))}
+            s = self.settings
+            samples.attrs = {"labels": s.labels, "source": ", ".join(map(str, files)), "benchmark": s.benchmark}
         return Part(samples, lost)
 
     def _frames(self, path: Path, place: int, split: int) -> list[Frame | str]:

@@ -89,10 +89,9 @@ class Spice(frames.Frames):
         molecule = ATOM_MAP.sub("]", _text(group, "smiles")) or group.name.strip("/")
         if not len(positions) == len(energy) == len(gradient):
             return [f"{len(positions)} conformations, {len(energy)} energies, {len(gradient)} gradients"]
-        found = [
-            Frame(place * STRIDE + i, numbers, x * BOHR, -g * (HARTREE / BOHR), float(e) * HARTREE, molecule)
-            for i, (x, e, g) in enumerate(zip(positions, energy, gradient, strict=True))
-        ]
+        each = zip(positions * BOHR, gradient * (-HARTREE / BOHR), energy * HARTREE, strict=True)
+        start = place * STRIDE
+        found = [Frame(start + i, numbers, x, f, float(e), molecule) for i, (x, f, e) in enumerate(each)]
         return [frames.fault(frame) or frame for frame in found]
 
 
