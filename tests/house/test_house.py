@@ -33,7 +33,8 @@ FLOORS = [
         curvature operators suspects certificate""",
         "prepare train twirl hessian",
         """style findings story sections page translation attribution comparisons quoted
-        figures figures_training figures_spectrum figures_density figures_hessian figures_plan figures_reflection""",
+        figures figures_training figures_spectrum figures_density figures_hessian figures_plan figures_reflection
+        figures_sets""",
         "report",
         "plan document",
     )

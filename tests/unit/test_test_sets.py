@@ -6,15 +6,14 @@ import torch
 import xarray as xr
 
 import toys
-from twirlscope import quoted
-from twirlscope.errors import UserError
+from twirlscope import figures_sets, quoted
 from twirlscope.settings.twirl import TwirlSettings
 from twirlscope.tasks.force_field import ForceField
 from twirlscope.test_sets import measure_sets
 from twirlscope.trainings import Training
 
 BIAS = (0.3, 0.0, 0.4)
-SETTINGS = TwirlSettings(rotations=2, further_splits=["far", "scan"], draws=100)
+SETTINGS = TwirlSettings(rotations=2, draws=100)
 
 
 @pytest.fixture(scope="module")
@@ -58,10 +57,11 @@ def test_measure_sets__of_a_lab_frame_bias_is_the_known_split(data):
     np.testing.assert_allclose(found["set_loss_total"].values[0, :30], 0.25 / 3, rtol=1e-4)
 
 
-def test_measure_sets__refuses_a_split_that_the_data_have_not(data):
-    settings = TwirlSettings(further_splits=["fra"])
-    with pytest.raises(UserError, match="did you mean 'far'"):
-        measure_sets(toys.Well(), ForceField(ForceField.Settings(), data), data, settings, "cpu")
+def test_measure_sets__draws_as_many_samples_of_each_set_as_are_measured(data):
+    task = ForceField(ForceField.Settings(), data)
+    found = measure_sets(toys.Well(), task, data, TwirlSettings(samples=4), "cpu")
+    assert np.bincount(found["set_number"]).tolist() == [4, 4, 4]
+    assert set(data["split"].values[found["set_index"].values[4:8]]) == {2}
 
 
 def training(task, found):
@@ -105,11 +105,12 @@ def test_quoted__mean_absolute_force_is_that_over_orientations(data):
 
 def test_quoted_table__shows_intervals_and_leaves_other_tasks_out(data):
     task, found = measured(data, toys.Well(0.5, BIAS))
-    table = quoted.quoted_table([training(task, found)], {"md": data})
+    frame = quoted.quoted_frame([training(task, found)], {"md": data})
+    table = quoted.quoted_table(frame)
     assert "to" in table.brief["equivariance error, forces [%]"][0]
     assert table.rows[2][3] == "15"
     other = Training("run", 0, None, found.drop_vars("set_index"), dataset="md")
-    assert quoted.quoted_table([other], {"md": data}) is None
+    assert quoted.quoted_frame([other], {"md": data}) is None
 
 
 def test_published_table__is_shown_for_its_benchmark_alone_and_says_what_it_is(data):
@@ -120,3 +121,14 @@ def test_published_table__is_shown_for_its_benchmark_alone_and_says_what_it_is(d
     mace = table.frame.query("model == 'MACE' and tested == '600 K'")
     assert mace[["energy RMSE [meV]", "force RMSE [meV/Å]"]].values.tolist() == [[4.6, 22.4]]
     assert len(quoted.published()) == 6 + 18
+
+
+def test_figure__says_in_words_and_in_its_table_what_the_sets_with_forces_have(data):
+    task, found = measured(data, toys.Well(0.5, BIAS))
+    frame = quoted.quoted_frame([training(task, found)], {"md": data})
+    figure = figures_sets.errors_by_set(frame, " Labels: none.")
+    assert figure.table["test set"].tolist() == ["test", "far"]
+    error, percent = (frame[f"{h} [{u}]"][1] for h, u in (("force RMSE", "meV/Å"), ("equivariance error, forces", "%")))
+    assert f"run, seed 0, far: {error:.3g} meV/Å, {percent:.3g} %." in figure.alternative
+    assert figure.caption.endswith("Labels: none.")
+    assert figures_sets.errors_by_set(frame[2:], "") is None

@@ -82,18 +82,20 @@ def _percent(found: xr.Dataset, words: str) -> dict[str, float]:
     return dict(zip(heads, (value, *map(float, estimators.interval(estimators.percent(*draws)))), strict=True))
 
 
-def quoted_table(trainings: Sequence[Training], data: Mapping[str, xr.Dataset]) -> Table | None:
+def quoted_frame(trainings: Sequence[Training], data: Mapping[str, xr.Dataset]) -> pd.DataFrame | None:
     """Errors of all force fields by test set; None where there is no force field."""
     found = [quoted(t, data[t.dataset]) for t in trainings if _is_force_field(t) and t.dataset in data]
-    if not found:
-        return None
+    return pd.concat(found, ignore_index=True) if found else None
+
+
+def quoted_table(frame: pd.DataFrame) -> Table:
+    """What `quoted_frame` gives, for the page."""
     caption = (
         "The last checkpoint on every test set, as force fields are quoted: energies of whole molecules (less what the "
         "composition explains, which is the same for prediction and target), forces by component over all atoms. Means "
         "over random orientations of every frame; the twirled prediction is the mean over all of them. With 95 % "
         "intervals by frame."
     )
-    frame = pd.concat(found, ignore_index=True)
     return Table("test_sets", caption, frame, _brief(frame))
 
 

@@ -19,10 +19,11 @@ from . import (
 )
 from .attribution import attribution_table
 from .comparisons import convex_table, reflection_table
+from .figures_sets import errors_by_set
 from .hints import Mapping, Sequence
 from .page import Section, Table
-from .quoted import published_table, quoted_table
-from .trainings import Training, slug, terms_of
+from .quoted import published_table, quoted_frame, quoted_table
+from .trainings import Training, labels_note, slug, terms_of
 from .translation import translation_table
 
 
@@ -58,8 +59,12 @@ def _percent(trainings: Sequence[Training], threshold: float) -> Section:
 
 
 def _test_sets(trainings: Sequence[Training], data: Mapping[str, xr.Dataset]) -> Section:
-    tables = {"Errors by test set": quoted_table(trainings, data), "Published errors": published_table(data)}
-    return Section("sets", "Test sets", tables=_tables(tables))
+    errors = quoted_frame(trainings, data)
+    if errors is None:
+        return Section("sets", "Test sets")
+    figure = errors_by_set(errors, labels_note(trainings))
+    tables = {"Errors by test set": quoted_table(errors), "Published errors": published_table(data)}
+    return Section("sets", "Test sets", figures=[figure] if figure else [], tables=_tables(tables))
 
 
 def _spectrum(trainings: Sequence[Training]) -> Section:

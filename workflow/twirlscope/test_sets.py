@@ -12,7 +12,6 @@ import xarray as xr
 
 from . import estimators
 from .contracts import Task, split_index
-from .errors import UserError
 from .heldout import heldout_of
 from .hints import Array, Bool, Callable, Int
 from .settings.twirl import TwirlSettings
@@ -22,16 +21,10 @@ NAMES = ("set_loss_total", "set_loss_mean", "set_loss_equiv", "set_absolute")
 
 
 def measure_sets(model: Callable, task: Task, data: xr.Dataset, settings: TwirlSettings, device: str) -> xr.Dataset:
-    """Losses by sample on the split that is measured and on the further ones.
-
-    Raises:
-        UserError: the data have no such split.
-    """
-    names = list(dict.fromkeys([settings.split, *settings.further_splits]))
+    """Losses by sample on every split of the data but the one that was trained on; `settings.split` comes first."""
     known = data["split"].attrs["flag_meanings"].split()
-    if wrong := [name for name in names if name not in known]:
-        raise UserError("twirl.further_splits", "splits of the data", repr(wrong[0]), known)
-    places = [split_index(data, name) for name in names]
+    names = [name for name in dict.fromkeys([settings.split, *known]) if name != "train"]
+    places = [drawn(split_index(data, name), settings) for name in names]
     found = [_losses(model, task, index, settings, device) for index in places]
     return xr.Dataset(
         {name: (("term", "set_sample"), np.concatenate([f[name] for f in found], 1)) for name in found[0]}
@@ -41,6 +34,13 @@ def measure_sets(model: Callable, task: Task, data: xr.Dataset, settings: TwirlS
         },
         {"test_set": np.array(names, object), "term": np.array([*(t.name for t in task.terms), "weighted"], object)},
     )
+
+
+def drawn(index: Int[Array, " sample"], settings: TwirlSettings) -> Int[Array, " some"]:
+    """As many samples of a split as are measured at most, ascending."""
+    if not 0 < settings.samples < len(index):
+        return index
+    return np.sort(np.random.default_rng(settings.seed).choice(index, settings.samples, replace=False))
 
 
 def _losses(

@@ -22,7 +22,7 @@ from .losses import inner
 from .panel import kept_predictions, measure_panel, panel_dataset, panel_of, plan, summarise_panel
 from .provenance import Progress, device_of, hardware
 from .settings.twirl import TwirlSettings
-from .test_sets import measure_sets
+from .test_sets import drawn, measure_sets
 from .twirling import Given, twisted
 
 
@@ -99,12 +99,9 @@ def measure(
 def _samples(data: xr.Dataset, settings: TwirlSettings) -> Int[Array, " sample"]:
     """The samples that are measured, ascending."""
     try:
-        index = split_index(data, settings.split)
+        return drawn(split_index(data, settings.split), settings)
     except ValueError as error:
         raise UserError("twirl.split", "a split of the data", repr(settings.split)) from error
-    if 0 < settings.samples < len(index):
-        index = np.sort(np.random.default_rng(settings.seed).choice(index, settings.samples, replace=False))
-    return index
 
 
 def _floor(run: Trained, step: int, held: Heldout, device: str) -> Float[Array, " term"]:
