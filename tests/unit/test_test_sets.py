@@ -1,12 +1,14 @@
 """Errors by test set, as stored and as quoted, against numbers worked out by hand."""
 
 import numpy as np
+import pandas as pd
 import pytest
+import synthetic
 import torch
 import xarray as xr
 
 import toys
-from twirlscope import figures_sets, quoted
+from twirlscope import figures_sets, quoted, report, store
 from twirlscope.settings.twirl import TwirlSettings
 from twirlscope.tasks.force_field import ForceField
 from twirlscope.test_sets import measure_sets
@@ -121,6 +123,16 @@ def test_published_table__is_shown_for_its_benchmark_alone_and_says_what_it_is(d
     mace = table.frame.query("model == 'MACE' and tested == '600 K'")
     assert mace[["energy RMSE [meV]", "force RMSE [meV/Å]"]].values.tolist() == [[4.6, 22.4]]
     assert len(quoted.published()) == 6 + 18
+
+
+def test_measure_sets__comes_back_from_its_store_as_the_report_reads_it(data, tmp_path):
+    task, found = measured(data, toys.Well(0.8))
+    scales = {f"scale_{t.name}": t.scale for t in task.terms}
+    store.save(found.assign_attrs(scales), tmp_path / "twirl.zarr.zip")
+    store.save(synthetic.train(10), tmp_path / "train.zarr.zip")
+    files = report.RunFiles("run", 0, *(tmp_path / f"{n}.zarr.zip" for n in ("train", "twirl")), None, "md")
+    read = report._read(files)
+    pd.testing.assert_frame_equal(quoted.quoted(read, data), quoted.quoted(training(task, found), data))
 
 
 def test_figure__says_in_words_and_in_its_table_what_the_sets_with_forces_have(data):

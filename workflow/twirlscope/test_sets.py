@@ -29,6 +29,7 @@ def measure_sets(model: Callable, task: Task, data: xr.Dataset, settings: TwirlS
     return xr.Dataset(
         {name: (("term", "set_sample"), np.concatenate([f[name] for f in found], 1)) for name in found[0]}
         | {
+            "set_samples": ("test_set", np.array([len(i) for i in places], np.int64)),
             "set_number": ("set_sample", np.repeat(np.arange(len(names)), [len(i) for i in places]).astype(np.int16)),
             "set_index": ("set_sample", np.concatenate(places).astype(np.int64)),
         },

@@ -123,6 +123,7 @@ TWIRL |= {
 }
 SET = "term set_sample"
 TWIRL |= {
+    "set_samples": _v("test_set", "int64", "1", "number of samples of the test set that were measured"),
     "set_number": _v("set_sample", "int16", "1", "test set of the sample, its place among them; last checkpoint"),
     "set_index": _v("set_sample", "int64", "1", "index in the dataset of a sample of the test sets"),
     "set_loss_total": _v(SET, "float64", "1", "total loss of a sample; NaN where it has no target", MATH),
