@@ -65,6 +65,7 @@ def test_objective__in_float64_turns_the_samples_anew():
     torch.testing.assert_close(double.inputs, wide.chunks[0].inputs, rtol=0, atol=1e-15)
     assert (narrow.chunks[0].inputs["positions"].double() - wide.chunks[0].inputs["positions"]).abs().max() > 1e-9
     assert narrow.double().values() == pytest.approx(narrow.values(), rel=1e-5)
+    assert next(narrow._model.parameters()).dtype == torch.float32
 
 
 def test_curve__is_the_hessian_of_each_loss_in_the_predictions():

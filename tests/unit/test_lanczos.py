@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from twirlscope import lanczos
+from twirlscope import eigenvalues, lanczos
+from twirlscope.errors import UserError
 
 
 def matrix_with(eigenvalues, seed=0):
@@ -133,6 +134,35 @@ def test_trace__is_far_better_known_with_fresh_probes_where_few_eigenvalues_are_
     assert abs(trace - matrix.trace()) < 4 * error
 
 
+@pytest.mark.parametrize("spectrum", [decaying(200), np.concatenate([np.ones(30), 1e-9 * np.arange(170)])])
+def test_lanczos__in_a_float32_basis_is_right_to_its_rounding(spectrum):
+    matrix, exact = matrix_with(spectrum).float(), np.sort(spectrum)
+    found = lanczos.lanczos(lambda v: matrix @ v, lanczos.rademacher(200, 4, 0).float(), 20)
+    distance = np.abs(found.value[found.converged][:, None] - exact).min(1)
+    assert found.converged.sum() >= 4
+    assert (distance <= 20 * found.error[found.converged]).all()
+    assert found.error.min() == pytest.approx(torch.finfo(torch.float32).eps * np.abs(found.value).max())
+
+
+@pytest.mark.parametrize(
+    ("room", "dtype", "probes"),
+    [(32e6, torch.float64, 4), (31e6, torch.float32, 4), (15e6, torch.float32, 3), (8e6, torch.float32, 2)],
+)
+def test_fitting_basis__is_in_float32_first_and_then_of_fewer_probes(room, dtype, probes):
+    found = lanczos.fitting_basis(100_000, 4, 10, torch.float64, room)
+    assert (found.dtype, found.probes) == (dtype, probes)
+    assert found.bytes == dtype.itemsize * 100_000 * 10 * probes <= room
+
+
+def test_fitting_basis__refuses_with_the_numbers_where_nothing_fits():
+    with pytest.raises(UserError, match=r"0.008 GB or more.*0.032 GB as asked.*got 0.004 GB.*at most 5 lanczos_steps"):
+        lanczos.fitting_basis(100_000, 4, 10, torch.float64, 4e6)
+
+
+def test_fitting_basis__takes_no_room_for_more_directions_than_there_are():
+    assert lanczos.fitting_basis(10, 4, 100, torch.float64, 800.0).bytes == 800
+
+
 def test_dense__agrees_for_a_matrix_and_for_its_products():
     matrix = matrix_with(decaying(100))
     np.testing.assert_allclose(
@@ -147,15 +177,15 @@ def test_top__is_padded_where_there_are_fewer():
 
 
 def test_lanczos__refuses_products_that_are_not_finite():
-    with pytest.raises(ValueError, match="not finite"):
+    with pytest.raises(FloatingPointError, match="not finite"):
         run(torch.full((5, 5), torch.nan, dtype=torch.float64))
 
 
 def test_density__integrates_to_one_over_the_symmetric_logarithmic_axis():
     found, _ = run(matrix_with(decaying()))
-    grid = lanczos.symlog_grid(1e3, 1e-3, 2001)
+    grid = eigenvalues.symlog_grid(1e3, 1e-3, 2001)
     value = np.append(found.value, np.nan)  # padding, as in a store
     weight = np.append(found.weight.T, np.zeros((1, 4)), 0)
-    each = lanczos.density(value, weight, grid, 0.2, 1e-3)
+    each = eigenvalues.density(value, weight, grid, 0.2, 1e-3)
     assert each.shape == (2001, 4)
     np.testing.assert_allclose(np.trapezoid(each, np.arcsinh(grid / 1e-3), axis=0), 1, rtol=1e-3)

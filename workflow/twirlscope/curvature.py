@@ -149,7 +149,7 @@ class Objective:
 
     def double(self) -> Objective:
         """The same objective in float64, its samples turned anew."""
-        return Objective(self._model.double(), *self._fixed)
+        return Objective(duplicate(self._model).double(), *self._fixed)
 
     def alone(self) -> Objective:
         """The same objective on its first sample, for a look at what it costs and what it allows."""

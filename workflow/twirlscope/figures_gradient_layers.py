@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from . import style
 from .figures_gradient import WHOLE, samples_note
 from .figures_gradient_direction import resolved
-from .hints import Array, Sequence
+from .hints import Array, Bool, Sequence
 from .style import Figure
 from .trainings import Training, column, say
 
@@ -32,19 +32,19 @@ def layers(training: Training, name: str) -> Figure:
     data = chosen(training.gradient)
     steps, names = [int(s) for s in data["step"].values], [str(n) for n in data["layer"].values]
     value, error = data[NAME].values, data[f"{NAME}_error"].values
-    solid = resolved(data, "gradient_square", "mean", "equiv")
+    value = np.where(value > 0, value, np.nan)  # of the others there is nothing on a logarithmic axis
+    solid = resolved(data, "gradient_square", "mean", "equiv") & np.isfinite(value)
 
     def draw(canvas: Canvas, _: int) -> None:
         ax = canvas.subplots()
         for i, colour in enumerate(COLOURS[: len(steps)]):
             y = np.arange(len(names)) + 0.16 * (i - (len(steps) - 1) / 2)
-            shown = np.where(value[i] > 0, value[i], np.nan)
-            low = np.minimum(np.nan_to_num(error[i]), np.nan_to_num(shown) * (1 - 1e-9))
-            bars = [low, np.nan_to_num(error[i])]
-            ax.errorbar(shown, y, xerr=bars, fmt="none", ecolor=colour, elinewidth=0.8, alpha=0.45)
+            sure = np.where(solid[i], value[i], np.nan)
+            bars = np.nan_to_num([np.minimum(error[i], sure * (1 - 1e-9)), error[i]])
+            ax.errorbar(sure, y, xerr=bars, fmt="none", ecolor=colour, elinewidth=0.8, alpha=0.45)
             for mask, face in ((solid[i], colour), (~solid[i], "white")):
                 looks = {"color": colour, "markerfacecolor": face, "linestyle": "none"}
-                ax.plot(shown[mask], y[mask], style.MARKERS[i], **looks)
+                ax.plot(value[i][mask], y[mask], style.MARKERS[i], **looks)
         _axes(ax, value[solid] if solid.any() else value, names)
         looks = zip(steps, COLOURS, style.MARKERS, strict=False)
         style.legend(
@@ -55,18 +55,18 @@ def layers(training: Training, name: str) -> Figure:
     caption = (
         f"{training.label}: squared norm of the gradient of the equivariance error over that of the twirled prediction "
         "error, by layer, at a few checkpoints. A layer is a module that owns parameters, its path cut after the first "
-        "names (gradient.layer_depth). Bars: one standard error, jackknife over batches; hollow points: one of the two "
-        "squares is within two of zero; those off the axis are in the table only."
+        "names (gradient.layer_depth). Bars: one standard error, jackknife over batches; hollow points, "
+        "without bars: one of the two squares is within two of zero; those off the axis are in the table only."
     )
     caption += samples_note([training])
     title = f"Gradients by layer: {training.label}"
-    text = f"{title}. " + " ".join(_words(data, i) for i in range(len(steps)))
+    text = f"{title}. " + " ".join(_words(data, i, solid[i]) for i in range(len(steps)))
     return Figure(name, wide, narrow, title, caption, text, layer_table(training))
 
 
 def _axes(ax: Axes, value: Array, names: Sequence[str]) -> None:
     """Layers from top to bottom, the ratio on a logarithmic axis."""
-    shown = value[np.isfinite(value) & (value > 0)]
+    shown = value[np.isfinite(value)]
     low, high = (shown.min() / 3, shown.max() * 3) if len(shown) else (0.1, 10.0)
     ax.set_xscale("log")
     ax.set_xlim(low, high)
@@ -78,10 +78,9 @@ def _axes(ax: Axes, value: Array, names: Sequence[str]) -> None:
     ax.axvline(1, color=style.GREY, linestyle=":", linewidth=1)
 
 
-def _words(data: xr.Dataset, i: int) -> str:
-    """The layers with the smallest and the largest ratio at a checkpoint."""
-    one = data[NAME].isel(step=i).drop_sel(layer=WHOLE)
-    one = one[one.notnull().values & (one > 0).values]
+def _words(data: xr.Dataset, i: int, solid: Bool[Array, " layer"]) -> str:
+    """The layers with the smallest and the largest ratio at a checkpoint, of those above their noise."""
+    one = data[NAME].isel(step=i)[solid & (data["layer"] != WHOLE).values]
     step = int(data["step"][i])
     if not one.size:
         return f"Step {step}: no ratio is above its noise."

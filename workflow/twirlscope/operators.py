@@ -1,18 +1,20 @@
 """Products with the curvature of a part of the loss. Believe none that `certificate.certify` has not seen.
 
-Two matrices, each the Jacobian of something: the Hessian H is that of the gradient; the Gauss-Newton matrix is J^T Q J
-with the Jacobian J of the twisted predictions and Q the Hessian of the loss with respect to them, since the loss is a
-quadratic function of them. J^T Q J is positive semidefinite but for a `mean` that is corrected for its bias.
+Two matrices, each from the Jacobian of something: the Hessian H is that of the gradient; the Gauss-Newton matrix is
+J^T Q J with the Jacobian J of the twisted predictions and Q the Hessian of the loss with respect to them, as the loss
+is a quadratic function of them. It is positive semidefinite but for a `mean` that is corrected for its bias.
 
 Five ways to such a Jacobian times a vector (`MODES`), which agree to rounding where a model allows them:
 
-| mode         | how                                                 | a product costs | memory                 |
-| ------------ | --------------------------------------------------- | --------------- | ---------------------- |
-| `cached`     | reverse over reverse, the first graph is kept       | 2 gradients     | a graph of all samples |
-| `rebuilt`    | the same, a graph for each chunk and block          | 2 + 2 / b       | a graph of a chunk     |
-| `vmap`       | forward over reverse, columns together              | 2 to 6          | the same, each column  |
-| `dual`       | forward over reverse, for an inner `autograd.grad`  | 3 to 5          | a graph of a chunk     |
-| `difference` | five-point differences of derivatives, in float64   | 4               | that of a gradient     |
+| mode         | how                                                | gradients a product | memory                 |
+| ------------ | -------------------------------------------------- | ------------------- | ---------------------- |
+| `cached`     | reverse over reverse, the first graph is kept      | 1.5 to 2.2          | a graph of all samples |
+| `rebuilt`    | the same, a graph for each chunk and block         | 2 / b more          | a graph of a chunk     |
+| `vmap`       | forward over reverse, columns together             | 2 to 6              | the same, each column  |
+| `dual`       | forward over reverse, for an inner `autograd.grad` | 3 to 5              | a graph of a chunk     |
+| `difference` | five-point differences of gradients, in float64    | 4, in float64       | that of a gradient     |
+
+A Gauss-Newton product costs two thirds of that. Both parts could share J v, but Lanczos has other vectors in each.
 
 Never `torch.func.linearize` or `jacrev`, and never reverse over forward: each is silently wrong on ordinary models.
 

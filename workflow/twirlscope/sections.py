@@ -5,9 +5,13 @@ What was not measured has no section; only for the curvature the page says that 
 
 from __future__ import annotations
 
+import xarray as xr
+
 from . import (
     figures,
+    figures_condition,
     figures_density,
+    figures_eigenvalues,
     figures_fields,
     figures_gradient,
     figures_gradient_direction,
@@ -21,13 +25,15 @@ from . import (
 )
 from .attribution import attribution_table
 from .comparisons import convex_table, reflection_table
-from .hints import Sequence
+from .figures_sets import errors_by_set
+from .hints import Mapping, Sequence
 from .page import Section, Table
-from .trainings import Training, by_run, slug, terms_of
+from .quoted import published_table, quoted_frame, quoted_table
+from .trainings import Training, by_run, labels_note, slug, terms_of
 from .translation import translation_table
 
 
-def tell(trainings: Sequence[Training], threshold: float) -> list[Section]:
+def tell(trainings: Sequence[Training], threshold: float, data: Mapping[str, xr.Dataset]) -> list[Section]:
     """All sections that have something to show."""
     found = [
         _percent(trainings, threshold),
@@ -37,6 +43,7 @@ def tell(trainings: Sequence[Training], threshold: float) -> list[Section]:
             figures=[figures.losses(trainings, term) for term in terms_of(trainings)],
             tables=_tables({"Other losses": convex_table(trainings)}),
         ),
+        _test_sets(trainings, data),
         _spectrum(trainings),
         _fields(trainings),
         _gradients(trainings),
@@ -57,6 +64,15 @@ def _percent(trainings: Sequence[Training], threshold: float) -> Section:
     shown += [f for t in terms if t != "weighted" and (f := figures_reflection.reflections(trainings, t))]
     tables = {"Elements": attribution_table(trainings), "Reflections": reflection_table(trainings)}
     return Section("percent", "Equivariance error", figures=shown, tables=_tables(tables))
+
+
+def _test_sets(trainings: Sequence[Training], data: Mapping[str, xr.Dataset]) -> Section:
+    errors = quoted_frame(trainings, data)
+    if errors is None:
+        return Section("sets", "Test sets")
+    figure = errors_by_set(errors, labels_note(trainings))
+    tables = {"Errors by test set": quoted_table(errors), "Published errors": published_table(data)}
+    return Section("sets", "Test sets", figures=[figure] if figure else [], tables=_tables(tables))
 
 
 def _spectrum(trainings: Sequence[Training]) -> Section:
@@ -98,9 +114,10 @@ def _curvature(trainings: Sequence[Training]) -> Section:
     missing = "; ".join(t.label for t in trainings if t.hessian is None)
     said = [findings.curvature_sentence(t) for t in curved]
     said += [f"The Hessian was not computed for: {missing}."] if missing else []
-    shown = [figures_hessian.top_eigenvalues(curved)] if curved else []
+    shown = [figures_eigenvalues.eigenvalues(curved)] if curved else []
     for training in curved:
         name = f"{slug(training.run)}_seed{training.seed}"
+        shown.append(figures_condition.conditions(training, f"condition_{name}"))
         shown.append(figures_density.densities(training, f"density_{name}"))
         shown.append(figures_hessian.spectra(training, f"spectra_{name}"))
     return Section("curvature", "Curvature", said, shown)

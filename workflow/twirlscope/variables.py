@@ -2,8 +2,9 @@
 
 Dimensions are singular words. `step` training step, `sample`, `atom` (all atoms of all samples one after another, in
 the order of the samples), `xyz`, `rotation`, `term` (a term of the loss, or `weighted`, their weighted sum), `part`
-(`mean` or `equiv`, the two parts of the loss, or `total`, their sum), `layer` (the module that owns parameters, or
-`whole`, all of them), `batch` (independent samples), `ritz` and `probe` of a Lanczos run.
+(`mean` or `equiv`, the two parts of the loss, `total`, their sum, `mean_plugin` where `mean` is corrected for its
+bias), `curvature` (`hessian` or `gauss_newton`), `layer` (the module that owns parameters, or `whole`, all of them),
+`batch` (independent samples), `ritz` and `probe` of a Lanczos run, `measure` of a spectrum.
 """
 
 from __future__ import annotations
@@ -43,18 +44,23 @@ COORDINATES = {
     "merit": _v("merit", "str", "1", "name of a figure of merit"),
     "view": _v("view", "str", "1", "what is shown of a field"),
     "irrep": _v("irrep", "str", "1", "irreducible representation of the octahedral group"),
+    "test_set": _v("test_set", "str", "1", "name of a split of the data that the last checkpoint was tested on"),
     "layer": _v("layer", "str", "1", "path of the module that owns the parameters; `whole` is all of them"),
     "split_part": _v("split_part", "str", "1", "part of the loss: mean or equiv"),
     "product": _v("product", "str", "1", "the two parts whose gradients are multiplied, of batch and of batch_other"),
     "part": _v(
         "part", "str", "1", "part of the loss: mean (twirled prediction error), equiv (equivariance error) or total"
     ),
+    "curvature": _v("curvature", "str", "1", "matrix: Hessian or Gauss-Newton matrix of the part of the loss"),
+    "side": _v("side", "str", "1", "eigenvalues that count: all by magnitude, or the positive ones alone"),
+    "measure": _v("measure", "str", "1", "condition number or rank"),
+    "replicate": _v("replicate", "str", "1", "half of the samples: at even or odd places"),
 }
 
 FRAMES = {
     "numbers": _v("atom", "int16", "1", "atomic number"),
     "positions": _v("atom xyz", "float32", "angstrom", "position of the atom"),
-    "forces": _v("atom xyz", "float32", "eV angstrom-1", "force on the atom"),
+    "forces": _v("atom xyz", "float32", "eV angstrom-1", "force on the atom; NaN where only the energy is known"),
     "energy": _v("sample", "float64", "eV", "total energy of the frame"),
     "atoms": _v("sample", "int32", "1", "number of atoms of the sample (of a backbone: CA atoms)"),
     "molecule": _v("sample", "int32", "1", "index of the molecule: frames of one molecule share it"),
@@ -148,6 +154,16 @@ TWIRL |= {
     "element_loss_total": _v("step element", "float64", "1", "share of an element in the total loss of its term", MATH),
     "element_loss_equiv": _v("step element", "float64", "1", "share of an element in the equivariance error", MATH),
 }
+SET = "term set_sample"
+TWIRL |= {
+    "set_samples": _v("test_set", "int64", "1", "number of samples of the test set that were measured"),
+    "set_number": _v("set_sample", "int16", "1", "test set of the sample, its place among them; last checkpoint"),
+    "set_index": _v("set_sample", "int64", "1", "index in the dataset of a sample of the test sets"),
+    "set_loss_total": _v(SET, "float64", "1", "total loss of a sample; NaN where it has no target", MATH),
+    "set_loss_mean": _v(SET, "float64", "1", "twirled prediction error of a sample of the test sets, unbiased", MATH),
+    "set_loss_equiv": _v(SET, "float64", "1", "equivariance error of a sample of the test sets, unbiased", MATH),
+    "set_absolute": _v(SET, "float64", "1", "mean absolute component of the error of a sample, over rotations"),
+}
 JACKKNIFE = "Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapter 10"
 for _name in ("loss_total", "loss_mean", "loss_equiv"):
     _meaning = TWIRL[_name].meaning
@@ -175,21 +191,39 @@ for _name in [
         _meaning = f"{_end} end of the 95 % interval of {_name}, by sample"
         TWIRL[f"{_name}_{_end}"] = _v(" ".join(TWIRL[_name].dims), "float64", TWIRL[_name].unit, _meaning)
 
+MATRIX, NUMBER = "step curvature part", "step curvature part side measure"
 HESSIAN = {
-    "eigenvalue_top": _v("step part rank", "float64", "1", "largest eigenvalues, descending", LANCZOS),
-    "eigenvalue_top_error": _v("step part rank", "float64", "1", "residual bound of each of them", LANCZOS),
-    "eigenvalue_bottom": _v("step part rank", "float64", "1", "smallest eigenvalues, ascending", LANCZOS),
-    "eigenvalue_bottom_error": _v("step part rank", "float64", "1", "residual bound of each of them", LANCZOS),
-    "ritz_value": _v("step part ritz", "float64", "1", "nodes of the spectral density", LANCZOS),
-    "ritz_error": _v("step part ritz", "float64", "1", "residual bound: some eigenvalue lies within it", LANCZOS),
-    "ritz_weight": _v("step part ritz probe", "float64", "1", "share of the parameters at the node, by probe", LANCZOS),
-    "trace": _v("step part", "float64", "1", "trace: exact on the Lanczos basis, estimated outside it"),
-    "trace_error": _v("step part", "float64", "1", "standard error of the trace over probes"),
-    "loss_value": _v("step part", "float64", "1", "the part of the loss whose Hessian it is, on the same samples"),
-    "certificate_error": _v("step part", "float64", "1", "Hessian-vector product against central differences, float64"),
+    "eigenvalue_top": _v(f"{MATRIX} rank", "float64", "1", "largest eigenvalues, descending", LANCZOS),
+    "eigenvalue_bottom": _v(f"{MATRIX} rank", "float64", "1", "smallest eigenvalues, ascending", LANCZOS),
+    "ritz_value": _v(f"{MATRIX} ritz", "float64", "1", "nodes of the spectral density", LANCZOS),
+    "ritz_error": _v(f"{MATRIX} ritz", "float64", "1", "residual bound: some eigenvalue lies within it", LANCZOS),
+    "ritz_weight": _v(f"{MATRIX} ritz probe", "float64", "1", "share of a probe at the node, sum 1", LANCZOS),
+    "ritz_weight_deflated": _v(
+        f"{MATRIX} ritz probe", "float64", "1", "share of the parameters at the node: converged ones count one each"
+    ),
+    "half_ritz_value": _v(f"{MATRIX} ritz_half", "float64", "1", "nodes of the same run at half its depth", LANCZOS),
+    "half_ritz_weight_deflated": _v(f"{MATRIX} ritz_half probe", "float64", "1", "share of the parameters at these"),
+    "trace": _v(MATRIX, "float64", "1", "trace: exact on the Lanczos basis, estimated outside it"),
+    "trace_error": _v(MATRIX, "float64", "1", "standard error of the trace over probes"),
+    "condition": _v(NUMBER, "float64", "1", "condition number or rank, as `definition` says"),
+    "condition_error": _v(NUMBER, "float64", "1", "its standard error over probes, jackknife; NaN for too few"),
+    "condition_depth_bias": _v(NUMBER, "float64", "1", "its value less that of the run at half its depth"),
+    "condition_converged": _v(NUMBER, "bool", "1", "whether half the depth gave the same, to 15 percent"),
+    "condition_replicate": _v(f"{NUMBER} replicate", "float64", "1", "of each half of the samples, at half the depth"),
+    "condition_ratio": _v("step curvature side measure", "float64", "1", "of the mean over the equivariance part"),
+    "condition_ratio_low": _v("step curvature side measure", "float64", "1", "low end of its 95 percent interval"),
+    "condition_ratio_high": _v("step curvature side measure", "float64", "1", "high end of its 95 percent interval"),
+    "definition": _v("measure", "str", "1", "definition of the condition number or rank"),
+    "products": _v(MATRIX, "int64", "1", "matrix-vector products, those for the halves of the samples included"),
+    "rank_bound": _v("part", "int64", "1", "largest rank of the Gauss-Newton matrix: components of the predictions"),
+    "loss_value": _v("step part", "float64", "1", "the part of the loss whose curvature it is, on the same samples"),
+    "certificate_error": _v(MATRIX, "float64", "1", "matrix-vector product against central differences, float64"),
     "precision_error": _v("step part", "float64", "1", "Hessian-vector product in the working dtype against float64"),
     "parameters": _v("", "int64", "1", "number of parameters"),
 }
+for _name in ("eigenvalue_top", "eigenvalue_bottom"):
+    HESSIAN[f"{_name}_error"] = _v(f"{MATRIX} rank", "float64", "1", "residual bound of each of them", LANCZOS)
+    HESSIAN[f"{_name}_converged"] = _v(f"{MATRIX} rank", "bool", "1", "whether the bound is below 0.001 of the value")
 
 GRADIENT = {
     "gradient_gram": _v(
