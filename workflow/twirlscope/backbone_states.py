@@ -63,7 +63,7 @@ def radius_of_gyration(x: Float[Array, "residue 3"]) -> float:
     return math.sqrt(((x - x.mean(0)) ** 2).sum(1).mean())
 
 
-def fit(traces: Sequence[Float[Array, "residue 3"]], seed: int = 0) -> States:
+def fit(traces: Sequence[Array], seed: int = 0) -> States:
     """The states of unbroken CA traces [nm]."""
     pairs = [angles(x) for x in traces]
     angle = np.concatenate([a[1:] for a, _ in pairs])
@@ -97,18 +97,18 @@ def clustered(points: Float[Array, "point d"], count: int, seed: int, rounds: in
     return order.argsort()[label]
 
 
-def transitions(rows: Sequence[Int[Array, " place"]]) -> tuple[Float[Array, "k k"], Float[Array, "k k k"]]:
+def transitions(rows: Sequence[Array]) -> tuple[Float[Array, "k k"], Float[Array, "k k k"]]:
     """Probabilities of two states in a row, and of a third after them, smoothed by the first-order chain."""
     two, three = np.zeros((STATES,) * 2), np.zeros((STATES,) * 3)
     for row in rows:
         np.add.at(two, (row[:-1], row[1:]), 1)
         np.add.at(three, (row[:-2], row[1:-1], row[2:]), 1)
-    step = two / two.sum(1, keepdims=True)
+    step = two / np.maximum(two.sum(1, keepdims=True), 1)
     smooth = three + PRIOR * step[None]
     return two / two.sum(), smooth / smooth.sum(-1, keepdims=True)
 
 
-def compactness(traces: Sequence[Float[Array, "residue 3"]]) -> tuple[float, float, float]:
+def compactness(traces: Sequence[Array]) -> tuple[float, float, float]:
     """Prefactor [nm], exponent and relative spread of the radius of gyration of the globular chains among them."""
     length = np.log([len(x) for x in traces])
     radius = np.log([radius_of_gyration(x) for x in traces])
