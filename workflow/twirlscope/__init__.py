@@ -16,6 +16,7 @@ _PUBLIC = {
     "twirled": "averaging",
     "inner_products": "twirling",
     "rotation_set": "rotation_sets",
+    "smallest": "rotation_sets",
     "spectrum_fit": "spectrum",
     "split": "estimators",
     "percent": "estimators",
