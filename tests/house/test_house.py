@@ -32,7 +32,8 @@ FLOORS = [
         curvature certificate backbones sequences backbone_states annealing pair_layers sampling""",
         "prepare train twirl hessian",
         """style findings story sections page translation attribution comparisons
-        figures figures_training figures_spectrum figures_density figures_hessian figures_plan figures_reflection""",
+        figures figures_training figures_spectrum figures_density figures_hessian figures_plan figures_reflection
+        figures_backbones figures_covariate""",
         "report",
         "plan document",
     )

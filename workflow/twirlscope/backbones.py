@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 import xarray as xr
 
-from . import sequences
+from . import backbone_states, sequences
 from .contracts import Dataset
 from .errors import UserError
 from .frames import ordered
@@ -107,6 +107,8 @@ class Backbones(Dataset):
         cluster = sequences.clusters(letters) if by_cluster else np.arange(len(letters))
         data["cluster"] = ("sample", cluster.astype(np.int32))
         data["split"] = ("sample", self._drawn(cluster), {"flag_values": [0, 1], "flag_meanings": "train test"})
+        traces = np.split(data["ca_positions"].values.astype(np.float64), np.cumsum(data["atoms"].values)[:-1])
+        data = data.assign({n: ("sample", v) for n, v in backbone_states.summaries(traces).items()})
         return data.assign_coords(sample=np.arange(len(letters)), xyz=np.array(["x", "y", "z"], object))
 
     def _drawn(self, cluster: Int[Array, " sample"]) -> Int[Array, " sample"]:

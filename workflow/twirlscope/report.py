@@ -65,7 +65,7 @@ def report(
         config,
         settings,
         provenance,
-        sections.tell(trainings, settings.threshold),
+        sections.tell(trainings, settings.threshold, data),
     )
     write_folder(Path(out), lambda folder: _fill(folder, told, trainings))
 

@@ -5,8 +5,12 @@ What was not measured has no section; only for the curvature the page says that 
 
 from __future__ import annotations
 
+import xarray as xr
+
 from . import (
     figures,
+    figures_backbones,
+    figures_covariate,
     figures_density,
     figures_hessian,
     figures_plan,
@@ -17,24 +21,30 @@ from . import (
 )
 from .attribution import attribution_table
 from .comparisons import convex_table, reflection_table
-from .hints import Sequence
+from .hints import Mapping, Sequence
 from .page import Section, Table
+from .style import Figure
 from .trainings import Training, slug, terms_of
 from .translation import translation_table
 
 
-def tell(trainings: Sequence[Training], threshold: float) -> list[Section]:
+def tell(trainings: Sequence[Training], threshold: float, data: Mapping[str, xr.Dataset]) -> list[Section]:
     """All sections that have something to show."""
     found = [
         _percent(trainings, threshold),
         Section(
             "losses",
             "The two parts of the loss",
-            figures=[figures.losses(trainings, term) for term in terms_of(trainings)],
+            figures=[figures.losses(trainings, term) for term in terms_of(trainings)] + _by_covariate(trainings),
             tables=_tables({"Other losses": convex_table(trainings)}),
         ),
         _spectrum(trainings),
         _curvature(trainings),
+        Section(
+            "chains",
+            "Protein chains",
+            figures=figures_backbones.generated(trainings) + figures_backbones.compared(data),
+        ),
         Section("training", "Training", figures=[figures_training.training_curves(trainings)]),
     ]
     return [s for s in found if s.sentences or s.figures or s.tables]
@@ -43,6 +53,12 @@ def tell(trainings: Sequence[Training], threshold: float) -> list[Section]:
 def _tables(named: dict[str, Table | None]) -> list[tuple[str, Table]]:
     """Those that there are, with their headings."""
     return [(heading, table) for heading, table in named.items() if table is not None]
+
+
+def _by_covariate(trainings: Sequence[Training]) -> list[Figure]:
+    """One figure a term that is no sum of others, where the loss depends on a number of the sample."""
+    terms = [t for t in terms_of(trainings) if t != "weighted"]
+    return [f for t in terms if (f := figures_covariate.by_covariate(trainings, t)) is not None]
 
 
 def _percent(trainings: Sequence[Training], threshold: float) -> Section:
