@@ -22,16 +22,17 @@ from ..hints import Float, Tensor
 from ..pair_layers import Adaptive, Affine, Gated, Norm, PairUpdate, closed_gate, normed, waves
 from ..settings.base import Settings, key
 
+SMALLEST = {"time_features": 48, "index_features": 32, "condition_layers": 0, "separations": 33, "distance_bins": 24}
+USUAL = {"time_features": 256, "index_features": 128, "condition_layers": 2, "separations": 127, "distance_bins": 64}
+LARGE = USUAL | {"condition": 512, "time_features": 1024}
 SIZES: dict[str, dict[str, int]] = {
-    "170k": {"width": 48, "layers": 3, "heads": 4, "pair": 16, "condition": 48, "time_features": 48}
-    | {"index_features": 32, "condition_layers": 0, "separations": 33, "distance_bins": 24},
-    "1.0M": {"width": 96, "layers": 4, "heads": 4, "pair": 64, "condition": 96},
-    "4.8M": {"width": 192, "layers": 5, "heads": 6, "pair": 96, "condition": 192},
-    "16.7M": {"width": 320, "layers": 7, "heads": 8, "pair": 128, "condition": 256},
-    "65M": {"width": 512, "layers": 10, "heads": 8, "pair": 256, "condition": 512, "time_features": 1024},
-    "191M": {"width": 768, "layers": 15, "heads": 12, "pair": 512, "condition": 512, "time_features": 1024},
-    "398M": {"width": 1024, "layers": 18, "heads": 16, "pair": 512, "condition": 512, "time_features": 1024}
-    | {"pair_update_every": 5},
+    "170k": SMALLEST | {"width": 48, "layers": 3, "heads": 4, "pair": 16, "condition": 48},
+    "1.0M": USUAL | {"width": 96, "layers": 4, "heads": 4, "pair": 64, "condition": 96},
+    "4.8M": USUAL | {"width": 192, "layers": 5, "heads": 6, "pair": 96, "condition": 192},
+    "16.7M": USUAL | {"width": 320, "layers": 7, "heads": 8, "pair": 128, "condition": 256},
+    "65M": LARGE | {"width": 512, "layers": 10, "heads": 8, "pair": 256},
+    "191M": LARGE | {"width": 768, "layers": 15, "heads": 12, "pair": 512},
+    "398M": LARGE | {"width": 1024, "layers": 18, "heads": 16, "pair": 512, "pair_update_every": 5},
 }
 REGISTERS = 10  # learned tokens before the chain that attend and are attended to
 SHORTEST, LONGEST = 0.1, 3.0  # [nm] range of the bins of distances
@@ -59,11 +60,11 @@ class ProteinTransformer(Model):
         heads: int = key(4, "attention heads; divides the width", ge=1)
         pair: int = key(16, "features of a pair of residues", ge=1)
         condition: int = key(48, "features of the time that norms and gates see", ge=1)
-        condition_layers: int = key(2, "layers of the time's features", ge=0)
-        time_features: int = key(256, "sines and cosines that encode the time", ge=2, multiple_of=2)
-        index_features: int = key(128, "sines and cosines that encode the place in the chain", ge=2, multiple_of=2)
-        separations: int = key(127, "classes of the separation of a pair along the chain; odd", ge=1)
-        distance_bins: int = key(64, "classes of the distance of a pair; of the clean one twice that", ge=3)
+        condition_layers: int = key(0, "layers of the time's features", ge=0)
+        time_features: int = key(48, "sines and cosines that encode the time", ge=2, multiple_of=2)
+        index_features: int = key(32, "sines and cosines that encode the place in the chain", ge=2, multiple_of=2)
+        separations: int = key(33, "classes of the separation of a pair along the chain; odd", ge=1)
+        distance_bins: int = key(24, "classes of the distance of a pair; of the clean one twice that", ge=3)
         distances: bool = key(True, "whether pairs see their distance, which is invariant")
         pair_update_every: int = key(0, "blocks between two triangle updates of the pairs; 0 for none", ge=0)
         self_conditioning: bool = key(False, "whether the clean chain that a first pass predicts is an input")
