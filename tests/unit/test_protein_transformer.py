@@ -5,7 +5,7 @@ import torch
 import toys
 from twirlscope import certificate, plugins, so3
 from twirlscope.models import protein_transformer
-from twirlscope.models.protein_transformer import SIZES, ProteinTransformer
+from twirlscope.models.protein_transformer import SIZES, ProteinTransformer, taken
 from twirlscope.pair_layers import Norm, normed
 
 SMALL = {"width": 16, "heads": 2, "layers": 2}
@@ -80,7 +80,8 @@ def test_forward__changes_under_rotation_and_its_pair_features_do_not(task):
     before, after = model(batch.inputs)["velocity"], model(turned.inputs)["velocity"]
     assert (after - before @ R.mT).norm() > 0.1 * before.norm()
     c = torch.zeros(4, 48, dtype=torch.float64)
-    pairs = [model.pairs(b.inputs["positions"], torch.zeros_like(b.inputs["positions"]), c) for b in (batch, turned)]
+    none = torch.zeros_like(batch.inputs["positions"])
+    pairs = [taken(*model.pairs(b.inputs["positions"], none, c)) for b in (batch, turned)]
     torch.testing.assert_close(*pairs)
 
 
@@ -105,6 +106,18 @@ def test_forward__knows_the_time_the_order_of_the_chain_and_its_breaks(task):
     whole = (batch.inputs["mask"] == 1).all(1)
     assert whole.any()
     assert not torch.allclose(flipped[whole], out[whole])
+
+
+def test_pairs__by_class_are_those_counted_pair_by_pair(task):
+    """One row a class against one-hot classes of every pair."""
+    batch, model = batch_of(task), model_of(task)
+    x, c, pairs = batch.inputs["positions"], torch.randn(4, 48, dtype=torch.float64), model.pairs
+    place = torch.arange(x.shape[1])
+    separation = torch.nn.functional.one_hot((place[:, None] - place).clamp(-16, 16) + 16, 33).double()
+    distance = torch.nn.functional.one_hot(protein_transformer.distance_class(x, 24), 24).double()
+    both = separation @ pairs.separation.weight + distance @ pairs.distance.weight
+    expected = pairs.adapt(pairs.norm(both).flatten(1, 2), c[:, None]).unflatten(1, separation.shape[:2])
+    torch.testing.assert_close(taken(*pairs(x, torch.zeros_like(x), c)), expected)
 
 
 def test_distance_class__puts_distances_into_bins_from_a_tenth_of_a_nanometre_to_three():
