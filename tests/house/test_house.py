@@ -33,7 +33,7 @@ FLOORS = [
         "prepare train twirl hessian",
         """style findings story sections page translation attribution comparisons
         figures figures_training figures_spectrum figures_density figures_hessian figures_plan figures_reflection
-        figures_backbones figures_covariate""",
+        figures_backbones figures_covariate excess""",
         "report",
         "plan document",
     )

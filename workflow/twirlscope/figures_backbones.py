@@ -54,7 +54,8 @@ def _generated(training: Training) -> Figure:
         f"{training.label}: chains generated from noise by the last checkpoint, each seen along its shortest axis and "
         "coloured from end to end, and the share of residue pairs at a distance in all of them and in chains of the "
         "data of the same lengths. Residues in a row are "
-        f"{bonds.mean():.3f} ± {bonds.std():.3f} nm apart (0.380 ± 0.000 in an ideal chain)."
+        f"{bonds.mean():.3f} ± {bonds.std():.3f} nm apart (0.380 ± 0.000 in an ideal chain). Chains are "
+        "chiral: rotations are a symmetry of them, SO(3), and reflections are none."
     ) + labels_note([training])
     text = f"{training.label}: {len(traces)} generated chains of {len(bonds) + len(traces)} residues. " + _apart(shares)
     name = f"generated_{slug(training.run)}_seed{training.seed}"
@@ -79,7 +80,9 @@ def _trace(ax: Axes, x: Float[Array, "residue 3"]) -> None:
 def _histogram(ax: Axes, shares: pd.DataFrame) -> None:
     width = shares["distance [nm]"].diff().iloc[-1]
     for name, colour, line in LOOKS:
-        ax.step(shares["distance [nm]"], shares[f"{name} [1]"] / width, where="mid", color=colour, linestyle=line)
+        closed = slice(len(shares) - 1)  # the last bin is open
+        middle, density = shares["distance [nm]"][closed], shares[f"{name} [1]"][closed] / width
+        ax.step(middle, density, where="mid", color=colour, linestyle=line)
     handles = [Line2D([], [], color=c, linestyle=ls, label=n) for n, c, ls in LOOKS]
     ax.legend(handles=handles, loc="upper right")
     ax.set(xlabel="distance of two residues [nm]", ylabel="density [1/nm]")

@@ -21,6 +21,7 @@ from . import (
 )
 from .attribution import attribution_table
 from .comparisons import convex_table, reflection_table
+from .excess import excess_table
 from .hints import Mapping, Sequence
 from .page import Section, Table
 from .style import Figure
@@ -36,7 +37,7 @@ def tell(trainings: Sequence[Training], threshold: float, data: Mapping[str, xr.
             "losses",
             "The two parts of the loss",
             figures=[figures.losses(trainings, term) for term in terms_of(trainings)] + _by_covariate(trainings),
-            tables=_tables({"Other losses": convex_table(trainings)}),
+            tables=_tables({"Other losses": convex_table(trainings), "Excess loss": excess_table(trainings)}),
         ),
         _spectrum(trainings),
         _curvature(trainings),

@@ -33,7 +33,7 @@ class SyntheticBackbones(backbones.Backbones):
         split_by: str = key("chain", "what is held out: single chains, as there are no sequences", pattern="chain")
         shortest: int = key(48, "fewest residues of a chain", ge=4)
         longest: int = key(96, "most residues of a chain", ge=4)
-        chains: int = key(640, "chains made; a few are rejected for overlaps", ge=2)
+        chains: int = key(480, "chains made; a few are rejected for overlaps", ge=2)
         batch: int = key(80, "chains folded at once", ge=1)
         anneal_steps: int = key(600, "steps of the folding", ge=1)
 
