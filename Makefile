@@ -1,6 +1,6 @@
 # make run      everything on the default config, from nothing to results/report/index.html
 # make test     all tests          make lint     all checks of form
-# make bench    what twirling costs beside plain forward passes, both in one run
+# make bench    what twirling and curvature cost beside forward passes and gradients, both in one run
 #
 # TORCH=cpu (default), cu126, cu130 ...: which build of torch the environment gets; a Python that has torch keeps its own
 # CORES=all, ARGS="...": passed on to snakemake          PYTHON=python3.12, VENV=.venv: which environment
@@ -23,6 +23,7 @@ test: $(READY)-dev
 
 bench: $(READY)-dev
 	python tests/bench/bench_twirl.py
+	python tests/bench/bench_hessian.py
 
 lint: $(READY)-dev
 	ruff check .

@@ -1,7 +1,8 @@
 # twirlscope: how fast, how completely and why neural networks learn 3D rotational symmetry.
 #
 #   snakemake --cores 2                 everything, to results/report/index.html
-#   snakemake --cores 2 all_twirl       one stage of every run (all_prepare, all_train, all_twirl, all_hessian)
+#   snakemake --cores 2 all_twirl       one stage of every run (all_prepare, all_train, all_twirl, all_gradient,
+#                                     all_hessian)
 #   snakemake --cores 2 -R hessian      a stage again, and what follows from it
 #   snakemake --cores 2 --configfile my.yaml
 #
@@ -35,6 +36,7 @@ include: "workflow/plan.smk"
 include: "workflow/rules/prepare.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/twirl.smk"
+include: "workflow/rules/gradient.smk"
 include: "workflow/rules/hessian.smk"
 
 
@@ -51,6 +53,14 @@ rule all_train:
 rule all_twirl:
     input:
         [f"<results>/runs/{run}/seed{seed}/twirl.zarr.zip" for run, seed in plan.runs],
+
+
+rule all_gradient:
+    input:
+        [
+            f"<results>/runs/{run}/seed{seed}/gradient.zarr.zip"
+            for run, seed in plan.with_gradient
+        ],
 
 
 rule all_hessian:

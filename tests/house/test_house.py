@@ -25,14 +25,16 @@ FLOORS = [
     set(names.split())
     for names in (
         "hints errors provenance reach",
-        "so3 rotation_sets action lanczos losses variables settings",
+        "so3 rotation_sets action eigenvalues lanczos condition losses layers variables settings",
         "store contracts",
         """datasets models tasks plugins frames rejects resume checkpoints trainings
         twirling estimators spectrum tails lie panel heldout refusals averaging
-        curvature certificate backbones sequences backbone_states annealing pair_layers sampling""",
-        "prepare train twirl hessian",
+        curvature operators suspects certificate gradients hessian_spectra
+        backbones sequences backbone_states annealing pair_layers sampling""",
+        "prepare train twirl gradient hessian",
         """style findings story sections page translation attribution comparisons
         figures figures_training figures_spectrum figures_density figures_hessian figures_plan figures_reflection
+        figures_gradient figures_gradient_direction figures_gradient_layers figures_condition figures_eigenvalues
         figures_backbones figures_covariate excess""",
         "report",
         "plan document",
@@ -152,7 +154,7 @@ def test_schema__is_flat_and_describes_every_key():
 
 
 def all_settings() -> dict[str, type[Settings]]:
-    found = {n: Config.model_fields[n].annotation for n in ("twirl", "hessian", "report")}
+    found = {n: Config.model_fields[n].annotation for n in ("twirl", "gradient", "hessian", "report")}
     found |= {"config": Config, "run": RunSettings, "train": TrainSettings}
     found |= {f"{k}.{n}": plugins.find(k, n).Settings for k in plugins.BASES for n in plugins.known(k)}
     return found
@@ -180,7 +182,7 @@ def test_settings__have_no_key_that_no_code_reads(name):
 
 def test_variables__are_all_written_by_something():
     text = "\n".join(p.read_text() for p in MODULES if p.name != "variables.py")
-    stems = {n: re.sub("^(sample_|o3_|convex_)+|_(low|high)$", "", n) for n in VARIABLES}
+    stems = {n: re.sub("^(sample_|o3_|convex_)+|_(low|high|error)$", "", n) for n in VARIABLES}
     assert not [n for n, stem in stems.items() if stem not in text]
     for name, variable in VARIABLES.items():
         assert variable.unit, name

@@ -4,9 +4,12 @@ import json
 from pathlib import Path
 
 import numpy as np
+import torch
 import xarray as xr
 
 from twirlscope import store
+from twirlscope.condition import MEASURES, SIDES
+from twirlscope.gradient import dataset_of, joined
 from twirlscope.report import RunFiles
 
 TERMS = ("weighted", "forces", "energy")
@@ -98,31 +101,75 @@ def train(updates=3000, seed=0):
     return xr.Dataset({k: ("update", v.astype(np.float32)) for k, v in curve.items()}, attrs=attrs)
 
 
-def hessian(steps=(0, 100, 3000), seed=0, ritz=60, probes=4):
-    """A Hessian store: two-sided spectra over many decades, the equivariance part the smaller one."""
+def hessian(steps=(0, 100, 3000), seed=0, ritz=60, probes=4, independent=False):
+    """A Hessian store: two-sided spectra over many decades, the equivariance part the smaller one; Gauss-Newton is
+    the positive side of it."""
     random = np.random.default_rng(seed)
-    shape = (len(steps), 2)
-    scale = np.array([[1.0, 0.08]]) * (1 + np.arange(len(steps)))[:, None]
-    value = np.sort(random.choice([1, 1, 1, -0.2], (*shape, ritz)) * 10.0 ** random.uniform(-7, 1, (*shape, ritz)))
-    value *= scale[..., None]
+    parts = ("mean", "mean_plugin", "equiv") if independent else ("mean", "equiv")
+    shape = (len(steps), 2, len(parts))
+    scale = np.ones(shape) * (1 + np.arange(len(steps)))[:, None, None]
+    scale[..., -1] *= 0.08
+    value = random.choice([1, 1, 1, -0.2], (*shape, ritz)) * 10.0 ** random.uniform(-7, 1, (*shape, ritz))
+    value[:, 1] = np.abs(value[:, 1])
+    value = np.sort(value) * scale[..., None]
     weight = random.dirichlet(np.ones(ritz), (*shape, probes)) / (1e-7 + np.abs(value))[..., None, :] ** 0.6
-    weight /= weight.sum(-1, keepdims=True)
+    weight = np.moveaxis(weight / weight.sum(-1, keepdims=True), -2, -1)
+    half = weight[..., ::2, :] / weight[..., ::2, :].sum(-2, keepdims=True)
+    spread = np.array([1e-4, 1e-2])[np.arange(5) // 2 % 2] * np.ones((*shape, 5))
+    number = np.array([40.0, 300.0, 30.0, 15.0, 20.0, 12.0, 8.0, 3.0, 0.3]) * 1.3 ** random.standard_normal(
+        (*shape, 2, 9)
+    )
+    unsure = random.random(number.shape) < 0.2
+    matrix, numbers = ("step", "curvature", "part"), ("step", "curvature", "part", "side", "measure")
+    paired = ("step", "curvature", "side", "measure")
+    ratio = number[:, :, -2] / number[:, :, -1]
     data = {
-        "eigenvalue_top": (("step", "part", "rank"), value[..., ::-1][..., :5].copy()),
-        "eigenvalue_top_error": (("step", "part", "rank"), 0.02 * np.abs(value[..., ::-1][..., :5])),
-        "eigenvalue_bottom": (("step", "part", "rank"), value[..., :5].copy()),
-        "eigenvalue_bottom_error": (("step", "part", "rank"), 0.02 * np.abs(value[..., :5])),
-        "ritz_value": (("step", "part", "ritz"), value),
-        "ritz_weight": (("step", "part", "ritz", "probe"), np.moveaxis(weight, 2, 3)),
-        "trace": (("step", "part"), 30 * scale),
-        "trace_error": (("step", "part"), 2 * scale),
-        "loss_value": (("step", "part"), 0.2 * scale),
-        "certificate_error": (("step", "part"), np.full(shape, 2e-9)),
+        "eigenvalue_top": ((*matrix, "rank"), value[..., ::-1][..., :5].copy()),
+        "eigenvalue_top_error": ((*matrix, "rank"), spread * np.abs(value[..., ::-1][..., :5])),
+        "eigenvalue_top_converged": ((*matrix, "rank"), spread < 1e-3),
+        "eigenvalue_bottom": ((*matrix, "rank"), value[..., :5].copy()),
+        "eigenvalue_bottom_error": ((*matrix, "rank"), spread * np.abs(value[..., :5])),
+        "eigenvalue_bottom_converged": ((*matrix, "rank"), spread < 1e-3),
+        "ritz_value": ((*matrix, "ritz"), value),
+        "ritz_weight": ((*matrix, "ritz", "probe"), weight),
+        "ritz_weight_deflated": ((*matrix, "ritz", "probe"), weight),
+        "half_ritz_value": ((*matrix, "ritz_half"), value[..., ::2].copy()),
+        "half_ritz_weight_deflated": ((*matrix, "ritz_half", "probe"), half),
+        "trace": (matrix, 30 * scale),
+        "trace_error": (matrix, 2 * scale),
+        "condition": (numbers, number),
+        "condition_error": (numbers, 0.05 * number),
+        "condition_depth_bias": (numbers, np.where(unsure, 0.4, 0.05) * number),
+        "condition_converged": (numbers, ~unsure),
+        "condition_replicate": ((*numbers, "replicate"), number[..., None] * np.array([0.9, 1.2])),
+        "condition_ratio": (paired, ratio),
+        "condition_ratio_low": (paired, 0.6 * ratio),
+        "condition_ratio_high": (paired, 1.7 * ratio),
+        "rank_bound": ("part", np.array([500] * (len(parts) - 1) + [5500])),
+        "loss_value": (("step", "part"), 0.2 * scale[:, 0]),
+        "certificate_error": (matrix, np.full(shape, 2e-9)),
         "parameters": ((), np.int64(200871)),
+        "definition": ("measure", np.array([text for _, text in MEASURES.values()], object)),
     }
-    coordinates = {"step": np.array(steps, np.int64), "part": np.array(["mean", "equiv"], object)}
-    attrs = {"samples": 64, "rotation_set": "O", "probes": probes, "lanczos_steps": 80}
+    coordinates = {"curvature": ("hessian", "gauss_newton"), "part": parts, "side": SIDES, "measure": tuple(MEASURES)}
+    coordinates = {k: np.array(v, object) for k, v in coordinates.items()} | {"step": np.array(steps, np.int64)}
+    kind = "independent" if independent else "O"
+    attrs = {"samples": 64, "rotations": 24, "rotation_set": kind, "probes": probes, "lanczos_steps": 80}
     return xr.Dataset(data, coordinates, attrs)
+
+
+def gradient(steps=STEPS, seed=0, batches=6, samples=4):
+    """A gradient store: products of random gradients of two layers whose equivariance part falls the faster."""
+    random = np.random.default_rng(seed)
+    places, found = {"first": np.arange(30), "last.readout": np.arange(30, 80)}, []
+    for step in steps:
+        scale = np.array([2 / (1 + step / 1000), 4 / (1 + step / 10)])
+        rows = scale[:, None] * (1 + 0.5 * random.normal(size=(batches, 2, 80)))
+        update = None if step == 0 else torch.tensor(-0.01 * rows.mean((0, 1)))
+        loss = scale[:, None] * random.uniform(0.4, 0.6, (2, batches))
+        found.append(dataset_of(torch.tensor(rows), loss, update, places, samples, 1e-7))
+    about = {"samples": batches * samples, "batches": batches, "rotations": 2, "split": "train"}
+    return joined(found, list(steps)).assign_attrs(about | {"weights": "as trained"})
 
 
 def frames(rejects=3):
@@ -143,15 +190,18 @@ def frames(rejects=3):
     return xr.Dataset(data, attrs=attrs)
 
 
-def save_run(folder: Path, run="small", seed=0, with_hessian=True, **course) -> RunFiles:
+def save_run(folder: Path, run="small", seed=0, with_hessian=True, with_gradient=False, **course) -> RunFiles:
     """The stores of one training in `folder`; `course` is handed to `twirl`."""
     place = Path(folder) / f"seed{seed}_{abs(hash(run))}"
-    files = {name: place / f"{name}.zarr.zip" for name in ("train", "twirl", "hessian")}
+    files = {name: place / f"{name}.zarr.zip" for name in ("train", "twirl", "hessian", "gradient")}
     store.save(train(seed=seed), files["train"])
     store.save(twirl(seed=seed, **course), files["twirl"])
     if with_hessian:
         store.save(hessian(seed=seed), files["hessian"])
-    return RunFiles(run, seed, files["train"], files["twirl"], files["hessian"] if with_hessian else None, "md")
+    if with_gradient:
+        store.save(gradient(seed=seed), files["gradient"])
+    made = {name: path if path.exists() else None for name, path in files.items()}
+    return RunFiles(run, seed, made["train"], made["twirl"], made["hessian"], "md", made["gradient"])
 
 
 def save_frames(folder: Path) -> dict[str, Path]:

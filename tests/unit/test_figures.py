@@ -3,7 +3,14 @@ import pytest
 import synthetic
 from matplotlib.text import Text
 
-from twirlscope import figures, figures_density, figures_hessian, figures_training, style
+from twirlscope import (
+    figures,
+    figures_density,
+    figures_eigenvalues,
+    figures_hessian,
+    figures_training,
+    style,
+)
 from twirlscope.trainings import Training, terms_of
 
 
@@ -63,8 +70,8 @@ def test_training_curves__mean_of_bins_is_the_mean_of_the_curve():
 
 
 def test_beyond__counts_each_side_of_zero_and_both_make_up_one():
-    data = synthetic.hessian().sel(step=100, part="equiv")
-    weight = data["ritz_weight"].mean("probe")
+    data = synthetic.hessian().sel(step=100, part="equiv", curvature="hessian")
+    weight = data["ritz_weight_deflated"].mean("probe")
     sides = [figures_hessian.beyond(data, sign) for sign in (1, -1)]
     assert sum(side.share[0] for side in sides) == pytest.approx(1)
     middle = float(np.median(sides[0].value))
@@ -74,17 +81,21 @@ def test_beyond__counts_each_side_of_zero_and_both_make_up_one():
 
 
 def test_beyond__leaves_out_padding():
-    data = synthetic.hessian().sel(step=100, part="equiv").copy(deep=True)
+    data = synthetic.hessian().sel(step=100, part="equiv", curvature="hessian").copy(deep=True)
     whole = figures_hessian.beyond(data, 1)
     padded = figures_hessian.beyond(data.pad(ritz=(0, 3)), 1)
     np.testing.assert_array_equal(whole.share, padded.share)
 
 
-def test_top_eigenvalues__table_holds_the_numbers_of_the_store():
+def test_eigenvalues__table_holds_the_numbers_of_the_store():
     one = training()
-    table = figures_hessian.top_eigenvalues([one]).table
+    table = figures_eigenvalues.eigenvalues([one]).table
     row = table[(table["step [1]"] == 100) & (table["part"] == "equiv") & (table["rank [1]"] == 1)]
-    assert row["eigenvalue_top [1]"].item() == one.hessian["eigenvalue_top"].sel(step=100, part="equiv")[0]
+    row = row[row["curvature"] == "hessian"]
+    assert (
+        row["eigenvalue_top [1]"].item()
+        == one.hessian["eigenvalue_top"].sel(step=100, part="equiv", curvature="hessian")[0]
+    )
 
 
 def test_figures__have_the_same_bytes_twice_and_text_as_text():
@@ -123,11 +134,11 @@ def test_densities__integrate_to_one_over_the_axis_and_to_the_weights_on_each_si
     one = training()
     table = figures_density.densities(one, "density").table
     limit = figures_density.EDGE * float(abs(one.hessian["ritz_value"]).max())
-    for (step, part), rows in table.groupby(["step [1]", "part"]):
+    for (step, matrix, part), rows in table.groupby(["step [1]", "curvature", "part"]):
         x = np.arcsinh(rows["eigenvalue [1]"].values / (limit * 1e-6))
         assert np.trapezoid(rows["density [1]"], x) == pytest.approx(1, abs=1e-3)
-        data = one.hessian.sel(step=step, part=part)
+        data = one.hessian.sel(step=step, curvature=matrix, part=part)
         large = data["ritz_value"].values > 1e-3 * limit
         right = rows["eigenvalue [1]"].values > 1e-3 * limit
-        weight = data["ritz_weight"].values[large].sum(0).mean()
+        weight = data["ritz_weight_deflated"].values[large].sum(0).mean()
         assert np.trapezoid(rows["density [1]"][right], x[right]) == pytest.approx(weight, rel=0.5, abs=1e-3)

@@ -10,14 +10,14 @@ from torch import nn
 from twirlscope import store
 from twirlscope.checkpoints import Trained
 from twirlscope.contracts import Model
-from twirlscope.curvature import Objective, rotations
+from twirlscope.curvature import PARTS, Objective, rotations
 from twirlscope.errors import UserError
 from twirlscope.hessian import chosen_steps, hessian
 from twirlscope.settings.base import Settings
 from twirlscope.settings.hessian import HessianSettings
 
 STEPS = [0, 1, 2, 4, 8, 16]
-QUICK = {"samples": 3, "rotation_set": "D2", "lanczos_steps": 4, "eigenvalues": 3, "device": "cpu"}
+QUICK = {"samples": 3, "rotation_set": "D2", "probes": 3, "lanczos_steps": 4, "eigenvalues": 3, "device": "cpu"}
 
 
 class Tiny(Model):
@@ -97,9 +97,10 @@ def files(tmp_path):
 
 def test_hessian__writes_certified_spectra_of_both_parts(files, capsys):
     train, data, out = files()
-    hessian(train, data, out, HessianSettings(**QUICK))
+    hessian(train, data, out, HessianSettings(**QUICK), "code")
     found = store.load(out)
-    assert found.sizes == {"step": 3, "part": 2, "rank": 3, "ritz": 8, "probe": 2}
+    sizes = {"step": 3, "curvature": 2, "part": 2, "rank": 3, "ritz": 12, "ritz_half": 6, "probe": 3}
+    assert found.sizes == sizes | {"side": 2, "measure": 9, "replicate": 2}
     assert list(found["step"]) == [0, 2, 16]
     assert list(found["part"]) == ["mean", "equiv"]
     assert found["parameters"] == 68
@@ -107,26 +108,27 @@ def test_hessian__writes_certified_spectra_of_both_parts(files, capsys):
     assert (found["precision_error"] < 1e-4).all()
     np.testing.assert_allclose(found["ritz_weight"].sum("ritz"), 1)
     assert (found["trace_error"] > 0).all()
-    assert "step 16, L_equiv: eigenvalues" in capsys.readouterr().out
+    assert "step 16, gauss_newton of L_equiv: eigenvalues" in capsys.readouterr().out
 
 
 def test_hessian__gives_the_same_bytes_twice(files):
     train, data, out = files()
     settings = HessianSettings(**QUICK, checkpoints=1)
-    hessian(train, data, out, settings)
+    hessian(train, data, out, settings, "code")
     first = out.read_bytes()
-    hessian(train, data, out, settings)
+    hessian(train, data, out, settings, "code")
     assert out.read_bytes() == first
 
 
 def test_hessian__is_exact_where_lanczos_spans_all_parameters(files):
     train, data, out = files()
     settings = HessianSettings(**QUICK | {"lanczos_steps": 40, "dtype": "float64", "samples": 9}, steps=[4])
-    hessian(train, data, out, settings)
-    found, run = store.load(out).isel(step=0), Trained(train, data)
+    hessian(train, data, out, settings, "code")
+    whole, run = store.load(out).isel(step=0), Trained(train, data)
+    found = whole.sel(curvature="hessian")
     objective = Objective(run.model(4, torch.float64), run.task, run.task.batch(np.arange(4)), rotations("D2", 4, 0, 0))
     for part, value in objective.values().items():
-        if part == "total":
+        if part not in PARTS:
             continue
         exact = torch.autograd.functional.hessian(
             lambda theta, part=part: objective.losses(theta, objective.chunks[0])[part], objective.parameters.detach()
@@ -141,14 +143,14 @@ def test_hessian__is_exact_where_lanczos_spans_all_parameters(files):
 def test_hessian__refuses_a_model_whose_derivatives_are_wrong(files):
     train, data, out = files("Wrong")
     with pytest.raises(UserError, match="LayerNorm"):
-        hessian(train, data, out, HessianSettings(**QUICK))
+        hessian(train, data, out, HessianSettings(**QUICK), "code")
     assert not out.exists()
 
 
 def test_hessian__says_which_split_there_is_none_of(files):
     train, data, out = files()
     with pytest.raises(UserError, match=r"hessian\.split"):
-        hessian(train, data, out, HessianSettings(**QUICK, split="validation"))
+        hessian(train, data, out, HessianSettings(**QUICK, split="validation"), "code")
 
 
 @pytest.mark.parametrize(("count", "steps"), [(1, [16]), (2, [0, 16]), (3, [0, 2, 16]), (9, STEPS)])

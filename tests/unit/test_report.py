@@ -63,7 +63,7 @@ def whole(tmp_path_factory):
     """A report of two seeds of one run and one of another, named to break things, without a Hessian."""
     folder = tmp_path_factory.mktemp("report")
     runs = [
-        synthetic.save_run(folder, seed=0, with_hessian=True, terms=2),
+        synthetic.save_run(folder, seed=0, with_hessian=True, with_gradient=True, terms=2),
         synthetic.save_run(folder, seed=1, with_hessian=False, terms=2),
     ]
     runs.append(synthetic.save_run(folder, "<b>slow", with_hessian=False, speed=0.02, terms=2))

@@ -84,8 +84,10 @@ def test_train__interrupted_and_resumed_ends_with_identical_weights(tmp_path, da
     train.train(data, out, run(ema=ema), "code")
     whole, broken = (store.load(tmp_path / n / "train.zarr.zip") for n in ("whole", "broken"))
     np.testing.assert_array_equal(whole["loss"], broken["loss"])
-    for step in (0, 10, 60):
-        assert same(weights(out, data, step), weights(tmp_path / "whole" / "train.zarr.zip", data, step))
+    runs = [Trained(path, data) for path in (out, tmp_path / "whole" / "train.zarr.zip")]
+    for step in runs[0].steps:
+        assert same(*(run.model(step).state_dict() for run in runs))
+        assert step == 0 or same(*(run.update(step) for run in runs))
 
 
 def test_train__killed_with_sigkill_resumes_to_identical_weights(tmp_path, data):
@@ -171,6 +173,33 @@ def test_trained__refuses_a_checkpoint_that_was_changed(tmp_path, data):
     path.unlink()
     with pytest.raises(UserError, match="no such file"):
         Trained(out, data).model(10)
+
+
+def test_update__is_the_difference_of_the_weights_of_neighbouring_steps(tmp_path, data):
+    train.train(data, tmp_path / "train.zarr.zip", run(), "code")
+    trained = Trained(tmp_path / "train.zarr.zip", data)
+    assert trained.update(0) is None
+    for step in (1, 2, 3, 4):
+        before, after = (trained.model(s).state_dict() for s in (step - 1, step))
+        assert same({n: v - before[n] for n, v in after.items()}, trained.update(step))
+
+
+def test_update__is_that_of_the_weights_and_not_of_their_moving_average(tmp_path, data):
+    for name, ema in (("plain", 0.0), ("averaged", 0.9)):
+        train.train(data, tmp_path / name / "train.zarr.zip", run(ema=ema), "code")
+    plain, averaged = (Trained(tmp_path / n / "train.zarr.zip", data) for n in ("plain", "averaged"))
+    assert averaged.averaged
+    assert not plain.averaged
+    assert same(plain.update(40), averaged.update(40))
+    assert not same(plain.model(40).state_dict(), averaged.model(40).state_dict())
+
+
+def test_update__that_was_changed_is_refused(tmp_path, data):
+    out = tmp_path / "train.zarr.zip"
+    train.train(data, out, run(), "code")
+    next((tmp_path / "checkpoints").glob(f"*/{resume.update_name(10)}")).write_bytes(b"")
+    with pytest.raises(UserError, match=r"step000000010\.update\.pt.*another content"):
+        Trained(out, data).update(10)
 
 
 def test_batch_index__visits_every_sample_once_an_epoch():

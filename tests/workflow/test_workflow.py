@@ -36,7 +36,9 @@ def edited(project, tmp_path, file, change):
 def test_run__leaves_every_product_whole_and_nothing_else(project):
     found = {str(p.relative_to(project.work / "results")) for p in (project.work / "results").rglob("*.zarr.zip")}
     stages = [
-        f"runs/{r}/seed0/{s}.zarr.zip" for r in ("augmented", "unaugmented") for s in ("train", "twirl", "hessian")
+        f"runs/{r}/seed0/{s}.zarr.zip"
+        for r in ("augmented", "unaugmented")
+        for s in ("train", "twirl", "gradient", "hessian")
     ]
     assert found == {"data/molecules.zarr.zip", "report/summary.zarr.zip", *stages}
     assert (project.work / "results" / "report" / "index.html").stat().st_size > 10_000
@@ -44,7 +46,7 @@ def test_run__leaves_every_product_whole_and_nothing_else(project):
 
 
 def test_run__puts_log_and_benchmark_of_every_job_by_stage_and_run(project):
-    for stage in ("train", "twirl", "hessian"):
+    for stage in ("train", "twirl", "gradient", "hessian"):
         for run in ("augmented", "unaugmented"):
             assert (project.work / "logs" / stage / f"{run}.seed0.log").exists()
             assert (project.work / "benchmarks" / stage / f"{run}.seed0.tsv").exists()
@@ -63,11 +65,33 @@ def test_run__stores_carry_units_and_meaning(project):
 
 
 def test_run__says_that_labels_are_semiempirical(project):
-    stores = ["data/molecules", "runs/augmented/seed0/twirl", "runs/augmented/seed0/hessian"]
+    stages = ("twirl", "gradient", "hessian")
+    stores = ["data/molecules", *(f"runs/augmented/seed0/{stage}" for stage in stages)]
     for name in stores:
         assert "semiempirical" in store.load(project.work / f"results/{name}.zarr.zip").attrs["labels"]
     page = (project.work / "results/report/index.html").read_text()
     assert re.search(r"class=.lead.*semiempirical", page)
+
+
+def test_run__measures_gradients_at_every_checkpoint_with_the_update_that_led_there(project):
+    for run, weights in (("augmented", "moving average"), ("unaugmented", "as trained")):
+        folder = project.work / "results" / "runs" / run / "seed0"
+        trained, found = (store.load(folder / f"{stage}.zarr.zip") for stage in ("train", "gradient"))
+        assert list(found["step"]) == list(trained["step"])
+        assert found.attrs["weights"] == weights
+        assert float(found["identity_error"].max()) < 1e-4
+        assert found["update_share"].sel(layer="whole")[1:].notnull().all()
+    page = (project.work / "results/report/index.html").read_text()
+    assert 'id="gradients"' in page
+    assert (project.work / "results/report/tables/update_share.csv").exists()
+
+
+def test_gradients__that_are_not_wanted_are_not_measured(project, tmp_path):
+    overlay = write(tmp_path / "o.yaml", "gradient: {enabled: false}")
+    empty = type(project)(project.code, tmp_path)
+    jobs = empty.jobs("--configfile", project.smoke, overlay)
+    assert not {job for job in jobs if job.startswith("gradient")}
+    assert REPORT in jobs
 
 
 def test_run_again__has_nothing_to_do(project):
@@ -76,7 +100,7 @@ def test_run_again__has_nothing_to_do(project):
 
 def test_changed_steps_of_one_run__rerun_that_runs_stages_alone(project, tmp_path):
     overlay = write(tmp_path / "o.yaml", "runs: {unaugmented: {train: {steps: 14}}}")
-    expected = messages("unaugmented", "train", "twirl", "hessian") | {REPORT}
+    expected = messages("unaugmented", "train", "twirl", "gradient", "hessian") | {REPORT}
     assert project.jobs("--configfile", project.smoke, overlay) == expected
 
 
@@ -98,7 +122,8 @@ def test_overlay__can_drop_a_run(project, tmp_path):
         ("lanczos.py", {"hessian"}),
         ("estimators.py", {"twirl"}),
         ("resume.py", {"train"}),
-        ("so3.py", {"prepare", "train", "twirl", "hessian"}),
+        ("gradients.py", {"gradient"}),
+        ("so3.py", {"prepare", "train", "twirl", "gradient", "hessian"}),
     ],
 )
 def test_edited_module__reruns_only_the_stages_that_reach_it(project, tmp_path, file, stages):
@@ -106,7 +131,7 @@ def test_edited_module__reruns_only_the_stages_that_reach_it(project, tmp_path, 
     jobs = copy.jobs()
     ran = {job.split(":")[0] for job in jobs}
     assert stages <= ran
-    assert ran - stages <= {"report"} | ({"twirl", "hessian"} if "train" in stages else set())
+    assert ran - stages <= {"report"} | ({"twirl", "gradient", "hessian"} if "train" in stages else set())
     assert "report" in ran
 
 
@@ -194,7 +219,7 @@ rule everything:
     other = type(project)(tmp_path, tmp_path)
     shutil.copytree(project.code / "config", tmp_path / "config")
     jobs = other.jobs("--configfile", project.smoke)
-    assert messages("augmented", "train", "twirl", "hessian") <= jobs
+    assert messages("augmented", "train", "twirl", "gradient", "hessian") <= jobs
     assert "report: elsewhere/report/index.html" in jobs
     other.snakemake("--configfile", project.smoke, "--", "elsewhere/data/molecules.zarr.zip")
     assert (tmp_path / "elsewhere" / "data" / "molecules.zarr.zip").exists()

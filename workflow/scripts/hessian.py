@@ -10,4 +10,5 @@ with job(snakemake):
         Path(snakemake.input.data),
         Path(snakemake.output[0]),
         HessianSettings(**snakemake.params.job["settings"]),
+        snakemake.params.job["code"],
     )

@@ -5,13 +5,13 @@ from twirlscope.report import RunFiles, report
 from twirlscope.settings.report import ReportSettings
 
 given, plan = snakemake.input, snakemake.params.job
-hessian = list(given.get("hessian", [])) or [None] * len(plan["runs"])
+stores = [list(given.get(stage, [])) or [None] * len(plan["runs"]) for stage in ("hessian", "gradient")]
 
 with job(snakemake):
     report(
         [
-            RunFiles(**run, train=Path(train), twirl=Path(twirl), hessian=curvature and Path(curvature))
-            for run, train, twirl, curvature in zip(plan["runs"], given.train, given.twirl, hessian, strict=True)
+            RunFiles(**run, train=Path(t), twirl=Path(w), hessian=h and Path(h), gradient=g and Path(g))
+            for run, t, w, h, g in zip(plan["runs"], given.train, given.twirl, *stores, strict=True)
         ],
         dict(zip(plan["datasets"], map(Path, given.data), strict=True)),
         plan["config"],

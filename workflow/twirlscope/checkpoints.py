@@ -11,6 +11,7 @@ import torch
 from . import plugins, store
 from .contracts import Model
 from .errors import UserError
+from .hints import Tensor
 
 
 class Trained:
@@ -23,6 +24,7 @@ class Trained:
     Attributes:
         steps: steps of the checkpoints, ascending.
         task: the task, on the data.
+        averaged: whether the weights of the checkpoints are a moving average.
         labels: the level of theory of the targets, in words.
     """
 
@@ -31,9 +33,9 @@ class Trained:
         self._folder = Path(train).parent / manifest.attrs["folder"]
         self._spec = json.loads(manifest.attrs["run"])
         self.steps = [int(s) for s in manifest["step"].values]
-        self._files = dict(zip(self.steps, manifest["checkpoint_file"].values, strict=True))
-        self._hashes = dict(zip(self.steps, manifest["checkpoint_sha256"].values, strict=True))
         samples = store.load(data)
+        self.averaged = bool(self._spec.get("train", {}).get("ema"))
+        self._manifest = manifest
         self.labels = str(samples.attrs.get("labels", "not stated"))
         self.task = plugins.make_task(self._spec["task"], samples)
 
@@ -43,14 +45,29 @@ class Trained:
         Raises:
             UserError: the checkpoint is missing or not the one that was trained.
         """
-        path = self._folder / self._files[step]
-        if not path.exists():
-            raise UserError(path, "the checkpoint of the run", "no such file; train again")
-        if sha256(path) != self._hashes[step]:
-            raise UserError(path, "the checkpoint that was trained", "a file with another content; train again")
         model = plugins.make_model(self._spec["model"], self.task.constants)
-        model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+        model.load_state_dict(self._kept("checkpoint", step))
         return model.to(dtype).eval()
+
+    def update(self, step: int) -> dict[str, Tensor] | None:
+        """What the optimiser added to each parameter in the step that led to this one; None at step 0.
+
+        It is the update of the weights that it turned, also where the checkpoint holds their moving average.
+
+        Raises:
+            UserError: the file is missing or not the one that was written.
+        """
+        return self._kept("update", step) if step else None
+
+    def _kept(self, kind: str, step: int) -> dict[str, Tensor]:
+        """What a file of the run holds: its `checkpoint` or its `update` at a step."""
+        kept = self._manifest.sel(step=step)
+        path = self._folder / str(kept[f"{kind}_file"].item())
+        if not path.exists():
+            raise UserError(path, f"the {kind} of the run", "no such file; train again")
+        if sha256(path) != kept[f"{kind}_sha256"].item():
+            raise UserError(path, f"the {kind} that was written", "a file with another content; train again")
+        return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def sha256(path: Path) -> str:

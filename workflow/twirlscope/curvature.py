@@ -1,4 +1,4 @@
-"""Products with the Hessians of the two parts of the loss. Believe none that `certificate.certify` has not seen.
+"""The two parts of the loss as functions of all parameters, twice differentiable: what curvature is taken of.
 
 The loss is the squared error, whatever the training loss, and both parts come from one forward pass of the batch with
 all rotations g_1..g_N of each sample, twisted predictions z_i, their mean zbar and the target y:
@@ -9,17 +9,16 @@ These are plug-in values. With a group {h g_i k}, h and k uniform for each sampl
 one plus SUM_l q_l alpha_l, and what alpha_l does not let through (for the tetrahedral group: nothing of degrees 1, 2,
 a seventh of degree 3) is all that L_equiv lacks. So a design with small alpha_l needs no correction of the bias, and
 should have none: subtracting L_equiv / N makes L_mean unbiased but its Hessian indefinite, with negative eigenvalues
-that belong to L_equiv. Independent rotations (alpha_l = 1/N for every l) are corrected nonetheless, as elsewhere.
+that belong to L_equiv. Independent rotations (alpha_l = 1/N for every l) are corrected nonetheless, as elsewhere;
+`mean_plugin` is then the part without the correction, whose curvature may be read.
 
-Source: Pearlmutter, Neural Computation 6, 147 (1994), for the products; Shen et al.,
-arXiv:2512.02303, for the parts.
+Source: Shen et al., arXiv:2512.02303.
 """
 
 from __future__ import annotations
 
 import contextlib
 import copy
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -29,11 +28,12 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from . import action, so3
 from .contracts import Batch, Task
 from .errors import UserError
-from .hints import Float, Tensor
+from .hints import Float, Sequence, Tensor
 from .losses import inner
 from .rotation_sets import randomised, rotation_set
 
 PARTS = ("mean", "equiv")
+LOSSES = (*PARTS, "total", "mean_plugin")
 
 
 def rotations(kind: str, samples: int, count: int, seed: int) -> Float[Tensor, "sample rotation 4"]:
@@ -60,16 +60,24 @@ def rotations(kind: str, samples: int, count: int, seed: int) -> Float[Tensor, "
 @contextlib.contextmanager
 def differentiable() -> Iterator[None]:
     """Kernels that can be differentiated twice, without TF32, with gradients on."""
-    flags = torch.backends.cuda.matmul, torch.backends.cudnn
+    flags, fused = (torch.backends.cuda.matmul, torch.backends.cudnn), torch.backends.mha.get_fastpath_enabled()
     before = [f.allow_tf32 for f in flags]
     try:
+        torch.backends.mha.set_fastpath_enabled(False)
         for f in flags:
             f.allow_tf32 = False
         with sdpa_kernel(SDPBackend.MATH), torch.enable_grad():
             yield
     finally:
+        torch.backends.mha.set_fastpath_enabled(fused)
         for f, value in zip(flags, before, strict=True):
             f.allow_tf32 = value
+
+
+def duplicate(model: torch.nn.Module) -> torch.nn.Module:
+    """A copy of a model with parameters of its own; functions compiled by TorchScript, which refuse it, are shared."""
+    scripted = (v for m in model.modules() for v in vars(m).values() if isinstance(v, torch.jit.ScriptFunction))
+    return copy.deepcopy(model, {id(function): function for function in scripted})
 
 
 @dataclass(frozen=True)
@@ -120,7 +128,8 @@ class Objective:
         chunk: int = 8,
         unbiased: bool = False,
     ):
-        self._model, self._task, self._unbiased = copy.deepcopy(model).eval(), task, unbiased
+        self._model, self._task, self._unbiased = duplicate(model).eval(), task, unbiased
+        self._fixed = task, batch, quaternion, chunk, unbiased
         named = {n: p for n, p in self._model.named_parameters() if p.requires_grad}
         self._shapes = {n: p.shape for n, p in named.items()}
         self._sizes = [p.numel() for p in named.values()]
@@ -137,112 +146,87 @@ class Objective:
         share, batch = len(batch) / whole, batch.to(device, dtype)
         return Chunk(inputs, rotation.to(device, dtype), batch.targets, batch.weights, share)
 
-    def losses(self, parameters: Float[Tensor, " n"], chunk: Chunk) -> dict[str, Tensor]:
-        """`mean`, `equiv` and `total`, their sum: means over the samples of a chunk, weighted sums of the terms."""
+    def double(self) -> Objective:
+        """The same objective in float64, its samples turned anew."""
+        return Objective(duplicate(self._model).double(), *self._fixed)
+
+    def alone(self) -> Objective:
+        """The same objective on its first sample, for a look at what it costs and what it allows."""
+        small = copy.copy(self)
+        small.chunks = [self.chunks[0].first()]
+        return small
+
+    def twisted(self, parameters: Float[Tensor, " n"], chunk: Chunk) -> Float[Tensor, " m"]:
+        """The twisted predictions of all terms, in a row: the loss is a quadratic function of them."""
         pieces = zip(self._shapes.items(), parameters.split(self._sizes), strict=True)
         named = {name: piece.view(shape) for (name, shape), piece in pieces}
         prediction = torch.func.functional_call(self._model, named, (chunk.inputs,))
-        mean = equiv = parameters.new_zeros(())
-        for term in self._task.terms:
-            y, weights = chunk.targets[term.name], chunk.weights[term.name]
-            z = action.twist(term.irreps, chunk.rotation, prediction[term.name])
-            one, other = _split(z.reshape(len(y), -1, *y.shape[1:]), y, weights, self._unbiased)
-            mean, equiv = mean + term.weight * one, equiv + term.weight * other
-        return {"mean": mean, "equiv": equiv, "total": mean + equiv}
+        z = (action.twist(t.irreps, chunk.rotation, prediction[t.name]) for t in self._task.terms)
+        return torch.cat([t.flatten() for t in z])
 
-    def values(self) -> dict[str, float]:
-        """The losses of the whole batch at the parameters of the model."""
+    def losses(self, parameters: Float[Tensor, " n"], chunk: Chunk) -> dict[str, Tensor]:
+        """The losses named in `LOSSES`: means over the samples of a chunk, weighted sums of the terms.
+
+        `mean` + `equiv` = `total`; `mean_plugin` differs from `mean` where `mean` is corrected for its bias.
+        """
+        return self._parts(self.twisted(parameters, chunk), chunk)
+
+    def curve(self, z: Float[Tensor, " m"], chunk: Chunk, part: str) -> Float[Tensor, " m"]:
+        """Q z, with the Hessian Q of a part of the loss with respect to the twisted predictions.
+
+        Q is positive semidefinite but for the `mean` that is corrected for its bias: there it is indefinite.
+        """
+        z = z.detach().requires_grad_()
+        return gradient(self._parts(z, chunk, origin=True)[part], z)  # a quadratic form: its gradient is linear
+
+    def _parts(self, z: Float[Tensor, " m"], chunk: Chunk, origin: bool = False) -> dict[str, Tensor]:
+        """The losses from twisted predictions, about the targets or about zero."""
+        mean = equiv = plugin = z.new_zeros(())
+        copies = len(chunk.rotation) // len(chunk)
+        sizes = [copies * chunk.targets[t.name].numel() for t in self._task.terms]
+        for term, piece in zip(self._task.terms, z.split(sizes), strict=True):
+            y, weights = chunk.targets[term.name], chunk.weights[term.name]
+            y = torch.zeros_like(y) if origin else y
+            found = _split(piece.reshape(len(y), copies, *y.shape[1:]), y, weights, self._unbiased)
+            mean, equiv, plugin = (s + term.weight * f for s, f in zip((mean, equiv, plugin), found, strict=True))
+        return {"mean": mean, "equiv": equiv, "total": mean + equiv, "mean_plugin": plugin}
+
+    def values(self, parameters: Float[Tensor, " n"] | None = None) -> dict[str, float]:
+        """The losses of the whole batch, at the parameters of the model or at others."""
+        parameters = self.parameters if parameters is None else parameters
         with differentiable():
-            found = [self.losses(self.parameters, c) for c in self.chunks]
+            found = [self.losses(parameters, c) for c in self.chunks]
         return {k: sum(c.share * f[k].item() for c, f in zip(self.chunks, found, strict=True)) for k in found[0]}
 
-    def gradients(self, parameters: Float[Tensor, " n"]) -> Float[Tensor, "part n"]:
-        """Gradients of both parts at any parameters, on the whole batch."""
+    def gradients(self, parameters: Float[Tensor, " n"], parts: Sequence[str] = PARTS) -> Float[Tensor, "part n"]:
+        """Gradients of parts of the loss at any parameters, on the whole batch."""
         parameters = parameters.detach().requires_grad_()
-        total = parameters.new_zeros(len(PARTS), len(parameters))
+        total = parameters.new_zeros(len(parts), len(parameters))
         with differentiable():
             for chunk in self.chunks:
                 losses = self.losses(parameters, chunk)
-                for row, part in zip(total, PARTS, strict=True):
-                    row += chunk.share * _gradient(losses[part], parameters, retain_graph=True)
+                for row, part in zip(total, parts, strict=True):
+                    row += chunk.share * gradient(losses[part], parameters, retain_graph=True)
         return total
 
 
 def _split(
     z: Float[Tensor, "sample rotation *v c"], y: Float[Tensor, "sample *v c"], weights: Tensor, unbiased: bool
-) -> tuple[Tensor, Tensor]:
-    """Mean and equivariance error of one term, means over samples."""
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean, equivariance error and plug-in mean of one term, means over samples."""
     K = z.shape[1]
     centre = z.mean(1)
     spread = (z - centre[:, None]).flatten(0, 1)
     equiv = inner(spread, spread, weights.repeat_interleave(K, 0)).mean()
-    mean = inner(centre - y, centre - y, weights).mean()
-    if unbiased:
-        equiv = equiv * (K / (K - 1))
-        mean = mean - equiv / K
-    return mean, equiv
+    plugin = inner(centre - y, centre - y, weights).mean()
+    if not unbiased:
+        return plugin, equiv, plugin
+    equiv = equiv * (K / (K - 1))
+    return plugin - equiv / K, equiv, plugin
 
 
-def _gradient(value: Tensor, parameters: Tensor, vector: Tensor | None = None, **keys: bool) -> Float[Tensor, " n"]:
-    """Gradient, or vector-Jacobian product; zeros where nothing depends on the parameters."""
+def gradient(value: Tensor, at: Tensor, vector: Tensor | None = None, **keys: bool) -> Tensor:
+    """Gradient, or vector-Jacobian product; zeros where nothing depends on `at`."""
     if not value.requires_grad:
-        return torch.zeros_like(parameters)
-    return torch.autograd.grad(value, parameters, vector, materialize_grads=True, **keys)[0]
-
-
-class HessianOperator:
-    """The Hessian of a part of the loss: a block of columns in, the products with them out, in the block's dtype.
-
-    Reverse over reverse. The graphs of the gradients are kept from the first product on, for as many chunks as fit;
-    a kept graph makes a product cost two gradients instead of four.
-
-    Args:
-        objective: the loss.
-        part: `mean`, `equiv` or `total`.
-        keep_bytes: memory that kept graphs may take.
-    """
-
-    def __init__(self, objective: Objective, part: str, keep_bytes: float = 2e9):
-        self._objective, self._part, self._free = objective, part, keep_bytes
-        self._kept: list[Tensor | None] = []
-        self.size = len(objective.parameters)
-
-    def __call__(self, block: Float[Tensor, "n b"]) -> Float[Tensor, "n b"]:
-        """The products of the columns."""
-        parameters = self._objective.parameters
-        vectors = block.to(parameters).T.contiguous()
-        products = torch.zeros_like(vectors)
-        with differentiable():
-            self._keep()
-            for chunk, kept in zip(self._objective.chunks, self._kept, strict=True):
-                gradient = self._graph(chunk) if kept is None else kept
-                for product, vector in zip(products, vectors, strict=True):
-                    product += chunk.share * _gradient(gradient, parameters, vector, retain_graph=True)
-        return products.T.to(block)
-
-    def _graph(self, chunk: Chunk) -> Float[Tensor, " n"]:
-        """The gradient, with the graph that makes it differentiable."""
-        parameters = self._objective.parameters
-        return _gradient(self._objective.losses(parameters, chunk)[self._part], parameters, create_graph=True)
-
-    def _keep(self) -> None:
-        """On the first call: the graphs that fit into the memory allowed."""
-        if self._kept:
-            return
-        each = self._graph_bytes() if self._free else math.inf
-        for chunk in self._objective.chunks:
-            self._free -= each * len(chunk)
-            self._kept.append(self._graph(chunk) if self._free > 0 else None)
-
-    def _graph_bytes(self) -> int:
-        """Memory of the graph of one sample."""
-        sizes: dict[int, int] = {}
-
-        def count(tensor: Tensor) -> Tensor:
-            storage = tensor.untyped_storage()
-            sizes[storage.data_ptr()] = storage.nbytes()
-            return tensor.detach()
-
-        with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
-            self._graph(self._objective.chunks[0].first())
-        return sum(sizes.values())
+        return torch.zeros_like(at)
+    return torch.autograd.grad(value, at, vector, materialize_grads=True, **keys)[0]

@@ -91,7 +91,7 @@ def tables() -> str:
     """All keys as Markdown tables, one a section and a plug-in."""
     run = {"runs.<run>": RunSettings}
     sections = {"(top level)": Config} | run | {"runs.<run>.train": RunSettings.model_fields["train"].annotation}
-    sections |= {name: Config.model_fields[name].annotation for name in ("twirl", "hessian", "report")}
+    sections |= {name: Config.model_fields[name].annotation for name in ("twirl", "gradient", "hessian", "report")}
     found = [_table(f"`{name}`", cls) for name, cls in sections.items()]
     for kind in ("dataset", "task", "model"):
         for name in plugins.known(kind):

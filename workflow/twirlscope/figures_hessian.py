@@ -13,14 +13,18 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from . import style
-from .figures import look_of, run_handles, seeds_note
-from .hints import Array, Sequence
+from .hints import Array
 from .style import PARTS, Figure
-from .trainings import Training, by_run, column, say
+from .trainings import Training, column, say
 
 SHARE = "share_beyond [1]"
 ERROR = "share_beyond_error [1]"
-LOOKS = {"mean": (style.BLUE, "-"), "equiv": (style.RED, (0, (4, 1.2)))}  # colour and line
+LOOKS = {  # part -> colour, line, words
+    "mean": (style.BLUE, "-", PARTS["mean"][3]),
+    "mean_plugin": (style.GREEN, (0, (1, 1)), "twirled prediction error, not corrected"),
+    "equiv": (style.RED, (0, (4, 1.2)), PARTS["equiv"][3]),
+}
+MATRICES = {"hessian": "Hessian", "gauss_newton": "Gauss-Newton matrix"}
 
 
 @dataclass(frozen=True)
@@ -36,16 +40,28 @@ def beyond(spectrum: xr.Dataset, sign: int) -> Beyond:
     """Cumulative weight of the Ritz values of one sign, counted from the largest magnitude inwards.
 
     Args:
-        spectrum: `ritz_value` [ritz] and `ritz_weight` [ritz, probe] of one part and step.
+        spectrum: `ritz_value` [ritz] and `ritz_weight_deflated` [ritz, probe] of one matrix and step.
         sign: 1 for positive eigenvalues, -1 for negative ones.
     """
-    value, weight = spectrum["ritz_value"].values, spectrum["ritz_weight"].values
+    value, weight = spectrum["ritz_value"].values, spectrum["ritz_weight_deflated"].values
     kept = np.isfinite(value) & (sign * value > 0)
     order = np.argsort(-np.abs(value[kept]), kind="stable")
     shares = np.cumsum(weight[kept][order], axis=0)
     probes = weight.shape[1]
     error = shares.std(axis=1, ddof=1) / probes**0.5 if probes > 1 else np.full(len(shares), np.nan)
     return Beyond(np.abs(value[kept][order])[::-1], shares.mean(axis=1)[::-1], error[::-1])
+
+
+def tail_note(data: xr.Dataset) -> str:
+    """Why the mean part has a negative tail, where it is corrected for its bias; empty where it is not."""
+    if "mean_plugin" not in data["part"].values:
+        return ""
+    return (
+        " With independent rotations the twirled prediction error is made unbiased by subtracting the equivariance "
+        f"error over the {data.attrs['rotations']} rotations, so that share of the equivariance error's Hessian is "
+        "subtracted from its own: the negative tail is made by the correction and is no property of the loss. The part "
+        "that is not corrected has none of it; all ratios are of that one."
+    )
 
 
 def _spectra(data: xr.Dataset) -> dict[tuple[int, str, int], Beyond]:
@@ -64,8 +80,9 @@ def spectra(training: Training, name: str) -> Figure:
         training: with a `hessian`.
         name: of the files.
     """
-    found = _spectra(training.hessian)
-    steps = [int(s) for s in training.hessian["step"].values]
+    data = training.hessian.sel(curvature="hessian")
+    found = _spectra(data)
+    steps = [int(s) for s in data["step"].values]
     shares = np.concatenate([b.share for b in found.values()])
     values = np.concatenate([b.value for b in found.values()])
     least = 0.5 / float(training.hessian.get("parameters", 1e6))
@@ -75,21 +92,21 @@ def spectra(training: Training, name: str) -> Figure:
             for (at, part, sign), item in found.items():
                 if at == step:
                     _step_curve(ax, item, LOOKS[part], sign)
-            style.log_axis(
-                ax, [*shares[shares > least], 1.0], "share of parameters\nbeyond" if i % columns == 0 else ""
-            )
+            label = "share of parameters\nbeyond" if i % columns == 0 else ""
+            style.log_axis(ax, [*shares[shares > least], 1.0], label)
             _magnitude_axis(ax, values, "magnitude of the eigenvalue" if i >= len(steps) - columns else "")
             ax.set_title(f"step {step}")
-        style.legend(canvas, _spectra_handles())
+        style.legend(canvas, _spectra_handles(data))
 
     wide, narrow = style.canvases(draw, len(steps), 2.5)
     caption = (
         f"{training.label}: share of the parameters whose Hessian eigenvalue is at least as large in magnitude as the "
         "value on the horizontal axis, for the two parts of the loss; thick lines count positive eigenvalues, thin "
-        "lines negative ones. Cumulative weights of the Lanczos quadrature, not smoothed; bands are one standard error "
-        "over probes. Inner steps of a line are nodes of the quadrature, not single eigenvalues."
+        "lines negative ones. Cumulative weights of the Lanczos quadrature, not smoothed, converged eigenvalues as one "
+        "each; bands are one standard error over probes. Inner steps of a line are nodes of the quadrature, not single "
+        "eigenvalues." + tail_note(data)
     )
-    text = f"Hessian spectra of {training.label}. " + " ".join(_spectrum_text(training.hessian, s) for s in steps)
+    text = f"Hessian spectra of {training.label}. " + " ".join(_spectrum_text(data, s) for s in steps)
     return Figure(
         name, wide, narrow, f"Hessian spectra: {training.label}", caption, text, _spectra_table(training, found)
     )
@@ -98,7 +115,7 @@ def spectra(training: Training, name: str) -> Figure:
 def _step_curve(ax: Axes, item: Beyond, look: tuple, sign: int) -> None:
     if not len(item.value):
         return
-    colour, line = look
+    colour, line, _ = look
     x = np.concatenate([item.value[:1] * 1e-3, item.value])  # the line goes on to the left: nothing lies below
     y = np.concatenate([item.share[:1], item.share])
     ax.step(x, y, where="pre", color=colour, linestyle=line, linewidth=1.6 if sign > 0 else 0.8)
@@ -116,20 +133,21 @@ def _magnitude_axis(ax: Axes, values: Array, label: str) -> None:
     style.set_ticks(ax.xaxis, ticks, [style.power(t) for t in ticks], [], label)
 
 
-def _spectra_handles() -> list:
+def _spectra_handles(data: xr.Dataset) -> list:
+    parts = [str(p) for p in data["part"].values]
     lines = [
-        Line2D([], [], color=PARTS[p][0], linestyle=LOOKS[p][1], linewidth=width, label=f"{PARTS[p][3]}, {word}")
+        Line2D([], [], color=LOOKS[p][0], linestyle=LOOKS[p][1], linewidth=width, label=f"{LOOKS[p][2]}, {word}")
         for width, word in ((1.6, "positive"), (0.8, "negative"))
-        for p in ("mean", "equiv")
+        for p in parts
     ]
     band = Patch(facecolor=style.GREY, alpha=0.3, linewidth=0, label="standard error over probes")
-    return [*lines[:2], band, *lines[2:]]
+    return [*lines[: len(parts)], band, *lines[len(parts) :]]
 
 
 def _spectrum_text(data: xr.Dataset, step: int) -> str:
     def one(part: str) -> str:
         value = float(data["eigenvalue_top"].sel(step=step, part=part)[0])
-        return f"{PARTS[part][3]} {say(value)}"
+        return f"{LOOKS[part][2]} {say(value)}"
 
     return f"Step {step}: largest eigenvalue of the {' and of the '.join(one(str(p)) for p in data['part'].values)}."
 
@@ -151,61 +169,3 @@ def _spectra_table(training: Training, found: dict[tuple[int, str, int], Beyond]
         for (step, part, sign), item in found.items()
     ]
     return pd.concat([p for p in parts if len(p)], ignore_index=True)
-
-
-def eigenvalue_table(trainings: Sequence[Training]) -> pd.DataFrame:
-    """Top and bottom eigenvalues with their error bounds, trace, and the loss they belong to, one row a rank."""
-    names = ["eigenvalue_top", "eigenvalue_top_error", "eigenvalue_bottom", "eigenvalue_bottom_error"]
-    names += ["trace", "trace_error", "loss_value", "certificate_error"]
-    parts = []
-    for training in trainings:
-        data = training.hessian
-        table = data[[n for n in names if n in data]].to_dataframe().reset_index()
-        table["rank"] = table["rank"] + 1
-        parts.append(table.rename(columns={n: column(n) for n in [*names, "step"]} | {"rank": "rank [1]"}))
-        parts[-1].insert(0, "run", training.run)
-        parts[-1].insert(1, "seed", training.seed)
-    return pd.concat(parts, ignore_index=True)
-
-
-def top_eigenvalues(trainings: Sequence[Training]) -> Figure:
-    """Largest eigenvalues of both Hessians over steps with their error bounds; the first rank joined by a line."""
-    groups = by_run(trainings)
-    table = eigenvalue_table(trainings)
-    largest = table[column("eigenvalue_top")]
-    steps = np.unique(table[column("step")])
-
-    def draw(canvas: Canvas, columns: int) -> None:
-        for i, (ax, part) in enumerate(zip(style.grid(canvas, 2, columns), ("mean", "equiv"), strict=True)):
-            for j, seeds in enumerate(groups.values()):
-                for training in seeds:
-                    _top_curves(ax, training.hessian.sel(part=part), look_of(j), training is seeds[0])
-            style.log_axis(ax, largest, "largest eigenvalues" if i % columns == 0 else "")
-            style.step_axis(ax, steps, "training step" if i >= 2 - columns else "")
-            ax.set_title("Hessian of the " + PARTS[part][3])
-        style.legend(canvas, run_handles(groups))
-
-    wide, narrow = style.canvases(draw, 2, 2.9)
-    caption = (
-        "Largest eigenvalues of the Hessian of each part of the loss over training; a line joins the first rank, "
-        "smaller points are further ranks. Error bars are the residual bounds of the Lanczos run." + seeds_note(groups)
-    )
-    caption += " Eigenvalues at or below zero are in the table only." if (largest <= 0).any() else ""
-    text = "Largest Hessian eigenvalues. " + " ".join(
-        f"{t.label}: " + " ".join(_spectrum_text(t.hessian, int(s)) for s in t.hessian["step"].values)
-        for t in trainings
-    )
-    return Figure("eigenvalues", wide, narrow, "Largest Hessian eigenvalues", caption, text, table)
-
-
-def _top_curves(ax: Axes, data: xr.Dataset, look: tuple, main: bool) -> None:
-    colour, line, marker = look
-    steps, values, errors = data["step"].values, data["eigenvalue_top"].values, data["eigenvalue_top_error"].values
-    after, shown = steps > 0, np.where(values > 0, values, np.nan)
-    ax.plot(steps[after], shown[after, 0], color=colour, linestyle=line, linewidth=1.5 if main else 0.8)
-    for rank in range(shown.shape[1]):
-        size = (4.5 if main else 3) if rank == 0 else 2
-        below = np.minimum(errors[:, rank], np.nan_to_num(shown[:, rank]) * (1 - 1e-9))
-        bars = {"yerr": np.nan_to_num([below, errors[:, rank]]), "elinewidth": 0.9, "capsize": 2 if rank == 0 else 0}
-        alpha = 1.0 if rank == 0 else 0.55
-        ax.errorbar(steps, shown[:, rank], fmt=marker, color=colour, markersize=size, alpha=alpha, **bars)

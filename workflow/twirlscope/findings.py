@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from . import tails
+from .gradients import above_noise
 from .hints import Array, Bool, Float, Int, Sequence
 from .trainings import Training, say, words
 
@@ -180,21 +181,70 @@ def summary(lines: Sequence[Headline], threshold: float) -> str:
 
 
 def curvature_sentence(training: Training) -> str:
-    """The largest eigenvalues of the two Hessians at the last checkpoint, in words."""
-    data = training.hessian.isel(step=-1)
-    top, error = (data[n].isel(rank=0) for n in ("eigenvalue_top", "eigenvalue_top_error"))
-    said = {p: f"{say(float(top.sel(part=p)))}{_bound(top, error, p)}" for p in ("mean", "equiv")}
-    mean, equiv = float(top.sel(part="mean")), float(top.sel(part="equiv"))
+    """What the curvature of both parts is at the last checkpoint, in words: every number with its definition."""
+    data = training.hessian.sel(curvature="hessian").isel(step=-1)
+    mean = "mean_plugin" if "mean_plugin" in data["part"].values else "mean"
+    top = data[["eigenvalue_top", "eigenvalue_top_error", "eigenvalue_top_converged"]].isel(rank=0)
+    said = {p: _eigenvalue(top.sel(part=p)) for p in (mean, "equiv")}
+    samples = f", {training.hessian.attrs['samples']} samples" if "samples" in training.hessian.attrs else ""
     text = (
-        f"{training.label}, step {int(data['step'])}: the largest eigenvalue is {said['mean']} for the twirled "
-        f"prediction error and {said['equiv']} for the equivariance error"
+        f"{training.label}, step {int(data['step'])}{samples}: the largest eigenvalue of the Hessian is {said[mean]} "
+        f"for the twirled prediction error and {said['equiv']} for the equivariance error."
     )
-    text += f", a ratio of {say(mean / equiv)}" if equiv > 0 and mean > 0 else ""
-    samples = training.hessian.attrs.get("samples")
-    return text + (f", on {samples} samples." if samples else ".")
+    for measure, name in (("kappa_E90", "condition number κ_E90"), ("effective_rank", "effective rank")):
+        one = data.sel(side="absolute", measure=measure)
+        numbers = [_condition(one.sel(part=p)) for p in (mean, "equiv")]
+        text += f" The {name} ({one['definition'].item()}) is {' and '.join(numbers)}{_ratio(one)}."
+    return text
 
 
-def _bound(top, error, part: str) -> str:
-    """The residual bound of an eigenvalue where it can be seen in three digits."""
-    value, bound = float(top.sel(part=part)), float(error.sel(part=part))
-    return f" ± {bound:.2g}" if bound > 5e-3 * abs(value) else ""
+def gradient_sentence(training: Training) -> str:
+    """How the pull of the two gradients compares with the two parts of the loss, first and last, in words."""
+    data = training.gradient.sel(layer="whole")
+    mean = data.sel(part="mean")
+    found = np.flatnonzero(above_noise(mean["gradient_square"].values, mean["gradient_square_error"].values))
+    name = f"{training.label}: on {training.gradient.attrs['samples']} samples"
+    if not len(found):
+        return f"{name} the gradient of the twirled prediction error is nowhere above its noise."
+    said = [_pull(data.isel(step=i)) for i in dict.fromkeys((found[0], found[-1]))]
+    text = f"{name} the squared gradient of the equivariance error is {', and '.join(said)}."
+    total = data.sel(part="total")
+    sure = above_noise(np.abs(total["update_change"].values), total["update_change_error"].values)
+    if not sure.any():
+        return text
+    first = data.isel(step=int(np.argmax(sure)))
+    share, error = (100 * float(first[n]) for n in ("update_share", "update_share_error"))
+    text += f" Of what the update that led to step {int(first['step'])} changes in the loss to first order, "
+    return text + f"{say(share)} ± {error:.2g} % is equivariance error."
+
+
+def _pull(data: xr.Dataset) -> str:
+    """The ratio of the squared gradients at one checkpoint, beside the share of the loss."""
+    ratio, error = (float(data[n]) for n in ("gradient_square_ratio", "gradient_square_ratio_error"))
+    text = f"{say(ratio)} ± {error:.2g} times that of the twirled prediction error at step {int(data['step'])}"
+    return f"{text}, where that error is {say(100 * float(data['relative_equiv']))} % of the loss"
+
+
+def _eigenvalue(one: xr.Dataset) -> str:
+    """An eigenvalue, with its residual bound where that can be seen in three digits."""
+    value, bound = float(one["eigenvalue_top"]), float(one["eigenvalue_top_error"])
+    text = say(value) + (f" ± {bound:.2g}" if bound > 5e-3 * abs(value) else "")
+    return text + ("" if one["eigenvalue_top_converged"] else " (not converged)")
+
+
+def _condition(one: xr.Dataset) -> str:
+    """A condition number with its standard error where there is one; with its value at half the depth where that is
+    another."""
+    value, error = float(one["condition"]), float(one["condition_error"])
+    if not one["condition_converged"]:
+        return f"not converged ({say(value)}; at half the depth {say(value - float(one['condition_depth_bias']))})"
+    return say(value) + (f" ± {error:.2g}" if math.isfinite(error) else "")
+
+
+def _ratio(number: xr.Dataset) -> str:
+    """The ratio of both parts with its interval, or that there is none to be given."""
+    value, low, high = (float(number[f"condition_ratio{end}"]) for end in ("", "_low", "_high"))
+    if not math.isfinite(low):
+        return ", from too few probes for an interval of their ratio"
+    text = f", a ratio of {say(value)} (95 % interval {say(low)} to {say(high)}"
+    return text + (", which does not tell which is larger)" if low < 1 < high else ")")

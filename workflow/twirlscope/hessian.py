@@ -1,54 +1,68 @@
-"""Stage `hessian`: the spectra of the Hessians of both parts of the loss, at a few checkpoints.
+"""Stage `hessian`: the spectra of the curvature of both parts of the loss, at a few checkpoints.
 
-Samples, rotations and probes are the same for both parts and all checkpoints, so that differences are paired.
+Samples, rotations and probes are the same for all parts, curvatures and checkpoints, so that differences are paired. A
+finished checkpoint is kept aside until all are, in a folder named by everything that shapes it: a job that was killed
+goes on with the next one, and never with what other settings, code or weights have left.
 """
 
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import torch
 import xarray as xr
 
-from . import store
-from .certificate import Certificate, certify
-from .checkpoints import Trained
-from .contracts import Batch, split_index
-from .curvature import PARTS, HessianOperator, Objective, rotations
+from . import resume, store
+from .certificate import certify
+from .checkpoints import Trained, sha256
+from .contracts import split_index
+from .curvature import rotations
 from .errors import UserError
-from .hints import Array, Float, Int, Sequence, Tensor
-from .lanczos import Spectrum, lanczos, rademacher
-from .provenance import Progress, device_of, hardware
+from .hessian_spectra import GB, Problem, dataset, require_finite, spectra
+from .hints import Array, Int, Sequence
+from .lanczos import fitting_basis
+from .provenance import Progress, device_of, hardware, locked
 from .settings.hessian import HessianSettings
 
-GB = 1e9
 
-
-def hessian(train: Path, data: Path, out: Path, settings: HessianSettings) -> None:
+def hessian(train: Path, data: Path, out: Path, settings: HessianSettings, code: str) -> None:
     """Measure the chosen checkpoints of a run and write `hessian.zarr.zip`.
 
     Every checkpoint is certified first, in float64 on a few samples.
 
+    Args:
+        train: `train.zarr.zip` of the run.
+        data: the prepared dataset.
+        out: `hessian.zarr.zip`, written last and whole.
+        code: hash of the code that shapes the result.
+
     Raises:
-        UserError: derivatives of the model are wrong, a checkpoint is missing, or the data have no such split.
+        UserError: derivatives of the model are wrong or not finite, a checkpoint is missing, the data have no such
+            split, or the basis does not fit into the memory allowed.
     """
     run = Trained(train, data)
-    index = _samples(store.load(data), settings)
-    batch = run.task.batch(index)
-    quaternion = rotations(settings.rotation_set, len(index), settings.rotations, settings.seed)
-    device = "cuda" if device_of(settings.device) == "cuda" else "cpu"  # others have no float64
-    steps, found = chosen_steps(run.steps, settings), []
+    steps = chosen_steps(run.steps, settings)
+    problem = _problem(run, store.load(data), settings, steps[0])
+    shaping = {"settings": settings.model_dump(), "code": code, "train": sha256(train), "data": sha256(data)}
+    identity = resume.identity_of(shaping | {"torch": torch.__version__, "device": hardware(problem.device)})
+    folder = out.parent / "hessian" / resume.short(identity)
     progress = Progress("hessian", len(steps), "checkpoint")
-    for step in steps:
-        found.append(_checkpoint(run, step, batch, quaternion, settings, device))
-        progress.advance(f"step {step}")
-    progress.close()
-    result = xr.concat(found, "step", join="outer").assign_coords(step=np.array(steps, np.int64))
-    result["parameters"] = result["parameters"].isel(step=0, drop=True)
-    about = _attributes(settings, batch, quaternion, device) | {"labels": run.labels}
-    store.save(result.assign_attrs(about), out)
+    with locked(folder):
+        kept = [_checkpoint(run, step, problem, folder, progress) for step in steps]
+        progress.close()
+        result = xr.concat(
+            [store.load(path) for path in kept],
+            "step",
+            data_vars="minimal",
+            coords="minimal",
+            compat="override",
+            combine_attrs="override",
+        )
+        store.save(result.assign_attrs(_attributes(problem) | {"labels": run.labels}), out)
+    shutil.rmtree(folder.parent)
 
 
 def chosen_steps(steps: Sequence[int], settings: HessianSettings) -> list[int]:
@@ -68,6 +82,20 @@ def chosen_steps(steps: Sequence[int], settings: HessianSettings) -> list[int]:
     return [steps[int(i)] for i in np.rint(even)]
 
 
+def _problem(run: Trained, data: xr.Dataset, settings: HessianSettings, step: int) -> Problem:
+    """What all checkpoints have in common; any of them says how many parameters there are."""
+    index = _samples(data, settings)
+    quaternion = rotations(settings.rotation_set, len(index), settings.rotations, settings.seed)
+    device = "cuda" if device_of(settings.device) == "cuda" else "cpu"  # others have no float64
+    size = sum(p.numel() for p in run.model(step).parameters() if p.requires_grad)
+    wanted = getattr(torch, settings.basis_dtype)
+    basis = fitting_basis(size, settings.probes, settings.lanczos_steps, wanted, settings.basis_memory * GB)
+    text = f"basis: {basis.probes} probes x {settings.lanczos_steps} steps x {size} parameters in {basis.dtype}"
+    less = "" if (basis.probes, basis.dtype) == (settings.probes, wanted) else ", less than asked for to fit the memory"
+    print(f"{text}, {basis.bytes / GB:.3g} GB of {settings.basis_memory:g} GB{less}", flush=True)
+    return Problem(run.task, run.task.batch(index), index, quaternion, settings, device, basis)
+
+
 def _samples(data: xr.Dataset, settings: HessianSettings) -> Int[Array, " sample"]:
     """The samples in the loss, ascending."""
     try:
@@ -78,79 +106,45 @@ def _samples(data: xr.Dataset, settings: HessianSettings) -> Int[Array, " sample
     return np.sort(np.random.default_rng(settings.seed).choice(index, count, replace=False))
 
 
-def _checkpoint(
-    run: Trained,
-    step: int,
-    batch: Batch,
-    quaternion: Float[Tensor, "sample rotation 4"],
-    settings: HessianSettings,
-    device: str,
-) -> xr.Dataset:
-    """Certificate and spectra of both parts at one checkpoint."""
-    dtype, unbiased = getattr(torch, settings.dtype), settings.rotation_set == "independent"
-    model = run.model(step, torch.float64).to(device)
-    few = slice(0, settings.certificate_samples)
-    keys = {"dtype": dtype, "unbiased": unbiased, "seed": settings.seed}
-    certificate = certify(model, run.task, batch.map(lambda t: t[few]), quaternion[few], **keys)
-    objective = Objective(model.to(dtype), run.task, batch, quaternion, settings.chunk, unbiased)
-    probes = rademacher(len(objective.parameters), settings.probes, settings.seed).to(device)
-    spectra = {}
-    for part in PARTS:
-        operator = HessianOperator(objective, part, settings.keep_memory * GB)
-        keys = {"seed": settings.seed, "noise": torch.finfo(dtype).eps, "trace_probes": settings.trace_probes}
-        spectra[part] = lanczos(operator, probes, settings.lanczos_steps, **keys)
-        print(f"step {step}, L_{part}: {_line(spectra[part], certificate, part)}", flush=True)
-    return _dataset(spectra, objective.values(), certificate, settings)
+def _checkpoint(run: Trained, step: int, problem: Problem, folder: Path, progress: Progress) -> Path:
+    """Certificate and spectra of one checkpoint, in a store of its own."""
+    path, settings = folder / f"step{step:09d}.zarr.zip", problem.settings
+    if path.exists():
+        print(f"step {step}: found finished in {folder}", flush=True)
+    else:
+        model = run.model(step, torch.float64).to(problem.device)
+        dtype = getattr(torch, settings.dtype)
+        require_finite(model, problem, step)
+        few = slice(0, settings.certificate_samples)
+        certificate = certify(
+            model,
+            run.task,
+            problem.batch.map(lambda t: t[few]),
+            problem.quaternion[few],
+            dtype=dtype,
+            unbiased=settings.rotation_set == "independent",
+            seed=settings.seed,
+        )
+        found = spectra(model.to(dtype), problem, step, certificate)
+        data = dataset(found, certificate, problem, step)
+        store.save(data.assign_attrs(product_mode=certificate.mode), path)
+    progress.advance(f"step {step}")
+    return path
 
 
-def _line(spectrum: Spectrum, certificate: Certificate, part: str) -> str:
-    """What the log says of one spectrum."""
-    (top, *_), (error, *_) = spectrum.top(1)
-    low, (trace, spread) = spectrum.bottom(1)[0][0], spectrum.trace()
-    text = f"eigenvalues {low:.3g} to {top:.4g} ± {error:.1g}, trace {trace:.3g} ± {spread:.1g}"
-    return f"{text}, certificate {certificate.error[part]:.0e}"
-
-
-def _dataset(
-    spectra: dict[str, Spectrum], values: dict[str, float], certificate: Certificate, settings: HessianSettings
-) -> xr.Dataset:
-    """One checkpoint as a dataset; parts in the order of `PARTS`."""
-    each = [spectra[p] for p in PARTS]
-    top = [s.top(settings.eigenvalues) for s in each]
-    bottom = [s.bottom(settings.eigenvalues) for s in each]
-    trace = np.array([s.trace() for s in each])
-    arrays = {
-        "eigenvalue_top": ("part rank", [t[0] for t in top]),
-        "eigenvalue_top_error": ("part rank", [t[1] for t in top]),
-        "eigenvalue_bottom": ("part rank", [b[0] for b in bottom]),
-        "eigenvalue_bottom_error": ("part rank", [b[1] for b in bottom]),
-        "ritz_value": ("part ritz", [s.value for s in each]),
-        "ritz_error": ("part ritz", [s.error for s in each]),
-        "ritz_weight": ("part ritz probe", [s.weight.T for s in each]),
-        "trace": ("part", trace[:, 0]),
-        "trace_error": ("part", trace[:, 1]),
-        "loss_value": ("part", [values[p] for p in PARTS]),
-        "certificate_error": ("part", [certificate.error[p] for p in PARTS]),
-        "precision_error": ("part", [certificate.precision[p] for p in PARTS]),
-        "parameters": ("", np.int64(each[0].size)),
-    }
-    found = {name: (tuple(dims.split()), np.asarray(values)) for name, (dims, values) in arrays.items()}
-    return xr.Dataset(found, {"part": np.array(PARTS, object)})
-
-
-def _attributes(settings: HessianSettings, batch: Batch, quaternion: Tensor, device: str) -> dict:
-    """What a reader of the store needs to know beside the numbers.
-
-    `rank_bound`: components of all predictions; the curvature that comes from the predictions (Gauss-Newton) has no
-    larger rank in L_mean, and this times `rotations - 1` in L_equiv.
-    """
-    components = sum(int((w > 0).sum()) * batch.targets[n].shape[-1] for n, w in batch.weights.items())
+def _attributes(problem: Problem) -> dict:
+    """What a reader of the store needs to know beside the numbers."""
+    settings = problem.settings
     return {
-        "samples": len(batch),
-        "rotations": quaternion.shape[1],
+        "samples": len(problem.batch),
+        "sample_index": problem.index.tolist(),
+        "split": settings.split,
+        "rotations": problem.quaternion.shape[1],
         "rotation_set": settings.rotation_set,
-        "rank_bound": components,
+        "probes": problem.basis.probes,
+        "lanczos_steps": settings.lanczos_steps,
+        "basis_dtype": str(problem.basis.dtype).removeprefix("torch."),
         "dtype": settings.dtype,
-        "device": hardware(device),
+        "device": hardware(problem.device),
         "settings": json.dumps(settings.model_dump()),
     }

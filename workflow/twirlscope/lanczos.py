@@ -1,4 +1,4 @@
-"""Spectra of large symmetric operators from matrix-vector products: block Lanczos, its error bars, its density.
+"""Spectra of large symmetric operators from matrix-vector products: block Lanczos.
 
 The Krylov space of `probes` random vectors gives Ritz values with residual bounds (eigenvalues at both ends of the
 spectrum), and by Gauss quadrature the weight of each Ritz value in the spectral measure of each probe, whose mean over
@@ -10,72 +10,61 @@ Gragg, Kaufman, Stewart, Math. Comp. 30, 772 (1976).
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
+from .eigenvalues import Spectrum
+from .errors import UserError
 from .hints import Array, Callable, Float, Tensor
 
 BREAKDOWN = 1e-12  # a new direction shorter than this share of the largest product is rounding: it is replaced
+NOT_FINITE = "the operator returned numbers that are not finite"
 DROP = 1e-3  # a block that a projection shortens by more than this is projected once more (Daniel et al.)
-
-
-@dataclass(frozen=True)
-class Spectrum:
-    """What a run knows of the spectrum of an operator. Ritz values ascend.
-
-    Only values with a small `error` are eigenvalues; the others are nodes of a quadrature and mean something only
-    together with their weights.
-
-    Args:
-        value: the Ritz values.
-        error: residual bound of each: some eigenvalue lies within it. It cannot say that none was missed.
-        weight: share of each probe at each Ritz value; sums to 1, and `weight @ value` is v'Av / v'v of the probes.
-        size: n, the dimension of the operator.
-        complete: the whole space was spanned: the values are all eigenvalues, with their multiplicity.
-        rest: estimates of the trace outside the basis, one a fresh probe; empty if not asked for.
-    """
-
-    value: Float[Array, " ritz"]
-    error: Float[Array, " ritz"]
-    weight: Float[Array, "probe ritz"]
-    size: int
-    complete: bool
-    rest: Float[Array, " fresh"]
-
-    def top(self, count: int) -> tuple[Float[Array, " rank"], Float[Array, " rank"]]:
-        """The largest values, descending, and their errors; NaN where there are fewer than `count`."""
-        return _padded(self.value[::-1], count), _padded(self.error[::-1], count)
-
-    def bottom(self, count: int) -> tuple[Float[Array, " rank"], Float[Array, " rank"]]:
-        """The smallest values, ascending, and their errors; NaN where there are fewer than `count`."""
-        return _padded(self.value, count), _padded(self.error, count)
-
-    def trace(self) -> tuple[float, float]:
-        """The trace and its standard error over probes: NaN for a single probe, rounding when `complete`.
-
-        With fresh probes: exact on the basis, estimated outside it; else from the quadrature, far less certain where a
-        few eigenvalues are large. With P probes the error itself is known to 1 / sqrt(2 (P - 1)) only.
-
-        Source: Meyer, Musco, Musco, Woodruff, Hutch++, arXiv:2010.09649; Chen and Hallman, arXiv:2205.01736.
-        """
-        if self.complete:
-            return float(self.value.sum()), float(np.sqrt((self.error**2).sum()))
-        each = self.value.sum() + self.rest if len(self.rest) else self.size * (self.weight @ self.value)
-        return float(each.mean()), float(each.std(ddof=1) / math.sqrt(len(each))) if len(each) > 1 else math.nan
-
-
-def _padded(values: Array, count: int) -> Array:
-    values = values[:count]
-    return np.concatenate([values, np.full(count - len(values), np.nan)])
 
 
 def rademacher(size: int, probes: int, seed: int) -> Float[Tensor, "n b"]:
     """Probes of independent signs, in float64 on the CPU: the same for the same seed, whatever the operator."""
     generator = torch.Generator().manual_seed(seed)
     return 2.0 * torch.randint(0, 2, (probes, size), generator=generator).T.double() - 1.0
+
+
+@dataclass(frozen=True)
+class Basis:
+    """The basis of a run that fits into the memory: its dtype, the number of probes, its size in bytes."""
+
+    dtype: torch.dtype
+    probes: int
+    bytes: int
+
+
+def fitting_basis(size: int, probes: int, steps: int, dtype: torch.dtype, room: float) -> Basis:
+    """The largest basis of at most `room` bytes: as asked for, else in float32, else of fewer probes.
+
+    Args:
+        size: n, length of a vector.
+        probes: wanted; two are kept at least, if that many were wanted, since one has no error bars.
+        dtype: wanted.
+
+    Raises:
+        UserError: not even the smallest basis fits; the message has the numbers.
+    """
+    columns = min(size, probes * steps)  # more directions than there are need no room
+    wanted = Basis(dtype, probes, dtype.itemsize * size * columns)
+    if wanted.bytes <= room:
+        return wanted
+    small = torch.float32
+    for fewer in range(probes, min(2, probes) - 1, -1):
+        found = Basis(small, fewer, small.itemsize * size * min(size, fewer * steps))
+        if found.bytes <= room:
+            return found
+    raise UserError(
+        "hessian.basis_memory",
+        f"{found.bytes / 1e9:.3g} GB or more, for a float32 basis of {fewer} probes x {steps} steps x {size} "
+        f"parameters ({wanted.bytes / 1e9:.3g} GB as asked for)",
+        f"{room / 1e9:.3g} GB; allow more, or at most {int(room / (small.itemsize * size * fewer))} lanczos_steps",
+    )
 
 
 def lanczos(
@@ -101,19 +90,34 @@ def lanczos(
         noise: relative error of a product, if above rounding of the basis: no error falls below `noise * max|value|`.
 
     Raises:
-        ValueError: no step or no probe, or products that are not finite.
+        ValueError: no step or no probe.
+        FloatingPointError: products that are not finite.
     """
     if steps < 1 or probes.shape[1] < 1:
         raise ValueError("block Lanczos needs at least one step and one probe")
     generator = torch.Generator().manual_seed(seed)
     run = _krylov(matvec, probes, steps, generator)
-    value, vector = torch.linalg.eigh(run.projected)
-    residual = torch.zeros_like(value) if run.complete else (run.rest @ vector[run.last]).norm(dim=0)
+    noise = max(noise, torch.finfo(probes.dtype).eps)
+    outside = _trace_outside(matvec, run.basis, 0 if run.complete else trace_probes, seed + 1)
+    cut = 0 if run.complete else steps // 2 * len(run.start)
+    half = _spectrum(run, cut, noise, np.zeros(0), None) if cut else None
+    return _spectrum(run, len(run.projected), noise, outside, half)
+
+
+def _spectrum(run: _Krylov, cut: int, noise: float, rest: Array, half: Spectrum | None) -> Spectrum:
+    """What the first `cut` rows of the basis know: a run of fewer steps is the leading part of a longer one."""
+    value, vector = torch.linalg.eigh(run.projected[:cut, :cut])
+    if run.complete:
+        residual = torch.zeros_like(value)
+    elif cut == len(run.projected):
+        residual = (run.rest @ vector[run.last]).norm(dim=0)
+    else:
+        width = len(run.start)
+        residual = (run.projected[cut : cut + width, cut - width : cut] @ vector[cut - width :]).norm(dim=0)
     weight = (run.start.T @ vector[: len(run.start)]) ** 2
     weight = (weight / weight.sum(1, keepdim=True)).numpy()
-    error = residual.clamp_min(max(noise, torch.finfo(probes.dtype).eps) * float(value.abs().max()))
-    outside = _trace_outside(matvec, run.basis, 0 if run.complete else trace_probes, seed + 1)
-    return Spectrum(value.numpy(), error.numpy(), weight, len(probes), run.complete, outside)
+    error = residual.clamp_min(noise * float(value.abs().max())).numpy()
+    return Spectrum(value.numpy(), error, weight, run.basis.shape[1], run.complete, rest, half)
 
 
 def _trace_outside(matvec: Callable, basis: Float[Tensor, "m n"], probes: int, seed: int) -> Float[Array, " fresh"]:
@@ -153,7 +157,7 @@ def _krylov(matvec: Callable, probes: Float[Tensor, "n b"], steps: int, generato
         basis[last] = block
         product = matvec(block.T).to(block)
         if not product.isfinite().all():
-            raise ValueError("the operator returned numbers that are not finite")
+            raise FloatingPointError(NOT_FINITE)
         scale = torch.maximum(scale, product.norm(dim=0).max())
         coefficient, rest = _project(product, basis[:used])
         projected[last, last] = _symmetric(coefficient[last].double().cpu())
@@ -197,14 +201,17 @@ def _orthonormal(block: Tensor, basis: Tensor, scale: Tensor, generator: torch.G
     missing = min(width, size - len(basis)) - keep
     if missing > 0:
         fresh = torch.randn(missing, size, dtype=torch.float64, generator=generator).to(block).T
-        for _ in range(2):
-            fresh = torch.linalg.qr(_project(fresh, torch.cat([basis, q]))[1]).Q
+        for _ in range(2):  # not on both at once: the basis may fill the memory
+            fresh = torch.linalg.qr(_project(_project(fresh, basis)[1], q)[1]).Q
         q, r = torch.cat([q, fresh.T]), torch.cat([r, r.new_zeros(missing, width)])
     return q, r
 
 
 def dense(
-    matrix: Float[Tensor, "n n"] | Callable[[Tensor], Tensor], size: int | None = None, block: int = 64
+    matrix: Float[Tensor, "n n"] | Callable[[Tensor], Tensor],
+    size: int | None = None,
+    block: int = 64,
+    noise: float = 0.0,
 ) -> Spectrum:
     """The exact spectrum, from a symmetric matrix or from n products with the columns of the identity; for small n.
 
@@ -214,41 +221,16 @@ def dense(
         matrix: the matrix, or an operator on blocks of columns.
         size: n, needed for an operator.
         block: columns a call of the operator.
+        noise: relative error of a product, see `lanczos`.
+
+    Raises:
+        FloatingPointError: products that are not finite.
     """
     if callable(matrix):
         columns = torch.eye(size, dtype=torch.float64).split(block, 1)
         matrix = torch.cat([matrix(c) for c in columns], 1)
+    if not matrix.isfinite().all():
+        raise FloatingPointError(NOT_FINITE)
     value = torch.linalg.eigvalsh(_symmetric(matrix.double().cpu())).numpy()
-    error = np.full_like(value, np.finfo(np.float64).eps * np.abs(value).max())
+    error = np.full_like(value, max(noise, np.finfo(np.float64).eps) * np.abs(value).max())
     return Spectrum(value, error, np.full((1, len(value)), 1 / len(value)), len(value), True, np.zeros(0))
-
-
-def symlog_grid(limit: float, linear: float, points: int = 401) -> Float[Array, " grid"]:
-    """Eigenvalues from -limit to limit, even in asinh(lambda / linear): logarithmic, but linear below `linear`."""
-    end = np.arcsinh(limit / linear)
-    return linear * np.sinh(np.linspace(-end, end, points))
-
-
-def density(
-    ritz_value: Float[Array, " ritz"],
-    ritz_weight: Float[Array, "ritz probe"],
-    grid: Float[Array, " grid"],
-    width: float,
-    linear: float,
-) -> Float[Array, "grid probe"]:
-    """Spectral density of each probe, a share of the parameters per unit of asinh(lambda / linear).
-
-    Its integral over asinh(grid / linear), not over the grid, is 1. A density per unit of lambda would hide all but the
-    null space. Ritz values that are NaN (padding of a store) count nothing.
-
-    Args:
-        ritz_value: nodes.
-        ritz_weight: their weights, a column a probe.
-        grid: eigenvalues to evaluate at, see `symlog_grid`.
-        width: standard deviation of the Gaussian put on each node, in units of asinh(lambda / linear).
-        linear: size of an eigenvalue below which the axis is linear.
-    """
-    real = np.isfinite(ritz_value)
-    distance = np.arcsinh(grid / linear)[:, None] - np.arcsinh(ritz_value[real] / linear)
-    kernel = np.exp(-0.5 * (distance / width) ** 2) / (width * math.sqrt(2 * math.pi))
-    return kernel @ ritz_weight[real]

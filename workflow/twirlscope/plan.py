@@ -55,6 +55,11 @@ class Plan:
         return self.runs if self.config.hessian.enabled else []
 
     @property
+    def with_gradient(self) -> list[tuple[str, int]]:
+        """Every (run, seed) whose gradients are measured."""
+        return self.runs if self.config.gradient.enabled else []
+
+    @property
     def datasets(self) -> list[str]:
         """Datasets that some run uses."""
         return sorted({run.dataset for run in self.config.runs.values()})
@@ -94,7 +99,7 @@ class Plan:
         }
 
     def measure(self, stage: str, run: str) -> dict[str, Any]:
-        """Parameters of a stage that measures checkpoints (`twirl`, `hessian`)."""
+        """Parameters of a stage that measures checkpoints (`twirl`, `gradient`, `hessian`)."""
         return {"settings": getattr(self.config, stage).model_dump(), "code": self._code(stage, run)}
 
     def report(self) -> dict[str, Any]:

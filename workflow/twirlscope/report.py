@@ -23,7 +23,10 @@ POOLED = {"step", "term", "degree", "element", "rotation_set", "convex"}
 
 @dataclass(frozen=True)
 class RunFiles:
-    """The stores of one training; `hessian` is None where it was not asked for. `dataset` is a key of `datasets`."""
+    """The stores of one training; `hessian` and `gradient` are None where they were not asked for.
+
+    `dataset` is a key of `datasets`.
+    """
 
     run: str
     seed: int
@@ -31,6 +34,7 @@ class RunFiles:
     twirl: Path
     hessian: Path | None
     dataset: str
+    gradient: Path | None = None
 
 
 def report(
@@ -71,11 +75,11 @@ def report(
 
 
 def _read(files: RunFiles) -> Training:
-    hessian = store.load(files.hessian) if files.hessian else None
+    hessian, gradient = (store.load(f) if f else None for f in (files.hessian, files.gradient))
     with store.open_store(files.twirl) as lazy:  # the Gram matrices are large and not needed
         kept = [n for n, v in lazy.data_vars.items() if not LARGE & set(v.dims)]
         twirl = lazy[kept].load()
-    return Training(files.run, files.seed, store.load(files.train), twirl, hessian, files.dataset)
+    return Training(files.run, files.seed, store.load(files.train), twirl, hessian, files.dataset, gradient)
 
 
 def _facts_only(path: Path) -> xr.Dataset:

@@ -57,20 +57,31 @@ def checkpoint_name(step: int) -> str:
     return f"step{step:09d}.pt"
 
 
+def update_name(step: int) -> str:
+    """File name of the update that led to a step; there is none that led to step 0."""
+    return f"step{step:09d}.update.pt" if step else ""
+
+
 def keep_checkpoint(loop: Loop, folder: Path) -> None:
-    """The weights at this step, for the stages that measure."""
+    """The weights at this step, for the stages that measure, and the update that led to it, a file as large again.
+
+    The update is that of the parameters which the optimiser turned, in float32; the weights may be a moving average.
+    """
+    if loop.step:
+        write_whole(folder / update_name(loop.step), lambda p: dump(loop.change, p))
     weights = {k: v.detach().cpu() for k, v in loop.weights().items()}
     write_whole(folder / checkpoint_name(loop.step), lambda p: dump(weights, p))
 
 
 def keep_state(loop: Loop, folder: Path) -> None:
-    """Everything that the next update needs."""
+    """Everything that the next update needs, and the last one where a checkpoint keeps it."""
     state = {
         "step": loop.step,
         "seconds": loop.seconds,
         "model": loop.model.state_dict(),
         "optimiser": loop.optimiser.state_dict(),
         "average": loop.average,
+        "change": loop.change,
         "curve": vars(loop.curve),
     }
     write_whole(folder / STATE, lambda p: dump(state, p))
@@ -92,7 +103,8 @@ def restore(loop: Loop, folder: Path) -> None:
     if not path.exists():
         return
     state = torch.load(path, map_location=loop.device, weights_only=True)
-    loop.step, loop.seconds, loop.average = state["step"], state["seconds"], state["average"]
+    loop.step, loop.seconds = state["step"], state["seconds"]
+    loop.average, loop.change = state["average"], state["change"]
     loop.model.load_state_dict(state["model"])
     loop.optimiser.load_state_dict(state["optimiser"])
     loop.curve = type(loop.curve)(**state["curve"])

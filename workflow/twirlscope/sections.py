@@ -10,8 +10,13 @@ import xarray as xr
 from . import (
     figures,
     figures_backbones,
+    figures_condition,
     figures_covariate,
     figures_density,
+    figures_eigenvalues,
+    figures_gradient,
+    figures_gradient_direction,
+    figures_gradient_layers,
     figures_hessian,
     figures_plan,
     figures_reflection,
@@ -25,7 +30,7 @@ from .excess import excess_table
 from .hints import Mapping, Sequence
 from .page import Section, Table
 from .style import Figure
-from .trainings import Training, slug, terms_of
+from .trainings import Training, by_run, slug, terms_of
 from .translation import translation_table
 
 
@@ -40,6 +45,7 @@ def tell(trainings: Sequence[Training], threshold: float, data: Mapping[str, xr.
             tables=_tables({"Other losses": convex_table(trainings), "Excess loss": excess_table(trainings)}),
         ),
         _spectrum(trainings),
+        _gradients(trainings),
         _curvature(trainings),
         Section(
             "chains",
@@ -79,14 +85,33 @@ def _spectrum(trainings: Sequence[Training]) -> Section:
     return Section("spectrum", "Spectrum of the equivariance error", figures=shown, tables=tables)
 
 
+def _gradients(trainings: Sequence[Training]) -> Section:
+    """Those by layer are of the first seed of a run."""
+    measured = [t for t in trainings if t.gradient is not None]
+    said = [findings.gradient_sentence(t) for t in measured]
+    kinds = (
+        figures_gradient.ratio,
+        figures_gradient_direction.cosine,
+        figures_gradient_direction.share,
+        figures_gradient.norms,
+        figures_gradient.noise,
+    )
+    shown = [draw(measured) for draw in kinds] if measured else []
+    for training in (seeds[0] for seeds in by_run(measured).values()):
+        name = f"gradient_layers_{slug(training.run)}_seed{training.seed}"
+        shown.append(figures_gradient_layers.layers(training, name))
+    return Section("gradients", "Gradients", said, shown)
+
+
 def _curvature(trainings: Sequence[Training]) -> Section:
     curved = [t for t in trainings if t.hessian is not None]
     missing = "; ".join(t.label for t in trainings if t.hessian is None)
     said = [findings.curvature_sentence(t) for t in curved]
     said += [f"The Hessian was not computed for: {missing}."] if missing else []
-    shown = [figures_hessian.top_eigenvalues(curved)] if curved else []
+    shown = [figures_eigenvalues.eigenvalues(curved)] if curved else []
     for training in curved:
         name = f"{slug(training.run)}_seed{training.seed}"
+        shown.append(figures_condition.conditions(training, f"condition_{name}"))
         shown.append(figures_density.densities(training, f"density_{name}"))
         shown.append(figures_hessian.spectra(training, f"spectra_{name}"))
     return Section("curvature", "Curvature", said, shown)

@@ -264,6 +264,8 @@ def method(trainings: Sequence[Training]) -> dict[str, str]:
         "lanczos_steps": "Hessian: Lanczos steps",
     }
     found |= _collected([t.hessian for t in trainings if t.hessian is not None], keys)
+    keys = {"samples": "Gradients: samples", "split": "Gradients: split", "rotations": "Gradients: rotations a sample"}
+    found |= _collected([t.gradient for t in trainings if t.gradient is not None], keys)
     chosen = found.get("Hessian: rotations")
     return found | ({"Hessian: rotations": GROUPS.get(chosen, chosen)} if chosen else {})
 

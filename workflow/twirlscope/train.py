@@ -121,10 +121,11 @@ class Loop:
         self.optimiser = torch.optim.AdamW(groups, lr=settings.learning_rate)
         self.average = {k: v.clone() for k, v in self.model.state_dict().items()} if settings.ema else None
         self.curve, self.step, self.seconds = Curve(), 0, 0.0
+        self.keep = set(checkpoint_steps(settings))
+        self.change: dict[str, Tensor] | None = None
 
     def train(self, folder: Path) -> None:
         """Run to the last step, from the state in the folder if there is one."""
-        keep = set(checkpoint_steps(self.settings))
         resume.restore(self, folder)
         progress = Progress("train", self.settings.steps, "update", done=self.step)
         start = saved = time.monotonic()
@@ -132,9 +133,9 @@ class Loop:
         self.model.train()
         while True:
             self.seconds = before + time.monotonic() - start
-            if self.step in keep:
+            if self.step in self.keep:
                 resume.keep_checkpoint(self, folder)
-            if self.step in keep or time.monotonic() - saved > self.settings.save_every:
+            if self.step in self.keep or time.monotonic() - saved > self.settings.save_every:
                 resume.keep_state(self, folder)
                 saved = time.monotonic()
             if self.step == self.settings.steps:
@@ -159,9 +160,19 @@ class Loop:
         rate = learning_rate(self.settings, self.step)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
+        before = self._trained() if self.step + 1 in self.keep else None
         self.optimiser.step()
         self.step += 1
+        self.change = before and {k: v - before[k] for k, v in self._trained().items()}
         self._record(loss.item(), norm.item(), rate)
+
+    def _trained(self) -> dict[str, Tensor]:
+        """A copy of the parameters that the optimiser turns, for the update that a checkpoint keeps."""
+        return {
+            n: p.detach().to("cpu", torch.float32, copy=True)
+            for n, p in self.model.named_parameters()
+            if p.requires_grad
+        }
 
     def weights(self) -> dict[str, Tensor]:
         """The weights that a checkpoint keeps: the moving average if there is one."""
@@ -186,12 +197,15 @@ class Loop:
 def _manifest(loop: Loop, folder: Path, run: dict[str, Any]) -> xr.Dataset:
     """The curve, and the checkpoints with their hashes."""
     steps = checkpoint_steps(loop.settings)
-    files = [resume.checkpoint_name(s) for s in steps]
+    checkpoints, updates = ([name(s) for s in steps] for name in (resume.checkpoint_name, resume.update_name))
     curve = {k: ("update", np.asarray(v, np.float32)) for k, v in vars(loop.curve).items()}
     manifest = {
-        "checkpoint_file": ("step", np.array(files, object)),
-        "checkpoint_sha256": ("step", np.array([sha256(folder / f) for f in files], object)),
+        "checkpoint_file": checkpoints,
+        "checkpoint_sha256": [sha256(folder / f) for f in checkpoints],
+        "update_file": updates,
+        "update_sha256": [sha256(folder / f) if f else "" for f in updates],
     }
+    columns = {k: ("step", np.array(v, object)) for k, v in manifest.items()}
     attributes = {
         "folder": f"checkpoints/{folder.name}",
         "run": json.dumps(run, sort_keys=True),
@@ -201,4 +215,4 @@ def _manifest(loop: Loop, folder: Path, run: dict[str, Any]) -> xr.Dataset:
         "device": hardware(loop.device),
         "versions": json.dumps(versions()),
     }
-    return xr.Dataset(curve | manifest, {"step": np.array(steps, np.int64)}, attributes)
+    return xr.Dataset(curve | columns, {"step": np.array(steps, np.int64)}, attributes)

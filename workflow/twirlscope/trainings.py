@@ -17,7 +17,7 @@ SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 @dataclass(frozen=True)
 class Training:
-    """One training and what was measured on it; `train` and `hessian` may be missing."""
+    """One training and what was measured on it; `train`, `hessian` and `gradient` may be missing."""
 
     run: str
     seed: int
@@ -25,6 +25,7 @@ class Training:
     twirl: xr.Dataset
     hessian: xr.Dataset | None = None
     dataset: str = ""
+    gradient: xr.Dataset | None = None
 
     @property
     def label(self) -> str:

@@ -2,7 +2,9 @@
 
 Dimensions are singular words. `step` training step, `sample`, `atom` (all atoms of all samples one after another, in
 the order of the samples), `xyz`, `rotation`, `term` (a term of the loss, or `weighted`, their weighted sum), `part`
-(`mean` or `equiv`, the two parts of the loss), `ritz` and `probe` of a Lanczos run.
+(`mean` or `equiv`, the two parts of the loss, `total`, their sum, `mean_plugin` where `mean` is corrected for its
+bias), `curvature` (`hessian` or `gauss_newton`), `layer` (the module that owns parameters, or `whole`, all of them),
+`batch` (independent samples), `ritz` and `probe` of a Lanczos run, `measure` of a spectrum.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from dataclasses import dataclass
 
 MATH = "Shen, Nowara, Maser, Cho, TMLR 12/2025, arXiv:2512.02303"
 LIE = "Gruver et al., arXiv:2210.02984"
+NOISE = "McCandlish et al., arXiv:1812.06162"
 LANCZOS = "Golub and Meurant, Matrices, Moments and Quadrature (2010), chapters 4 and 6"
 
 
@@ -40,7 +43,16 @@ COORDINATES = {
     "rotation_set": _v("rotation_set", "str", "1", "name of a set of rotations"),
     "degree": _v("degree", "int64", "1", "degree l of the Wigner matrices"),
     "convex": _v("convex", "str", "1", "a loss split by jackknife; `training`: every term with its training loss"),
-    "part": _v("part", "str", "1", "part of the loss: mean (twirled prediction error) or equiv (equivariance error)"),
+    "layer": _v("layer", "str", "1", "path of the module that owns the parameters; `whole` is all of them"),
+    "split_part": _v("split_part", "str", "1", "part of the loss: mean or equiv"),
+    "product": _v("product", "str", "1", "the two parts whose gradients are multiplied, of batch and of batch_other"),
+    "part": _v(
+        "part", "str", "1", "part of the loss: mean (twirled prediction error), equiv (equivariance error) or total"
+    ),
+    "curvature": _v("curvature", "str", "1", "matrix: Hessian or Gauss-Newton matrix of the part of the loss"),
+    "side": _v("side", "str", "1", "eigenvalues that count: all by magnitude, or the positive ones alone"),
+    "measure": _v("measure", "str", "1", "condition number or rank"),
+    "replicate": _v("replicate", "str", "1", "half of the samples: at even or odd places"),
 }
 
 FRAMES = {
@@ -83,6 +95,8 @@ TRAIN = {
     "learning_rate": _v("update", "float32", "1", "learning rate of the update"),
     "checkpoint_file": _v("step", "str", "1", "file name of the checkpoint, in the folder named by the attribute"),
     "checkpoint_sha256": _v("step", "str", "1", "SHA-256 of the checkpoint file"),
+    "update_file": _v("step", "str", "1", "file of the optimiser's last update before the checkpoint; empty at step 0"),
+    "update_sha256": _v("step", "str", "1", "SHA-256 of the file of the update"),
 }
 
 TWIRL = {
@@ -169,20 +183,65 @@ for _name in [
         _meaning = f"{_end} end of the 95 % interval of {_name}, by sample"
         TWIRL[f"{_name}_{_end}"] = _v(" ".join(TWIRL[_name].dims), "float64", TWIRL[_name].unit, _meaning)
 
+MATRIX, NUMBER = "step curvature part", "step curvature part side measure"
 HESSIAN = {
-    "eigenvalue_top": _v("step part rank", "float64", "1", "largest eigenvalues, descending", LANCZOS),
-    "eigenvalue_top_error": _v("step part rank", "float64", "1", "residual bound of each of them", LANCZOS),
-    "eigenvalue_bottom": _v("step part rank", "float64", "1", "smallest eigenvalues, ascending", LANCZOS),
-    "eigenvalue_bottom_error": _v("step part rank", "float64", "1", "residual bound of each of them", LANCZOS),
-    "ritz_value": _v("step part ritz", "float64", "1", "nodes of the spectral density", LANCZOS),
-    "ritz_error": _v("step part ritz", "float64", "1", "residual bound: some eigenvalue lies within it", LANCZOS),
-    "ritz_weight": _v("step part ritz probe", "float64", "1", "share of the parameters at the node, by probe", LANCZOS),
-    "trace": _v("step part", "float64", "1", "trace: exact on the Lanczos basis, estimated outside it"),
-    "trace_error": _v("step part", "float64", "1", "standard error of the trace over probes"),
-    "loss_value": _v("step part", "float64", "1", "the part of the loss whose Hessian it is, on the same samples"),
-    "certificate_error": _v("step part", "float64", "1", "Hessian-vector product against central differences, float64"),
+    "eigenvalue_top": _v(f"{MATRIX} rank", "float64", "1", "largest eigenvalues, descending", LANCZOS),
+    "eigenvalue_bottom": _v(f"{MATRIX} rank", "float64", "1", "smallest eigenvalues, ascending", LANCZOS),
+    "ritz_value": _v(f"{MATRIX} ritz", "float64", "1", "nodes of the spectral density", LANCZOS),
+    "ritz_error": _v(f"{MATRIX} ritz", "float64", "1", "residual bound: some eigenvalue lies within it", LANCZOS),
+    "ritz_weight": _v(f"{MATRIX} ritz probe", "float64", "1", "share of a probe at the node, sum 1", LANCZOS),
+    "ritz_weight_deflated": _v(
+        f"{MATRIX} ritz probe", "float64", "1", "share of the parameters at the node: converged ones count one each"
+    ),
+    "half_ritz_value": _v(f"{MATRIX} ritz_half", "float64", "1", "nodes of the same run at half its depth", LANCZOS),
+    "half_ritz_weight_deflated": _v(f"{MATRIX} ritz_half probe", "float64", "1", "share of the parameters at these"),
+    "trace": _v(MATRIX, "float64", "1", "trace: exact on the Lanczos basis, estimated outside it"),
+    "trace_error": _v(MATRIX, "float64", "1", "standard error of the trace over probes"),
+    "condition": _v(NUMBER, "float64", "1", "condition number or rank, as `definition` says"),
+    "condition_error": _v(NUMBER, "float64", "1", "its standard error over probes, jackknife; NaN for too few"),
+    "condition_depth_bias": _v(NUMBER, "float64", "1", "its value less that of the run at half its depth"),
+    "condition_converged": _v(NUMBER, "bool", "1", "whether half the depth gave the same, to 15 percent"),
+    "condition_replicate": _v(f"{NUMBER} replicate", "float64", "1", "of each half of the samples, at half the depth"),
+    "condition_ratio": _v("step curvature side measure", "float64", "1", "of the mean over the equivariance part"),
+    "condition_ratio_low": _v("step curvature side measure", "float64", "1", "low end of its 95 percent interval"),
+    "condition_ratio_high": _v("step curvature side measure", "float64", "1", "high end of its 95 percent interval"),
+    "definition": _v("measure", "str", "1", "definition of the condition number or rank"),
+    "products": _v(MATRIX, "int64", "1", "matrix-vector products, those for the halves of the samples included"),
+    "rank_bound": _v("part", "int64", "1", "largest rank of the Gauss-Newton matrix: components of the predictions"),
+    "loss_value": _v("step part", "float64", "1", "the part of the loss whose curvature it is, on the same samples"),
+    "certificate_error": _v(MATRIX, "float64", "1", "matrix-vector product against central differences, float64"),
     "precision_error": _v("step part", "float64", "1", "Hessian-vector product in the working dtype against float64"),
     "parameters": _v("", "int64", "1", "number of parameters"),
 }
+for _name in ("eigenvalue_top", "eigenvalue_bottom"):
+    HESSIAN[f"{_name}_error"] = _v(f"{MATRIX} rank", "float64", "1", "residual bound of each of them", LANCZOS)
+    HESSIAN[f"{_name}_converged"] = _v(f"{MATRIX} rank", "bool", "1", "whether the bound is below 0.001 of the value")
 
-VARIABLES = COORDINATES | FRAMES | BACKBONES | REJECTS | TRAIN | TWIRL | HESSIAN
+GRADIENT = {
+    "gradient_gram": _v(
+        "step layer product batch batch_other", "float64", "1", "products of gradients of two parts on two batches"
+    ),
+    "update_product": _v("step layer split_part batch", "float64", "1", "products of the update and a gradient"),
+    "update_square": _v("step layer", "float64", "1", "squared length of the update that led to the checkpoint"),
+    "batch_loss": _v("step split_part batch", "float64", "1", "both parts of the loss of a batch, unbiased", MATH),
+    "identity_error": _v("step", "float64", "1", "gradient of total less those of its parts, relative, second road"),
+    "layer_parameters": _v("layer", "int64", "1", "number of trained parameters of the layer"),
+    "gradient_square": _v("step layer part", "float64", "1", "squared norm of the gradient, unbiased"),
+    "gradient_inner": _v("step layer", "float64", "1", "product of the gradients of mean and equiv, unbiased"),
+    "gradient_cosine": _v("step layer", "float64", "1", "cosine of the gradients of mean and equiv; NaN if no norm"),
+    "gradient_square_ratio": _v("step layer", "float64", "1", "squared norms of gradients, equiv over mean"),
+    "gradient_norm_ratio": _v("step layer", "float64", "1", "its root; NaN where a square is negative by noise"),
+    "gradient_variance": _v("step layer part", "float64", "1", "trace of a sample's gradient covariance", NOISE),
+    "noise_scale": _v("step layer part", "float64", "1", "gradient_variance over gradient_square, in samples", NOISE),
+    "gradient_loss": _v("step part", "float64", "1", "loss on the samples of the gradients, unbiased", MATH),
+    "relative_equiv": _v("step", "float64", "1", "equivariance error over total loss, on the same samples", MATH),
+    "update_change": _v("step layer part", "float64", "1", "first-order change of the loss along the update"),
+    "update_share": _v("step layer", "float64", "1", "update_change of equiv over that of total"),
+}
+for _name in [n for n in GRADIENT if n.startswith(("gradient_", "relative_", "noise_", "update_"))]:
+    if _name not in ("gradient_gram", "update_product", "update_square"):
+        GRADIENT[f"{_name}_error"] = _v(
+            " ".join(GRADIENT[_name].dims), "float64", "1", f"jackknife standard error of {_name} over batches"
+        )
+
+VARIABLES = COORDINATES | FRAMES | BACKBONES | REJECTS | TRAIN | TWIRL | HESSIAN | GRADIENT

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .base import Settings, key
+from .gradient import GradientSettings
 from .hessian import HessianSettings
 from .report import ReportSettings
 from .train import TrainSettings
@@ -29,5 +30,6 @@ class Config(Settings):
     )
     runs: dict[str, RunSettings] = key(..., "by a name of your choice: the trainings", min_length=1)
     twirl: TwirlSettings = key(TwirlSettings(), "how checkpoints are measured")
+    gradient: GradientSettings = key(GradientSettings(), "how gradients are measured")
     hessian: HessianSettings = key(HessianSettings(), "how curvature is measured")
     report: ReportSettings = key(ReportSettings(), "the report")

@@ -16,16 +16,20 @@ class HessianSettings(Settings):
     )
     steps: list[int] = key([], "steps of the checkpoints instead; empty chooses them by `checkpoints`")
     split: str = key("train", "split the samples are drawn from")
-    samples: int = key(8, "samples in the loss; every rotation of every sample is one forward pass", ge=1)
+    samples: int = key(6, "samples in the loss; every rotation of every sample is one forward pass", ge=1)
     rotation_set: Literal["D2", "T", "O", "I", "independent"] = key(
         "T", "rotations of a sample: a group of 4, 12, 24 or 60, or independent ones, whose mean part is indefinite"
     )
     rotations: int = key(16, "independent rotations a sample, where the set is `independent`", ge=2)
-    probes: int = key(
-        2, "random probe vectors, the block size of Lanczos; error bars of the density need 2 or more", ge=1
+    gauss_newton: bool = key(True, "whether the Gauss-Newton matrix is looked at beside the Hessian")
+    halves: bool = key(True, "whether condition numbers are also taken on each half of the samples, at half the depth")
+    probes: int = key(3, "random probe vectors, the block size of Lanczos; error bars need 3 or more", ge=1)
+    lanczos_steps: int = key(8, "block steps: probes * steps products with each matrix, and as many Ritz values", ge=2)
+    trace_probes: int = key(2, "more probes, a product each, for the trace and its error", ge=0)
+    basis_dtype: Literal["float32", "float64"] = key("float64", "precision of the basis, if it fits the memory")
+    basis_memory: float = key(
+        1.0, "memory for the basis; where it does not fit, float32 and then fewer probes, said in the log", "GB", gt=0
     )
-    lanczos_steps: int = key(12, "block steps: probes * steps products with the Hessian, and as many Ritz values", ge=1)
-    trace_probes: int = key(4, "more probes, a product each, for the trace and its error", ge=0)
     eigenvalues: int = key(5, "largest eigenvalues kept, and as many of the smallest (most negative)", ge=1)
     seed: int = key(0, "seed of the samples, rotations and probes, the same for every checkpoint and both parts", ge=0)
     dtype: Literal["float32", "float64"] = key("float32", "precision of the products; the certificate is in float64")

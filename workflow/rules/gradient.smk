@@ -1,0 +1,23 @@
+rule gradient:
+    """Gradients of the two parts of the loss at every checkpoint of a run."""
+    input:
+        train="<results>/runs/{run}/seed{seed}/train.zarr.zip",
+        data=lambda wildcards: f"<results>/data/{plan.dataset_of(wildcards.run)}.zarr.zip",
+    output:
+        "<results>/runs/{run}/seed{seed}/gradient.zarr.zip",
+    log:
+        "<logs>/gradient/{run}.seed{seed}.log",
+    benchmark:
+        "<benchmarks>/gradient/{run}.seed{seed}.tsv"
+    conda:
+        "../../envs/torch.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=240,
+    params:
+        job=lambda wildcards: plan.measure("gradient", wildcards.run),
+    message:
+        "gradient: run {wildcards.run}, seed {wildcards.seed}"
+    script:
+        "../scripts/gradient.py"

@@ -1,0 +1,13 @@
+from pathlib import Path
+
+from twirlscope.gradient import gradient
+from twirlscope.provenance import job
+from twirlscope.settings.gradient import GradientSettings
+
+with job(snakemake):
+    gradient(
+        Path(snakemake.input.train),
+        Path(snakemake.input.data),
+        Path(snakemake.output[0]),
+        GradientSettings(**snakemake.params.job["settings"]),
+    )
