@@ -17,7 +17,7 @@ from twirlscope.trainings import Training
 def measured():
     """A flow on random walks, measured without training."""
     torch.set_num_threads(1)
-    task = plugins.make_task({"name": "flow_matching", "chains": 4, "steps": 2}, toys.backbones(60))
+    task = plugins.make_task({"name": "flow_matching", "generate": 4, "generate_steps": 2}, toys.backbones(60))
     torch.manual_seed(0)
     model = ProteinTransformer(ProteinTransformer.Settings(width=8, heads=2, layers=1), {}).eval()
     one = twirl.measure(model, task, np.arange(60), TwirlSettings())

@@ -98,15 +98,39 @@ def test_read__keeps_calcium_and_water_out_of_a_chain(file):
 def test_read__joins_the_parts_of_a_chain_that_ter_records_split_and_keeps_two_chains_apart(file):
     x = walk(24)
     split = pdb(lines(x[:12]), ["TER"], [atom(50 + i, "ALA", 13 + i, p) for i, p in enumerate(x[12:])], ["TER"])
-    joined = read(file, split)
-    assert joined.samples is not None
-    assert joined.samples["atoms"].values.tolist() in (
-        [24],
-        [12],
-    )  # TER ends the polymer: what follows is no part of it
+    assert read(file, split).samples["atoms"].values.tolist() == [24]
     two = read(file, pdb(lines(x[:12]), ["TER"], lines(x[12:], "B"), ["TER"]))
     assert two.samples["atoms"].values.tolist() == [12, 12]
     assert two.samples["sample"].values.tolist() == [0, 1]
+
+
+CIF = """data_x
+loop_
+_atom_site.group_PDB
+_atom_site.id
+_atom_site.type_symbol
+_atom_site.label_atom_id
+_atom_site.label_comp_id
+_atom_site.label_asym_id
+_atom_site.label_seq_id
+_atom_site.Cartn_x
+_atom_site.Cartn_y
+_atom_site.Cartn_z
+_atom_site.occupancy
+_atom_site.auth_asym_id
+_atom_site.auth_seq_id
+"""
+
+
+def test_read__joins_a_chain_of_mmcif_that_another_chain_interrupts(tmp_path):
+    x, rows = walk(24), []
+    for chain, numbers in (("A", range(12)), ("B", range(9)), ("A", range(12, 24))):
+        rows += [
+            f"ATOM {len(rows)} C CA ALA {chain} {n + 1} {' '.join(map(str, x[n]))} 1 {chain} {n + 1}" for n in numbers
+        ]
+    samples = read(tmp_path / "x.cif", CIF + "\n".join(rows) + "\n").samples
+    assert samples["chain"].values.tolist() == ["x.cif:A", "x.cif:B"]
+    np.testing.assert_allclose(samples["ca_positions"][:24], (x - x.mean(0)) / 10, atol=1e-5)
 
 
 def dna(residues=12):

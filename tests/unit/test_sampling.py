@@ -71,7 +71,9 @@ def test_distance_shares__of_a_line_are_counted_by_hand():
 
 def test_generate__makes_chains_of_the_data_by_the_exact_flow():
     data = toys.backbones(20)
-    task = plugins.make_task({"name": "flow_matching", "chains": 5, "steps": 3, "solver": "euler"}, data)
+    task = plugins.make_task(
+        {"name": "flow_matching", "generate": 5, "generate_steps": 3, "generate_solver": "euler"}, data
+    )
     chains = np.split(data["ca_positions"].values, np.cumsum(data["atoms"].values)[:-1])[15:]
     padded = torch.zeros(5, max(map(len, chains)), 3)
     for row, chain in zip(padded, chains, strict=True):
@@ -80,5 +82,5 @@ def test_generate__makes_chains_of_the_data_by_the_exact_flow():
     assert made["generated_atoms"].values.tolist() == [len(c) for c in chains]
     np.testing.assert_allclose(made["generated_positions"], np.concatenate(chains), atol=1e-4)
     np.testing.assert_allclose(made["distance_share"][0], made["distance_share"][1], atol=0.02)
-    none = plugins.make_task({"name": "flow_matching", "chains": 0}, data)
+    none = plugins.make_task({"name": "flow_matching", "generate": 0}, data)
     assert none.generate(to_target(padded), "cpu") is None

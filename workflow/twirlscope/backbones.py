@@ -10,6 +10,7 @@ from typing import Literal
 
 import numpy as np
 import xarray as xr
+from pydantic import model_validator
 
 from . import backbone_states, sequences
 from .contracts import Dataset
@@ -48,6 +49,12 @@ class BackboneSettings(DatasetSettings):
     test_fraction: float = key(0.1, "share of the chains that is held out", gt=0, lt=1)
     shortest: int = key(50, "fewest residues of a chain", ge=4)
     longest: int = key(256, "most residues of a chain", ge=4)
+
+    @model_validator(mode="after")
+    def _some_length(self):
+        if self.longest < self.shortest:
+            raise ValueError(f"longest of at least shortest = {self.shortest}")
+        return self
 
 
 def breaks(positions: Float[Array, "residue 3"]) -> Int[Array, " residue"]:
