@@ -110,6 +110,7 @@ _atom_site.group_PDB
 _atom_site.id
 _atom_site.type_symbol
 _atom_site.label_atom_id
+_atom_site.label_alt_id
 _atom_site.label_comp_id
 _atom_site.label_asym_id
 _atom_site.label_seq_id
@@ -126,7 +127,7 @@ def test_read__joins_a_chain_of_mmcif_that_another_chain_interrupts(tmp_path):
     x, rows = walk(24), []
     for chain, numbers in (("A", range(12)), ("B", range(9)), ("A", range(12, 24))):
         rows += [
-            f"ATOM {len(rows)} C CA ALA {chain} {n + 1} {' '.join(map(str, x[n]))} 1 {chain} {n + 1}" for n in numbers
+            f"ATOM {len(rows)} C CA . ALA {chain} {n + 1} {' '.join(map(str, x[n]))} 1 {chain} {n + 1}" for n in numbers
         ]
     samples = read(tmp_path / "x.cif", CIF + "\n".join(rows) + "\n").samples
     assert samples["chain"].values.tolist() == ["x.cif:A", "x.cif:B"]
