@@ -6,6 +6,7 @@ The package's own models, or a user's: TWIRLSCOPE_MODEL=my_model.py:MyModel.
 from __future__ import annotations
 
 import os
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -19,23 +20,30 @@ SMALL = {"width": 8, "layers": 2, "heads": 2}  # sizes that most models have; a 
 MODELS = [os.environ["TWIRLSCOPE_MODEL"]] if "TWIRLSCOPE_MODEL" in os.environ else plugins.known("model")
 
 
+def ways(name: str) -> list[tuple[str, dict]]:
+    """The model with each choice of a setting that makes another model of it: `forces`, direct or conservative."""
+    field = plugins.find("model", name).Settings.model_fields.get("forces")
+    return [(name, {"forces": choice}) for choice in get_args(field.annotation)] if field else [(name, {})]
+
+
+CASES = [case for name in MODELS for case in ways(name)]
 DATA = {"frames": toys.frames, "backbones": toys.backbones}  # by the kind of data that a task reads
 
 
-def build(name: str):
+def build(name: str, chosen: dict):
     """A small instance of a model, in float64 and evaluation mode, its task, and a batch of it."""
     cls = plugins.find("model", name)
     task = plugins.make_task({"name": cls.task}, DATA[plugins.find("task", cls.task).reads]())
     sizes = {k: v for k, v in SMALL.items() if k in cls.Settings.model_fields}
     torch.manual_seed(0)
-    model = plugins.make_model({"name": name, **sizes}, task.constants).double().eval()
+    model = plugins.make_model({"name": name, **sizes, **chosen}, task.constants).double().eval()
     return model, task, task.batch(np.arange(4)).to("cpu", torch.float64)
 
 
-@pytest.fixture(scope="module", params=MODELS)
+@pytest.fixture(scope="module", params=CASES, ids=lambda case: "-".join([case[0], *case[1].values()]))
 def case(request):
     torch.set_num_threads(1)
-    return build(request.param)
+    return build(*request.param)
 
 
 def loss(model, task, batch: Batch) -> torch.Tensor:
@@ -156,10 +164,9 @@ def differences(model, task, batch, parameters, v, step=1e-5) -> list[torch.Tens
     return [(4 * a - b) / 3 for a, b in zip(near, far, strict=True)]
 
 
-def test_model__survives_a_round_trip_of_its_state(case):
+def test_model__survives_a_round_trip_of_its_state(case, request):
     model, _, batch = case
-    name = next(n for n in MODELS if isinstance(model, plugins.find("model", n)))
-    other = build(name)[0]
+    other = build(*request.node.callspec.params["case"])[0]
     with torch.no_grad():
         for p in other.parameters():
             p.add_(1.0)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from twirlscope import plugins, prepare, store
+from twirlscope.contracts import split_index
 from twirlscope.datasets import extxyz
 from twirlscope.errors import UserError, UserErrors
 
@@ -35,7 +36,7 @@ def test_read__gives_what_the_file_says(file):
     np.testing.assert_allclose(samples["forces"], np.diag([0.1, 0.2, 0.3]), rtol=1e-6)
     assert samples["energy"].values.tolist() == [-5.5]
     assert samples["sample_molecule"].values.tolist() == ["water"]
-    assert samples.attrs == {"labels": "by hand", "source": str(file)}
+    assert samples.attrs == {"labels": "by hand", "source": str(file), "benchmark": ""}
 
 
 BROKEN = {
@@ -162,7 +163,7 @@ def test_prepare__keeps_the_split_of_test_files_whatever_the_parts(tmp_path):
         Path(name).write_text(GOOD * 2 + GOOD.replace("-5.5", f"-5.{i}"))
     bytes_ = []
     for parts in (1, 2):
-        section = {"name": "extxyz", "files": names[:2], "test_files": names[2:], "parts": parts}
+        section = {"name": "extxyz", "files": names[:2], "test_files": {"test": names[2:]}, "parts": parts}
         dataset = plugins.make_dataset(section)
         assert [str(f) for f in dataset.files()] == names
         stores = [tmp_path / f"{parts}_{p}.zarr.zip" for p in range(parts)]
@@ -174,6 +175,58 @@ def test_prepare__keeps_the_split_of_test_files_whatever_the_parts(tmp_path):
     assert data["split"].values.tolist() == [0] * 6 + [1] * 3
     assert data["energy"].values.tolist() == [-5.5, -5.5, -5.0, -5.5, -5.5, -5.1, -5.5, -5.5, -5.2]
     assert bytes_[0] == bytes_[1]
+
+
+BARE = GOOD.replace(":forces:R:3", "").replace(" 0.1 0 0", "").replace(" 0 0.2 0", "").replace(" 0 0 0.3", "")
+
+
+def test_prepare__draws_the_test_split_beside_held_out_files_and_takes_energies_alone_there(tmp_path):
+    texts = {"train": GOOD * 20, "hot": GOOD * 3, "scan": BARE * 2}
+    for name, text in texts.items():
+        (tmp_path / f"{name}.xyz").write_text(text)
+    path = {name: str(tmp_path / f"{name}.xyz") for name in texts}
+    section = {"name": "extxyz", "files": [path["train"]], "test_files": {"hot": [path["hot"]], "scan": [path["scan"]]}}
+    data = prepared(tmp_path, section)
+    assert data["split"].attrs["flag_meanings"] == "train test hot scan"
+    assert [len(split_index(data, name)) for name in ("train", "test", "hot", "scan")] == [18, 2, 3, 2]
+    known = np.isfinite(data["forces"].values.reshape(25, 3, 3)).all((1, 2))
+    assert (known == (data["split"].values != 3)).all()
+    task = plugins.make_task({"name": "force_field"}, data)
+    batch = task.batch(np.array([0, 24]))
+    assert batch.weights["forces"].sum(1).tolist() == [pytest.approx(1), 0]
+    assert batch.targets["forces"][1].tolist() == [[0, 0, 0]] * 3
+    assert batch.targets["energy"].isfinite().all()
+
+
+def test_read__refuses_energies_alone_in_what_is_trained_on(file):
+    assert "no forces" in read(file, BARE).rejects[0].reason
+
+
+def test_read__refuses_a_misnamed_key_in_a_held_out_file(tmp_path, file):
+    file.write_text(GOOD)
+    wrong = tmp_path / "wrong.xyz"
+    wrong.write_text(GOOD.replace(":forces:", ":gradients:"))
+    dataset = plugins.make_dataset({"name": "extxyz", "files": [str(file)], "test_files": {"hot": [str(wrong)]}})
+    with pytest.raises(UserError, match="gradients"):
+        dataset.read(0)
+
+
+def prepared(folder, section):
+    """The prepared data of a section."""
+    dataset = plugins.make_dataset(section)
+    prepare.prepare_part(dataset, 0, folder / "part.zarr.zip")
+    prepare.prepare(dataset, [folder / "part.zarr.zip"], folder / "data.zarr.zip")
+    return store.load(folder / "data.zarr.zip")
+
+
+@needs_data
+def test_prepare__holds_out_the_four_test_sets_of_acetylacetone(tmp_path):
+    sets = {"test_300K": "test_MD_300K", "test_600K": "test_MD_600K", "dihedral": "test_dihedral"}
+    files = {name: [str(DATA / f"acac/{f}.xyz.gz")] for name, f in (sets | {"transfer": "test_H_transfer"}).items()}
+    section = {"name": "extxyz", "files": [str(DATA / "acac/train_300K.xyz.gz")], "test_files": files}
+    data = prepared(tmp_path, section)
+    counts = {name: len(split_index(data, name)) for name in data["split"].attrs["flag_meanings"].split()}
+    assert counts == {"train": 450, "test": 50, "test_300K": 650, "test_600K": 650, "dihedral": 45, "transfer": 15}
 
 
 REAL = {"acac/train_300K": 500, "acac/train_600K": 500, "acac/test_MD_300K": 650, "acac/test_MD_600K": 650}

@@ -5,6 +5,7 @@ from matplotlib.text import Text
 
 from twirlscope import (
     figures,
+    figures_condition,
     figures_density,
     figures_eigenvalues,
     figures_hessian,
@@ -142,3 +143,38 @@ def test_densities__integrate_to_one_over_the_axis_and_to_the_weights_on_each_si
         right = rows["eigenvalue [1]"].values > 1e-3 * limit
         weight = data["ritz_weight_deflated"].values[large].sum(0).mean()
         assert np.trapezoid(rows["density [1]"][right], x[right]) == pytest.approx(weight, rel=0.5, abs=1e-3)
+
+
+def test_conditions__define_every_number_they_show_and_mark_what_has_not_converged():
+    one = training()
+    figure = figures_condition.conditions(one, "condition")
+    for measure in figures_condition.SHOWN:
+        assert str(one.hessian["definition"].sel(measure=measure).item()) in figure.caption
+    shown = one.hessian.sel(side="absolute", measure=list(figures_condition.SHOWN))
+    hollow = [
+        len(line.get_xdata())
+        for ax in figure.wide.axes
+        for line in ax.lines
+        if line.get_markerfacecolor() == "white" and line.get_marker() in style.MARKERS
+    ]
+    assert sum(hollow) == int((~shown["condition_converged"]).sum()) > 0
+    assert set(figure.table["definition"]) == set(one.hessian["definition"].values)
+    assert len(figure.table) == one.hessian["condition"].size
+    assert "(not converged)" in figure.alternative
+
+
+def test_figures__explain_the_negative_tail_where_the_mean_part_is_corrected_and_only_there():
+    one, other = training(), training()
+    other = Training("other", 0, other.train, other.twirl, synthetic.hessian(independent=True))
+    for draw in (figures_density.densities, figures_hessian.spectra, figures_condition.conditions):
+        assert "made by the correction" in draw(other, "a").caption
+        assert "correction" not in draw(one, "a").caption
+    assert "not corrected" in " ".join(texts(figures_hessian.spectra(other, "a").wide))
+
+
+def test_eigenvalues__draws_what_has_not_converged_hollow():
+    one = training()
+    hessian = one.hessian.sel(curvature="hessian")
+    doubtful = sum(int((~hessian[f"{end}_converged"]).sum()) for end in figures_eigenvalues.ENDS)
+    lines = [line for ax in figures_eigenvalues.eigenvalues([one]).wide.axes for line in ax.lines]
+    assert sum(len(line.get_xdata()) for line in lines if line.get_markerfacecolor() == "white") == doubtful

@@ -151,11 +151,11 @@ def test_finish__refuses_what_cannot_be_split():
 
 
 def test_finish__keeps_a_split_that_is_given_and_names_elements_it_does_not_train():
-    given = [frame(i, [6, 1], i, test=i >= 6) for i in range(8)]
+    given = [frame(i, [6, 1], i, split=int(i >= 6)) for i in range(8)]
     assert finished(given)["split"].values.tolist() == [0] * 6 + [1] * 2
-    with pytest.raises(UserError, match=r"\[9\] only in the test split"):
-        finished([*given, frame(8, [9, 1], test=True)])
-    with pytest.raises(UserError, match="both the train and the test split"):
+    with pytest.raises(UserError, match=r"\[9\] elsewhere only"):
+        finished([*given, frame(8, [9, 1], split=1)])
+    with pytest.raises(UserError, match="in every split, got 6 in train, 0 in test"):
         finished(given[:6])
 
 

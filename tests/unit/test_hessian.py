@@ -1,4 +1,5 @@
 import hashlib
+import importlib
 import json
 
 import numpy as np
@@ -9,13 +10,17 @@ from torch import nn
 
 from twirlscope import store
 from twirlscope.checkpoints import Trained
+from twirlscope.condition import MEASURES, estimate
 from twirlscope.contracts import Model
 from twirlscope.curvature import PARTS, Objective, rotations
 from twirlscope.errors import UserError
 from twirlscope.hessian import chosen_steps, hessian
+from twirlscope.lanczos import lanczos, rademacher
+from twirlscope.operators import operator
 from twirlscope.settings.base import Settings
 from twirlscope.settings.hessian import HessianSettings
 
+stage = importlib.import_module("twirlscope.hessian")
 STEPS = [0, 1, 2, 4, 8, 16]
 QUICK = {"samples": 3, "rotation_set": "D2", "probes": 3, "lanczos_steps": 4, "eigenvalues": 3, "device": "cpu"}
 
@@ -138,6 +143,108 @@ def test_hessian__is_exact_where_lanczos_spans_all_parameters(files):
         np.testing.assert_allclose(found["eigenvalue_bottom"].sel(part=part), eigenvalues[:3], atol=1e-12)
         assert found["trace"].sel(part=part) == pytest.approx(exact.trace().item())
         assert found["loss_value"].sel(part=part) == pytest.approx(value)
+
+
+def test_hessian__killed_in_the_middle_goes_on_with_the_next_checkpoint_and_gives_the_same_bytes(files, monkeypatch):
+    train, data, out = files()
+    settings = HessianSettings(**QUICK | {"lanczos_steps": 2}, checkpoints=2)
+    hessian(train, data, out, settings, "code")
+    whole = out.read_bytes()
+    out.unlink()
+    done, spectra = [], stage.spectra
+
+    def killed(model, problem, step, certificate):
+        if len(done) == 1:
+            raise KeyboardInterrupt
+        done.append(step)
+        return spectra(model, problem, step, certificate)
+
+    monkeypatch.setattr(stage, "spectra", killed)
+    with pytest.raises(KeyboardInterrupt):
+        hessian(train, data, out, settings, "code")
+    assert not out.exists()
+    monkeypatch.setattr(stage, "spectra", lambda *given: done.append(given[2]) or spectra(*given))
+    hessian(train, data, out, settings, "code")
+    assert done == [0, 16]
+    assert out.read_bytes() == whole
+    assert not (out.parent / "hessian").exists()
+
+
+@pytest.mark.parametrize("change", ["settings", "code"])
+def test_hessian__never_goes_on_from_what_other_settings_or_code_have_left(files, monkeypatch, change):
+    train, data, out = files()
+    done, spectra = [], stage.spectra
+
+    def killed(model, problem, step, certificate):
+        if step == 16 and len(done) == 1:
+            raise KeyboardInterrupt
+        done.append(step)
+        return spectra(model, problem, step, certificate)
+
+    monkeypatch.setattr(stage, "spectra", killed)
+    with pytest.raises(KeyboardInterrupt):
+        hessian(train, data, out, HessianSettings(**QUICK, checkpoints=2), "code")
+    other = {"seed": 1} if change == "settings" else {}
+    hessian(train, data, out, HessianSettings(**QUICK, **other, checkpoints=2), "other" if not other else "code")
+    assert done == [0, 0, 16]
+
+
+def test_hessian__names_sample_rotation_and_step_of_a_product_that_is_not_finite(files, monkeypatch):
+    train, data, out = files()
+    broken = frames()
+    broken["positions"][4] = np.nan  # an atom of the second sample
+    store.save(broken, data)
+    with pytest.raises(UserError, match=r"step 4.*infinity for sample 1, rotation 0 \("):
+        hessian(train, data, out, HessianSettings(**QUICK | {"samples": 4}, steps=[4]), "code")
+    assert not out.exists()
+
+
+def test_hessian__of_independent_rotations_also_has_the_part_that_is_not_corrected(files):
+    train, data, out = files()
+    settings = HessianSettings(**QUICK | {"rotation_set": "independent", "rotations": 4, "lanczos_steps": 2}, steps=[4])
+    hessian(train, data, out, settings, "code")
+    found = store.load(out).isel(step=0)
+    assert list(found["part"]) == ["mean", "mean_plugin", "equiv"]
+    quotient = (found["ritz_weight"] * found["ritz_value"]).sum("ritz").sel(curvature="hessian")  # linear in the matrix
+    corrected = quotient.sel(part="mean_plugin") - quotient.sel(part="equiv") / 4
+    np.testing.assert_allclose(quotient.sel(part="mean"), corrected, rtol=1e-3)
+    assert found["eigenvalue_bottom"].sel(curvature="gauss_newton", part="mean_plugin")[0] > -1e-6
+    assert np.isnan(found["trace"].sel(curvature="gauss_newton", part="mean"))
+    number = found["condition"].sel(curvature="hessian", side="absolute", measure="kappa_E90")
+    ratio = number.sel(part="mean_plugin") / number.sel(part="equiv")
+    assert found["condition_ratio"].sel(curvature="hessian", side="absolute", measure="kappa_E90") == pytest.approx(
+        ratio
+    )
+
+
+def test_hessian__half_of_the_samples_is_the_stage_on_these_samples_at_half_the_depth(files):
+    train, data, out = files()
+    hessian(train, data, out, HessianSettings(**QUICK | {"samples": 4, "dtype": "float64"}, steps=[4]), "code")
+    found, run = store.load(out).isel(step=0), Trained(train, data)
+    turned = rotations("D2", 4, 0, 0)[1::2]
+    samples = run.task.batch(np.arange(4)).map(lambda t: t[1::2])
+    odd = Objective(run.model(4, torch.float64), run.task, samples, turned)
+    half = lanczos(operator(odd, "mean"), rademacher(len(odd.parameters), 3, 0), 2)
+    for measure in ("kappa_E90", "effective_rank"):
+        stored = found["condition_replicate"].sel(curvature="hessian", part="mean", side="absolute", measure=measure)
+        assert stored.sel(replicate="odd") == pytest.approx(estimate(half, MEASURES[measure][0]).value, rel=1e-6)
+
+
+def test_hessian__can_leave_out_the_gauss_newton_matrix_and_the_halves(files):
+    train, data, out = files()
+    settings = HessianSettings(**QUICK, gauss_newton=False, halves=False, checkpoints=1)
+    hessian(train, data, out, settings, "code")
+    found = store.load(out)
+    assert list(found["curvature"]) == ["hessian"]
+    assert found["condition_replicate"].isnull().all()
+    assert (found["products"] == 3 * 4 + settings.trace_probes).all()
+
+
+def test_hessian__says_when_the_basis_is_smaller_than_asked_for(files, capsys):
+    train, data, out = files()
+    hessian(train, data, out, HessianSettings(**QUICK, basis_memory=4e-6, checkpoints=1), "code")
+    assert "float32, 3.26e-06 GB of 4e-06 GB, less than asked for" in capsys.readouterr().out
+    assert store.load(out).attrs["basis_dtype"] == "float32"
 
 
 def test_hessian__refuses_a_model_whose_derivatives_are_wrong(files):

@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from twirlscope import eigenvalues, lanczos
+from twirlscope.errors import UserError
 
 
 def matrix_with(eigenvalues, seed=0):
@@ -131,6 +132,35 @@ def test_trace__is_far_better_known_with_fresh_probes_where_few_eigenvalues_are_
     trace, error = run(matrix, probes=2, steps=12, trace_probes=4)[0].trace()
     assert error < 0.1 * plain
     assert abs(trace - matrix.trace()) < 4 * error
+
+
+@pytest.mark.parametrize("spectrum", [decaying(200), np.concatenate([np.ones(30), 1e-9 * np.arange(170)])])
+def test_lanczos__in_a_float32_basis_is_right_to_its_rounding(spectrum):
+    matrix, exact = matrix_with(spectrum).float(), np.sort(spectrum)
+    found = lanczos.lanczos(lambda v: matrix @ v, lanczos.rademacher(200, 4, 0).float(), 20)
+    distance = np.abs(found.value[found.converged][:, None] - exact).min(1)
+    assert found.converged.sum() >= 4
+    assert (distance <= 20 * found.error[found.converged]).all()
+    assert found.error.min() == pytest.approx(torch.finfo(torch.float32).eps * np.abs(found.value).max())
+
+
+@pytest.mark.parametrize(
+    ("room", "dtype", "probes"),
+    [(32e6, torch.float64, 4), (31e6, torch.float32, 4), (15e6, torch.float32, 3), (8e6, torch.float32, 2)],
+)
+def test_fitting_basis__is_in_float32_first_and_then_of_fewer_probes(room, dtype, probes):
+    found = lanczos.fitting_basis(100_000, 4, 10, torch.float64, room)
+    assert (found.dtype, found.probes) == (dtype, probes)
+    assert found.bytes == dtype.itemsize * 100_000 * 10 * probes <= room
+
+
+def test_fitting_basis__refuses_with_the_numbers_where_nothing_fits():
+    with pytest.raises(UserError, match=r"0.008 GB or more.*0.032 GB as asked.*got 0.004 GB.*at most 5 lanczos_steps"):
+        lanczos.fitting_basis(100_000, 4, 10, torch.float64, 4e6)
+
+
+def test_fitting_basis__takes_no_room_for_more_directions_than_there_are():
+    assert lanczos.fitting_basis(10, 4, 100, torch.float64, 800.0).bytes == 800
 
 
 def test_dense__agrees_for_a_matrix_and_for_its_products():

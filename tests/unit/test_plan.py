@@ -3,8 +3,10 @@
 import copy
 
 import pytest
+import torch
 import yaml
 
+from twirlscope import plugins
 from twirlscope.errors import UserErrors
 from twirlscope.plan import Plan
 from twirlscope.reach import ROOT
@@ -114,3 +116,20 @@ def test_plan__drops_runs_that_an_overlay_sets_to_null():
     config["runs"]["more"] = copy.deepcopy(config["runs"]["augmented"])
     config["runs"] |= dict.fromkeys(DEFAULT["runs"])
     assert {name for name, _ in Plan(config).runs} == {"more"}
+
+
+def test_plan__accepts_the_overlay_of_force_fields_and_its_published_size_is_exact(tmp_path, monkeypatch):
+    overlay = yaml.safe_load((ROOT.parent.parent / "config" / "forcefields.yaml").read_text())
+    for section in filter(None, overlay["datasets"].values()):
+        for name in [*section["files"], *(n for files in section["test_files"].values() for n in files)]:
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).touch()
+    monkeypatch.chdir(tmp_path)
+    config = copy.deepcopy(DEFAULT)
+    for key, value in overlay.items():  # as Snakemake does with config files
+        config[key] = config.get(key, {}) | value
+    plan = Plan(config)
+    assert plan.datasets == ["acac", "monomers"]
+    with torch.device("meta"):
+        model = plugins.make_model(plan.train("escaip_6m", 0)["run"]["model"], {"elements": [1, 6, 8]})
+    assert sum(p.numel() for p in model.parameters()) == 6_136_966

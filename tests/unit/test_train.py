@@ -240,3 +240,24 @@ def test_checkpoint_steps__hold_both_ends_and_about_five_a_decade(steps):
     assert kept == sorted(set(kept))
     if steps == 1000:
         assert sum(10 <= s < 100 for s in kept) == 5
+
+
+def test_some__choices_are_nested_and_of_the_right_size():
+    index = np.arange(100, 200)
+    small, large = train.some(index, 10), train.some(index, 50)
+    assert large[:10].tolist() == small.tolist()
+    assert len(set(large.tolist())) == 50
+    assert set(large.tolist()) <= set(index.tolist())
+    assert train.some(index, 0) is index
+    with pytest.raises(UserError, match=r"train\.samples: expected at most the 100"):
+        train.some(index, 101)
+
+
+def test_train__uses_the_samples_it_is_given(tmp_path, data):
+    """Four samples of a well, over and over, are learned by heart: the loss falls below that with all samples."""
+    losses = []
+    for samples in (4, 0):
+        out = tmp_path / str(samples) / "train.zarr.zip"
+        train.train(data, out, run(steps=400, learning_rate=1e-2, samples=samples, augment="none"), "code")
+        losses.append(store.load(out)["loss"].values[-20:].mean())
+    assert losses[0] < losses[1]

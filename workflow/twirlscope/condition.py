@@ -46,21 +46,29 @@ Measure = Callable[[Array, Array], float]  # of eigenvalues and how many times e
 
 def energy_condition(value: Float[Array, " ritz"], count: Float[Array, " ritz"], share: float) -> float:
     """Largest magnitude over the one at which magnitudes from the largest on hold `share` of the energy."""
-    order, reached = _holding(value, count, share)
-    return float(np.abs(value[order[0]] / value[order[reached]]))
+    magnitude, _, before = _holding(value, count, share)
+    return float(np.abs(value).max() / magnitude[len(before)])
 
 
 def energy_count(value: Float[Array, " ritz"], count: Float[Array, " ritz"], share: float) -> float:
-    """How many of the largest magnitudes hold `share` of the energy: the eigenvalues that `energy_condition` uses."""
-    order, reached = _holding(value, count, share)
-    return float(count[order[: reached + 1]].sum())
+    """How many of the largest magnitudes hold `share` of the energy: those that `energy_condition` is a fact of.
+
+    A node that is needed in part counts in part.
+    """
+    magnitude, left, before = _holding(value, count, share)
+    return float(before.sum() + left / magnitude[len(before)])
 
 
-def _holding(value: Array, count: Array, share: float) -> tuple[Array, int]:
-    """Nodes by falling magnitude, and the place at which those up to it hold `share` of the energy."""
+def _holding(value: Array, count: Array, share: float) -> tuple[Array, float, Array]:
+    """Magnitudes, falling; the counts of those before the one at which they hold `share` of the energy; and what these
+    lack of it.
+    """
     order = np.argsort(-np.abs(value), kind="stable")
-    energy = np.cumsum((count * np.abs(value))[order])
-    return order, int(np.searchsorted(energy, share * energy[-1] * (1 - 1e-12)))  # a sum may round down
+    magnitude, count = np.abs(value)[order], count[order]
+    energy = np.cumsum(count * magnitude)
+    wanted = share * energy[-1] * (1 - 1e-12)  # a sum may round down
+    place = int(np.searchsorted(energy, wanted))
+    return magnitude, wanted - (energy[place - 1] if place else 0.0), count[:place]
 
 
 def descent_condition(value: Float[Array, " ritz"], count: Float[Array, " ritz"], left: float) -> float:

@@ -5,6 +5,7 @@ Shared by every dataset of the kind `frames`; a dataset only has to make `Frame`
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 
@@ -13,7 +14,8 @@ import xarray as xr
 
 from .contracts import Dataset
 from .errors import UserError
-from .hints import Array, Float, Int, Sequence
+from .hints import Array, Bool, Float, Int, Iterator, Sequence
+from .settings.prepare import DatasetSettings
 
 HARTREE = 27.211386245988  # [eV] CODATA 2018
 BOHR = 0.529177210903  # [Å] CODATA 2018
@@ -21,6 +23,7 @@ KCAL_PER_MOL = 4.184 / 96.48533212331  # [eV] CODATA 2018
 LARGEST_FORCE = 1e4  # [eV/Å] no bond pulls like this
 SMALLEST_DISTANCE = 0.3  # [Å] H2 has 0.74
 LARGEST_NUMBER = 118
+BLOCK = 1 << 17  # frames, or atoms, at a time, where a dataset is gone through as a whole
 
 
 @dataclass(frozen=True)
@@ -29,23 +32,24 @@ class Frame:
 
     order: place among all frames of the dataset, whichever part found it.
     numbers: atomic numbers, `[atom]`.
-    positions, forces: `[atom, 3]` in Å and eV/Å.
+    positions: `[atom, 3]` [Å].
+    forces: `[atom, 3]` [eV/Å]; None where only the energy is known, which may be held out but not trained on.
     energy: [eV].
     molecule: its name; frames of one molecule share it.
     temperature: of the thermostat [K], NaN if unknown.
     periodic: whether it lies in a periodic cell.
-    test: whether it is held out, None if that is to be drawn.
+    split: number of the split it belongs to, 0 for train, 1 for test; -1 if that is to be drawn.
     """
 
     order: int
     numbers: Array
     positions: Array
-    forces: Array
+    forces: Array | None
     energy: float
     molecule: str
     temperature: float = math.nan
     periodic: bool = False
-    test: bool | None = None
+    split: int = -1
 
 
 def geometry_fault(numbers: Array, positions: Array, periodic: bool = False) -> str | None:
@@ -68,12 +72,14 @@ def fault(frame: Frame) -> str | None:
     reason = geometry_fault(frame.numbers, frame.positions, frame.periodic)
     if reason:
         return reason
+    if not math.isfinite(frame.energy):
+        return "the energy is not finite"
+    if frame.forces is None:
+        return None if frame.split > 0 else "no forces"
     if frame.forces.shape != frame.positions.shape:
         return f"forces have the shape {frame.forces.shape} for {len(frame.numbers)} atoms"
     if not np.isfinite(frame.forces).all():
         return "a force is not finite"
-    if not math.isfinite(frame.energy):
-        return "the energy is not finite"
     if np.linalg.norm(frame.forces, axis=1).max() > LARGEST_FORCE:
         return f"a force is above {LARGEST_FORCE:g} eV/Å"
     return None
@@ -100,15 +106,15 @@ def table(frames: Sequence[Frame]) -> xr.Dataset | None:
         "atoms": np.array([len(f.numbers) for f in frames], np.int32),
         "temperature": np.array([f.temperature for f in frames], np.float32),
         "sample_molecule": np.array([f.molecule for f in frames], object),
+        "split": np.array([f.split for f in frames], np.int8),
     }
-    if frames[0].test is not None:
-        each["split"] = np.array([f.test for f in frames], np.int8)
+    forces = [np.full(f.positions.shape, np.nan) if f.forces is None else f.forces for f in frames]
     return xr.Dataset(
         {name: ("sample", values) for name, values in each.items()}
         | {
             "numbers": ("atom", np.concatenate([f.numbers for f in frames]).astype(np.int16)),
             "positions": (("atom", "xyz"), np.concatenate([f.positions for f in frames]).astype(np.float32)),
-            "forces": (("atom", "xyz"), np.concatenate([f.forces for f in frames]).astype(np.float32)),
+            "forces": (("atom", "xyz"), np.concatenate(forces).astype(np.float32)),
         },
         coords={"sample": ("sample", np.array([f.order for f in frames], np.int64))},
     )
@@ -125,58 +131,106 @@ class Frames(Dataset):
         Raises:
             UserError: too few frames or molecules to split, an element without training data, or no force at all.
         """
-        data = ordered(data)
-        names = data["sample_molecule"].values.tolist()
-        place = {name: i for i, name in enumerate(dict.fromkeys(names))}  # in the order of their first frame
-        molecule = np.array([place[name] for name in names], np.int32)
-        composition = _composition(data)
-        if "split" not in data:
-            data["split"] = ("sample", self._drawn(molecule, composition))
-        if not 0 < int(data["split"].sum()) < data.sizes["sample"]:
-            raise UserError(
-                "split", "frames in both the train and the test split", f"{int(data['split'].sum())} in test"
-            )
-        data["split"].attrs = {"flag_values": [0, 1], "flag_meanings": "train test"}
-        data["molecule"] = ("sample", molecule)
-        data["molecule_name"] = ("molecule_index", np.array(list(place), object))
-        data = data.drop_vars("sample_molecule").assign_coords(
-            sample=np.arange(data.sizes["sample"]), xyz=np.array(["x", "y", "z"], object)
-        )
-        return _scaled(data, composition)
+        return _scaled(*gathered(data, self.settings, self.held_out()))
 
-    def _drawn(self, molecule: Int[Array, " sample"], composition: xr.DataArray) -> Int[Array, " sample"]:
-        """1 for samples held out: an exact share, drawn so that every element stays in the train split."""
-        group = molecule if self.settings.split_by == "molecule" else np.arange(len(molecule))
-        has = np.zeros((group.max() + 1, composition.sizes["element"]), bool)
-        np.logical_or.at(has, group, composition.values > 0)
-        if len(has) < 2:
-            raise UserError(f"split_by {self.settings.split_by}", f"at least two {self.settings.split_by}s", len(has))
-        wanted = min(max(round(self.settings.test_fraction * len(has)), 1), len(has) - 1)
-        left, test = has.sum(0), np.zeros(len(has), np.int8)
-        for g in np.random.default_rng([self.settings.seed, 0x5B117]).permutation(len(has)):
-            if test.sum() < wanted and (left[has[g]] > 1).all():
-                left, test[g] = left - has[g], 1
-        if test.sum() < wanted:
-            expected = (
-                f"{wanted} of {len(has)} {self.settings.split_by}s to hold out without losing an element from training"
-            )
-            raise UserError("test_fraction", expected, f"{test.sum()}; lower it or split by frame")
-        return test[group]
+    def held_out(self) -> list[str]:
+        """Names of the splits beyond train and test, numbered from 2."""
+        return []
+
+
+def gathered(
+    data: xr.Dataset, settings: DatasetSettings, others: Sequence[str] = ()
+) -> tuple[xr.Dataset, xr.DataArray]:
+    """The samples of all parts in order, with molecules and split, and the number of atoms of each element in each.
+
+    Args:
+        others: names of the splits from number 2 on.
+
+    Raises:
+        UserError: too few samples or molecules to split, or an element without training data.
+    """
+    data = ordered(data)
+    molecule, molecule_names = _numbered(data["sample_molecule"].values)
+    composition = _composition(data)
+    names = ["train", "test", *others]
+    split = data["split"].values.copy() if "split" in data else np.full(len(molecule), -1, np.int8)
+    drawn = split < 0  # the others have theirs
+    if drawn.any():
+        split[drawn] = _held_out(molecule[drawn], composition[drawn], settings)
+    counts = dict(zip(names, np.bincount(split, minlength=len(names)).tolist(), strict=True))
+    if not all(counts.values()):
+        raise UserError("split", "samples in every split", ", ".join(f"{n} in {name}" for name, n in counts.items()))
+    missing = composition["element"].values[~(composition.values[split == 0] > 0).any(0)]
+    if len(missing):
+        raise UserError(
+            "split", "every element in the train split", f"atomic numbers {missing.tolist()} elsewhere only"
+        )
+    data["split"] = ("sample", split, {"flag_values": list(range(len(names))), "flag_meanings": " ".join(names)})
+    data["molecule"] = ("sample", molecule)
+    data["molecule_name"] = ("molecule_index", np.array(molecule_names, object))
+    data = data.drop_vars("sample_molecule").assign_coords(
+        sample=np.arange(data.sizes["sample"]),
+        xyz=np.array(["x", "y", "z"], object),
+        element=composition["element"].values,
+    )
+    return data, composition
+
+
+def _held_out(molecule: Int[Array, " sample"], composition: xr.DataArray, settings: DatasetSettings) -> Array:
+    """1 for samples held out: an exact share, drawn so that every element stays in the train split."""
+    group = np.unique(molecule, return_inverse=True)[1] if settings.split_by == "molecule" else np.arange(len(molecule))
+    has = np.zeros((group.max() + 1, composition.sizes["element"]), bool)
+    np.logical_or.at(has, group, composition.values > 0)
+    if len(has) < 2:
+        raise UserError(f"split_by {settings.split_by}", f"at least two {settings.split_by}s", len(has))
+    wanted = min(max(round(settings.test_fraction * len(has)), 1), len(has) - 1)
+    left, test, held = has.sum(0), np.zeros(len(has), np.int8), 0
+    for g in np.random.default_rng([settings.seed, 0x5B117]).permutation(len(has)):
+        if held < wanted and (left[has[g]] > 1).all():
+            left, test[g], held = left - has[g], 1, held + 1
+    if held < wanted:
+        expected = f"{wanted} of {len(has)} {settings.split_by}s to hold out without losing an element from training"
+        raise UserError("test_fraction", expected, f"{held}; lower it or split by frame")
+    return test[group]
+
+
+def _numbered(names: Array) -> tuple[Int[Array, " sample"], list[str]]:
+    """Numbers for names, in the order of their first appearance, and the names."""
+    place: dict[str, int] = {}
+    number = np.empty(len(names), np.int32)
+    for start in range(0, len(names), BLOCK):
+        part = names[start : start + BLOCK].tolist()
+        number[start : start + BLOCK] = [place.setdefault(name, len(place)) for name in part]
+    return number, list(place)
 
 
 def ordered(data: xr.Dataset) -> xr.Dataset:
     """The frames by their `sample` number, with their atoms."""
-    order = np.argsort(data["sample"].values, kind="stable")
+    numbers = data["sample"].values
+    if (np.diff(numbers) > 0).all():
+        return data
+    order = np.argsort(numbers, kind="stable")
     first = np.concatenate([[0], np.cumsum(data["atoms"].values)])
     atoms = np.concatenate([np.arange(first[i], first[i + 1]) for i in order])
     return data.isel(sample=order, atom=atoms)
 
 
+def _blocks(data: xr.Dataset) -> Iterator[tuple[slice, slice]]:
+    """Some frames at a time and their atoms, so that arrays of atoms need not be in memory as a whole."""
+    first = np.concatenate([[0], np.cumsum(data["atoms"].values)])
+    ends = np.searchsorted(first, np.arange(0, first[-1] + BLOCK, BLOCK)).clip(max=len(first) - 1)
+    for start, stop in itertools.pairwise(np.unique(ends).tolist()):
+        yield slice(start, stop), slice(int(first[start]), int(first[stop]))
+
+
 def _composition(data: xr.Dataset) -> xr.DataArray:
     """Number of atoms of each element in each frame, elements ascending."""
-    elements, column = np.unique(data["numbers"].values, return_inverse=True)
-    counts = np.zeros((data.sizes["sample"], len(elements)))
-    np.add.at(counts, (np.repeat(np.arange(len(counts)), data["atoms"].values), column), 1)
+    numbers, atoms = data["numbers"].variable, data["atoms"].values
+    elements = np.unique(np.concatenate([np.unique(numbers[part].values) for _, part in _blocks(data)]))
+    counts = np.zeros((data.sizes["sample"], len(elements)), np.int16)
+    for frames, part in _blocks(data):
+        row = np.repeat(np.arange(frames.start, frames.stop), atoms[frames])
+        np.add.at(counts, (row, np.searchsorted(elements, numbers[part].values)), 1)
     return xr.DataArray(counts, dims=("sample", "element"), coords={"element": elements.astype(np.int64)})
 
 
@@ -187,20 +241,39 @@ def _scaled(data: xr.Dataset, composition: xr.DataArray) -> xr.Dataset:
     of predicting nothing; where compositions leave them open (one molecule), they are the smallest ones.
     """
     train = data["split"].values == 0
-    missing = composition["element"].values[~(composition.values[train] > 0).any(0)]
-    if len(missing):
-        raise UserError(
-            "split", "every element in the train split", f"atomic numbers {missing.tolist()} only in the test split"
-        )
-    atoms = data["atoms"].values[train]
-    share, each = composition.values[train] / atoms[:, None], data["energy"].values[train] / atoms
-    reference = np.linalg.lstsq(share, each, rcond=None)[0]
-    force = data["forces"].values[np.repeat(train, data["atoms"].values)].astype(np.float64)
-    spread, scale = np.std(each - share @ reference), math.sqrt((force**2).mean())
-    if not scale:
+    reference, spread = _references(composition.values, data["energy"].values, data["atoms"].values, train)
+    squares = components = 0
+    for frames, part in _blocks(data):
+        mine = np.repeat(train[frames], data["atoms"].values[frames])
+        forces = data["forces"].variable[part].values[mine].astype(np.float64)
+        squares, components = squares + (forces**2).sum(), components + forces.size
+    if not squares:
         raise UserError("forces", "some force that is not zero in the train split", "none")
-    data = data.assign_coords(element=composition["element"].values)
     data["reference_energy"] = ("element", reference)
-    data["force_scale"] = ((), scale)
+    data["force_scale"] = ((), math.sqrt(squares / components))
     data["energy_scale"] = ((), spread if spread > 1e-9 else 1.0)  # no spread: nothing to scale by
     return data
+
+
+def _references(
+    composition: Int[Array, "sample element"],
+    energy: Float[Array, " sample"],
+    atoms: Int[Array, " sample"],
+    train: Bool[Array, " sample"],
+) -> tuple[Float[Array, " element"], float]:
+    """Energy per atom of each element by least squares over the train split, and what is left as a standard deviation.
+
+    Solved from the triangular factor of the equations, which takes them block by block.
+    """
+    places, factor = np.flatnonzero(train), np.zeros((0, composition.shape[1] + 1))
+    blocks = [places[i : i + BLOCK] for i in range(0, len(places), BLOCK)]
+
+    def equations(block: Array) -> Float[Array, "n column"]:
+        return np.column_stack([composition[block], energy[block]]) / atoms[block, None]
+
+    for block in blocks:
+        factor = np.linalg.qr(np.concatenate([factor, equations(block)]), mode="r")
+    rank_below = np.finfo(np.float64).eps * max(len(places), composition.shape[1])
+    reference = np.linalg.lstsq(factor[:, :-1], factor[:, -1], rcond=rank_below)[0]
+    left = np.concatenate([equations(block) @ np.append(-reference, 1) for block in blocks])
+    return reference, float(left.std())

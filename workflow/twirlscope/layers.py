@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import torch
 
-from .hints import Sequence, Tensor
+from .hints import Float, Sequence, Tensor
 
 
 class LayerNorm(torch.nn.LayerNorm):
@@ -36,3 +36,42 @@ def layer_norm(
     normed = centred * (centred.square().mean(axes, keepdim=True) + eps).rsqrt()
     scaled = normed if weight is None else normed * weight
     return scaled if bias is None else scaled + bias
+
+
+def rms_norm(x: Float[Tensor, "*n width"]) -> Float[Tensor, "*n width"]:
+    """x over its root mean square, without learned factors."""
+    return x * (x.square().mean(-1, keepdim=True) + 1e-6).rsqrt()
+
+
+class RMSNorm(torch.nn.Module):
+    """x over its root mean square, times learned factors."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.ones(width))
+
+    def forward(self, x: Float[Tensor, "*n width"]) -> Float[Tensor, "*n width"]:
+        """The normed features."""
+        return rms_norm(x) * self.weight
+
+
+class Dense(torch.nn.Sequential):
+    """Linear, GELU, dropout."""
+
+    def __init__(self, inputs: int, out: int, dropout: float = 0.0):
+        super().__init__(linear(inputs, out), torch.nn.GELU(), torch.nn.Dropout(dropout))
+
+
+class FeedForward(torch.nn.Sequential):
+    """Linear, GELU, dropout, linear."""
+
+    def __init__(self, width: int, hidden: int, dropout: float):
+        super().__init__(*Dense(width, hidden, dropout), linear(hidden, width))
+
+
+def linear(inputs: int, out: int) -> torch.nn.Linear:
+    """A linear layer with uniform Xavier weights and a bias of 0."""
+    layer = torch.nn.Linear(inputs, out)
+    torch.nn.init.xavier_uniform_(layer.weight)
+    torch.nn.init.zeros_(layer.bias)
+    return layer

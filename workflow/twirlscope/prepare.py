@@ -5,16 +5,17 @@ Part jobs read, one job gathers. What a sample is, its variables and its order, 
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 
-import numpy as np
 import xarray as xr
 
 from . import rejects, store
 from .contracts import Dataset
 from .errors import UserError
 from .hints import Sequence
+from .joined import joined
 from .variables import REJECTS
 
 
@@ -39,15 +40,20 @@ def prepare(dataset: Dataset, parts: Sequence[Path], out: Path) -> None:
     Raises:
         UserError: no usable sample, or more than `max_rejected` of the records are not usable.
     """
-    stored = [store.load(path) for path in parts]
-    found = [reject for part in stored for reject in rejects.of(part)]
-    samples = [part.drop_vars(REJECTS) for part in stored if "sample" in part.sizes]
-    _check(dataset, sum(part.sizes["sample"] for part in samples), found)
-    data = dataset.finish(_joined(samples).merge(rejects.table(found)))
+    with contextlib.ExitStack() as opened:
+        stored = [opened.enter_context(store.open_store(path)) for path in parts]
+        found = [reject for part in stored for reject in rejects.of(part)]
+        samples = [part.drop_vars(REJECTS) for part in stored if "sample" in part.sizes]
+        _check(dataset, sum(part.sizes["sample"] for part in samples), found)
+        data = dataset.finish(joined(samples).merge(rejects.table(found)))
+        store.save(data.assign_attrs(_about(dataset, data, len(found))), out)
+
+
+def _about(dataset: Dataset, data: xr.Dataset, rejected: int) -> dict:
+    """What was made, from what, how much of it."""
     settings = dataset.settings.model_dump(mode="json", exclude={"parts"})
     about = {"dataset": type(dataset).__name__, "kind": dataset.kind, "settings": json.dumps(settings)}
-    counts = {"samples": data.sizes["sample"], "rejected": len(found)}
-    store.save(data.assign_attrs(about | counts), out)
+    return about | {"samples": data.sizes["sample"], "rejected": rejected}
 
 
 def _check(dataset: Dataset, samples: int, found: list) -> None:
@@ -60,11 +66,3 @@ def _check(dataset: Dataset, samples: int, found: list) -> None:
     if share > limit:
         got = f"{len(found)} of {samples + len(found)} ({100 * share:.3g} %): {why}"
         raise UserError(where, f"at most {100 * limit:.3g} % of the records unusable (max_rejected)", got)
-
-
-def _joined(parts: list[xr.Dataset]) -> xr.Dataset:
-    """Each variable along its first dimension, in the order of the parts; attributes that differ side by side."""
-    names = parts[0].variables
-    joined = {n: (parts[0][n].dims, np.concatenate([part[n].values for part in parts])) for n in names}
-    attrs = {n: "; ".join(dict.fromkeys(str(part.attrs[n]) for part in parts)) for n in parts[0].attrs}
-    return xr.Dataset(joined, attrs=attrs)

@@ -27,10 +27,12 @@ from . import (
 from .attribution import attribution_table
 from .comparisons import convex_table, reflection_table
 from .excess import excess_table
+from .figures_sets import errors_by_set
 from .hints import Mapping, Sequence
 from .page import Section, Table
+from .quoted import published_table, quoted_frame, quoted_table
 from .style import Figure
-from .trainings import Training, by_run, slug, terms_of
+from .trainings import Training, by_run, labels_note, slug, terms_of
 from .translation import translation_table
 
 
@@ -44,6 +46,7 @@ def tell(trainings: Sequence[Training], threshold: float, data: Mapping[str, xr.
             figures=[figures.losses(trainings, term) for term in terms_of(trainings)] + _by_covariate(trainings),
             tables=_tables({"Other losses": convex_table(trainings), "Excess loss": excess_table(trainings)}),
         ),
+        _test_sets(trainings, data),
         _spectrum(trainings),
         _gradients(trainings),
         _curvature(trainings),
@@ -74,6 +77,15 @@ def _percent(trainings: Sequence[Training], threshold: float) -> Section:
     shown += [f for t in terms if t != "weighted" and (f := figures_reflection.reflections(trainings, t))]
     tables = {"Elements": attribution_table(trainings), "Reflections": reflection_table(trainings)}
     return Section("percent", "Equivariance error", figures=shown, tables=_tables(tables))
+
+
+def _test_sets(trainings: Sequence[Training], data: Mapping[str, xr.Dataset]) -> Section:
+    errors = quoted_frame(trainings, data)
+    if errors is None:
+        return Section("sets", "Test sets")
+    figure = errors_by_set(errors, labels_note(trainings))
+    tables = {"Errors by test set": quoted_table(errors), "Published errors": published_table(data)}
+    return Section("sets", "Test sets", figures=[figure] if figure else [], tables=_tables(tables))
 
 
 def _spectrum(trainings: Sequence[Training]) -> Section:

@@ -1,16 +1,20 @@
 """Stores: xarray datasets as one `.zarr.zip` file each, checked against the registry, whole or not at all.
 
 The same data give the same bytes, so that workflow checksums work. A store is built aside and renamed into place.
+Long arrays are written in shards, one in memory at a time, so that data may be longer than memory.
 """
 
 from __future__ import annotations
 
+import itertools
 import os
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import xarray as xr
+import zarr
 from zarr.storage import MemoryStore, ZipStore
 
 from .errors import NO_ROOM, UserError
@@ -18,6 +22,8 @@ from .variables import VARIABLES
 
 BROKEN = (zipfile.BadZipFile, FileNotFoundError, KeyError, ValueError, RuntimeError)  # what a damaged store raises
 TEXT = np.dtypes.StringDType()
+LONG = 2**24  # bytes above which an array is written, and better read, in pieces
+CHUNK, SHARD = 2**18, 2**23  # bytes of what is compressed, and of what is written, at once
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest date that zip knows: no clock in the bytes
 
 
@@ -36,8 +42,15 @@ def save(data: xr.Dataset | xr.DataTree, path: str | Path) -> None:
     tree = isinstance(data, xr.DataTree)
     data = data.map_over_datasets(described) if tree else described(data)
     memory = MemoryStore()
-    data.to_zarr(memory, consolidated=False)
-    write_whole(path, lambda file: _zip(memory._store_dict, file))
+    pieces = {} if tree else {n: v for n, v in data.variables.items() if long(v.dtype, v.nbytes)}
+    (data if tree else data.drop_vars(pieces)).to_zarr(memory, consolidated=False)
+    arrays = {name: _declared(memory, name, variable) for name, variable in pieces.items()}
+    write_whole(path, lambda file: _zip(memory._store_dict, file, _filled(arrays, pieces)))
+
+
+def long(dtype: np.dtype, size: int) -> bool:
+    """Whether an array of so many bytes is written in shards, and should be read in pieces."""
+    return size > LONG and dtype.kind in "iufb"
 
 
 def described(data: xr.Dataset) -> xr.Dataset:
@@ -107,10 +120,43 @@ def write_whole(path: Path, write) -> None:
         aside.unlink(missing_ok=True)
 
 
-def _zip(entries: dict, path: Path) -> None:
-    """Entries of a zarr memory store as a stored zip, metadata first: one read opens it."""
+def _declared(memory: MemoryStore, name: str, variable: xr.Variable) -> zarr.Array:
+    """An array without values yet, its chunks and shards some rows long."""
+    row = max(1, variable.nbytes // len(variable))
+    chunk = max(1, CHUNK // row)
+    shard = chunk * max(1, SHARD // (chunk * row))
+    return zarr.create_array(
+        memory,
+        name=name,
+        shape=variable.shape,
+        dtype=variable.dtype,
+        chunks=(chunk, *variable.shape[1:]),
+        shards=(shard, *variable.shape[1:]),
+        attributes=dict(variable.attrs),
+        dimension_names=variable.dims,
+    )
+
+
+def _filled(arrays: dict[str, zarr.Array], pieces: dict[str, xr.Variable]) -> Iterator[None]:
+    """Fill the arrays, pausing after every shard."""
+    for name, array in arrays.items():
+        for start in range(0, array.shape[0], array.shards[0]):
+            part = slice(start, start + array.shards[0])
+            array[part] = pieces[name][part].values
+            yield
+
+
+def _zip(entries: dict, path: Path, pieces: Iterator[None]) -> None:
+    """Entries of a zarr memory store as a stored zip, metadata first: one read opens it. Pieces that are added to the
+    entries one by one leave memory as soon as they are written.
+    """
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
-        for name in sorted(entries, key=lambda k: (not k.endswith("zarr.json"), k)):
-            info = zipfile.ZipInfo(name, EPOCH)
-            info.external_attr = 0o644 << 16
-            archive.writestr(info, entries[name].to_bytes())
+        written: set[str] = set()
+        for _ in itertools.chain([None], pieces):
+            for name in sorted(entries.keys() - written, key=lambda k: (not k.endswith("zarr.json"), k)):
+                info = zipfile.ZipInfo(name, EPOCH)
+                info.external_attr = 0o644 << 16
+                archive.writestr(info, entries[name].to_bytes())
+                written.add(name)
+                if not name.endswith("zarr.json"):
+                    del entries[name]

@@ -26,7 +26,7 @@ from .losses import loss_of
 from .provenance import Progress, device_of, hardware, locked, versions
 from .settings.train import TrainSettings, checkpoint_steps
 
-ORDER, ROTATION, WEIGHTS, NOISE = 1, 2, 3, 4  # purposes of random numbers
+ORDER, ROTATION, WEIGHTS, SUBSET, NOISE = 1, 2, 3, 4, 5  # purposes of random numbers
 
 
 def train(data: Path, out: Path, run: dict[str, Any], code: str) -> None:
@@ -47,7 +47,8 @@ def train(data: Path, out: Path, run: dict[str, Any], code: str) -> None:
     with locked(folder):
         resume.explain(folder, identity)
         dataset = store.load(data)
-        loop = Loop(plugins.make_task(run["task"], dataset), run, settings, split_index(dataset, "train"))
+        index = some(split_index(dataset, "train"), settings.samples)
+        loop = Loop(plugins.make_task(run["task"], dataset), run, settings, index)
         loop.train(folder)
         store.save(_manifest(loop, folder, run), out)
 
@@ -55,6 +56,17 @@ def train(data: Path, out: Path, run: dict[str, Any], code: str) -> None:
 def seed_of(*numbers: int) -> int:
     """A 64-bit seed from (seed, purpose, counter)."""
     return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)
+
+
+def some(index: Int[Array, " n"], count: int) -> Int[Array, " some"]:
+    """So many of the samples, 0 for all: smaller choices lie within larger ones, as a learning curve needs.
+
+    Raises:
+        UserError: there are not so many.
+    """
+    if count > len(index):
+        raise UserError("train.samples", f"at most the {len(index)} samples of the train split", count)
+    return np.random.default_rng(SUBSET).permutation(index)[:count] if count else index
 
 
 def batch_index(index: Int[Array, " n"], update: int, size: int, seed: int) -> Int[Array, " batch"]:

@@ -22,6 +22,7 @@ from .losses import inner
 from .panel import kept_predictions, measure_panel, panel_dataset, panel_of, plan, summarise_panel
 from .provenance import Progress, device_of, hardware
 from .settings.twirl import TwirlSettings
+from .test_sets import drawn, measure_sets
 from .twirling import Given, twisted
 
 
@@ -35,7 +36,8 @@ def twirl(train: Path, data: Path, out: Path, settings: TwirlSettings) -> None:
         UserError: a checkpoint is missing or damaged, the data have no such split, or the model is refused.
     """
     run = Trained(train, data)
-    index, device = _samples(store.load(data), settings), device_of(settings.device)
+    prepared, device = store.load(data), device_of(settings.device)
+    index = _samples(prepared, settings)
     held = heldout_of(run.task, index, settings)
     panel = panel_of(index, settings) if min(settings.panel, len(index)) > 1 else None
     progress = Progress("twirl", len(run.steps), "checkpoint")
@@ -53,6 +55,7 @@ def twirl(train: Path, data: Path, out: Path, settings: TwirlSettings) -> None:
     result = heldout_dataset(run.task, run.steps, held, measured)
     result["loss_equiv_floor"] = (("step", "term"), np.stack(floors))
     result = summarise(result, settings).assign_attrs(_attributes(run, settings, len(index), device))
+    result = result.merge(measure_sets(model, run.task, prepared, settings, device))
     if panel is not None:
         found = panel_dataset(panel, panels).assign_coords(step=result["step"], term=result["term"])
         found["panel_prediction"] = (("step", "kept", "panel_rotation", "component"), np.stack(kept))
@@ -97,12 +100,9 @@ def measure(
 def _samples(data: xr.Dataset, settings: TwirlSettings) -> Int[Array, " sample"]:
     """The samples that are measured, ascending."""
     try:
-        index = split_index(data, settings.split)
+        return drawn(split_index(data, settings.split), settings)
     except ValueError as error:
         raise UserError("twirl.split", "a split of the data", repr(settings.split)) from error
-    if 0 < settings.samples < len(index):
-        index = np.sort(np.random.default_rng(settings.seed).choice(index, settings.samples, replace=False))
-    return index
 
 
 def _floor(run: Trained, step: int, held: Heldout, device: str) -> Float[Array, " term"]:

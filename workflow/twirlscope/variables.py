@@ -43,6 +43,7 @@ COORDINATES = {
     "rotation_set": _v("rotation_set", "str", "1", "name of a set of rotations"),
     "degree": _v("degree", "int64", "1", "degree l of the Wigner matrices"),
     "convex": _v("convex", "str", "1", "a loss split by jackknife; `training`: every term with its training loss"),
+    "test_set": _v("test_set", "str", "1", "name of a split of the data that the last checkpoint was tested on"),
     "layer": _v("layer", "str", "1", "path of the module that owns the parameters; `whole` is all of them"),
     "split_part": _v("split_part", "str", "1", "part of the loss: mean or equiv"),
     "product": _v("product", "str", "1", "the two parts whose gradients are multiplied, of batch and of batch_other"),
@@ -58,7 +59,7 @@ COORDINATES = {
 FRAMES = {
     "numbers": _v("atom", "int16", "1", "atomic number"),
     "positions": _v("atom xyz", "float32", "angstrom", "position of the atom"),
-    "forces": _v("atom xyz", "float32", "eV angstrom-1", "force on the atom"),
+    "forces": _v("atom xyz", "float32", "eV angstrom-1", "force on the atom; NaN where only the energy is known"),
     "energy": _v("sample", "float64", "eV", "total energy of the frame"),
     "atoms": _v("sample", "int32", "1", "number of atoms of the sample (of a backbone: CA atoms)"),
     "molecule": _v("sample", "int32", "1", "index of the molecule: frames of one molecule share it"),
@@ -155,6 +156,16 @@ TWIRL |= {
     "passes": _v("rotation_set", "int64", "1", "rotations of the set: forward passes of test-time twirling"),
     "element_loss_total": _v("step element", "float64", "1", "share of an element in the total loss of its term", MATH),
     "element_loss_equiv": _v("step element", "float64", "1", "share of an element in the equivariance error", MATH),
+}
+SET = "term set_sample"
+TWIRL |= {
+    "set_samples": _v("test_set", "int64", "1", "number of samples of the test set that were measured"),
+    "set_number": _v("set_sample", "int16", "1", "test set of the sample, its place among them; last checkpoint"),
+    "set_index": _v("set_sample", "int64", "1", "index in the dataset of a sample of the test sets"),
+    "set_loss_total": _v(SET, "float64", "1", "total loss of a sample; NaN where it has no target", MATH),
+    "set_loss_mean": _v(SET, "float64", "1", "twirled prediction error of a sample of the test sets, unbiased", MATH),
+    "set_loss_equiv": _v(SET, "float64", "1", "equivariance error of a sample of the test sets, unbiased", MATH),
+    "set_absolute": _v(SET, "float64", "1", "mean absolute component of the error of a sample, over rotations"),
 }
 JACKKNIFE = "Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapter 10"
 for _name in ("loss_total", "loss_mean", "loss_equiv"):

@@ -36,8 +36,8 @@ class ExtXyz(frames.Frames):
         """Which files, what they call energy and forces, and in which units they are."""
 
         files: list[str] = key(..., "extended XYZ files (also .gz), or any file that ASE reads", min_length=1)
-        test_files: list[str] = key(
-            [], "files to hold out as the test split; split_by and test_fraction then mean nothing"
+        test_files: dict[str, list[str]] = key(
+            {}, "files to hold out, by the name of their split; unless one is `test`, that is drawn from `files`"
         )
         energy_key: str = key("energy", "name of the total energy in a frame")
         forces_key: str = key("forces", "name of the forces in a frame")
@@ -49,11 +49,25 @@ class ExtXyz(frames.Frames):
         force_unit: Literal[("", *FORCE)] = key(
             "", "unit of the forces in the files; empty for energy_unit/length_unit"
         )
+        benchmark: Literal["", "acac", "3bpa"] = key(
+            "", "public benchmark that the files are, whose published errors the report shows beside"
+        )
         labels: str = key("not stated", "level of theory of energy and forces, in words; the report prints it")
 
     def files(self) -> list[Path]:
         """The user's files, those to train on first."""
-        return [Path(name) for name in [*self.settings.files, *self.settings.test_files]]
+        return [path for path, _ in self._placed()]
+
+    def held_out(self) -> list[str]:
+        """Names of the splits beyond train and test."""
+        return [name for name in self.settings.test_files if name != "test"]
+
+    def _placed(self) -> list[tuple[Path, int]]:
+        """The files and the numbers of their splits."""
+        s = self.settings
+        number = {name: 2 + i for i, name in enumerate(self.held_out())} | {"test": 1}
+        held = [(Path(f), number[name]) for name, files in s.test_files.items() for f in files]
+        return [(Path(f), 0 if "test" in s.test_files else -1) for f in s.files] + held
 
     def read(self, part: int) -> Part:
         """Every `parts`-th file.
@@ -62,33 +76,37 @@ class ExtXyz(frames.Frames):
             UserError: a file is missing, damaged or named twice, or no frame of it has a key that is asked for.
         """
         found, lost, files = [], [], self.files()
-        for place, path in enumerate(files):
+        for place, (path, split) in enumerate(self._placed()):
             if path in files[:place]:
                 raise UserError("files", "each file once", path)
             if place % self.settings.parts == part:
-                for index, frame in enumerate(self._frames(path, place)):
+                for index, frame in enumerate(self._frames(path, place, split)):
                     if isinstance(frame, str):
                         lost.append(Reject(str(path), index, frame))
                     else:
                         found.append(frame)
         samples = frames.table(found)
         if samples is not None:
-            samples.attrs = {"labels": self.settings.labels, "source": ", ".join(map(str, files))}
+            s = self.settings
+            samples.attrs = {"labels": s.labels, "source": ", ".join(map(str, files)), "benchmark": s.benchmark}
         return Part(samples, lost)
 
-    def _frames(self, path: Path, place: int) -> list[Frame | str]:
-        """The frames of a file; for one that cannot be used, why."""
+    def _frames(self, path: Path, place: int, split: int) -> list[Frame | str]:
+        """The frames of a file; for one that cannot be used, why. A held-out file may have energies alone."""
         found = list(_atoms(path))
-        self._check_keys(path, [atoms for atoms in found if not isinstance(atoms, str)])
-        return [a if isinstance(a, str) else self._frame(a, place, place * STRIDE + i) for i, a in enumerate(found)]
+        read = [atoms for atoms in found if not isinstance(atoms, str)]
+        self._check_keys(path, read)
+        bare = split > 0 and not any(self.settings.forces_key in _vectors(atoms) for atoms in read)
+        base = place * STRIDE
+        return [a if isinstance(a, str) else self._frame(a, base + i, split, bare) for i, a in enumerate(found)]
 
-    def _frame(self, atoms: Any, place: int, order: int) -> Frame | str:
+    def _frame(self, atoms: Any, order: int, split: int, bare: bool) -> Frame | str:
         """One frame in eV and Å, or why it cannot be used."""
         s = self.settings
         scalars, vectors = _scalars(atoms), _vectors(atoms)
         if s.energy_key not in scalars:
             return f"no energy {s.energy_key!r}"
-        if s.forces_key not in vectors:
+        if s.forces_key not in vectors and not bare:
             return f"no forces {s.forces_key!r}"
         if s.molecule_key and s.molecule_key not in atoms.info:
             return f"no molecule {s.molecule_key!r}"
@@ -97,11 +115,11 @@ class ExtXyz(frames.Frames):
             order=order,
             numbers=atoms.numbers,
             positions=atoms.positions * LENGTH[s.length_unit],
-            forces=vectors[s.forces_key] * FORCE[s.force_unit or f"{s.energy_unit}/{s.length_unit}"],
+            forces=None if bare else vectors[s.forces_key] * FORCE[s.force_unit or f"{s.energy_unit}/{s.length_unit}"],
             energy=scalars[s.energy_key] * ENERGY[s.energy_unit],
             molecule=str(atoms.info[keys[0]]) if keys else atoms.get_chemical_formula(),
             periodic=bool(atoms.pbc.any()),
-            test=place >= len(s.files) if s.test_files else None,
+            split=split,
         )
         return frames.fault(frame) or frame
 

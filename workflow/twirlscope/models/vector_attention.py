@@ -8,13 +8,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from pydantic import model_validator
 from torch import nn
 
+from ..conservative import with_forces
 from ..contracts import Model
+from ..elements import ElementRows
 from ..hints import Float, Int, Tensor
+from ..layers import rms_norm
+from ..neighbours import atom_mean, nearest, padded
 from ..settings.base import Settings, key
 
 SCALE = math.sqrt(3)  # of a unit vector, so that its components have unit variance over directions
@@ -42,6 +47,9 @@ class VectorAttention(Model):
         radial: int = key(24, "Gaussians that encode a distance", ge=2)
         cutoff: float = key(4.0, "largest distance of a neighbour", "Å", gt=0)
         neighbours: int = key(24, "most neighbours of an atom: the nearest; forces jump where this binds", ge=1)
+        forces: Literal["direct", "conservative"] = key(
+            "direct", "a readout of their own, or minus the gradient of the energy"
+        )
 
         @model_validator(mode="after")
         def _heads_divide_the_width(self):
@@ -54,15 +62,13 @@ class VectorAttention(Model):
     def __init__(self, settings: VectorAttention.Settings, constants: dict):
         super().__init__()
         s = self.settings = settings
-        self.elements = list(constants["elements"])
-        row = torch.full((max(self.elements) + 1,), -1)
-        row[self.elements] = torch.arange(len(self.elements))
-        self.register_buffer("row", row, persistent=False)
-        self.embed = nn.Embedding(len(self.elements), s.width)
+        self.constants, self.rows = constants, ElementRows(constants["elements"])
+        self.embed = nn.Embedding(self.rows.count, s.width)
         self.first = PairLayer(s.radial, s.width, s.width, s.width)
         self.blocks = nn.ModuleList(Block(s) for _ in range(s.layers))
-        self.pair_readout = PairLayer(s.width, s.width, s.width, 3)
-        self.atom_readout = Gated(s.width, s.width, 4)
+        direct = s.forces == "direct"
+        self.pair_readout = PairLayer(s.width, s.width, s.width, 3 if direct else 1)
+        self.atom_readout = Gated(s.width, s.width, 4 if direct else 1)
 
     def forward(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         """Forces `[sample, atom, 3]` (0 on padding) and energy `[sample, 1]`, in the units of the loss.
@@ -73,19 +79,32 @@ class VectorAttention(Model):
         Raises:
             ValueError: an element that was not among `constants["elements"]`.
         """
+        if self.settings.forces == "conservative":
+            return with_forces(self._energy, inputs, self.constants)
+        out = self._outputs(inputs)
+        return {"forces": out[..., :3], "energy": atom_mean(out[..., 3:], inputs["numbers"] > 0)}
+
+    def _energy(self, inputs: dict[str, Tensor]) -> Float[Tensor, "sample 1"]:
+        """The energy where forces are its gradient; pairs have a share in it, as they have in direct forces."""
+        return atom_mean(self._outputs(inputs), inputs["numbers"] > 0)
+
+    def _outputs(self, inputs: dict[str, Tensor]) -> Float[Tensor, "sample atom out"]:
+        """What is read out of every atom, with the sums over its pairs added to the first of them; 0 on padding."""
         numbers, positions = inputs["numbers"], inputs["positions"]
         atoms, receiver, sender = self._graph(numbers, positions)
         flat = positions.flatten(0, 1).index_select(0, atoms)
         vector = flat.index_select(0, sender) - flat.index_select(0, receiver)
         length = vector.square().sum(-1, keepdim=True).sqrt()
         edges = Edges(receiver, sender, SCALE * vector / length, envelope(length / self.settings.cutoff))
-        atom = self.embed(self._rows(numbers.flatten().index_select(0, atoms)))
+        atom = self.embed(self.rows(numbers.flatten().index_select(0, atoms)))
         pair = self.first(self._gaussians(length), atom, edges)
         for block in self.blocks:
             atom, pair = block(atom, pair, edges)
         out = self.atom_readout(rms_norm(atom))
         push = self.pair_readout(rms_norm(pair), rms_norm(atom), edges) * edges.envelope
-        return self._padded(out[:, :3].index_add(0, receiver, push), out[:, 3:], atoms, numbers)
+        columns = push.shape[-1]
+        summed = out[:, :columns].index_add(0, receiver, push)
+        return padded(torch.cat([summed, out[:, columns:]], -1), numbers > 0)
 
     def _gaussians(self, length: Float[Tensor, "pair 1"]) -> Float[Tensor, "pair radial"]:
         """Gaussians of a distance, evenly spaced from 0 to the cutoff, one spacing wide."""
@@ -93,36 +112,14 @@ class VectorAttention(Model):
         centre = torch.arange(last + 1, device=length.device, dtype=length.dtype)
         return (-0.5 * (length * (last / self.settings.cutoff) - centre).square()).exp()
 
-    def _rows(self, numbers: Int[Tensor, " n"]) -> Int[Tensor, " n"]:
-        """Embedding rows of atomic numbers."""
-        rows = self.row[numbers.clamp(0, len(self.row) - 1)].masked_fill(numbers >= len(self.row), -1)
-        if (rows < 0).any():
-            unknown = sorted(set(numbers[rows < 0].tolist()))
-            raise ValueError(f"elements {unknown} are not among those of the training data, {self.elements}")
-        return rows
-
     @torch.no_grad()
     def _graph(self, numbers: Int[Tensor, "sample atom"], positions: Float[Tensor, "sample atom 3"]):
         """Places of the real atoms in the padded batch, and pairs of them as receivers and senders, by receiver."""
         real = numbers > 0
-        samples, count = numbers.shape
-        distance = (positions[:, :, None] - positions[:, None]).square().sum(-1).sqrt()
-        pair = real[:, :, None] & real[:, None] & ~torch.eye(count, dtype=torch.bool, device=real.device)
-        pair = pair & (distance < self.settings.cutoff)
-        if count - 1 > self.settings.neighbours:  # rank by distance, then by the order of the atoms
-            order = distance.masked_fill(~pair, math.inf).argsort(dim=-1, stable=True)
-            pair = pair & (order.argsort(-1) < self.settings.neighbours)
-        place = real.flatten().cumsum(0).reshape(samples, count) - 1
-        sample, receiver, sender = pair.nonzero(as_tuple=True)
-        return real.flatten().nonzero()[:, 0], place[sample, receiver], place[sample, sender]
-
-    def _padded(self, forces, energy, atoms, numbers) -> dict[str, Tensor]:
-        """Outputs of the atoms as tensors of the batch: forces padded, energies averaged over the atoms of a sample."""
-        samples, count = numbers.shape
-        sample = torch.div(atoms, count, rounding_mode="floor")
-        total = energy.new_zeros(samples, 1).index_add(0, sample, energy)
-        padded = forces.new_zeros(samples * count, 3).index_add(0, atoms, forces)
-        return {"forces": padded.reshape(samples, count, 3), "energy": total / (numbers > 0).sum(1, keepdim=True)}
+        neighbour, filled = nearest(positions, real, self.settings.cutoff, self.settings.neighbours)
+        place = real.flatten().cumsum(0).reshape(real.shape) - 1
+        sample, receiver, _ = filled.nonzero(as_tuple=True)
+        return real.flatten().nonzero()[:, 0], place[sample, receiver], place[sample, neighbour[filled]]
 
 
 @dataclass(frozen=True)
@@ -207,12 +204,8 @@ class Gated(nn.Module):
 
     def forward(self, x: Float[Tensor, "n width"]) -> Float[Tensor, "n out"]:
         """The layer, without residual."""
-        return self.down(nn.functional.silu(self.gate(x)) * self.value(x))
-
-
-def rms_norm(x: Float[Tensor, "n width"]) -> Float[Tensor, "n width"]:
-    """x over its root mean square. By hand, as native norms have wrong third derivatives; the next layer scales."""
-    return x * (x.square().mean(-1, keepdim=True) + 1e-6).rsqrt()
+        gate = self.gate(x)  # no F.silu: the gradient of a native one has no forward-mode derivative
+        return self.down(gate * gate.sigmoid() * self.value(x))
 
 
 def envelope(ratio: Float[Tensor, "pair 1"]) -> Float[Tensor, "pair 1"]:

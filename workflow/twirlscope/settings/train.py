@@ -11,6 +11,9 @@ class TrainSettings(Settings):
     """How a run is trained."""
 
     steps: int = key(1000, "number of optimiser updates", ge=1)
+    samples: int = key(
+        0, "samples of the train split that are used, the same first ones for every seed; 0 takes all", ge=0
+    )
     batch: int = key(32, "samples an update", ge=1)
     learning_rate: float = key(1e-3, "highest learning rate, of AdamW", gt=0)
     warmup: int = key(50, "updates over which the learning rate rises linearly", ge=0)

@@ -43,12 +43,15 @@ class ForceField(Task):
             Term("forces", "1o", settings.force_loss, settings.force_weight, force, "eV/Å"),
             Term("energy", "0e", settings.energy_loss, settings.energy_weight, energy, "eV/atom"),
         )
-        self.constants = {"elements": [int(z) for z in data["element"].values]}
+        scales = {"force_scale": force, "energy_scale": energy}
+        self.constants = {"elements": [int(z) for z in data["element"].values], **scales}
         self.attribution = ("forces", "numbers", self.constants["elements"])
         self._first = np.concatenate([[0], np.cumsum(data["atoms"].values)])
         self._numbers = data["numbers"].values.astype(np.int64)
         self._positions = data["positions"].values
-        self._forces = data["forces"].values / np.float32(force)
+        forces = data["forces"].values
+        self._known = np.isfinite(forces[self._first[:-1], 0])  # some held-out frames have energies alone
+        self._forces = np.where(np.isfinite(forces), forces, 0) / np.float32(force)
         self._energy = self._reduced_energy(data) / energy
 
     def _reduced_energy(self, data: xr.Dataset) -> Array:
@@ -75,7 +78,7 @@ class ForceField(Task):
                 "energy": torch.from_numpy(self._energy[index].astype(np.float32)[:, None]),
             },
             weights={
-                "forces": torch.from_numpy((real / counts[:, None]).astype(np.float32)),
+                "forces": torch.from_numpy((real * (self._known[index] / counts)[:, None]).astype(np.float32)),
                 "energy": torch.ones(len(index)),
             },
         )

@@ -1,0 +1,85 @@
+"""Neighbour lists against vesin's and against the eye, order parameters against spherical harmonics."""
+
+import numpy as np
+import pytest
+import torch
+
+from twirlscope import so3
+from twirlscope.neighbours import nearest, order_parameters
+
+
+def cloud(samples=5, atoms=14, seed=0):
+    """Random points, some of them padding."""
+    random = np.random.default_rng(seed)
+    positions = torch.from_numpy(random.normal(size=(samples, atoms, 3)) * 2)
+    real = torch.arange(atoms) < torch.from_numpy(random.integers(4, atoms + 1, samples))[:, None]
+    return torch.where(real[..., None], positions, 0.0), real
+
+
+def lists(positions, real, cutoff, most):
+    """Neighbours of every atom of every sample, in order."""
+    index, filled = nearest(positions, real, cutoff, most)
+    return [[row[f].tolist() for row, f in zip(*pair, strict=True)] for pair in zip(index, filled, strict=True)]
+
+
+@pytest.mark.parametrize("most", [3, 40])
+def test_nearest__agrees_with_vesin(most):
+    vesin = pytest.importorskip("vesin")
+    positions, real = cloud()
+    found = lists(positions, real, 3.0, most)
+    for sample, mask, neighbours in zip(positions, real, found, strict=True):
+        points = sample[mask].numpy()
+        i, j, d = vesin.NeighborList(cutoff=3.0, full_list=True).compute(points, np.eye(3) * 99, False, "ijd")
+        for atom in range(len(sample)):
+            pairs = sorted(zip(d[i == atom], j[i == atom].tolist(), strict=True))
+            assert neighbours[atom] == [other for _, other in pairs][:most]
+
+
+def test_nearest__breaks_ties_by_the_order_of_the_atoms_whatever_the_rotation():
+    """The six neighbours of the centre of an octahedron, of which four are taken, in float32."""
+    corners = torch.cat([torch.eye(3), -torch.eye(3)])
+    positions = torch.cat([torch.zeros(1, 3), corners])[None] + 1.0
+    R = so3.matrix(so3.haar(500, generator=torch.Generator().manual_seed(0))).float()
+    turned = positions @ R.mT
+    index, filled = nearest(turned, torch.ones(500, 7, dtype=torch.bool), 1.5, 4)
+    assert filled[:, 0].all()
+    assert (index[:, 0] == torch.tensor([1, 2, 3, 4])).all()
+    exact = (turned[:, 1:] - turned[:, :1]).square().sum(-1).sqrt()
+    assert (exact.argsort(-1)[:, :4].sort(-1).values != torch.arange(4)).any()  # distances as they are would not do
+
+
+def test_nearest__does_not_see_padding_and_points_at_the_atom_itself_where_nothing_is():
+    positions, real = cloud()
+    wide = torch.cat([positions, torch.zeros(5, 6, 3)], 1), torch.cat([real, torch.zeros(5, 6, dtype=torch.bool)], 1)
+    assert [s[: real.shape[1]] for s in lists(*wide, 3.0, 5)] == lists(positions, real, 3.0, 5)
+    index, filled = nearest(positions, real, 0.5, 5)
+    itself = torch.arange(real.shape[1])[:, None].expand_as(index[0])
+    assert (index[0][~filled[0]] == itself[~filled[0]]).all()
+    assert not filled[~real].any()
+
+
+def test_nearest__has_one_empty_place_for_an_atom_alone():
+    index, filled = nearest(torch.zeros(1, 1, 3), torch.ones(1, 1, dtype=torch.bool), 5.0, 8)
+    assert (index.tolist(), filled.tolist()) == ([[[0]]], [[[False]]])
+
+
+def test_order_parameters__are_those_of_spherical_harmonics():
+    from e3nn.o3 import spherical_harmonics
+
+    random = torch.Generator().manual_seed(0)
+    directions = torch.nn.functional.normalize(torch.randn(6, 5, 3, generator=random, dtype=torch.float64), dim=-1)
+    filled = torch.arange(5) < torch.tensor([5, 4, 3, 2, 1, 0])[:, None]
+    found = order_parameters(directions @ directions.mT, filled, 10)
+    for degree in range(10):
+        values = spherical_harmonics(degree, directions, True, "integral").double() * filled[..., None]
+        mean = values.sum(1) / filled.sum(1, keepdim=True).clamp_min(1)
+        exact = mean.square().sum(-1)
+        torch.testing.assert_close(found[:, degree] ** 2 - 1e-6, exact, atol=2e-7, rtol=1e-6)
+
+
+def test_order_parameters__have_finite_derivatives_where_they_vanish():
+    """Two opposite neighbours: no order of an odd degree. No neighbour: none at all."""
+    cosine = torch.tensor([[[1.0, -1.0], [-1.0, 1.0]]] * 2, dtype=torch.float64, requires_grad=True)
+    filled = torch.tensor([[True, True], [False, False]])
+    (gradient,) = torch.autograd.grad(order_parameters(cosine, filled, 6).sum(), cosine)
+    assert gradient.isfinite().all()

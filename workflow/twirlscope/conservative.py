@@ -1,0 +1,40 @@
+"""Conservative forces: minus the gradient of an energy, for any model of an energy.
+
+They turn as the energy does: where it is invariant they are equivariant, and where it is not both are off, so that the
+equivariance errors of energy and forces can be compared in one model.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from .hints import Callable, Float, Mapping, Tensor
+
+Inputs = dict[str, Tensor]
+
+
+def with_forces(
+    energy: Callable[[Inputs], Float[Tensor, "sample 1"]], inputs: Inputs, constants: Mapping[str, Any]
+) -> dict[str, Tensor]:
+    """The prediction of a force field from its energy alone, in the units of the loss: `energy` and `forces`.
+
+    Works with gradients switched off, as in a measurement, and can be differentiated further, forwards and backwards,
+    where they are on: losses of these forces have Hessians that are third derivatives of the energy, which native
+    layer norms and fused attention get wrong.
+
+    Args:
+        energy: energy per atom in the units of the loss, from `inputs`; samples must not see each other.
+        inputs: `numbers` [sample, atom], 0 on padding, `positions` [sample, atom, 3] in Å, and what else it needs.
+        constants: `energy_scale` [eV] and `force_scale` [eV/Å], the units of the loss.
+    """
+    positions, graph = inputs["positions"], torch.is_grad_enabled()
+    with torch.enable_grad():
+        if not positions.requires_grad:
+            positions = positions.view_as(positions).requires_grad_()  # not detached: that would end forward mode
+        found = energy(inputs | {"positions": positions})
+        (gradient,) = torch.autograd.grad(found.sum(), positions, create_graph=graph)
+    atoms = (inputs["numbers"] > 0).sum(1)[:, None, None]  # the energy is one of an atom
+    forces = -(constants["energy_scale"] / constants["force_scale"]) * atoms * gradient
+    return {"energy": found.clone(), "forces": forces}  # in the caller's gradient mode, and with a forward derivative

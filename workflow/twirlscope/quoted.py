@@ -1,0 +1,137 @@
+"""Errors as those who use force fields quote them, by test set, beside what others have published on the same sets."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from . import estimators
+from .hints import Array, Float, Mapping, Sequence
+from .page import Table, text
+from .trainings import Training
+
+MEV = 1e3  # in an eV
+PUBLISHED = Path(__file__).with_suffix(".csv")
+SOURCE = "Batatia et al., MACE, arXiv:2206.07697, tables 1 to 3"
+DRAWS = 1000
+
+
+def quoted(training: Training, data: xr.Dataset) -> pd.DataFrame:
+    """One row a test set at the last checkpoint: errors in meV and meV/Å, and the equivariance error of both terms.
+
+    Energies are of whole molecules where the unit is meV. Errors of forces are those of a component, pooled over all
+    atoms of a set. All are means over random orientations; `twirled` is the error that the twirled prediction has.
+
+    Args:
+        training: of a force field: terms `energy` (of an atom) and `forces`.
+        data: its prepared dataset, for the number of atoms of each frame.
+    """
+    twirl = training.twirl
+    rows = []
+    for number, name in enumerate(twirl["test_set"].values):
+        mine = np.flatnonzero(twirl["set_number"].values == number)
+        rows.append(_row(training, str(name), twirl.isel(set_sample=mine), data))
+    return pd.DataFrame(rows)
+
+
+def _row(training: Training, name: str, found: xr.Dataset, data: xr.Dataset) -> dict:
+    """The errors on one test set."""
+    atoms = data["atoms"].values[found["set_index"].values].astype(float)
+    unit = {term: MEV * training.twirl.attrs[f"scale_{term}"] for term in ("energy", "forces")}
+    energy, forces = found.sel(term="energy"), found.sel(term="forces")
+    one = np.ones_like(atoms)
+    return {
+        "run": training.run,
+        "seed": training.seed,
+        "test set": name,
+        "frames [1]": len(atoms),
+        "energy RMSE [meV]": unit["energy"] * _root_mean(energy["set_loss_total"].values * atoms**2, one),
+        "energy MAE [meV]": unit["energy"] * _mean(energy["set_absolute"].values * atoms, one),
+        "energy RMSE [meV/atom]": unit["energy"] * _root_mean(energy["set_loss_total"].values, one),
+        "force RMSE [meV/Å]": unit["forces"] * _root_mean(forces["set_loss_total"].values, atoms),
+        "force MAE [meV/Å]": unit["forces"] * _mean(forces["set_absolute"].values, atoms),
+        "force RMSE, twirled [meV/Å]": unit["forces"] * _root_mean(forces["set_loss_mean"].values, atoms),
+        **_percent(forces, "forces"),
+        **_percent(energy, "energy"),
+    }
+
+
+def _mean(values: Float[Array, " sample"], weights: Float[Array, " sample"]) -> float:
+    """Weighted mean of the values that there are; NaN for none."""
+    known = np.isfinite(values)
+    return float(np.average(values[known], weights=weights[known])) if known.any() else float("nan")
+
+
+def _root_mean(values: Float[Array, " sample"], weights: Float[Array, " sample"]) -> float:
+    """Root of the weighted mean; an unbiased mean of squares may be negative by noise: 0 then."""
+    return float(np.sqrt(np.maximum(_mean(values, weights), 0)))
+
+
+def _percent(found: xr.Dataset, words: str) -> dict[str, float]:
+    """Percent of the loss that is equivariance error, with its 95 % interval by frame."""
+    total, equiv = (v[np.isfinite(v)] for v in (found[f"set_loss_{n}"].values for n in ("total", "equiv")))
+    heads = [f"equivariance error, {words}{end} [%]" for end in ("", ", from", ", to")]
+    if len(total) < 2:
+        return dict.fromkeys(heads, float("nan"))
+    value = float(estimators.percent(total.mean(), equiv.mean()))
+    draws = [estimators.resampled_means(v, DRAWS, 0) for v in (total, equiv)]
+    return dict(zip(heads, (value, *map(float, estimators.interval(estimators.percent(*draws)))), strict=True))
+
+
+def quoted_frame(trainings: Sequence[Training], data: Mapping[str, xr.Dataset]) -> pd.DataFrame | None:
+    """Errors of all force fields by test set; None where there is no force field."""
+    found = [quoted(t, data[t.dataset]) for t in trainings if _is_force_field(t) and t.dataset in data]
+    return pd.concat(found, ignore_index=True) if found else None
+
+
+def quoted_table(frame: pd.DataFrame) -> Table:
+    """What `quoted_frame` gives, for the page."""
+    caption = (
+        "The last checkpoint on every test set, as force fields are quoted: energies of whole molecules (less what the "
+        "composition explains, which is the same for prediction and target), forces by component over all atoms. Means "
+        "over random orientations of every frame; the twirled prediction is the mean over all of them. With 95 % "
+        "intervals by frame."
+    )
+    return Table("test_sets", caption, frame, _brief(frame))
+
+
+def _brief(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame with every interval in the cell of its value."""
+    brief = frame.copy()
+    for words in ("forces", "energy"):
+        heads = [f"equivariance error, {words}{end} [%]" for end in ("", ", from", ", to")]
+        cells = zip(*(frame[h] for h in heads), strict=True)
+        brief[heads[0]] = [f"{text(p)} ({text(a)} to {text(b)})" if p == p else text(p) for p, a, b in cells]
+        brief = brief.drop(columns=heads[1:])
+    return brief
+
+
+def _is_force_field(training: Training) -> bool:
+    return "set_index" in training.twirl and {"energy", "forces"} <= set(training.twirl["term"].values.tolist())
+
+
+@lru_cache
+def published() -> pd.DataFrame:
+    """Root mean square errors that others have published: energy of a molecule [meV], forces by component [meV/Å].
+
+    All models are equivariant by construction. Source: `SOURCE`.
+    """
+    return pd.read_csv(PUBLISHED)
+
+
+def published_table(data: Mapping[str, xr.Dataset]) -> Table | None:
+    """What is published on the benchmarks that the datasets are said to be; None where they are none."""
+    names = {str(d.attrs.get("benchmark", "")) for d in data.values()}
+    rows = published()[published()["benchmark"].isin(names)]
+    if rows.empty:
+        return None
+    heads = {"energy_rmse": "energy RMSE [meV]", "force_rmse": "force RMSE [meV/Å]"}
+    caption = (
+        f"Published, not measured here: {SOURCE}. All of these networks are equivariant by construction; where a "
+        "dataset holds other frames than the official test files, the numbers are not comparable."
+    )
+    return Table("published", caption, rows.rename(columns=heads).assign(source=SOURCE))
