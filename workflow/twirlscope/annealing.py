@@ -17,10 +17,10 @@ from .hints import Float, Int, Tensor
 BOND = 0.38  # [nm] between CA atoms across a trans peptide bond
 NEAR = 3  # residues along the chain: closer pairs are a matter of the angles
 VOLUME = 0.43  # [nm] closer pairs repel
-STIFFNESS = 1500.0  # [1/nm²] of that repulsion
+STIFFNESS = 3000.0  # [1/nm²] of that repulsion
 REACH, WIDTH = 0.75, 0.06  # [nm] where the attraction ends, and how sharply
 DEPTH = 0.3  # of the attraction of a pair
-GYRATION = 20.0  # a residue: stiffness of the relative radius of gyration
+GYRATION = 20.0  # energy of a residue at twice the radius of gyration
 STEP = 0.02  # of the dynamics, in variances of a state
 LARGEST = 0.25  # of a step, in standard deviations of a state
 
@@ -55,24 +55,19 @@ def trace(q: Float[Tensor, "chain place 2"]) -> tuple[Float[Tensor, "chain n 3"]
     return torch.nn.functional.pad(BOND * frames[..., 0].cumsum(1), (0, 0, 1, 0)), frames
 
 
-def energy(x: Float[Tensor, "chain n 3"], wells: Wells, share: float) -> Float[Tensor, " chain"]:
-    """Energy of what is not local, the attraction and the radius of gyration times `share`."""
-    real = torch.arange(x.shape[1], device=x.device) < wells.length[:, None]
-    r = _distances(x)
-    pair = _pairs(real)
-    overlap = (VOLUME - r).clamp_min(0)
-    wall = (STIFFNESS * overlap**2 * pair).sum((1, 2)) / 2
-    attraction = (DEPTH * torch.sigmoid((REACH - r) / WIDTH) * pair).sum((1, 2)) / 2
-    ratio = _gyration(x, real, wells)[0] / wells.radius
-    return wall + share * (GYRATION * wells.length * (ratio - 1) ** 2 - attraction)
-
-
 def gradient(x: Float[Tensor, "chain n 3"], wells: Wells, share: float) -> Float[Tensor, "chain n 3"]:
-    """Gradient of `energy` with respect to the positions, in closed form."""
+    """Gradient by the positions of the energy of all that is not local, in closed form.
+
+    The wall is STIFFNESS / 2 times the squared overlap of a pair, the attraction -DEPTH over a sigmoid of its distance,
+    the radius of gyration GYRATION a residue times its squared relative error.
+
+    Args:
+        share: factor of attraction and radius; the wall counts whole.
+    """
     real = torch.arange(x.shape[1], device=x.device) < wells.length[:, None]
     r = _distances(x)
     well = torch.sigmoid((REACH - r) / WIDTH)
-    slope = (share * DEPTH / WIDTH) * well * (1 - well) - 2 * STIFFNESS * (VOLUME - r).clamp_min(0)
+    slope = (share * DEPTH / WIDTH) * well * (1 - well) - STIFFNESS * (VOLUME - r).clamp_min(0)
     pull = slope * _pairs(real) / r  # dE/dr / r of each pair
     found = pull.sum(2, keepdim=True) * x - pull @ x
     radius, centred = _gyration(x, real, wells)

@@ -21,6 +21,9 @@ TABLE = Path(__file__).with_suffix(".json")
 STATES = 16
 LONGEST_GLOBULAR = 1.5  # times the fitted radius of gyration: longer chains are coiled coils and swapped domains
 PRIOR = 5.0  # weight of the first-order transition, in observations, where two states before are rare
+HELIX = 0.87  # [rad] dihedral of a right-handed alpha helix
+HANDS = {"right_handed": 1, "left_handed": -1}
+CONTACT = 0.8  # [nm]
 DIGITS = 5  # of what is written
 
 
@@ -35,6 +38,7 @@ class States:
     pairs: probability of the first two states of a chain, `[16, 16]`.
     triples: probability of a state after two others, `[16, 16, 16]`.
     radius, exponent, spread: radius of gyration = radius [nm] * residues ** exponent * exp(normal * spread).
+    chains: number of residues and `summary` of every chain that was fitted, by name; for comparisons.
     """
 
     angle: Array
@@ -46,6 +50,7 @@ class States:
     radius: float
     exponent: float
     spread: float
+    chains: dict[str, Array]
 
 
 def angles(x: Float[Array, "residue 3"]) -> tuple[Float[Array, " angle"], Float[Array, " dihedral"]]:
@@ -63,7 +68,19 @@ def radius_of_gyration(x: Float[Array, "residue 3"]) -> float:
     return math.sqrt(((x - x.mean(0)) ** 2).sum(1).mean())
 
 
-def fit(traces: Sequence[Float[Array, "residue 3"]], seed: int = 0) -> States:
+def summary(x: Float[Array, "residue 3"]) -> dict[str, float]:
+    """What a CA trace [nm] is like as a whole: the variables of these names in `variables.py`."""
+    angle, dihedral = angles(x)
+    far = np.linalg.norm(x[:, None] - x[None], axis=-1)[np.triu_indices(len(x), 4)]
+    turns = {name: (np.abs(sign * dihedral - HELIX) < 0.35) & (angle[1:] < 1.75) for name, sign in HANDS.items()}
+    return {
+        "radius_of_gyration": radius_of_gyration(x),
+        "contacts": float((far < CONTACT).sum() / len(x)),
+        **{name: float(turn.mean()) for name, turn in turns.items()},
+    }
+
+
+def fit(traces: Sequence[Array], seed: int = 0) -> States:
     """The states of unbroken CA traces [nm]."""
     pairs = [angles(x) for x in traces]
     angle = np.concatenate([a[1:] for a, _ in pairs])
@@ -84,7 +101,14 @@ def fit(traces: Sequence[Float[Array, "residue 3"]], seed: int = 0) -> States:
         radius=radius,
         exponent=exponent,
         spread=spread,
+        chains={"residues": np.array([len(x) for x in traces])} | summaries(traces),
     )
+
+
+def summaries(traces: Sequence[Array]) -> dict[str, Array]:
+    """The `summary` of each trace, by name."""
+    found = [summary(x) for x in traces]
+    return {name: np.array([row[name] for row in found]) for name in found[0]}
 
 
 def clustered(points: Float[Array, "point d"], count: int, seed: int, rounds: int = 60) -> Int[Array, " point"]:
@@ -97,18 +121,18 @@ def clustered(points: Float[Array, "point d"], count: int, seed: int, rounds: in
     return order.argsort()[label]
 
 
-def transitions(rows: Sequence[Int[Array, " place"]]) -> tuple[Float[Array, "k k"], Float[Array, "k k k"]]:
+def transitions(rows: Sequence[Array]) -> tuple[Float[Array, "k k"], Float[Array, "k k k"]]:
     """Probabilities of two states in a row, and of a third after them, smoothed by the first-order chain."""
     two, three = np.zeros((STATES,) * 2), np.zeros((STATES,) * 3)
     for row in rows:
         np.add.at(two, (row[:-1], row[1:]), 1)
         np.add.at(three, (row[:-2], row[1:-1], row[2:]), 1)
-    step = two / two.sum(1, keepdims=True)
+    step = two / np.maximum(two.sum(1, keepdims=True), 1)
     smooth = three + PRIOR * step[None]
     return two / two.sum(), smooth / smooth.sum(-1, keepdims=True)
 
 
-def compactness(traces: Sequence[Float[Array, "residue 3"]]) -> tuple[float, float, float]:
+def compactness(traces: Sequence[Array]) -> tuple[float, float, float]:
     """Prefactor [nm], exponent and relative spread of the radius of gyration of the globular chains among them."""
     length = np.log([len(x) for x in traces])
     radius = np.log([radius_of_gyration(x) for x in traces])
@@ -121,7 +145,8 @@ def compactness(traces: Sequence[Float[Array, "residue 3"]]) -> tuple[float, flo
 
 def save(states: States, path: Path, provenance: str) -> None:
     """Write the table, with where it comes from."""
-    values = {k: np.round(v, DIGITS).tolist() for k, v in asdict(states).items()}
+    values = {k: np.round(v, DIGITS).tolist() for k, v in asdict(states).items() if k != "chains"}
+    values["chains"] = {k: np.round(v, 3).tolist() for k, v in states.chains.items()}
     path.write_text(json.dumps({"provenance": provenance, **values}) + "\n", encoding="utf-8")
 
 
@@ -130,6 +155,7 @@ def load(path: Path = TABLE) -> States:
     values = json.loads(path.read_text(encoding="utf-8"))
     del values["provenance"]
     found = {k: np.array(v) if isinstance(v, list) else v for k, v in values.items()}
+    found["chains"] = {k: np.array(v) for k, v in values["chains"].items()}
     found["pairs"] = found["pairs"] / found["pairs"].sum()
     found["triples"] = found["triples"] / found["triples"].sum(-1, keepdims=True)
     return States(**found)

@@ -10,8 +10,9 @@ from typing import Literal
 
 import numpy as np
 import xarray as xr
+from pydantic import model_validator
 
-from . import sequences
+from . import backbone_states, sequences
 from .contracts import Dataset
 from .errors import UserError
 from .frames import ordered
@@ -48,6 +49,12 @@ class BackboneSettings(DatasetSettings):
     test_fraction: float = key(0.1, "share of the chains that is held out", gt=0, lt=1)
     shortest: int = key(50, "fewest residues of a chain", ge=4)
     longest: int = key(256, "most residues of a chain", ge=4)
+
+    @model_validator(mode="after")
+    def _some_length(self):
+        if self.longest < self.shortest:
+            raise ValueError(f"longest of at least shortest = {self.shortest}")
+        return self
 
 
 def breaks(positions: Float[Array, "residue 3"]) -> Int[Array, " residue"]:
@@ -107,6 +114,8 @@ class Backbones(Dataset):
         cluster = sequences.clusters(letters) if by_cluster else np.arange(len(letters))
         data["cluster"] = ("sample", cluster.astype(np.int32))
         data["split"] = ("sample", self._drawn(cluster), {"flag_values": [0, 1], "flag_meanings": "train test"})
+        traces = np.split(data["ca_positions"].values.astype(np.float64), np.cumsum(data["atoms"].values)[:-1])
+        data = data.assign({n: ("sample", v) for n, v in backbone_states.summaries(traces).items()})
         return data.assign_coords(sample=np.arange(len(letters)), xyz=np.array(["x", "y", "z"], object))
 
     def _drawn(self, cluster: Int[Array, " sample"]) -> Int[Array, " sample"]:

@@ -87,6 +87,7 @@ class Task(ABC):
     reads: ClassVar[str]  # the kind of data it takes, see Dataset.kind
     reflections: ClassVar[bool] = False  # whether samples may be reflected as well as turned: O(3), not SO(3) alone
     attribution: tuple[str, str, list[int]] | None = None  # term, input with a label for each vector of it, the labels
+    covariate: tuple[str, str] | None = None  # input with one number a sample that the loss depends on, and its name
     constants: dict[str, Any]  # what a model may need to know of the data, e.g. the elements
 
     @abstractmethod
@@ -124,6 +125,10 @@ class Task(ABC):
     def merits(self, index: Int[Array, " sample"], prediction: dict[str, Tensor]) -> dict[str, Float[Array, " sample"]]:
         """What else says how good the predictions for `batch(index)` are, by name, a number a sample; often nothing."""
         return {}
+
+    def generate(self, model: Callable[[dict], dict], device: str) -> xr.Dataset | None:
+        """For a look, what a generative model makes, beside what it should look like; None where nothing is made."""
+        return None
 
 
 class Model(torch.nn.Module):

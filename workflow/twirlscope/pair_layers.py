@@ -23,13 +23,15 @@ class PairUpdate(nn.Module):
         self.update_norm = Norm(pair)
         self.update = nn.Sequential(nn.Linear(pair, 2 * pair), nn.SiLU(), nn.Linear(2 * pair, pair))
 
-    def forward(self, token: Tensor, pair: Tensor, both: Tensor) -> Float[Tensor, "sample residue residue pair"]:
-        """The pairs after the update; `both` says which pairs are of two real residues."""
+    def forward(self, token: Tensor, pair: Float[Tensor, "sample row pair"], mask: Tensor) -> Tensor:
+        """The pairs after the update, one row a pair as before; `mask` says which residues are real."""
+        both = mask[:, :, None] & mask[:, None]
+        pair = pair.unflatten(1, both.shape[1:])
         left, right = self.outer(self.norm(token)).chunk(2, -1)
         pair = pair + left[:, :, None] + right[:, None]
         pair = pair + self.outgoing(pair, both)
         pair = pair + self.incoming(pair.transpose(1, 2), both).transpose(1, 2)
-        return pair + self.update(self.update_norm(pair))
+        return (pair + self.update(self.update_norm(pair))).flatten(1, 2)
 
 
 class Triangle(nn.Module):
@@ -93,9 +95,17 @@ class Adaptive(nn.Module):
         super().__init__()
         self.scale, self.shift = nn.Linear(condition, width), nn.Linear(condition, width, bias=False)
 
-    def forward(self, x: Float[Tensor, "*n width"], c: Float[Tensor, "*m condition"]) -> Float[Tensor, "*n width"]:
-        """x normed, scaled and shifted; `c` broadcasts."""
-        return normed(x) * self.scale(c).sigmoid() + self.shift(c)
+    def forward(self, x: Float[Tensor, "sample n width"], c: Tensor, kind: Tensor | None = None) -> Tensor:
+        """x normed, scaled and shifted.
+
+        Args:
+            c: features of the time, `[sample, kind, condition]`.
+            kind: which of them each row of x has; all have the only one if left out.
+        """
+        scale, shift = self.scale(c).sigmoid(), self.shift(c)
+        if kind is not None:
+            scale, shift = scale.index_select(1, kind), shift.index_select(1, kind)
+        return normed(x) * scale + shift
 
 
 def closed_gate(condition: int, width: int) -> nn.Linear:

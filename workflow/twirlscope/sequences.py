@@ -14,8 +14,9 @@ from scipy.sparse.csgraph import connected_components
 from .hints import Array, Int, Sequence
 
 LETTERS = "ACDEFGHIKLMNPQRSTVWY"
-WORD = 4  # letters: of two unrelated sequences of 200, one word in 800 agrees by chance
-SHARED = 0.05  # of the words of the shorter one: at an identity p about p**4, so 0.05 is an identity of 47 %
+WORD = 4  # letters: of two unrelated sequences of 200, about one word in 500 agrees by chance
+CHANCE = 2  # shared words that mean nothing
+SHARED = 0.02  # share of the words of the shorter one that must agree beyond those: an identity of 40 to 50 %
 ROWS = 500  # sequences compared with all others at once: bounds the memory
 
 
@@ -39,7 +40,8 @@ def clusters(sequences: Sequence[str]) -> Int[Array, " sequence"]:
     for start in range(0, len(found), ROWS):
         shared = (table[start : start + ROWS] @ table.T).tocoo()
         row = shared.row + start
-        alike = shared.data >= np.maximum(SHARED * np.minimum(sizes[row], sizes[shared.col]), 1)
+        fewer = np.minimum(sizes[row], sizes[shared.col])
+        alike = shared.data >= np.minimum(CHANCE + SHARED * fewer, fewer)
         links[row[alike], shared.col[alike]] = True
     label = connected_components(links.tocsr(), directed=False)[1]
     _, place, inverse = np.unique(label, return_index=True, return_inverse=True)

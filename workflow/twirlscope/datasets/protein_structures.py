@@ -89,15 +89,15 @@ def _chains(path: Path, first: int) -> Iterator[Chain | str]:
     raw = _bytes(path)
     try:
         text = (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode("utf-8", "replace")
+        if cut := _cut(text, _suffix(path)):
+            yield cut
+            return
         structure = _structure(text, _suffix(path))
     except (EOFError, zlib.error, gzip.BadGzipFile):
         yield "damaged or truncated .gz file"
         return
     except (RuntimeError, ValueError, IndexError) as error:  # what gemmi raises on a damaged file
         yield f"gemmi cannot read it: {' '.join(str(error).split())[:160]}"
-        return
-    if cut := _cut(text, _suffix(path)):
-        yield cut
         return
     if not len(structure) or not len(structure[0]):
         yield "no atoms"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from .. import backbone_states, backbones
+from .. import backbone_states, backbones, so3
 from ..annealing import Wells, folded
 from ..backbones import BackboneSettings, Chain
 from ..contracts import Part, Reject
@@ -17,7 +17,6 @@ from ..hints import Array, Int
 from ..settings.base import key
 
 ABOUT = {"labels": "synthetic CA traces (Markov chain of angles fitted to PDB chains, annealed), no real proteins"}
-Rng = np.random.Generator
 
 
 class SyntheticBackbones(backbones.Backbones):
@@ -34,7 +33,7 @@ class SyntheticBackbones(backbones.Backbones):
         split_by: str = key("chain", "what is held out: single chains, as there are no sequences", pattern="chain")
         shortest: int = key(48, "fewest residues of a chain", ge=4)
         longest: int = key(96, "most residues of a chain", ge=4)
-        chains: int = key(640, "chains made; a few are rejected for overlaps", ge=2)
+        chains: int = key(480, "chains made; a few are rejected for overlaps", ge=2)
         batch: int = key(80, "chains folded at once", ge=1)
         anneal_steps: int = key(600, "steps of the folding", ge=1)
 
@@ -61,16 +60,17 @@ class SyntheticBackbones(backbones.Backbones):
         mean = np.stack([states.angle, states.dihedral], 1)[state]
         deviation = np.stack([states.angle_deviation, states.dihedral_deviation], 1)[state]
         radius = states.radius * length**states.exponent * np.exp(states.spread * rng.normal(size=count))
-        wells = Wells(
-            *(torch.from_numpy(v) for v in (length, *(a.astype(np.float32) for a in (mean, deviation, radius))))
-        )
+        floats = (torch.from_numpy(v.astype(np.float32)) for v in (mean, deviation, radius))
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
-        x = folded(wells, s.anneal_steps, generator).double().numpy()
+        x = folded(Wells(torch.from_numpy(length), *floats), s.anneal_steps, generator).double().numpy()
+        x = x @ so3.matrix(torch.from_numpy(rng.normal(size=(count, 4)))).numpy()
         first = batch * s.batch
         return [Chain(first + i, f"synthetic {first + i}", x[i, : length[i]]) for i in range(count)]
 
 
-def drawn(states: backbone_states.States, count: int, places: int, rng: Rng) -> Int[Array, "chain place"]:
+def drawn(
+    states: backbone_states.States, count: int, places: int, rng: np.random.Generator
+) -> Int[Array, "chain place"]:
     """States of `count` chains, each place given the two before."""
     first = (states.pairs.cumsum() < rng.random(count)[:, None] * states.pairs.sum()).sum(1)
     row = [first // len(states.angle), first % len(states.angle)]

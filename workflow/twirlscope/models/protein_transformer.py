@@ -18,20 +18,21 @@ from pydantic import model_validator
 from torch import nn
 
 from ..contracts import Model
-from ..hints import Float, Tensor
+from ..hints import Float, Int, Tensor
 from ..pair_layers import Adaptive, Affine, Gated, Norm, PairUpdate, closed_gate, normed, waves
 from ..settings.base import Settings, key
 
+SMALLEST = {"time_features": 48, "index_features": 32, "condition_layers": 0, "separations": 33, "distance_bins": 24}
+USUAL = {"time_features": 256, "index_features": 128, "condition_layers": 2, "separations": 127, "distance_bins": 64}
+LARGE = USUAL | {"condition": 512, "time_features": 1024}
 SIZES: dict[str, dict[str, int]] = {
-    "170k": {"width": 48, "layers": 3, "heads": 4, "pair": 16, "condition": 48, "time_features": 48}
-    | {"index_features": 32, "condition_layers": 0, "separations": 33, "distance_bins": 24},
-    "1.0M": {"width": 96, "layers": 4, "heads": 4, "pair": 64, "condition": 96},
-    "4.8M": {"width": 192, "layers": 5, "heads": 6, "pair": 96, "condition": 192},
-    "16.7M": {"width": 320, "layers": 7, "heads": 8, "pair": 128, "condition": 256},
-    "65M": {"width": 512, "layers": 10, "heads": 8, "pair": 256, "condition": 512, "time_features": 1024},
-    "191M": {"width": 768, "layers": 15, "heads": 12, "pair": 512, "condition": 512, "time_features": 1024},
-    "398M": {"width": 1024, "layers": 18, "heads": 16, "pair": 512, "condition": 512, "time_features": 1024}
-    | {"pair_update_every": 5},
+    "170k": SMALLEST | {"width": 48, "layers": 3, "heads": 4, "pair": 16, "condition": 48},
+    "1.0M": USUAL | {"width": 96, "layers": 4, "heads": 4, "pair": 64, "condition": 96},
+    "4.8M": USUAL | {"width": 192, "layers": 5, "heads": 6, "pair": 96, "condition": 192},
+    "16.7M": USUAL | {"width": 320, "layers": 7, "heads": 8, "pair": 128, "condition": 256},
+    "65M": LARGE | {"width": 512, "layers": 10, "heads": 8, "pair": 256},
+    "191M": LARGE | {"width": 768, "layers": 15, "heads": 12, "pair": 512},
+    "398M": LARGE | {"width": 1024, "layers": 18, "heads": 16, "pair": 512, "pair_update_every": 5},
 }
 REGISTERS = 10  # learned tokens before the chain that attend and are attended to
 SHORTEST, LONGEST = 0.1, 3.0  # [nm] range of the bins of distances
@@ -59,11 +60,11 @@ class ProteinTransformer(Model):
         heads: int = key(4, "attention heads; divides the width", ge=1)
         pair: int = key(16, "features of a pair of residues", ge=1)
         condition: int = key(48, "features of the time that norms and gates see", ge=1)
-        condition_layers: int = key(2, "layers of the time's features", ge=0)
-        time_features: int = key(256, "sines and cosines that encode the time", ge=2, multiple_of=2)
-        index_features: int = key(128, "sines and cosines that encode the place in the chain", ge=2, multiple_of=2)
-        separations: int = key(127, "classes of the separation of a pair along the chain; odd", ge=1)
-        distance_bins: int = key(64, "classes of the distance of a pair; of the clean one twice that", ge=3)
+        condition_layers: int = key(0, "layers of the time's features", ge=0)
+        time_features: int = key(48, "sines and cosines that encode the time", ge=2, multiple_of=2)
+        index_features: int = key(32, "sines and cosines that encode the place in the chain", ge=2, multiple_of=2)
+        separations: int = key(33, "classes of the separation of a pair along the chain; odd", ge=1)
+        distance_bins: int = key(24, "classes of the distance of a pair; of the clean one twice that", ge=3)
         distances: bool = key(True, "whether pairs see their distance, which is invariant")
         pair_update_every: int = key(0, "blocks between two triangle updates of the pairs; 0 for none", ge=0)
         self_conditioning: bool = key(False, "whether the clean chain that a first pass predicts is an input")
@@ -124,17 +125,15 @@ class ProteinTransformer(Model):
         c = self.condition(waves(TIME_SCALE * inputs["time"], self.settings.time_features, 1e4))
         for layer in self.condition_layers:
             c = c + layer(normed(c))
-        both = mask[:, :, None] & mask[:, None]
-        token, pair = self._tokens(inputs, clean), self.pairs(x, clean, c)
+        token, (pair, place) = self._tokens(inputs, clean), self.pairs(x, clean, c)
         seen = nn.functional.pad(mask, (REGISTERS, 0), value=True)
-        c = torch.cat(
-            [torch.zeros_like(c)[:, None].expand(-1, REGISTERS, -1), c[:, None].expand(-1, x.shape[1], -1)], 1
-        )
+        kind = (torch.arange(seen.shape[1], device=x.device) >= REGISTERS).long()
+        c = torch.stack([torch.zeros_like(c), c], 1)  # registers know no time
         pair_normed = normed(pair)
         for i, block in enumerate(self.blocks):
-            token = block(token, pair_normed, c, seen)
+            token = block(token, pair_normed, place, c, kind, seen)
             if str(i) in self.pair_updates:
-                pair = self.pair_updates[str(i)](token[:, REGISTERS:], pair, both)
+                pair = self.pair_updates[str(i)](token[:, REGISTERS:], pair, mask)
                 pair_normed = normed(pair)
         return self.velocity(self.norm(token[:, REGISTERS:])) * mask[..., None]
 
@@ -152,7 +151,11 @@ class ProteinTransformer(Model):
 
 
 class Pairs(nn.Module):
-    """Features of residue pairs: classes of their separation and of their distances, normed and scaled by the time."""
+    """Features of residue pairs: classes of their separation and of their distances, normed and scaled by the time.
+
+    All pairs of a class have the same features, so there is one row a class and each pair has a place among the rows:
+    an order of magnitude fewer than pairs. Where pairs differ in more than that, there is one row a pair.
+    """
 
     def __init__(self, settings: ProteinTransformer.Settings):
         super().__init__()
@@ -165,15 +168,27 @@ class Pairs(nn.Module):
 
     def forward(
         self, x: Float[Tensor, "sample residue 3"], clean: Float[Tensor, "sample residue 3"], c: Tensor
-    ) -> Float[Tensor, "sample residue residue pair"]:
-        """The features; those of padding mean nothing."""
-        place, most = torch.arange(x.shape[1], device=x.device), self.settings.separations // 2
-        found = self.separation((place[:, None] - place).clamp(-most, most) + most).expand(len(x), -1, -1, -1)
+    ) -> tuple[Float[Tensor, "sample row pair"], Int[Tensor, "sample residue residue"]]:
+        """The features, and the row of each pair; those of padding mean nothing."""
+        index, most = torch.arange(x.shape[1], device=x.device), self.settings.separations // 2
+        rows = self.separation.weight
+        place = ((index[:, None] - index).clamp(-most, most) + most).expand(len(x), -1, -1)
         if self.distance is not None:
-            found = found + self.distance(distance_class(x, self.distance.num_embeddings))
+            rows = (rows[:, None] + self.distance.weight).flatten(0, 1)
+            place = place * self.settings.distance_bins + distance_class(x, self.settings.distance_bins)
+        rows = rows.expand(len(x), -1, -1)
+        if self.clean is not None or self.settings.pair_update_every:
+            rows = taken(rows, place).flatten(1, 2)
+            place = (index[:, None] * len(index) + index).expand(len(x), -1, -1)
         if self.clean is not None:
-            found = found + self.clean(distance_class(clean, self.clean.num_embeddings))
-        return self.adapt(self.norm(found), c[:, None, None])
+            rows = rows + self.clean(distance_class(clean, self.clean.num_embeddings)).flatten(1, 2)
+        return self.adapt(self.norm(rows), c[:, None]), place
+
+
+def taken(rows: Float[Tensor, "sample row feature"], place: Int[Tensor, "sample i j"]) -> Tensor:
+    """The row of each pair, `[sample, i, j, feature]`."""
+    index = place.flatten(1)[..., None].expand(-1, -1, rows.shape[-1])
+    return rows.gather(1, index).unflatten(1, place.shape[1:])
 
 
 class Block(nn.Module):
@@ -187,10 +202,17 @@ class Block(nn.Module):
         self.update = Gated(s.width, 4)
         self.gate, self.gate_update = closed_gate(s.condition, s.width), closed_gate(s.condition, s.width)
 
-    def forward(self, token: Tensor, pair: Tensor, c: Tensor, seen: Tensor) -> Float[Tensor, "sample token width"]:
-        """The tokens after the block; `seen` says which tokens are attended to."""
-        token = token + self.gate(c).sigmoid() * self.attention(self.adapt(token, c), pair, seen)
-        return token + self.gate_update(c).sigmoid() * self.update(self.adapt_update(token, c))
+    def forward(self, token: Tensor, pair: Tensor, place: Tensor, c: Tensor, kind: Tensor, seen: Tensor) -> Tensor:
+        """The tokens after the block.
+
+        Args:
+            pair, place: normed features of pairs by row, and the row of each pair.
+            c, kind: features of the time by kind of token, and the kind of each token.
+            seen: which tokens are attended to.
+        """
+        gate, gate_update = (g(c).sigmoid().index_select(1, kind) for g in (self.gate, self.gate_update))
+        token = token + gate * self.attention(self.adapt(token, c, kind), pair, place, seen)
+        return token + gate_update * self.update(self.adapt_update(token, c, kind))
 
 
 class Attention(nn.Module):
@@ -206,12 +228,12 @@ class Attention(nn.Module):
         self.gate = nn.Linear(width, width)
         self.out = nn.Linear(width, width, bias=False)
 
-    def forward(self, x: Tensor, pair: Tensor, seen: Tensor) -> Float[Tensor, "sample token width"]:
+    def forward(self, x: Tensor, pair: Tensor, place: Tensor, seen: Tensor) -> Float[Tensor, "sample token width"]:
         """What tokens learn from each other, without residual. Registers have no pairs, and no bias."""
         x = self.norm(x)
         q, k, v = self.query_norm(self.query(x)), self.key_norm(self.keys(x)), self.values(x)
         q, k, v = (t.unflatten(-1, (self.heads, -1)).transpose(1, 2) for t in (q, k, v))
-        bias = self.pair_norm.folded(pair, self.bias).permute(0, 3, 1, 2)
+        bias = taken(self.pair_norm.folded(pair, self.bias), place).permute(0, 3, 1, 2)
         logit = q @ k.mT / math.sqrt(q.shape[-1]) + nn.functional.pad(bias, (REGISTERS, 0, REGISTERS, 0))
         weight = logit.masked_fill(~seen[:, None, None], -math.inf).softmax(-1)
         return self.out((weight @ v).transpose(1, 2).flatten(2) * self.gate(x).sigmoid())
