@@ -3,7 +3,7 @@
 import numpy as np
 import synthetic
 
-from twirlscope import figures_fields, looks, octahedral, sections
+from twirlscope import figures_fields, findings, looks, octahedral, sections
 from twirlscope.trainings import Training
 
 
@@ -56,3 +56,14 @@ def test_sections__show_fields_only_where_there_are_some():
     names = [[s.anchor for s in sections.tell([training(fields=f)], 2.0, {})] for f in (True, False)]
     assert "fields" in names[0]
     assert "fields" not in names[1]
+
+
+def test_sentence__of_a_field_says_what_it_is_relative_to_and_what_interpolation_makes():
+    one = training()
+    one.twirl.attrs["group"] = "octahedral"
+    assert "24 rotations of a cube: a lower bound" in findings.sentence(findings.headline(one, "forces", 2.0), 2.0)
+    other = training()
+    other.twirl["loss_equiv_floor"][:] = 0.01 * other.twirl["loss_total"]
+    text = findings.sentence(findings.headline(other, "forces", 2.0), 2.0)
+    assert "Turning fields by interpolation makes 1 % of its own." in text
+    assert "lower bound" not in text

@@ -49,6 +49,7 @@ class Headline:
     doubtful: bool  # whether heavy tails make the interval doubtful
     heavy: float  # share of the equivariance error carried by the top 1 % of samples, NaN if unknown
     floor: float  # equivariance error that rounding and turning make, NaN if unknown
+    group: str = "SO3"  # of the rotations it is relative to
 
 
 def crossing(
@@ -92,6 +93,7 @@ def headline(training: Training, term: str, threshold: float) -> Headline:
         doubtful="sample_loss_equiv" in last and bool(tails.heavy(last["sample_loss_equiv"].values)),
         heavy=top_share(last),
         floor=float(last["loss_equiv_floor"]) if "loss_equiv_floor" in last else math.nan,
+        group=training.twirl.attrs.get("group", "SO3"),
     )
 
 
@@ -133,13 +135,21 @@ def sentence(line: Headline, threshold: float) -> str:
         verb = "fell" if line.percent < line.start[1] else "went"
         text = f"{subject} {verb} from {say(line.start[1])} % at step {line.start[0]}, the first checkpoint at which "
         text += f"anything is learned{_untrained(line)}, to {percent} at step {line.step}."
-    return f"{text} {_floor_words(line)}{_crossing_words(line, threshold)} {_loss(line).capitalize()}."
+    about = _group_words(line) + _floor_words(line) + _crossing_words(line, threshold)
+    return f"{text} {about} {_loss(line).capitalize()}."
 
 
 def _untrained(line: Headline) -> str:
     """Where it began, if that is not where something was first learned."""
     step, percent = line.untrained
     return f" (at step {step} it was {say(percent)} %)" if step < line.start[0] else ""
+
+
+def _group_words(line: Headline) -> str:
+    """What the percent is relative to, where that is not every rotation."""
+    if line.group != "octahedral":
+        return ""
+    return "It is relative to the 24 rotations of a cube: a lower bound of the error under all rotations. "
 
 
 def _floor_words(line: Headline) -> str:

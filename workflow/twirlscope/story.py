@@ -241,6 +241,7 @@ def _rejects(name: str, data: xr.Dataset) -> Table:
 def method(trainings: Sequence[Training]) -> dict[str, str]:
     """Numbers of the measurement: rotations, samples, limits, Lanczos."""
     keys = {
+        "group": "Group of the rotations",
         "rotations": "Rotations a sample",
         "reflections": "Rotoreflections a sample",
         "samples": "Held-out samples",

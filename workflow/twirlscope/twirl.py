@@ -146,6 +146,7 @@ def _attributes(run: Trained, settings: TwirlSettings, samples: int, device: str
     if run.task.covariate is not None:
         terms["covariate"] = run.task.covariate[1]
     return {
+        "group": run.task.group,
         "rotations": settings.rotations,
         "reflections": settings.reflections if run.task.reflections else 0,
         "samples": samples,

@@ -17,7 +17,7 @@ class GradientSettings(Settings):
         16, "independent batches: norms come from products of different ones, errors from their jackknife", ge=3
     )
     samples: int = key(8, "samples in each batch, drawn with replacement; the same for every checkpoint", ge=1)
-    rotations: int = key(2, "independent Haar rotations of a sample", ge=2)
+    rotations: int = key(2, "independent rotations of a sample, uniform on the group of the task", ge=2)
     layer_depth: int = key(
         2, "names of a module's path that make a layer: 2 counts `blocks.0.feed.gate` to `blocks.0`", ge=1
     )

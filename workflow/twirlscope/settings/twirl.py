@@ -11,7 +11,7 @@ from .base import Settings, key
 class TwirlSettings(Settings):
     """How every checkpoint is measured."""
 
-    rotations: int = key(4, "independent Haar rotations a sample; the same for every checkpoint", ge=2)
+    rotations: int = key(4, "independent rotations a sample, uniform on the group; the same for every checkpoint", ge=2)
     reflections: int = key(
         2,
         "independent rotoreflections a sample, for O(3) beside SO(3), where the task allows them; 0 leaves it out",
