@@ -38,6 +38,15 @@ def frames(samples: int = 40, seed: int = 0) -> xr.Dataset:
     )
 
 
+def molecules(samples: int = 40, seed: int = 0) -> xr.Dataset:
+    """Prepared geometries of 3 to 6 atoms, none further than 2 Å from the mean of its molecule."""
+    data = frames(samples, seed)
+    owner = np.repeat(np.arange(samples), data["atoms"].values)
+    reach = np.array([np.linalg.norm(data["positions"].values[owner == i], axis=1).max() for i in range(samples)])
+    data["positions"].values *= (2 / reach[owner, None]).clip(max=1)
+    return data.drop_vars(["forces", "energy", "temperature", "reference_energy", "force_scale", "energy_scale"])
+
+
 def backbones(samples: int = 40, seed: int = 0) -> xr.Dataset:
     """Prepared chains of 8 to 14 residues: centred random walks of steps of 0.38 nm, one of them with a break."""
     random = np.random.default_rng(seed)

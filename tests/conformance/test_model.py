@@ -27,7 +27,8 @@ def ways(name: str) -> list[tuple[str, dict]]:
 
 
 CASES = [case for name in MODELS for case in ways(name)]
-DATA = {"frames": toys.frames, "backbones": toys.backbones}  # by the kind of data that a task reads
+# by the kind of data that a task reads
+DATA = {"frames": toys.frames, "molecules": toys.molecules, "backbones": toys.backbones}
 
 
 def build(name: str, chosen: dict):

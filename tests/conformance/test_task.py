@@ -7,11 +7,11 @@ import pytest
 import torch
 
 import toys
-from twirlscope import plugins, so3
+from twirlscope import plugins, rotation_sets, so3
 from twirlscope.losses import loss_of
 
 TASKS = [os.environ["TWIRLSCOPE_TASK"]] if "TWIRLSCOPE_TASK" in os.environ else plugins.known("task")
-DATA = {"frames": toys.frames, "backbones": toys.backbones}
+DATA = {"frames": toys.frames, "molecules": toys.molecules, "backbones": toys.backbones}
 
 
 @pytest.fixture(params=TASKS)
@@ -21,8 +21,10 @@ def task(request):
     return plugins.make_task({"name": request.param}, DATA[reads]())
 
 
-def rotation(samples, seed=0):
-    return so3.matrix(so3.haar(samples, generator=torch.Generator().manual_seed(seed)))
+def rotation(task, samples, seed=0):
+    """Rotations of the group that acts exactly on the batches of the task."""
+    generator = torch.Generator().manual_seed(seed)
+    return so3.matrix(rotation_sets.uniform(task.group, samples, generator=generator))
 
 
 def tensors(batch):
@@ -47,14 +49,14 @@ def test_batch__has_a_target_and_weights_for_every_term_and_the_sample_first(tas
 
 
 def test_rotate__and_back_is_the_batch_itself(task):
-    batch, R = task.batch(np.arange(6)).to("cpu", torch.float64), rotation(6)
+    batch, R = task.batch(np.arange(6)).to("cpu", torch.float64), rotation(task, 6)
     back = tensors(task.rotate(task.rotate(batch, R), R.mT))
     for name, value in tensors(batch).items():
         torch.testing.assert_close(back[name], value, atol=1e-10, rtol=0)
 
 
 def test_rotate__composes(task):
-    batch, a, b = task.batch(np.arange(6)).to("cpu", torch.float64), rotation(6), rotation(6, 1)
+    batch, a, b = task.batch(np.arange(6)).to("cpu", torch.float64), rotation(task, 6), rotation(task, 6, 1)
     twice, once = tensors(task.rotate(task.rotate(batch, a), b)), tensors(task.rotate(batch, b @ a))
     for name, value in once.items():
         torch.testing.assert_close(twice[name], value, atol=1e-10, rtol=0)
@@ -62,12 +64,12 @@ def test_rotate__composes(task):
 
 def test_rotate__turns_something(task):
     batch = task.batch(np.arange(6))
-    turned = task.rotate(batch, rotation(6).float())
+    turned = task.rotate(batch, rotation(task, 6).float())
     assert any(not torch.equal(turned.inputs[k], batch.inputs[k]) for k in batch.inputs)
 
 
 def test_loss__does_not_change_when_prediction_and_target_turn_together(task):
-    batch, R = task.batch(np.arange(6)).to("cpu", torch.float64), rotation(6)
+    batch, R = task.batch(np.arange(6)).to("cpu", torch.float64), rotation(task, 6)
     shifted = {k: v + 0.3 for k, v in batch.targets.items()}
     turned = task.rotate(batch, R)
     guess = task.rotate(type(batch)(batch.inputs, shifted, batch.weights), R).targets

@@ -25,18 +25,18 @@ FLOORS = [
     set(names.split())
     for names in (
         "hints errors provenance reach",
-        """so3 rotation_sets action eigenvalues lanczos condition losses layers variables settings
-        neighbours elements conservative""",
+        """so3 octahedral rotation_sets action grid_action voxels peaks eigenvalues lanczos condition losses layers
+        variables settings neighbours elements conservative""",
         "store joined contracts",
-        """datasets models tasks plugins frames rejects resume checkpoints trainings
-        twirling estimators spectrum tails lie panel heldout test_sets refusals averaging
+        """datasets models tasks plugins frames molecules rejects resume checkpoints trainings
+        twirling estimators spectrum tails lie panel panel_octahedral heldout looks test_sets refusals averaging
         curvature operators suspects certificate gradients hessian_spectra
         backbones sequences backbone_states annealing pair_layers sampling""",
         "prepare train twirl gradient hessian",
         """style findings story sections page translation attribution comparisons quoted
         figures figures_training figures_spectrum figures_density figures_hessian figures_plan figures_reflection
         figures_gradient figures_gradient_direction figures_gradient_layers figures_condition figures_eigenvalues
-        figures_sets figures_backbones figures_covariate excess""",
+        figures_sets figures_backbones figures_covariate figures_fields excess""",
         "report",
         "plan document",
     )

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+import torch
 
 import toys
-from twirlscope import panel
+from twirlscope import panel, plugins
 from twirlscope.settings.twirl import TwirlSettings
 
 BIAS = (0.3, -0.1, 0.2)
@@ -63,10 +64,36 @@ def test_plan__predicts_no_residual_where_the_set_is_exact_and_measures_none(nam
 
 def test_kept_predictions__are_those_the_gram_matrices_are_made_of():
     task, chosen, found = measured(toys.Well(0.5, BIAS))
-    kept = panel.kept_predictions(toys.Well(0.5, BIAS), task, chosen, SETTINGS, "cpu")
+    (kept,) = panel.kept_predictions(toys.Well(0.5, BIAS), task, chosen, SETTINGS, "cpu")
     assert kept.shape[:2] == (SETTINGS.kept, found.sizes["panel_rotation"])
     batch = task.batch(chosen.index[: SETTINGS.kept])
     weights = batch.weights["forces"].numpy().repeat(3, 1)[:, None] / 3
     forces = kept[..., : weights.shape[-1]] * np.sqrt(weights)
     gram = panel.unpacked(found["panel_gram"].values[0, 0, : SETTINGS.kept], found.sizes["panel_rotation"])
     np.testing.assert_allclose(forces @ forces.swapaxes(1, 2), gram, rtol=1e-4, atol=1e-5)
+
+
+def test_panel__of_a_finite_group_is_all_of_it_and_its_spectrum_sums_to_the_error():
+    task = plugins.make_task({"name": "voxel_denoising", "size": 8, "resolution": 1.0}, toys.molecules())
+    torch.manual_seed(0)
+    layer = torch.nn.Conv3d(2, 2, 3, padding=1)
+
+    def model(inputs):
+        return {"density": layer(inputs["grid"].movedim(-1, 1)).movedim(1, -1)}
+
+    with torch.no_grad():
+        chosen = panel.panel_of(np.arange(20), SETTINGS, task.group)
+        assert chosen.quaternion.shape[1:] == (1, 24, 4)
+        products, lie = panel.measure_panel(model, task, chosen, SETTINGS, "cpu")
+    assert lie is None
+    found = panel.panel_dataset(chosen, [(products, lie)]).assign_coords(step=[0], term=["density", "weighted"])
+    found = panel.summarise_panel(found, chosen, SETTINGS).sel(term="density", step=0)
+    gram = products["gram"][0]
+    whole = np.einsum("sii->si", gram).mean(-1) - gram.mean((-1, -2))
+    np.testing.assert_allclose(found["panel_loss_equiv"], whole.mean(), rtol=1e-9)
+    np.testing.assert_allclose(found["irrep_spectrum"][1:].sum(), whole.mean(), rtol=1e-9)
+    mean = gram.mean((-1, -2)) - 2 * products["cross"][0].mean(-1) + products["square"][0]
+    np.testing.assert_allclose(found["twirled_loss_predicted"].sel(rotation_set="O"), mean.mean(), rtol=1e-9)
+    losses = found["twirled_loss_predicted"].values
+    assert losses[0] > losses[1] > losses[2] > 0
+    assert panel.kept_predictions(model, task, chosen, SETTINGS, "cpu") == []

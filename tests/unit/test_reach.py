@@ -56,4 +56,4 @@ def test_code_hash__covers_files_beside_a_module_under_its_name(tmp_path):
     (tmp_path / "other.css").write_text("body {}")
     assert len({plain, styled, reach.code_hash([tmp_path / "page.py"])}) == 3
     assert names([reach.ROOT / "report.py"]) >= {"report.css", "report.html.j2"}
-    assert "xtb_molecules.smi" in names([reach.ROOT / "datasets" / "xtb_molecules.py"])
+    assert "molecules.smi" in names([reach.ROOT / "datasets" / "xtb_molecules.py"])

@@ -6,7 +6,7 @@ import torch
 
 from twirlscope import action, so3
 from twirlscope.errors import UserError
-from twirlscope.rotation_sets import DEGREES, RotationSet, randomised, rotation_set, smallest
+from twirlscope.rotation_sets import DEGREES, RotationSet, randomised, rotation_set, smallest, uniform
 
 SIZES = dict(zip(DEGREES, [4, 12, 24, 24, 60, 84, 168, 208, 360, 380, 600, 1376], strict=True))
 FIRST = {"D2": 0.4, "T": 1 / 7, "O": 1 / 9, "I": 1 / 13, "O7": 0.0186, "I6": 0.0119}  # the first alpha that is not 0
@@ -167,3 +167,10 @@ def test_randomised__leaves_of_a_function_what_its_spectrum_predicts():
     assert abs(z.mean() - A[0].item()) < 4 * z.std() / len(z) ** 0.5
     assert abs(residual.mean() - predicted) < 4 * residual.std() / len(z) ** 0.5
     assert residual.std() / len(z) ** 0.5 < 0.05 * predicted
+
+
+def test_uniform__gives_every_rotation_of_the_cube_equally_often():
+    found = so3.matrix(uniform("octahedral", 24000, generator=generator()))
+    counts = torch.unique(found.round().flatten(1), dim=0, return_counts=True)[1]
+    assert len(counts) == 24
+    assert ((counts - 1000) ** 2 / 1000).sum() < 50  # chi squared with 23 degrees of freedom: 1 in 1000 is above

@@ -210,18 +210,18 @@ def test_batch_index__visits_every_sample_once_an_epoch():
     assert list(seen[:10]) != list(seen[10:])
 
 
-def test_augmented__turns_every_sample_by_a_rotation_of_its_own():
-    task = toys.force_field()
-    batch = task.batch(np.arange(4))
-    turned = train.augmented(task, batch, "haar", 0, 7)
+def test_rotations__turn_every_sample_by_one_of_its_own():
+    task, index, rng = toys.force_field(), np.arange(4), np.random.default_rng(0)
+    batch = task.batch(index)
+    turned = task.training_batch(index, rng, train.rotations("haar", 4, 0, 7), "cpu")
     assert not torch.allclose(turned.inputs["positions"], batch.inputs["positions"])
     distances = [torch.cdist(b.inputs["positions"], b.inputs["positions"]) for b in (batch, turned)]
     torch.testing.assert_close(*distances, atol=1e-4, rtol=1e-4)
-    assert train.augmented(task, batch, "none", 0, 7) is batch
+    same = task.training_batch(index, rng, train.rotations("none", 4, 0, 7), "cpu")
+    assert torch.equal(same.inputs["positions"], batch.inputs["positions"])
     generator = torch.Generator().manual_seed(train.seed_of(0, train.ROTATION, 7))
-    expected = task.rotate(batch, so3.matrix(so3.euler_product(4, generator=generator)).float())
-    found = train.augmented(task, batch, "euler_product", 0, 7)
-    assert torch.equal(found.inputs["positions"], expected.inputs["positions"])
+    expected = so3.matrix(so3.euler_product(4, generator=generator)).float()
+    assert torch.equal(train.rotations("euler_product", 4, 0, 7), expected)
 
 
 def test_learning_rate__warms_up_and_falls_to_its_end():

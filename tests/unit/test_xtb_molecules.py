@@ -231,7 +231,7 @@ def test_read__refuses_a_list_that_is_missing_empty_or_not_text(tmp_path, conten
 def test_built_in_list__has_some_fifty_different_small_molecules_that_work():
     made = plugins.make_dataset({"name": "xtb_molecules"})
     assert made.files() == []
-    molecules = [xtb.parsed(smiles) for _, smiles in made._lines()]
+    molecules = [xtb.parsed(smiles) for _, smiles in xtb.molecules.listed(xtb.molecules.LIST)]
     assert len({m.smiles for m in molecules}) == len(molecules) >= 50
     assert {z for m in molecules for z in m.numbers.tolist()} == {1, 6, 7, 8, 9, 16}
     assert all(6 <= len(m.numbers) <= 21 and m.charge == m.unpaired == 0 for m in molecules)

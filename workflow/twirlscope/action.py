@@ -2,6 +2,10 @@
 
 `0e` does not turn, `1o` is a vector in the order x, y, z, `0e+2e` a symmetric 3x3 tensor (stress), and so on. The
 parity says what inversion does: `1e`, a pseudo-vector, keeps its sign under it, and `0o`, a pseudo-scalar, changes it.
+
+`grid 0e` is scalar fields on a cubic grid, `[sample, x, y, z, field]`: their voxels move, exactly, under the octahedral
+rotations and under no others; `trilinear 0e` and `fourier 0e` are fields that are interpolated under any rotation (see
+`grid_action`).
 """
 
 from __future__ import annotations
@@ -10,8 +14,12 @@ import functools
 
 import torch
 
+from . import grid_action
 from .errors import UserError
 from .hints import Float, Tensor
+
+# words before irreps: how voxels move
+FIELDS = {"grid": grid_action.permute, "trilinear": grid_action.trilinear, "fourier": grid_action.fourier}
 
 
 @functools.lru_cache
@@ -42,14 +50,23 @@ def representation(irreps: str, rotation: Float[Tensor, "*b 3 3"]) -> Float[Tens
     return matrix.to(rotation.dtype)
 
 
+def split(irreps: str) -> tuple[str, str]:
+    """The word before irreps that says how voxels move, empty for what is no field, and the irreps of a value."""
+    word, _, rest = irreps.partition(" ")
+    return (word, rest) if word in FIELDS else ("", irreps)
+
+
 def turn(irreps: str, rotation: Float[Tensor, "sample 3 3"], tensor: Tensor) -> Tensor:
     """rho(g) applied to the last axis; the first axis of both is the sample, axes between are free.
 
     A tensor of irreps `0e` may have any shape.
 
     Raises:
-        UserError: the last axis does not fit the irreps.
+        UserError: the last axis does not fit the irreps, or a rotation does not act on a grid.
     """
+    kind, irreps = split(irreps)
+    if kind:
+        tensor = FIELDS[kind](rotation, tensor)
     if irreps == "0e":
         return tensor
     size = 3 if irreps == "1o" else _parse(irreps).dim

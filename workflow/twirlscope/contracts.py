@@ -81,6 +81,7 @@ class Task(ABC):
 
     Settings: ClassVar[type[Settings]]
     name: ClassVar[str]  # models say which task they are made for by this name
+    group: str = "SO3"  # the rotations that act exactly on its batches; "octahedral" for fields on a cubic grid
     terms: tuple[Term, ...]
     turns: ClassVar[dict[str, str]]  # input name -> irreps of its last axis; what is not named does not turn
     reads: ClassVar[str]  # the kind of data it takes, see Dataset.kind
@@ -100,6 +101,21 @@ class Task(ABC):
         """The samples for an update of the training: with fresh noise, times and the like, where the task has any."""
         return self.batch(index)
 
+    def training_batch(
+        self,
+        index: Int[Array, " sample"],
+        rng: np.random.Generator,
+        rotation: Float[Tensor, "sample 3 3"] | None,
+        device: torch.device | str,
+    ) -> Batch:
+        """What `draw` gives, on the device, each sample turned by its rotation if there are any.
+
+        A task whose samples turn freely only before they become a batch, as molecules do that are put on a grid, turns
+        them there: by any rotation, whatever its group.
+        """
+        batch = self.draw(index, rng)
+        return (batch if rotation is None else self.rotate(batch, rotation)).to(device)
+
     def rotate(self, batch: Batch, rotation: Float[Tensor, "sample 3 3"]) -> Batch:
         """Each sample turned by its rotation, or rotoreflection, targets with it: (g x, rho(g) y)."""
         inputs = {k: action.turn(self.turns.get(k, "0e"), rotation, v) for k, v in batch.inputs.items()}
@@ -109,6 +125,10 @@ class Task(ABC):
     def generate(self, model: Callable[[dict], dict], device: str) -> xr.Dataset | None:
         """For a look, what a generative model makes, beside what it should look like; None where nothing is made."""
         return None
+
+    def merits(self, index: Int[Array, " sample"], prediction: dict[str, Tensor]) -> dict[str, Float[Array, " sample"]]:
+        """What else says how good the predictions for `batch(index)` are, by name, a number a sample; often nothing."""
+        return {}
 
 
 class Model(torch.nn.Module):

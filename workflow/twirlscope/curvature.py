@@ -30,13 +30,13 @@ from .contracts import Batch, Task
 from .errors import UserError
 from .hints import Float, Sequence, Tensor
 from .losses import inner
-from .rotation_sets import randomised, rotation_set
+from .rotation_sets import randomised, rotation_set, uniform
 
 PARTS = ("mean", "equiv")
 LOSSES = (*PARTS, "total", "mean_plugin")
 
 
-def rotations(kind: str, samples: int, count: int, seed: int) -> Float[Tensor, "sample rotation 4"]:
+def rotations(kind: str, samples: int, count: int, seed: int, group: str = "SO3") -> Float[Tensor, "sample rotation 4"]:
     """Rotations of each sample as unit quaternions: h g_i k for a set, h and k uniform a sample, or independent ones.
 
     With a uniform rotation on both sides, what twirling over the set leaves is SUM_l q_l alpha_l for any model.
@@ -44,17 +44,18 @@ def rotations(kind: str, samples: int, count: int, seed: int) -> Float[Tensor, "
     Args:
         kind: name of a rotation set with equal weights, or `independent`.
         count: number of independent rotations; a set has its own number.
+        group: of the rotations that act on the samples; a set must lie in it.
 
     Raises:
         UserError: no such set, or one with weights.
     """
     generator = torch.Generator().manual_seed(seed)
     if kind == "independent":
-        return so3.haar(samples, count, generator=generator)
+        return uniform(group, samples, count, generator=generator)
     chosen = rotation_set(kind)
     if not chosen.equal:
         raise UserError("rotation_set", "a set of rotations with equal weights", repr(kind))
-    return randomised(chosen, samples, 1, generator)[:, 0]
+    return randomised(chosen, samples, 1, generator, group)[:, 0]
 
 
 @contextlib.contextmanager

@@ -48,7 +48,7 @@ class Headline:
     crossing: Crossing
     doubtful: bool  # whether heavy tails make the interval doubtful
     heavy: float  # share of the equivariance error carried by the top 1 % of samples, NaN if unknown
-    floor: float  # equivariance error that rounding makes, NaN if unknown
+    floor: float  # equivariance error that rounding and turning make, NaN if unknown
 
 
 def crossing(
@@ -133,13 +133,19 @@ def sentence(line: Headline, threshold: float) -> str:
         verb = "fell" if line.percent < line.start[1] else "went"
         text = f"{subject} {verb} from {say(line.start[1])} % at step {line.start[0]}, the first checkpoint at which "
         text += f"anything is learned{_untrained(line)}, to {percent} at step {line.step}."
-    return f"{text} {_crossing_words(line, threshold)} {_loss(line).capitalize()}."
+    return f"{text} {_floor_words(line)}{_crossing_words(line, threshold)} {_loss(line).capitalize()}."
 
 
 def _untrained(line: Headline) -> str:
     """Where it began, if that is not where something was first learned."""
     step, percent = line.untrained
     return f" (at step {step} it was {say(percent)} %)" if step < line.start[0] else ""
+
+
+def _floor_words(line: Headline) -> str:
+    """What of the percent turning makes, where it can be seen."""
+    floor = 100 * line.floor / line.loss if line.loss > 0 else math.nan
+    return f"Turning fields by interpolation makes {say(floor)} % of its own. " if floor > 1e-3 * line.percent else ""
 
 
 def _loss(line: Headline) -> str:

@@ -40,7 +40,7 @@ def gradient(train: Path, data: Path, out: Path, settings: GradientSettings) -> 
     """
     run = Trained(train, data)
     index = drawn(store.load(data), settings)
-    quaternion = rotations("independent", index.size, settings.rotations, settings.seed)
+    quaternion = rotations("independent", index.size, settings.rotations, settings.seed, run.task.group)
     quaternion = quaternion.reshape(*index.shape, settings.rotations, 4)
     device = "cuda" if device_of(settings.device) == "cuda" else "cpu"
     progress, found = Progress("gradient", len(run.steps), "checkpoint"), []

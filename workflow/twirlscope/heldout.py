@@ -12,7 +12,7 @@ import numpy as np
 import torch
 import xarray as xr
 
-from . import estimators, so3
+from . import estimators, rotation_sets
 from .contracts import Task
 from .hints import Array, Callable, Float, Int, Sequence, Tensor
 from .settings.twirl import TwirlSettings
@@ -29,7 +29,7 @@ Found = dict[str, tuple[tuple[str, ...], Array]]
 class Heldout:
     """Samples and their rotations, the same for every checkpoint and run (common random numbers).
 
-    quaternion: Haar-distributed, first the rotations, then the rotoreflections.
+    quaternion: uniform on the group of the task, first the rotations, then the rotoreflections.
     parity: 1 for a rotation, -1 for a rotoreflection.
     losses: those that are split beside the squared error.
     """
@@ -44,7 +44,10 @@ def heldout_of(task: Task, index: Int[Array, " sample"], settings: TwirlSettings
     """These samples with their rotations, and rotoreflections where the task allows them."""
     parity = [1] * settings.rotations + [-1] * (settings.reflections if task.reflections else 0)
     generators = [torch.Generator().manual_seed(settings.seed + k) for k in (0, 2)]  # panel: 1
-    kinds = [so3.haar(len(index), parity.count(p), generator=g) for p, g in zip((1, -1), generators, strict=True)]
+    kinds = [
+        rotation_sets.uniform(task.group, len(index), parity.count(p), generator=g)
+        for p, g in zip((1, -1), generators, strict=True)
+    ]
     return Heldout(index, torch.cat(kinds, 1), np.array(parity, np.int8), losses_of(task, settings))
 
 

@@ -85,7 +85,7 @@ def chosen_steps(steps: Sequence[int], settings: HessianSettings) -> list[int]:
 def _problem(run: Trained, data: xr.Dataset, settings: HessianSettings, step: int) -> Problem:
     """What all checkpoints have in common; any of them says how many parameters there are."""
     index = _samples(data, settings)
-    quaternion = rotations(settings.rotation_set, len(index), settings.rotations, settings.seed)
+    quaternion = rotations(settings.rotation_set, len(index), settings.rotations, settings.seed, run.task.group)
     device = "cuda" if device_of(settings.device) == "cuda" else "cpu"  # others have no float64
     size = sum(p.numel() for p in run.model(step).parameters() if p.requires_grad)
     wanted = getattr(torch, settings.basis_dtype)

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 import xarray as xr
 
-from . import estimators, rotation_sets, spectrum
+from . import action, estimators, panel_octahedral, rotation_sets, spectrum
 from .contracts import Task
 from .errors import UserError
 from .hints import Array, Callable, Float, Int, Tensor
@@ -30,13 +30,15 @@ class Panel:
     """Samples and their rotations, the same at every checkpoint.
 
     index: samples, ascending.
-    quaternion: independent random offsets (replicates) of one set of rotations, by sample.
+    quaternion: independent random offsets (replicates) of one set of rotations, by sample; a finite group has one.
     rotations: the set.
+    group: of the rotations that act on the samples.
     """
 
     index: Int[Array, " panel"]
     quaternion: Float[Tensor, "panel replicate node 4"]
     rotations: RotationSet
+    group: str
 
     @property
     def flat(self) -> Float[Tensor, "panel rotation 4"]:
@@ -49,10 +51,13 @@ class Panel:
         return gram.reshape(*gram.shape[:-2], R, n, R, n)
 
 
-def panel_of(index: Int[Array, " sample"], settings: TwirlSettings) -> Panel:
+def panel_of(index: Int[Array, " sample"], settings: TwirlSettings, group: str = "SO3") -> Panel:
     """The panel of a measurement: some of its samples, drawn once."""
     random = np.random.default_rng([settings.seed, 1])
     chosen = np.sort(random.choice(index, min(settings.panel, len(index)), replace=False))
+    if group in rotation_sets.FINITE:
+        whole = rotation_sets.rotation_set(rotation_sets.FINITE[group])
+        return Panel(chosen, whole.quaternion.expand(len(chosen), 1, -1, -1), whole, group)
     return designed(chosen, settings.panel_set, settings)
 
 
@@ -61,14 +66,19 @@ def designed(index: Int[Array, " panel"], name: str, settings: TwirlSettings) ->
     generator = torch.Generator().manual_seed(settings.seed + 1)
     chosen = rotation_sets.rotation_set(name)
     quaternion = rotation_sets.randomised(chosen, len(index), settings.panel_replicates, generator)
-    return Panel(index, quaternion, chosen)
+    return Panel(index, quaternion, chosen, "SO3")
 
 
 def measure_panel(
     model: Callable, task: Task, panel: Panel, settings: TwirlSettings, device: str
-) -> tuple[Products, LieError]:
-    """Inner products of the panel, `weighted` included, and its Lie-derivative error at the first of each replicate."""
+) -> tuple[Products, LieError | None]:
+    """Inner products of the panel, `weighted` included, and its Lie-derivative error at the first of each replicate.
+
+    A finite group has no Lie derivative.
+    """
     products = inner_products(model, task, panel.index, panel.flat, settings.chunk, device)
+    if panel.group in rotation_sets.FINITE:
+        return with_weighted(task, products), None
     arguments = (model, task, panel.index, panel.quaternion[:, :, 0], settings.chunk, device)
     try:
         derivative = lie_error(*arguments)
@@ -78,25 +88,27 @@ def measure_panel(
     return with_weighted(task, products), derivative
 
 
-def panel_dataset(panel: Panel, measured: list[tuple[Products, LieError]]) -> xr.Dataset:
+def panel_dataset(panel: Panel, measured: list[tuple[Products, LieError | None]]) -> xr.Dataset:
     """What was measured at all checkpoints, as stored: Gram matrices by their upper triangles."""
-    products, derivatives = [m[0] for m in measured], [m[1] for m in measured]
-    lie = [np.stack(list(d.values.values())) for d in derivatives]
-    return xr.Dataset(
+    products, derivatives = [m[0] for m in measured], [m[1] for m in measured if m[1] is not None]
+    found = xr.Dataset(
         {
             "panel_gram": (("step", "term", "panel", "pair"), np.stack([packed(p["gram"]) for p in products])),
             "panel_cross": (("step", "term", "panel", "panel_rotation"), np.stack([p["cross"] for p in products])),
             "panel_square": (("term", "panel"), products[0]["square"]),
-            "panel_lie_error": (("step", "term", "panel"), np.stack(lie)),
             "panel_quaternion": (("panel", "panel_rotation", "wxyz"), panel.flat.numpy()),
             "panel_sample": (("panel",), panel.index.astype(np.int64)),
         },
         attrs={
             "panel_set": panel.rotations.name,
             "panel_replicates": panel.quaternion.shape[1],
-            "lie_method": ", ".join(dict.fromkeys(d.method for d in derivatives)),
         },
     )
+    if derivatives:
+        lie = np.stack([np.stack(list(d.values.values())) for d in derivatives])
+        found = found.assign(panel_lie_error=(("step", "term", "panel"), lie))
+        found.attrs["lie_method"] = ", ".join(dict.fromkeys(d.method for d in derivatives))
+    return found
 
 
 def packed(gram: Float[Array, "*b n n"]) -> Float[Array, "*b pair"]:
@@ -115,11 +127,12 @@ def unpacked(pairs: Float[Array, "*b pair"], size: int) -> Float[Array, "*b n n"
 
 def summarise_panel(data: xr.Dataset, panel: Panel, settings: TwirlSettings) -> xr.Dataset:
     """Spectrum, Lie-derivative error and effective degree, with errors by sample: all that follows from the panel."""
-    weight, size = panel.rotations.weight.numpy(), data.sizes["panel_rotation"]
-    turns, q, equiv = panel.flat.numpy(), [], []
+    if panel.group in rotation_sets.FINITE:
+        every = np.stack([_errors(data, step) for step in range(data.sizes["step"])])
+        return panel_octahedral.summarise(data, every, panel.rotations.quaternion, settings)
+    weight, turns, q, equiv = panel.rotations.weight.numpy(), panel.flat.numpy(), [], []
     for step in range(data.sizes["step"]):
-        gram, cross = unpacked(data["panel_gram"].values[step], size), data["panel_cross"].values[step]
-        errors = spectrum.about_target(gram, cross, data["panel_square"].values)
+        errors = _errors(data, step)
         every = np.broadcast_to(turns, (len(errors), *turns.shape))
         q.append(spectrum.spectrum_fit(errors, every, settings.highest_degree, settings.highest_degree + BEYOND))
         design = panel.design(errors)
@@ -143,6 +156,12 @@ def summarise_panel(data: xr.Dataset, panel: Panel, settings: TwirlSettings) -> 
     return data.assign(found).assign_coords(degree=np.arange(settings.highest_degree + 1))
 
 
+def _errors(data: xr.Dataset, step: int) -> Float[Array, "term panel rotation rotation"]:
+    """Products of the errors z_i - y at one checkpoint."""
+    gram = unpacked(data["panel_gram"].values[step], data.sizes["panel_rotation"])
+    return spectrum.about_target(gram, data["panel_cross"].values[step], data["panel_square"].values)
+
+
 def _degree(lie: Array, equiv: Array) -> Array:
     """The degree l with l (l + 1) = lie / equiv; NaN where the error is not positive."""
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -153,8 +172,11 @@ def plan(model: Callable, task: Task, data: xr.Dataset, panel: Panel, settings: 
     """Loss of test-time twirling at the last checkpoint, predicted from the spectrum for every set, measured for a few.
 
     Predicted: the twirled prediction error of the panel plus SUM_l q_l alpha_l; measured: the loss of the mean over the
-    set, at random orientations, on the same samples.
+    set, at random orientations, on the same samples. For a finite group the prediction is exact, and stands in the
+    summary of the panel.
     """
+    if panel.group in rotation_sets.FINITE:
+        return xr.Dataset()
     last = data.isel(step=-1)
     q, equiv, mean = last["spectrum"].values, last["panel_loss_equiv"].values, last["spectrum"].values[:, 0]
     names, passes, columns = list(rotation_sets.DEGREES), [], []
@@ -186,11 +208,15 @@ def _twirled_losses(design: Panel, products: Products) -> Float[Array, "term pan
     return (own @ weight @ weight).mean(-1)
 
 
-def kept_predictions(model: Callable, task: Task, panel: Panel, settings: TwirlSettings, device: str) -> Array:
-    """Twisted predictions of the first few samples of the panel, terms one after another, padded with 0.
+def kept_predictions(
+    model: Callable, task: Task, panel: Panel, settings: TwirlSettings, device: str
+) -> list[Float[Array, "kept rotation component"]]:
+    """Twisted predictions of the first few samples of the panel, terms one after another, if they are to be kept.
 
-    Kept so that any statistic can be taken again without the model.
+    Kept so that any statistic can be taken again without the model; those on grids are too large for that.
     """
     few = min(settings.kept, len(panel.index))
+    if not few or any(action.split(t.irreps)[0] for t in task.terms):
+        return []
     z = predictions(model, task, panel.index[:few], panel.flat[:few], settings.chunk, device)
-    return np.concatenate([z[t.name].flatten(2).cpu().numpy() for t in task.terms], -1).astype(np.float32)
+    return [np.concatenate([z[t.name].flatten(2).cpu().numpy() for t in task.terms], -1).astype(np.float32)]

@@ -18,7 +18,7 @@ from .trainings import Training, slug, terms_of
 from .variables import TWIRL
 
 LARGE = {"rotation", "pair", "panel_rotation"}  # dimensions of Gram matrices and their like, not needed here
-POOLED = {"step", "term", "degree", "element", "rotation_set", "convex"}
+POOLED = {"step", "term", "degree", "irrep", "merit", "element", "rotation_set", "convex"}
 
 
 @dataclass(frozen=True)

@@ -57,6 +57,7 @@ COSETS = {
         ],
     ),
 }
+FINITE = {"octahedral": "O"}  # groups with finitely many rotations: the set that is all of it
 BLOCK = 2**18  # pairs of rotations at once, 2 MB an array
 
 
@@ -123,6 +124,18 @@ def rotation_set(name: str) -> RotationSet:
     return RotationSet(name, quaternion, torch.full_like(quaternion[:, 0], 1 / len(quaternion)), DEGREES[name])
 
 
+def uniform(group: str, *shape: int, generator: torch.Generator) -> Float[Tensor, "*b 4"]:
+    """Independent rotations, uniform on a group, as unit quaternions in float64, scalar first.
+
+    Args:
+        group: `SO3` for all rotations, `octahedral` for the 24 of a cube.
+    """
+    if group == "SO3":
+        return so3.haar(*shape, generator=generator)
+    quaternion = rotation_set(FINITE[group]).quaternion
+    return quaternion[torch.randint(len(quaternion), shape, generator=generator)]
+
+
 def smallest(degree: int) -> RotationSet:
     """The set with the fewest rotations that is exact to at least this degree.
 
@@ -136,13 +149,13 @@ def smallest(degree: int) -> RotationSet:
 
 
 def randomised(
-    rotations: RotationSet, samples: int, replicates: int, generator: torch.Generator
+    rotations: RotationSet, samples: int, replicates: int, generator: torch.Generator, group: str = "SO3"
 ) -> Float[Tensor, "sample replicate n 4"]:
-    """{h g_i g0} as unit quaternions, h and g0 uniform and independent for each sample and replicate.
+    """{h g_i g0} as unit quaternions, h and g0 uniform on a group and independent for each sample and replicate.
 
     Every turned set is as exact as the set itself, with the same alpha_l and weights, and its average is unbiased.
     """
-    left, right = so3.haar(2, samples, replicates, 1, generator=generator)
+    left, right = uniform(group, 2, samples, replicates, 1, generator=generator)
     return so3.product(left, so3.product(rotations.quaternion, right))
 
 

@@ -14,6 +14,7 @@ from . import (
     figures_covariate,
     figures_density,
     figures_eigenvalues,
+    figures_fields,
     figures_gradient,
     figures_gradient_direction,
     figures_gradient_layers,
@@ -48,6 +49,7 @@ def tell(trainings: Sequence[Training], threshold: float, data: Mapping[str, xr.
         ),
         _test_sets(trainings, data),
         _spectrum(trainings),
+        _fields(trainings),
         _gradients(trainings),
         _curvature(trainings),
         Section(
@@ -93,8 +95,15 @@ def _spectrum(trainings: Sequence[Training]) -> Section:
     shown = [figures_spectrum.spectrum(trainings, t) for t in terms if figures_spectrum.measured(trainings, t)]
     if shown:
         shown += [figures_spectrum.effective_degree(trainings, terms[0]), figures_plan.plan(trainings, terms[0])]
+    shown += [f for t in terms if (f := figures_fields.irreps(trainings, t))]
     tables = _tables({"In the words of other tools": translation_table(trainings)})
     return Section("spectrum", "Spectrum of the equivariance error", figures=shown, tables=tables)
+
+
+def _fields(trainings: Sequence[Training]) -> Section:
+    """Slices are of the first seed of a run."""
+    shown = [figures_fields.slices(seeds[0]) for seeds in by_run(trainings).values()]
+    return Section("fields", "Fields on grids", figures=[f for f in (*shown, figures_fields.merits(trainings)) if f])
 
 
 def _gradients(trainings: Sequence[Training]) -> Section:

@@ -71,7 +71,7 @@ def warnings(lines: Sequence[Headline]) -> list[str]:
             share = f"{100 * line.heavy:.0f} % of the equivariance error, its tail is heavy"
             found.append(f"{name}: the top 1 % of samples carry {share}; its interval may be too narrow.")
         if line.floor > 0 and line.percent * line.loss / 100 < 2 * line.floor:
-            found.append(f"{name}: the equivariance error is within twice of what rounding alone makes.")
+            found.append(f"{name}: the equivariance error is within twice of what rounding and turning make.")
     return found
 
 
@@ -99,6 +99,7 @@ def _symmetry(line: Headline, limit: float) -> dict[str, Any]:
         "equivariance error [%]": line.percent,
         "from [%]": line.low,
         "to [%]": line.high,
+        "floor [%]": 100 * line.floor / line.loss if line.loss else math.nan,
         f"first below {limit:g} % [step]": line.crossing.first,
         f"stays below {limit:g} % from [step]": line.crossing.lasting,
         "learned fraction [1]": line.learned,
@@ -139,12 +140,12 @@ def term_table(lines: Sequence[Headline], limit: float) -> Table:
             "loss of zero [1]": line.loss_zero,
         }
         | _symmetry(line, limit)
-        | {"top 1 % of samples [% of it]": 100 * line.heavy, "rounding floor [1]": line.floor}
+        | {"top 1 % of samples [% of it]": 100 * line.heavy, "floor [1]": line.floor}
         for line in lines
     ]
     caption = (
         "The same for each term of the loss, with the share of the equivariance error that the top 1 % of samples "
-        "carry, and the equivariance error that rounding alone makes (float32 against float64)."
+        "carry, and the equivariance error that rounding (float32 against float64) and the turning of fields make."
     )
     return _both("terms", caption, rows)
 

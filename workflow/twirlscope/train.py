@@ -76,13 +76,13 @@ def batch_index(index: Int[Array, " n"], update: int, size: int, seed: int) -> I
     return np.array([epochs[e][p] for e, p in zip(place // len(index), place % len(index), strict=True)])
 
 
-def augmented(task: Task, batch: Batch, kind: str, seed: int, update: int) -> Batch:
-    """The batch with every sample turned by a random rotation of its own."""
+def rotations(kind: str, samples: int, seed: int, update: int) -> Float[Tensor, "sample 3 3"] | None:
+    """A random rotation for every sample of an update; None without augmentation."""
     if kind == "none":
-        return batch
+        return None
     generator = torch.Generator().manual_seed(seed_of(seed, ROTATION, update))
-    quaternion = {"haar": so3.haar, "euler_product": so3.euler_product}[kind](len(batch), generator=generator)
-    return task.rotate(batch, so3.matrix(quaternion).float())
+    draw = {"haar": so3.haar, "euler_product": so3.euler_product}[kind]
+    return so3.matrix(draw(samples, generator=generator)).float()
 
 
 def loss_terms(task: Task, prediction: dict[str, Tensor], batch: Batch) -> dict[str, Float[Tensor, ""]]:
@@ -159,9 +159,10 @@ class Loop:
     def update(self) -> None:
         """One optimiser update."""
         seed, size = self.seed, self.settings.batch
+        index = batch_index(self.index, self.step, size, seed)
+        rotation = rotations(self.settings.augment, size, seed, self.step)
         noise = np.random.default_rng([seed, NOISE, self.step])
-        batch = self.task.draw(batch_index(self.index, self.step, size, seed), noise)
-        batch = augmented(self.task, batch, self.settings.augment, seed, self.step).to(self.device)
+        batch = self.task.training_batch(index, noise, rotation, self.device)
         torch.manual_seed(seed_of(seed, WEIGHTS, self.step))  # for models that draw (dropout)
         terms = loss_terms(self.task, self.model(batch.inputs), batch)
         loss = sum(t.weight * terms[t.name] for t in self.task.terms)

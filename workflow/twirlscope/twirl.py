@@ -12,18 +12,21 @@ import numpy as np
 import torch
 import xarray as xr
 
-from . import refusals, so3, store
+from . import action, refusals, so3, store
 from .checkpoints import Trained
 from .contracts import Task, split_index
 from .errors import UserError
 from .heldout import Heldout, heldout_dataset, heldout_of, measure_heldout, summarise
 from .hints import Array, Callable, Float, Int
+from .looks import merits, merits_dataset, slices
 from .losses import inner
-from .panel import kept_predictions, measure_panel, panel_dataset, panel_of, plan, summarise_panel
+from .panel import Panel, kept_predictions, measure_panel, panel_dataset, panel_of, plan, summarise_panel
 from .provenance import Progress, device_of, hardware
 from .settings.twirl import TwirlSettings
 from .test_sets import drawn, measure_sets
 from .twirling import Given, twisted
+
+FEW = 16  # samples on which floors and figures of merit are measured
 
 
 def twirl(train: Path, data: Path, out: Path, settings: TwirlSettings) -> None:
@@ -39,32 +42,42 @@ def twirl(train: Path, data: Path, out: Path, settings: TwirlSettings) -> None:
     prepared, device = store.load(data), device_of(settings.device)
     index = _samples(prepared, settings)
     held = heldout_of(run.task, index, settings)
-    panel = panel_of(index, settings) if min(settings.panel, len(index)) > 1 else None
+    panel = panel_of(index, settings, run.task.group) if min(settings.panel, len(index)) > 1 else None
     progress = Progress("twirl", len(run.steps), "checkpoint")
-    measured, floors, panels, kept = [], [], [], []
+    measured, floors, goods, panels, kept = [], [], [], [], []
     for step in run.steps:
         model = run.model(step).to(device)
         _refuse(model, run.task, held, device)
         measured.append(measure_heldout(model, run.task, held, settings, device))
         floors.append(_floor(run, step, held, device))
+        goods.append(merits(model, run.task, index[:FEW], device))
         if panel is not None:
             panels.append(measure_panel(model, run.task, panel, settings, device))
-            kept.append(kept_predictions(model, run.task, panel, settings, device))
+            kept += kept_predictions(model, run.task, panel, settings, device)
         progress.advance(f"step {step}")
     progress.close()
     result = heldout_dataset(run.task, run.steps, held, measured)
     result["loss_equiv_floor"] = (("step", "term"), np.stack(floors))
     result = summarise(result, settings).assign_attrs(_attributes(run, settings, len(index), device))
+    result = result.merge(merits_dataset(goods)).merge(slices(model, run.task, index[: settings.kept], device))
     result = result.merge(measure_sets(model, run.task, prepared, settings, device))
     if panel is not None:
-        found = panel_dataset(panel, panels).assign_coords(step=result["step"], term=result["term"])
-        found["panel_prediction"] = (("step", "kept", "panel_rotation", "component"), np.stack(kept))
-        found = summarise_panel(found, panel, settings)
-        found["panel_gram"] = found["panel_gram"].astype(np.float32)  # the largest array; single precision is enough
-        found = found.merge(plan(model, run.task, found, panel, settings, device))
-        result = result.merge(found, combine_attrs="no_conflicts")
+        result = _panelled(result, model, run.task, panel, panels, kept, settings, device)
     made = run.task.generate(model, device)
     store.save(result if made is None else result.merge(made, combine_attrs="no_conflicts"), out)
+
+
+def _panelled(
+    result: xr.Dataset, model: Callable, task: Task, panel: Panel, panels: list, kept: list, settings, device: str
+) -> xr.Dataset:
+    """The result with the panel: what was measured, what follows from it, and test-time twirling of the last model."""
+    found = panel_dataset(panel, panels).assign_coords(step=result["step"], term=result["term"])
+    if kept:
+        found["panel_prediction"] = (("step", "kept", "panel_rotation", "component"), np.stack(kept))
+    found = summarise_panel(found, panel, settings)
+    found["panel_gram"] = found["panel_gram"].astype(np.float32)  # the largest array; single precision is enough
+    found = found.merge(plan(model, task, found, panel, settings, device))
+    return result.merge(found, combine_attrs="no_conflicts")
 
 
 def _refuse(model: Callable, task: Task, held: Heldout, device: str) -> None:
@@ -106,16 +119,23 @@ def _samples(data: xr.Dataset, settings: TwirlSettings) -> Int[Array, " sample"]
 
 
 def _floor(run: Trained, step: int, held: Heldout, device: str) -> Float[Array, " term"]:
-    """Equivariance error that rounding alone makes: the float32 error of z against float64, on a few samples."""
-    few, task = slice(0, 16), run.task
+    """Equivariance error that is none of the model's, on a few samples: of rounding, and of turning itself.
+
+    Rounding is the float32 error of z against float64. Turning has an error where fields are interpolated: what the
+    right answer for the turned sample lacks of the right answer when it is turned back.
+    """
+    few, task = slice(0, FEW), run.task
     batch = task.batch(held.index[few])
-    rotation = so3.matrix(held.quaternion[few, 0])
+    rotation, double = so3.matrix(held.quaternion[few, 0]), batch.to("cpu", torch.float64)
     with torch.no_grad():
-        exact = twisted(run.model(step, torch.float64), task, batch.to("cpu", torch.float64), rotation)
+        exact = twisted(run.model(step, torch.float64), task, double, rotation)
         single = twisted(run.model(step).to(device), task, batch.to(device), rotation.to(device, torch.float32))
-    weights = batch.to("cpu", torch.float64).weights
-    error = {t.name: single[t.name].double().cpu() - exact[t.name] for t in task.terms}
-    floors = [inner(error[t.name], error[t.name], weights[t.name]).mean().item() for t in task.terms]
+        right = task.rotate(double, rotation).targets
+    floors = []
+    for t in task.terms:
+        rounding = single[t.name].double().cpu() - exact[t.name]
+        turning = action.twist(t.irreps, rotation, right[t.name]) - double.targets[t.name]
+        floors.append(sum(inner(e, e, double.weights[t.name]).mean().item() for e in (rounding, turning)))
     return np.array([*floors, np.dot([t.weight for t in task.terms], floors)])
 
 

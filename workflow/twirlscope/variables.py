@@ -43,6 +43,9 @@ COORDINATES = {
     "rotation_set": _v("rotation_set", "str", "1", "name of a set of rotations"),
     "degree": _v("degree", "int64", "1", "degree l of the Wigner matrices"),
     "convex": _v("convex", "str", "1", "a loss split by jackknife; `training`: every term with its training loss"),
+    "merit": _v("merit", "str", "1", "name of a figure of merit"),
+    "view": _v("view", "str", "1", "what is shown of a field"),
+    "irrep": _v("irrep", "str", "1", "irreducible representation of the octahedral group"),
     "test_set": _v("test_set", "str", "1", "name of a split of the data that the last checkpoint was tested on"),
     "layer": _v("layer", "str", "1", "path of the module that owns the parameters; `whole` is all of them"),
     "split_part": _v("split_part", "str", "1", "part of the loss: mean or equiv"),
@@ -115,7 +118,7 @@ TWIRL = {
     "percent_equiv": _v("step term", "float64", "percent", "100 loss_equiv / loss_total, a ratio of means", MATH),
     "learned_fraction": _v("step term", "float64", "1", "1 - loss_total / loss_zero"),
     "loss_zero": _v("term", "float64", "1", "loss of a prediction of zero"),
-    "loss_equiv_floor": _v("step term", "float64", "1", "what rounding alone contributes: float32 against float64"),
+    "loss_equiv_floor": _v("step term", "float64", "1", "what rounding and turning contribute, whatever the model"),
     "trivial": _v("step term", "bool", "1", "learned fraction below the threshold: a small percent means nothing here"),
 }
 TWIRL |= {
@@ -140,6 +143,14 @@ TWIRL |= {
     ),
     "spectrum_error": _v("step term degree", "float64", "1", "standard error of the spectrum over samples"),
     "spectrum_remainder": _v("step term", "float64", "1", "equivariance error of the panel beyond the highest degree"),
+    "merit_value": _v("step merit", "float64", "1", "figure of merit of the predictions, mean over samples"),
+    "slice_value": _v(
+        "look view row column", "float32", "1", "slice through fields of a sample at the last checkpoint, a view each"
+    ),
+    "irrep_spectrum": _v(
+        "step term irrep", "float64", "1", "part of the error in an irrep of the octahedral group; all but A1 is equiv"
+    ),
+    "irrep_spectrum_error": _v("step term irrep", "float64", "1", "its standard error over samples"),
     "panel_loss_equiv": _v("step term", "float64", "1", "equivariance error of the panel, randomised design", MATH),
     "lie_error": _v("step term", "float64", "1", "Lie-derivative error: sum of l (l + 1) times the spectrum", LIE),
     "lie_error_error": _v("step term", "float64", "1", "standard error of the Lie-derivative error over samples"),

@@ -93,7 +93,7 @@ class ExtXyz(frames.Frames):
 
     def _frames(self, path: Path, place: int, split: int) -> list[Frame | str]:
         """The frames of a file; for one that cannot be used, why. A held-out file may have energies alone."""
-        found = list(_atoms(path))
+        found = list(atoms_of(path))
         read = [atoms for atoms in found if not isinstance(atoms, str)]
         self._check_keys(path, read)
         bare = split > 0 and not any(self.settings.forces_key in _vectors(atoms) for atoms in read)
@@ -152,7 +152,7 @@ def _numeric(values: Any) -> bool:
     return np.asarray(values).dtype.kind in "fi"
 
 
-def _atoms(path: Path) -> Iterator[Found]:
+def atoms_of(path: Path) -> Iterator[Found]:
     """What ASE makes of each frame of a file, or why it makes nothing of it. Raises UserError."""
     import ase.io
     from ase.io.formats import UnknownFileTypeError, filetype, ioformats

@@ -8,25 +8,24 @@ Source: Eastman et al., Sci. Data 10, 11 (2023), for the recipe.
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import torch
 import xarray as xr
 from pydantic import Field
 
-from .. import frames, rejects, so3
+from .. import frames, molecules, rejects, so3
 from ..contracts import Part, Reject
 from ..errors import UserError
 from ..frames import BOHR, HARTREE, KCAL_PER_MOL, Frame
-from ..hints import Array, Callable, Float, Int
+from ..hints import Array, Callable, Float
+from ..molecules import Molecule, Unusable, conformers, parsed
 from ..settings.base import key
 from ..settings.prepare import DatasetSettings
 
@@ -41,22 +40,6 @@ ABOUT = {
     "citation": "Bannwarth, Ehlert, Grimme, J. Chem. Theory Comput. 15, 1652 (2019); Halgren, J. Comput. Chem. 17, 490"
     " (1996); Riniker, Landrum, J. Chem. Inf. Model. 55, 2562 (2015)",
 }
-
-
-class Unusable(Exception):  # noqa: N818
-    """A molecule or frame that goes to the table of rejects; its text is the reason."""
-
-
-@dataclass(frozen=True)
-class Molecule:
-    """A molecule with its hydrogens. `mol` is RDKit's; `unpaired` counts electrons."""
-
-    smiles: str
-    mol: Any
-    numbers: Int[Array, " atom"]
-    masses: Float[Array, " atom"]
-    charge: int
-    unpaired: int
 
 
 class XtbMolecules(frames.Frames):
@@ -84,9 +67,10 @@ class XtbMolecules(frames.Frames):
         """The user's SMILES list; the one that comes along is part of the code."""
         return [Path(self.settings.file)] if self.settings.file else []
 
+    @property
     def _list(self) -> Path:
         """The SMILES list that is read."""
-        return Path(self.settings.file) if self.settings.file else Path(__file__).with_suffix(".smi")
+        return Path(self.settings.file) if self.settings.file else molecules.LIST
 
     def read(self, part: int) -> Part:
         """Every `parts`-th molecule of the list.
@@ -95,7 +79,7 @@ class XtbMolecules(frames.Frames):
             UserError: the list cannot be read or holds no molecule.
         """
         found, lost, seen = [], [], set()
-        for place, (line, smiles) in enumerate(self._lines()):
+        for place, (line, smiles) in enumerate(molecules.listed(self._list)):
             try:
                 molecule = parsed(smiles)
                 if molecule.smiles in seen:
@@ -107,7 +91,7 @@ class XtbMolecules(frames.Frames):
                     found, lost = found + kept, lost + dropped
             except Unusable as why:
                 if place % self.settings.parts == part:
-                    lost.append(Reject(self._list().name, line, str(why)))
+                    lost.append(Reject(self._list.name, line, str(why)))
         samples = frames.table(found)
         if samples is not None:
             samples.attrs = ABOUT | {"labels": f"GFN2-xTB (semiempirical), tblite {version('tblite')}"}
@@ -120,30 +104,16 @@ class XtbMolecules(frames.Frames):
             UserError: more than `max_rejected` of the molecules have no frame.
         """
         data = super().finish(data)
-        listed = len(self._lines())
+        listed = len(molecules.listed(self._list))
         lost, limit = listed - data.sizes["molecule_index"], self.settings.max_rejected
         if lost > limit * listed:
             got = f"{lost} of {listed}: {rejects.summary(rejects.of(data))}"
-            raise UserError(self._list(), f"at most {100 * limit:.3g} % of the molecules unusable (max_rejected)", got)
+            raise UserError(self._list, f"at most {100 * limit:.3g} % of the molecules unusable (max_rejected)", got)
         return data
-
-    def _lines(self) -> list[tuple[int, str]]:
-        """Line number, from 1, and SMILES of each molecule of the list."""
-        path = self._list()
-        try:
-            lines = path.read_text(encoding="utf-8-sig").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise UserError(path, "a text file of SMILES", error) from error
-        words = [(i, line.split()) for i, line in enumerate(lines, 1)]
-        found = [(i, w[0]) for i, w in words if w and not w[0].startswith("#")]
-        if not found:
-            raise UserError(path, "at least one SMILES", "none")
-        return found
 
     def _frames(self, molecule: Molecule, place: int) -> tuple[list[Frame], list[Reject]]:
         """Labelled frames of a molecule, and those without a label."""
-        seed = np.frombuffer(hashlib.sha256(molecule.smiles.encode()).digest(), np.uint32).tolist()
-        rng = np.random.default_rng([self.settings.seed, *seed])
+        rng = molecule.rng(self.settings.seed)
         positions, temperatures = self._geometries(molecule, rng)
         label = labeller(molecule, self.settings.accuracy)
         kept, lost = [], []
@@ -186,44 +156,6 @@ def one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def parsed(smiles: str) -> Molecule:
-    """The molecule of a SMILES. Raises Unusable."""
-    from rdkit import Chem, rdBase
-
-    with rdBase.BlockLogs():
-        mol = Chem.MolFromSmiles(smiles)
-    if mol is None or not mol.GetNumAtoms():
-        raise Unusable("RDKit cannot read the SMILES")
-    if len(Chem.GetMolFrags(mol)) > 1:
-        raise Unusable("SMILES of more than one molecule")
-    canonical = Chem.MolToSmiles(mol)
-    mol = Chem.AddHs(Chem.MolFromSmiles(canonical))
-    atoms = list(mol.GetAtoms())
-    numbers, masses = np.array([a.GetAtomicNum() for a in atoms]), np.array([a.GetMass() for a in atoms])
-    unpaired = sum(a.GetNumRadicalElectrons() for a in atoms)
-    return Molecule(canonical, mol, numbers, masses, Chem.GetFormalCharge(mol), unpaired)
-
-
-def conformers(molecule: Molecule, count: int, rng: Rng) -> Xyz:
-    """ETKDGv3 conformers, relaxed on MMFF94 [Å]. Raises Unusable.
-
-    Source: Riniker and Landrum, J. Chem. Inf. Model. 55, 2562 (2015); Wang et al., ibid. 60, 2044 (2020).
-    """
-    from rdkit import rdBase
-    from rdkit.Chem import rdDistGeom, rdForceFieldHelpers
-
-    way = rdDistGeom.ETKDGv3()
-    way.randomSeed, way.numThreads = int(rng.integers(1, 2**31 - 1)), 1
-    with rdBase.BlockLogs():
-        if not rdForceFieldHelpers.MMFFHasAllMoleculeParams(molecule.mol):
-            raise Unusable("no MMFF94 parameters for an atom")
-        found = list(rdDistGeom.EmbedMultipleConfs(molecule.mol, count, way))
-        if not found:
-            raise Unusable("ETKDGv3 finds no conformer")
-        rdForceFieldHelpers.MMFFOptimizeMoleculeConfs(molecule.mol, numThreads=1)
-    return np.array([molecule.mol.GetConformer(found[i % len(found)]).GetPositions() for i in range(count)])
 
 
 def mmff(molecule: Molecule) -> Force:

@@ -33,7 +33,7 @@ class TwirlSettings(Settings):
     panel_set: Literal[tuple(DEGREES)] = key("O", "set of rotations of the panel, at random orientations")
     panel_replicates: int = key(3, "random orientations of the set for each sample of the panel", ge=2)
     highest_degree: int = key(5, "highest degree of the spectrum", ge=1, le=40)
-    kept: int = key(2, "samples of the panel whose twisted predictions are stored", ge=0)
+    kept: int = key(2, "samples whose twisted predictions are stored, or slices through them if they are fields", ge=0)
     chunk: int = key(256, "rotated samples in memory at once", ge=2)
     device: Literal["auto", "cpu", "cuda"] = key("auto", "where to evaluate; in float32, with sums in float64")
 

@@ -1,0 +1,135 @@
+"""The figures of fields on grids: slices to look at, the error by irreps of the cube, and figures of merit."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure as Canvas
+from matplotlib.lines import Line2D
+
+from . import style
+from .figures import steps_of
+from .hints import Sequence
+from .style import Figure
+from .trainings import Training, by_run, column, labels_note, say, slug, with_term, words
+
+
+def slices(training: Training) -> Figure | None:
+    """Slices of the first kept sample: noisy, denoised, twirled and true; None where there are none."""
+    if "slice_value" not in training.twirl:
+        return None
+    data = training.twirl["slice_value"].isel(look=0)
+    views = [str(v) for v in data["view"].values]
+    shown = dict(zip(views, data.values, strict=True))
+    low, high = float(min(v.min() for v in shown.values())), float(max(v.max() for v in shown.values()))
+
+    def draw(canvas: Canvas, columns: int) -> None:
+        axes = style.grid(canvas, len(views), columns)
+        for ax, (view, values) in zip(axes, shown.items(), strict=True):
+            last = ax.imshow(values.T, origin="lower", cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
+            ax.set_title(view)
+            ax.grid(visible=False)
+            ax.set_aspect("equal")
+            style.set_ticks(ax.xaxis, [], [], [], "")
+            style.set_ticks(ax.yaxis, [], [], [], "")
+        canvas.colorbar(last, ax=axes, shrink=0.8, label="occupancy")
+
+    wide, narrow = style.canvases(draw, len(views), 2.3, most=4)
+    error = {v: float(np.sqrt(np.mean((shown[v] - shown["target"]) ** 2))) for v in views if v != "target"}
+    step = int(training.twirl["step"][-1])
+    caption = (
+        f"A held-out sample of {training.label} at step {step}: a slice through one channel of the noisy input, the "
+        "prediction, its mean over the 24 rotations of a cube, and the target. Black is occupied, white empty; values "
+        f"beyond 0 and 1 are cut off (they reach from {say(low)} to {say(high)})."
+    )
+    each = ", ".join(f"{view} {say(value)}" for view, value in error.items())
+    text = f"Four slices of a grid. Root mean square distance to the target within the slice: {each}."
+    name = f"slices_{slug(training.run)}_seed{training.seed}"
+    table = data.to_dataframe(name=column("slice_value")).reset_index()
+    return Figure(name, wide, narrow, f"Denoised: {training.label}", caption, text, table)
+
+
+def irreps(trainings: Sequence[Training], term: str) -> Figure | None:
+    """Equivariance error by irrep of the octahedral group over training; None where it was not measured."""
+    chosen = [t for t in with_term(trainings, term) if "irrep_spectrum" in t.twirl]
+    if not chosen:
+        return None
+    table = pd.concat([_irreps_table(t, term) for t in chosen], ignore_index=True)
+    firsts = [seeds[0] for seeds in by_run(chosen).values()]
+    names = [str(n) for n in firsts[0].twirl["irrep"].values][1:]
+    looks = dict(zip(names, zip(style.RUNS, style.LINES, style.MARKERS, strict=False), strict=False))
+
+    def draw(canvas: Canvas, columns: int) -> None:
+        drawn = table[table["irrep"] != "A1"][column("irrep_spectrum")]
+        for i, (ax, training) in enumerate(zip(style.grid(canvas, len(firsts), columns), firsts, strict=True)):
+            data = training.twirl.sel(term=term)
+            for name, (colour, line, marker) in looks.items():
+                values = data["irrep_spectrum"].sel(irrep=name).values
+                ax.plot(data["step"].values, values, color=colour, linestyle=line, marker=marker)
+            style.log_axis(ax, drawn, "equivariance error\nof the irrep" if i % columns == 0 else "")
+            style.step_axis(ax, steps_of(firsts), "training step" if i >= len(firsts) - columns else "")
+            ax.set_title(training.label)
+        handles = [Line2D([], [], color=c, linestyle=ls, marker=m, label=n) for n, (c, ls, m) in looks.items()]
+        style.legend(canvas, handles)
+
+    wide, narrow = style.canvases(draw, len(firsts), 2.7)
+    caption = (
+        f"Equivariance error ({words(term)}) by irreducible representation of the 24 rotations of a cube, which alone "
+        "turn a grid exactly. T1 holds what points along an axis, E and T2 what has degree 2, A2 begins at degree 3. "
+        "What only other rotations would show is not in it: the sum is a lower bound of the error under all rotations."
+    ) + labels_note(trainings)
+    text = f"Equivariance error of {words(term)} by irrep. " + " ".join(_irreps_words(t, term) for t in chosen)
+    return Figure(f"irreps_{term}", wide, narrow, f"Error by irrep: {words(term)}", caption, text, table)
+
+
+def merits(trainings: Sequence[Training]) -> Figure | None:
+    """Figures of merit of the predictions over training; None where no task knows any."""
+    chosen = [t for t in trainings if "merit_value" in t.twirl]
+    if not chosen:
+        return None
+    parts = []
+    for training in chosen:
+        frame = training.twirl["merit_value"].to_dataframe(name=column("merit_value")).reset_index()
+        parts.append(frame.assign(run=training.run, seed=training.seed))
+    table, firsts = pd.concat(parts, ignore_index=True), [seeds[0] for seeds in by_run(chosen).values()]
+    names = list(dict.fromkeys(str(n) for t in firsts for n in t.twirl["merit"].values))
+    looks = dict(zip(names, zip(style.RUNS, style.LINES, style.MARKERS, strict=False), strict=False))
+
+    def draw(canvas: Canvas, columns: int) -> None:
+        for i, (ax, training) in enumerate(zip(style.grid(canvas, len(firsts), columns), firsts, strict=True)):
+            for name in training.twirl["merit"].values:
+                colour, line, marker = looks[str(name)]
+                values = training.twirl["merit_value"].sel(merit=name).values
+                ax.plot(training.twirl["step"].values, values, color=colour, linestyle=line, marker=marker)
+            ax.set_ylim(bottom=0)
+            ax.set_ylabel("share of the atoms" if i % columns == 0 else "")
+            style.step_axis(ax, steps_of(firsts), "training step" if i >= len(firsts) - columns else "")
+            ax.set_title(training.label)
+        handles = [Line2D([], [], color=c, linestyle=ls, marker=m, label=n) for n, (c, ls, m) in looks.items()]
+        style.legend(canvas, handles)
+
+    wide, narrow = style.canvases(draw, len(firsts), 2.7)
+    caption = (
+        "What the predictions are good for: atoms found as peaks of the denoised field of their element, within 0.5 Å, "
+        "and peaks that are no atoms, both as a share of the atoms of the samples."
+    )
+    ends = (
+        f"{t.label}: " + ", ".join(f"{n} {say(float(t.twirl['merit_value'].sel(merit=n)[-1]))}" for n in names)
+        for t in chosen
+    )
+    return Figure("merits", wide, narrow, "Atoms found", caption, f"At the last step, {'; '.join(ends)}.", table)
+
+
+def _irreps_table(training: Training, term: str) -> pd.DataFrame:
+    names = ["irrep_spectrum", "irrep_spectrum_error"]
+    frame = training.twirl[names].sel(term=term, drop=True).to_dataframe().reset_index()
+    return frame.rename(columns={n: column(n) for n in ("step", *names)}).assign(run=training.run, seed=training.seed)
+
+
+def _irreps_words(training: Training, term: str) -> str:
+    last = training.twirl.sel(term=term).isel(step=-1)
+    total = float(last["panel_loss_equiv"])
+    shares = [
+        f"{n} {say(100 * float(last['irrep_spectrum'].sel(irrep=n)) / total)} %" for n in last["irrep"].values[1:]
+    ]
+    return f"{training.label}, step {int(last['step'])}: {', '.join(shares)} of the error." if total > 0 else ""

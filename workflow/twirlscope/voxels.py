@@ -1,0 +1,114 @@
+"""Molecules on a cubic grid: each atom a Gaussian blob, a channel an element, values between 0 and 1.
+
+Centres of voxels are symmetric about the origin, so that the grid of a turned molecule is the turned grid, exactly,
+for the 24 rotations of a cube. Tensors have the layout `[sample, x, y, z, channel]`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+
+from .errors import UserError
+from .hints import Float, Int, Tensor
+
+WIDTH = 0.93  # of a blob over the radius of its atom: g(r) = exp(-(d / (0.93 radius))^2)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A cubic grid.
+
+    size: voxels along an edge.
+    resolution: edge of a voxel [Å].
+    radius: of every atom [Å].
+    channels: the atomic number of each channel.
+    """
+
+    size: int
+    resolution: float
+    radius: float
+    channels: tuple[int, ...]
+
+    def __post_init__(self):
+        if len(set(self.channels)) < len(self.channels) or not self.channels:
+            raise UserError("channels", "one or more elements, each once", list(self.channels))
+
+    @property
+    def box(self) -> float:
+        """Edge of the grid [Å]."""
+        return self.size * self.resolution
+
+    def centres(self, like: Tensor) -> Float[Tensor, " size"]:
+        """Centres of the voxels along an axis [Å], on the device and in the dtype of a tensor."""
+        return self.resolution * (torch.arange(self.size, device=like.device, dtype=like.dtype) - (self.size - 1) / 2)
+
+    def rows(self, numbers: Int[Tensor, "sample atom"]) -> Int[Tensor, "sample atom"]:
+        """The channel of each atom, -1 on padding (atomic number 0).
+
+        Raises:
+            UserError: an element without a channel.
+        """
+        table = torch.full((max(*self.channels, int(numbers.max())) + 1,), -2, device=numbers.device)
+        table[0] = -1
+        table[list(self.channels)] = torch.arange(len(self.channels), device=numbers.device)
+        rows = table[numbers]
+        if (rows == -2).any():
+            got = sorted(set(numbers[rows == -2].tolist()))
+            raise UserError("channels", "a channel for every element of the data", f"none for {got}", [])
+        return rows
+
+
+def voxelise(
+    positions: Float[Tensor, "sample atom 3"], numbers: Int[Tensor, "sample atom"], grid: Grid
+) -> Float[Tensor, "sample size size size channel"]:
+    """Occupancy of each channel, 1 - PROD(1 - g) over its atoms; between 0 and 1, 0 far from all atoms.
+
+    The blobs are not cut off, so nothing depends on where a cut-off falls.
+
+    Args:
+        positions: from the centre of the grid [Å].
+        numbers: atomic numbers, 0 on padding.
+
+    Raises:
+        UserError: an element without a channel, or a sample without atoms: its grid would be empty.
+
+    Source: the shape and width of the blobs, Pinheiro et al., arXiv:2306.07473 (VoxMol).
+    """
+    if not (numbers > 0).any(1).all():
+        raise UserError("voxels", "at least one atom in every sample", "a sample without atoms")
+    rows = grid.rows(numbers)
+    distance = (positions[..., None] - grid.centres(positions)) / (WIDTH * grid.radius)
+    x, y, z = (-distance.square()).exp().unbind(2)  # a Gaussian is a product over axes
+    x = torch.where(rows[..., None] < 0, torch.zeros_like(x), x)
+    samples, atoms = numbers.shape
+    free = positions.new_ones(samples, len(grid.channels), grid.size, grid.size, grid.size)
+    sample, channel = torch.arange(samples, device=positions.device), rows.clamp_min(0)
+    for a in range(atoms):  # one atom of every sample at a time: memory does not grow with the atoms
+        plane = x[:, a, :, None] * y[:, a, None, :]
+        blob = plane[..., None] * z[:, a, None, None, :]
+        free[sample, channel[:, a]] *= 1 - blob
+    return (1 - free).movedim(1, -1).contiguous()
+
+
+def reach(positions: Float[Tensor, "sample atom 3"]) -> float:
+    """The largest distance of an atom from the origin [Å]; padding lies at the origin."""
+    return positions.norm(dim=-1).max().item() if positions.numel() else 0.0
+
+
+def check_fit(positions: Float[Tensor, "sample atom 3"], grid: Grid, shift: float) -> None:
+    """Refuse molecules that reach out of the grid in some orientation, shifted by up to `shift` [Å] along each axis.
+
+    Raises:
+        UserError: how large a box would do.
+    """
+    needed = 2 * (reach(positions) + grid.radius + shift)
+    if needed > grid.box * (1 + 1e-6):
+        raise UserError(
+            "task",
+            f"molecules that fit into the grid of {grid.box:g} Å in every orientation",
+            f"one that needs {math.ceil(100 * needed) / 100:g} Å; raise size or resolution, or prepare the data with a "
+            f"box of {grid.box:g} Å and a margin of {grid.radius + shift:g} Å",
+        )
