@@ -38,6 +38,30 @@ def frames(samples: int = 40, seed: int = 0) -> xr.Dataset:
     )
 
 
+def backbones(samples: int = 40, seed: int = 0) -> xr.Dataset:
+    """Prepared chains of 8 to 14 residues: centred random walks of steps of 0.38 nm, one of them with a break."""
+    random = np.random.default_rng(seed)
+    counts = random.integers(8, 15, samples)
+    steps = [random.normal(size=(n, 3)) for n in counts]
+    walks = [np.cumsum(0.38 * s / np.linalg.norm(s, axis=1, keepdims=True), 0) for s in steps]
+    broken = np.zeros(counts.sum(), np.int8)
+    broken[3] = 1
+    split = (np.arange(samples) >= samples * 3 // 4).astype(np.int8)
+    return xr.Dataset(
+        {
+            "ca_positions": (("atom", "xyz"), np.concatenate([w - w.mean(0) for w in walks]).astype(np.float32)),
+            "chain_break": ("atom", broken),
+            "atoms": ("sample", counts.astype(np.int32)),
+            "chain": ("sample", np.array([f"walk {i}" for i in range(samples)], object)),
+            "sequence": ("sample", np.array([""] * samples, object)),
+            "cluster": ("sample", np.arange(samples, dtype=np.int32)),
+            "split": ("sample", split, {"flag_values": [0, 1], "flag_meanings": "train test"}),
+        },
+        {"xyz": np.array(["x", "y", "z"], object)},
+        {"labels": "random walks (synthetic)"},
+    )
+
+
 def force_field(samples: int = 40, seed: int = 0) -> ForceField:
     """The force-field task on `frames`."""
     return ForceField(ForceField.Settings(), frames(samples, seed))

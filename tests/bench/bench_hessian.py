@@ -21,7 +21,7 @@ from torch import nn
 
 sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2] / "workflow")]
 
-from bench_twirl import molecules
+from bench_twirl import force_field, toys
 
 from twirlscope import plugins
 from twirlscope.curvature import Objective, rotations
@@ -54,7 +54,7 @@ class Transformer(nn.Module):
 
 
 def attention(width: int, layers: int):
-    task = plugins.make_task({"name": "force_field"}, molecules(1))
+    task = force_field(toys())
     settings = {"name": "vector_attention", "width": width, "layers": layers, "radial": 8}
     return plugins.make_model(settings, task.constants)
 
@@ -62,7 +62,7 @@ def attention(width: int, layers: int):
 def problem(model: nn.Module, samples: int, dtype: torch.dtype, train: int = 60, atoms: int = 13) -> Objective:
     """The loss on toy molecules after a few steps of training, so that the spectrum is not that of noise."""
     torch.manual_seed(0)
-    task = plugins.make_task({"name": "force_field"}, molecules(samples, atoms))
+    task = force_field(toys(samples, atoms))
     batch, optimizer = task.batch(np.arange(samples)), torch.optim.Adam(model.parameters(), 3e-3)
     for _ in range(train):
         optimizer.zero_grad()

@@ -41,10 +41,10 @@ MOLECULES = {  # 10 to 30 atoms with hydrogens, of the elements that the default
 }
 
 
-def toys():
+def toys(count: int = TOYS, atoms: int = 13):
     """Clouds of 13 atoms, as many as an average molecule of the default data has."""
     random = np.random.default_rng(0)
-    return [(random.choice([1, 6], 13), random.normal(scale=1.3, size=(13, 3))) for _ in range(TOYS)]
+    return [(random.choice([1, 6], atoms), random.normal(scale=1.3, size=(atoms, 3))) for _ in range(count)]
 
 
 def conformers():

@@ -30,12 +30,13 @@ FLOORS = [
         "store joined contracts",
         """datasets models tasks plugins frames rejects resume checkpoints trainings
         twirling estimators spectrum tails lie panel heldout test_sets refusals averaging
-        curvature operators suspects certificate gradients hessian_spectra""",
+        curvature operators suspects certificate gradients hessian_spectra
+        backbones sequences backbone_states annealing pair_layers sampling""",
         "prepare train twirl gradient hessian",
         """style findings story sections page translation attribution comparisons quoted
         figures figures_training figures_spectrum figures_density figures_hessian figures_plan figures_reflection
         figures_gradient figures_gradient_direction figures_gradient_layers figures_condition figures_eigenvalues
-        figures_sets""",
+        figures_sets figures_backbones figures_covariate excess""",
         "report",
         "plan document",
     )

@@ -5,6 +5,7 @@ from matplotlib.text import Text
 
 from twirlscope import (
     figures,
+    figures_condition,
     figures_density,
     figures_eigenvalues,
     figures_hessian,

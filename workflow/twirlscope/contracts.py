@@ -28,7 +28,8 @@ class Batch:
 
     inputs: what the model sees.
     targets: by term, `[sample, ..., component]`, in the units of the loss.
-    weights: by term, `[sample, ...]`: the share of each vector in its sample; 0 on padding, sum 1 over a sample.
+    weights: by term, `[sample, ...]`: the share of each vector in its sample; 0 on padding, sum 1 over a sample, or
+        less for a sample that counts less.
     """
 
     inputs: dict[str, Tensor]
@@ -85,6 +86,7 @@ class Task(ABC):
     reads: ClassVar[str]  # the kind of data it takes, see Dataset.kind
     reflections: ClassVar[bool] = False  # whether samples may be reflected as well as turned: O(3), not SO(3) alone
     attribution: tuple[str, str, list[int]] | None = None  # term, input with a label for each vector of it, the labels
+    covariate: tuple[str, str] | None = None  # input with one number a sample that the loss depends on, and its name
     constants: dict[str, Any]  # what a model may need to know of the data, e.g. the elements
 
     @abstractmethod
@@ -94,11 +96,19 @@ class Task(ABC):
     def batch(self, index: Int[Array, " sample"]) -> Batch:
         """The samples with these indices, on the CPU. The same index gives the same batch, noise and times included."""
 
+    def draw(self, index: Int[Array, " sample"], rng: np.random.Generator) -> Batch:
+        """The samples for an update of the training: with fresh noise, times and the like, where the task has any."""
+        return self.batch(index)
+
     def rotate(self, batch: Batch, rotation: Float[Tensor, "sample 3 3"]) -> Batch:
         """Each sample turned by its rotation, or rotoreflection, targets with it: (g x, rho(g) y)."""
         inputs = {k: action.turn(self.turns.get(k, "0e"), rotation, v) for k, v in batch.inputs.items()}
         targets = {t.name: action.turn(t.irreps, rotation, batch.targets[t.name]) for t in self.terms}
         return replace(batch, inputs=inputs, targets=targets)
+
+    def generate(self, model: Callable[[dict], dict], device: str) -> xr.Dataset | None:
+        """For a look, what a generative model makes, beside what it should look like; None where nothing is made."""
+        return None
 
 
 class Model(torch.nn.Module):

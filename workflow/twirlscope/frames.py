@@ -149,7 +149,7 @@ def gathered(
     Raises:
         UserError: too few samples or molecules to split, or an element without training data.
     """
-    data = _ordered(data)
+    data = ordered(data)
     molecule, molecule_names = _numbered(data["sample_molecule"].values)
     composition = _composition(data)
     names = ["train", "test", *others]
@@ -204,7 +204,7 @@ def _numbered(names: Array) -> tuple[Int[Array, " sample"], list[str]]:
     return number, list(place)
 
 
-def _ordered(data: xr.Dataset) -> xr.Dataset:
+def ordered(data: xr.Dataset) -> xr.Dataset:
     """The frames by their `sample` number, with their atoms."""
     numbers = data["sample"].values
     if (np.diff(numbers) > 0).all():

@@ -19,6 +19,7 @@ from .settings.twirl import TwirlSettings
 from .twirling import Losses, Products, inner_products, with_weighted
 
 TRAINING = "training"  # name of the loss that the model was trained on, where it is not the squared error alone
+FEW = 256  # samples in memory at once where no model is run
 SPLIT = ("loss_total", "loss_mean", "loss_equiv")
 
 Found = dict[str, tuple[tuple[str, ...], Array]]
@@ -82,6 +83,8 @@ def heldout_dataset(task: Task, steps: Sequence[int], held: Heldout, measured: S
         "parity": (("rotation",), held.parity),
     }
     coordinates = {"step": np.array(steps), "term": np.array(terms, object), "sample": held.index.astype(np.int64)}
+    if task.covariate is not None:
+        found["sample_covariate"] = (("sample",), _covariates(task, held.index))
     if "label" in measured[0]:
         parts = np.stack([m["label"] for m in measured], 1)
         names = ("element_loss_total", "element_loss_equiv")
@@ -93,6 +96,13 @@ def heldout_dataset(task: Task, steps: Sequence[int], held: Heldout, measured: S
         found["sample_convex_loss_zero"] = (dims[1:], values[0, :, 3])
         coordinates["convex"] = np.array(list(held.losses), object)
     return xr.Dataset(found, coordinates)
+
+
+def _covariates(task: Task, index: Int[Array, " sample"]) -> Float[Array, " sample"]:
+    """The number of each sample that its loss depends on."""
+    name = task.covariate[0]
+    pieces = np.array_split(index, -(-len(index) // FEW))
+    return np.concatenate([task.batch(piece).inputs[name].double().reshape(len(piece)).numpy() for piece in pieces])
 
 
 def summarise(products: xr.Dataset, settings: TwirlSettings) -> xr.Dataset:

@@ -151,16 +151,18 @@ def _krylov(matvec: Callable, probes: Float[Tensor, "n b"], steps: int, generato
     basis = probes.new_empty(min(size, steps * width), size)
     projected = torch.zeros(len(basis), len(basis), dtype=torch.float64)
     block, start = _orthonormal(probes, basis[:0], probes.norm(dim=0).max(), generator)
-    used, scale = 0, probes.new_zeros(())
+    used, scale, last = 0, probes.new_zeros(()), slice(0, 0)
     while True:
+        near = last.start  # of the block before: outside the last two, a product has next to nothing in the basis
         last, used = slice(used, used + len(block)), used + len(block)
         basis[last] = block
         product = matvec(block.T).to(block)
         if not product.isfinite().all():
             raise FloatingPointError(NOT_FINITE)
         scale = torch.maximum(scale, product.norm(dim=0).max())
-        coefficient, rest = _project(product, basis[:used])
-        projected[last, last] = _symmetric(coefficient[last].double().cpu())
+        large, rest = _subtract(product, basis[near:used])
+        small, rest = _project(rest, basis[:used])
+        projected[last, last] = _symmetric((large[last.start - near :] + small[last]).double().cpu())
         if used == len(basis):
             break
         block, coupling = _orthonormal(rest, basis[:used], scale, generator)
@@ -175,18 +177,23 @@ def _symmetric(matrix: Tensor) -> Tensor:
     return (matrix + matrix.T) / 2
 
 
-def _project(block: Tensor, basis: Tensor) -> tuple[Float[Tensor, "m b"], Float[Tensor, "n b"]]:
-    """Coefficients of the block in the basis (rows), and what remains of it: one pass, two where a column shrank."""
+def _subtract(block: Tensor, basis: Tensor) -> tuple[Float[Tensor, "m b"], Float[Tensor, "n b"]]:
+    """Coefficients of the block in the basis (rows), and what remains of it."""
     coefficient = basis @ block
-    rest = block - basis.T @ coefficient
+    return coefficient, block - basis.T @ coefficient
+
+
+def _project(block: Tensor, basis: Tensor) -> tuple[Float[Tensor, "m b"], Float[Tensor, "n b"]]:
+    """The same in one pass, two where a column shrank: what remains is orthogonal to rounding over its length."""
+    coefficient, rest = _subtract(block, basis)
     if (rest.norm(dim=0) < DROP * block.norm(dim=0)).any():
-        correction = basis @ rest
-        coefficient, rest = coefficient + correction, rest - basis.T @ correction
+        correction, rest = _subtract(rest, basis)
+        coefficient = coefficient + correction
     return coefficient, rest
 
 
 def _orthonormal(block: Tensor, basis: Tensor, scale: Tensor, generator: torch.Generator):
-    """Orthonormal rows q, orthogonal to the basis, and R with `block = q.T @ R`.
+    """Orthonormal rows q, orthogonal to the basis as the block is, and R with `block = q.T @ R`.
 
     Where the block has lost rank against `scale`, q has random rows instead, as far as there is
     room, and R rows of zero.
@@ -196,8 +203,10 @@ def _orthonormal(block: Tensor, basis: Tensor, scale: Tensor, generator: torch.G
     u, s, v = torch.linalg.svd(r)
     keep = min(int((s > max(BREAKDOWN, torch.finfo(s.dtype).eps) * scale).sum()), size - len(basis))
     q, r = q @ u[:, :keep], s[:keep, None] * v[:keep]
-    q, change = torch.linalg.qr(_project(q, basis)[1])  # a short direction was orthogonal only to rounding / length
-    q, r = q.T, change @ r
+    if keep and s[keep - 1] < DROP * s[0]:  # a short direction is orthogonal only to rounding over its length
+        q, change = torch.linalg.qr(_subtract(q, basis)[1])
+        r = change @ r
+    q = q.T
     missing = min(width, size - len(basis)) - keep
     if missing > 0:
         fresh = torch.randn(missing, size, dtype=torch.float64, generator=generator).to(block).T

@@ -14,7 +14,20 @@ from typing import Any
 
 from .errors import NO_ROOM, UserError, UserErrors
 
-PACKAGES = ("twirlscope", "torch", "e3nn", "numpy", "scipy", "xarray", "zarr", "rdkit", "ase", "tblite", "snakemake")
+PACKAGES = (
+    "twirlscope",
+    "torch",
+    "e3nn",
+    "numpy",
+    "scipy",
+    "xarray",
+    "zarr",
+    "rdkit",
+    "ase",
+    "tblite",
+    "gemmi",
+    "snakemake",
+)
 
 
 def versions() -> dict[str, str]:

@@ -9,7 +9,9 @@ import xarray as xr
 
 from . import (
     figures,
+    figures_backbones,
     figures_condition,
+    figures_covariate,
     figures_density,
     figures_eigenvalues,
     figures_gradient,
@@ -24,10 +26,12 @@ from . import (
 )
 from .attribution import attribution_table
 from .comparisons import convex_table, reflection_table
+from .excess import excess_table
 from .figures_sets import errors_by_set
 from .hints import Mapping, Sequence
 from .page import Section, Table
 from .quoted import published_table, quoted_frame, quoted_table
+from .style import Figure
 from .trainings import Training, by_run, labels_note, slug, terms_of
 from .translation import translation_table
 
@@ -39,13 +43,18 @@ def tell(trainings: Sequence[Training], threshold: float, data: Mapping[str, xr.
         Section(
             "losses",
             "The two parts of the loss",
-            figures=[figures.losses(trainings, term) for term in terms_of(trainings)],
-            tables=_tables({"Other losses": convex_table(trainings)}),
+            figures=[figures.losses(trainings, term) for term in terms_of(trainings)] + _by_covariate(trainings),
+            tables=_tables({"Other losses": convex_table(trainings), "Excess loss": excess_table(trainings)}),
         ),
         _test_sets(trainings, data),
         _spectrum(trainings),
         _gradients(trainings),
         _curvature(trainings),
+        Section(
+            "chains",
+            "Protein chains",
+            figures=figures_backbones.generated(trainings) + figures_backbones.compared(data),
+        ),
         Section("training", "Training", figures=[figures_training.training_curves(trainings)]),
     ]
     return [s for s in found if s.sentences or s.figures or s.tables]
@@ -54,6 +63,12 @@ def tell(trainings: Sequence[Training], threshold: float, data: Mapping[str, xr.
 def _tables(named: dict[str, Table | None]) -> list[tuple[str, Table]]:
     """Those that there are, with their headings."""
     return [(heading, table) for heading, table in named.items() if table is not None]
+
+
+def _by_covariate(trainings: Sequence[Training]) -> list[Figure]:
+    """One figure a term that is no sum of others, where the loss depends on a number of the sample."""
+    terms = [t for t in terms_of(trainings) if t != "weighted"]
+    return [f for t in terms if (f := figures_covariate.by_covariate(trainings, t)) is not None]
 
 
 def _percent(trainings: Sequence[Training], threshold: float) -> Section:

@@ -26,7 +26,7 @@ from .losses import loss_of
 from .provenance import Progress, device_of, hardware, locked, versions
 from .settings.train import TrainSettings, checkpoint_steps
 
-ORDER, ROTATION, WEIGHTS, SUBSET = 1, 2, 3, 4  # purposes of random numbers
+ORDER, ROTATION, WEIGHTS, SUBSET, NOISE = 1, 2, 3, 4, 5  # purposes of random numbers
 
 
 def train(data: Path, out: Path, run: dict[str, Any], code: str) -> None:
@@ -159,7 +159,8 @@ class Loop:
     def update(self) -> None:
         """One optimiser update."""
         seed, size = self.seed, self.settings.batch
-        batch = self.task.batch(batch_index(self.index, self.step, size, seed))
+        noise = np.random.default_rng([seed, NOISE, self.step])
+        batch = self.task.draw(batch_index(self.index, self.step, size, seed), noise)
         batch = augmented(self.task, batch, self.settings.augment, seed, self.step).to(self.device)
         torch.manual_seed(seed_of(seed, WEIGHTS, self.step))  # for models that draw (dropout)
         terms = loss_terms(self.task, self.model(batch.inputs), batch)

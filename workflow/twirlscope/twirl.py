@@ -63,7 +63,8 @@ def twirl(train: Path, data: Path, out: Path, settings: TwirlSettings) -> None:
         found["panel_gram"] = found["panel_gram"].astype(np.float32)  # the largest array; single precision is enough
         found = found.merge(plan(model, run.task, found, panel, settings, device))
         result = result.merge(found, combine_attrs="no_conflicts")
-    store.save(result, out)
+    made = run.task.generate(model, device)
+    store.save(result if made is None else result.merge(made, combine_attrs="no_conflicts"), out)
 
 
 def _refuse(model: Callable, task: Task, held: Heldout, device: str) -> None:
@@ -122,6 +123,8 @@ def _attributes(run: Trained, settings: TwirlSettings, samples: int, device: str
     """What a reader of the store needs to know beside the numbers."""
     words = ("scale", "unit", "loss", "weight", "irreps")
     terms = {f"{word}_{t.name}": getattr(t, word) for t in run.task.terms for word in words}
+    if run.task.covariate is not None:
+        terms["covariate"] = run.task.covariate[1]
     return {
         "rotations": settings.rotations,
         "reflections": settings.reflections if run.task.reflections else 0,
