@@ -35,8 +35,8 @@ FLOORS = [
         "prepare train twirl gradient hessian",
         """style findings story sections page translation attribution comparisons quoted
         figures figures_training figures_spectrum figures_density figures_hessian figures_plan figures_reflection
-        figures_gradient figures_gradient_direction figures_gradient_layers figures_condition figures_eigenvalues
-        figures_sets figures_backbones figures_covariate figures_fields excess""",
+        figures_fields figures_gradient figures_gradient_direction figures_gradient_layers figures_condition
+        figures_eigenvalues figures_sets figures_backbones figures_covariate excess""",
         "report",
         "plan document",
     )

@@ -122,13 +122,13 @@ class Task(ABC):
         targets = {t.name: action.turn(t.irreps, rotation, batch.targets[t.name]) for t in self.terms}
         return replace(batch, inputs=inputs, targets=targets)
 
-    def generate(self, model: Callable[[dict], dict], device: str) -> xr.Dataset | None:
-        """For a look, what a generative model makes, beside what it should look like; None where nothing is made."""
-        return None
-
     def merits(self, index: Int[Array, " sample"], prediction: dict[str, Tensor]) -> dict[str, Float[Array, " sample"]]:
         """What else says how good the predictions for `batch(index)` are, by name, a number a sample; often nothing."""
         return {}
+
+    def generate(self, model: Callable[[dict], dict], device: str) -> xr.Dataset | None:
+        """For a look, what a generative model makes, beside what it should look like; None where nothing is made."""
+        return None
 
 
 class Model(torch.nn.Module):
