@@ -60,12 +60,12 @@ class Convolution(nn.Module):
 
     def __init__(self, width=5):
         super().__init__()
-        self.register_buffer("nodes", torch.cartesian_prod(*[torch.linspace(-2, 2, 4)] * 3))
+        self.register_buffer("nodes", torch.cartesian_prod(*[torch.linspace(-2, 2, 3)] * 3))
         self.body = nn.Sequential(nn.Conv3d(1, width, 3, padding=1), nn.SiLU(), nn.Conv3d(width, 4, 3, padding=1))
 
     def forward(self, inputs):
         near = torch.exp(-(inputs["positions"][..., None, :] - self.nodes).square().sum(-1))
-        field = self.body(near.sum(1).view(-1, 1, 4, 4, 4)).flatten(2)
+        field = self.body(near.sum(1).view(-1, 1, 3, 3, 3)).flatten(2)
         return heads(torch.einsum("spn,scn->spc", near, field))
 
 

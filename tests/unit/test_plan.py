@@ -68,6 +68,9 @@ def test_plan__accepts_the_default_config_and_names_its_jobs():
         ("twirl.rotations", 1, ["twirl.rotations: expected greater than or equal to 2, got 1"]),
         ("hessian.steps", [7], ["hessian.steps: expected steps of checkpoints of runs.augmented", "[7]"]),
         ("hessian", 3, ["hessian: expected"]),
+        ("runs.augmented.twirl", {"panle": 3}, ["runs.augmented.twirl.panle: expected no such key", "'panel'?"]),
+        ("runs.augmented.twirl", {"rotations": 1}, ["runs.augmented.twirl.rotations", "got 1"]),
+        ("runs.augmented.hessian", {"steps": [7]}, ["runs.augmented.hessian.steps: expected steps of", "[7]"]),
     ],
 )
 def test_plan__names_the_mistake(path, value, expected):
@@ -133,3 +136,17 @@ def test_plan__accepts_the_overlay_of_force_fields_and_its_published_size_is_exa
     with torch.device("meta"):
         model = plugins.make_model(plan.train("escaip_6m", 0)["run"]["model"], {"elements": [1, 6, 8]})
     assert sum(p.numel() for p in model.parameters()) == 6_136_966
+
+
+def test_plan__takes_keys_of_a_run_over_those_of_all():
+    config = changed("runs.augmented.hessian", {"enabled": False, "samples": 3})
+    config["runs"]["other"] = config["runs"]["augmented"] | {"hessian": {"probes": 7}, "seeds": [4]}
+    config["hessian"] = {"samples": 5}
+    plan = Plan(config)
+    assert plan.curved == [("other", 4)]
+    settings = plan.measure("hessian", "other")["settings"]
+    assert (settings["samples"], settings["probes"]) == (5, 7)
+    assert plan.measure("hessian", "augmented")["settings"]["samples"] == 3
+    assert plan.measure("twirl", "other") == Plan(changed("hessian", {})).measure("twirl", "augmented")
+    flags = {(r["run"], r["seed"]): (r["hessian"], r["gradient"]) for r in plan.report()["runs"]}
+    assert flags == {run: (run == ("other", 4), True) for run in plan.runs}

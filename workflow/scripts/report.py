@@ -5,14 +5,17 @@ from twirlscope.report import RunFiles, report
 from twirlscope.settings.report import ReportSettings
 
 given, plan = snakemake.input, snakemake.params.job
-stores = [list(given.get(stage, [])) or [None] * len(plan["runs"]) for stage in ("hessian", "gradient")]
+stores = {stage: map(Path, given.get(stage, [])) for stage in ("hessian", "gradient")}  # of the runs that have one
+
+
+def files(run: dict, train: str, twirl: str) -> RunFiles:
+    found = {stage: next(paths) if run[stage] else None for stage, paths in stores.items()}
+    return RunFiles(**run | found, train=Path(train), twirl=Path(twirl))
+
 
 with job(snakemake):
     report(
-        [
-            RunFiles(**run, train=Path(t), twirl=Path(w), hessian=h and Path(h), gradient=g and Path(g))
-            for run, t, w, h, g in zip(plan["runs"], given.train, given.twirl, *stores, strict=True)
-        ],
+        [files(*each) for each in zip(plan["runs"], given.train, given.twirl, strict=True)],
         dict(zip(plan["datasets"], map(Path, given.data), strict=True)),
         plan["config"],
         Path(snakemake.output[0]),

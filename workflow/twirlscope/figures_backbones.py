@@ -48,6 +48,7 @@ def _generated(training: Training) -> Figure:
         for spare in axes[panels:]:
             spare.remove()
         _histogram(axes[panels - 1], shares)
+        style.legend(canvas, [Line2D([], [], color=c, linestyle=ls, label=n) for n, c, ls in LOOKS])
 
     wide, narrow = style.canvases(draw, min(TRACES, len(traces)) + 1, 2.4, most=4)
     caption = (
@@ -83,8 +84,6 @@ def _histogram(ax: Axes, shares: pd.DataFrame) -> None:
         closed = slice(len(shares) - 1)  # the last bin is open
         middle, density = shares["distance [nm]"][closed], shares[f"{name} [1]"][closed] / width
         ax.step(middle, density, where="mid", color=colour, linestyle=line)
-    handles = [Line2D([], [], color=c, linestyle=ls, label=n) for n, c, ls in LOOKS]
-    ax.legend(handles=handles, loc="upper right")
     ax.set(xlabel="distance of two residues [nm]", ylabel="density [1/nm]")
 
 

@@ -43,7 +43,8 @@ def errors_by_set(frame: pd.DataFrame, labels: str) -> Figure | None:
     wide, narrow = style.canvases(draw, 2, 2.9)
     caption = (
         "The last checkpoint on every test set: root mean square error of a force component, and the share of the "
-        "squared error of the forces that is equivariance error, with 95 % intervals by frame. A mark a seed."
+        "squared error of the forces that is equivariance error, with 95 % intervals by frame. A mark a seed. Read "
+        "both panels: a network that predicts next to no force has next to no equivariance error."
     )
     said = zip(*(frame[h] for h in ("run", "seed", "test set", ERROR, PERCENT)), strict=True)
     text = "Errors by test set. " + " ".join(
@@ -56,7 +57,7 @@ def _panel(ax: Axes, frame: pd.DataFrame, head: str, sets: list[str], look: Mapp
     """One quantity by test set; with an interval where it has one."""
     for i, (run, (colour, marker)) in enumerate(look.items()):
         rows = frame[frame["run"] == run]
-        place = np.array([sets.index(s) for s in rows["test set"]]) + 0.5 * ((i + 0.5) / len(look) - 0.5)
+        place = np.array([sets.index(s) for s in rows["test set"]]) + 0.3 * ((i + 0.5) / len(look) - 0.5)
         value, low, high = (rows[h].to_numpy() for h in (head, LOW, HIGH))
         bars = [np.maximum(value - low, 0), np.maximum(high - value, 0)] if head == PERCENT else None
         ax.errorbar(place, value, yerr=bars, fmt=marker, color=colour, elinewidth=0.9, capsize=2)

@@ -10,8 +10,8 @@ from . import plugins
 from .contracts import Dataset, Model, Task
 from .errors import UserError, UserErrors
 from .reach import ROOT, code_hash
-from .settings.base import parse
-from .settings.config import Config, RunSettings
+from .settings.base import Settings, parse
+from .settings.config import MEASURES, Config, RunSettings
 from .settings.train import checkpoint_steps
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_]*")
@@ -39,8 +39,12 @@ class Plan:
         for name, run in _sections(config, "runs"):
             errors += _name(f"runs.{name}", name) + self._check_run(name, run)
         if not errors:
+            for name in self.config.runs:
+                errors += [e for stage in MEASURES for e in self.config.measure(stage, name)[1]]
+        if not errors:
             for name, run in self.config.runs.items():
                 errors += self._contradictions(f"runs.{name}", run)
+                errors += self._steps(name, run)
         if errors:
             raise UserErrors(errors)
 
@@ -52,12 +56,12 @@ class Plan:
     @property
     def curved(self) -> list[tuple[str, int]]:
         """Every (run, seed) whose curvature is measured."""
-        return self.runs if self.config.hessian.enabled else []
+        return [(run, seed) for run, seed in self.runs if self._measured("hessian", run).enabled]
 
     @property
     def with_gradient(self) -> list[tuple[str, int]]:
         """Every (run, seed) whose gradients are measured."""
-        return self.runs if self.config.gradient.enabled else []
+        return [(run, seed) for run, seed in self.runs if self._measured("gradient", run).enabled]
 
     @property
     def datasets(self) -> list[str]:
@@ -100,17 +104,30 @@ class Plan:
 
     def measure(self, stage: str, run: str) -> dict[str, Any]:
         """Parameters of a stage that measures checkpoints (`twirl`, `gradient`, `hessian`)."""
-        return {"settings": getattr(self.config, stage).model_dump(), "code": self._code(stage, run)}
+        return {"settings": self._measured(stage, run).model_dump(), "code": self._code(stage, run)}
 
     def report(self) -> dict[str, Any]:
         """Parameters of the report."""
-        runs = [{"run": r, "seed": s, "dataset": self.dataset_of(r)} for r, s in self.runs]
+        runs = [
+            {
+                "run": run,
+                "seed": seed,
+                "dataset": self.dataset_of(run),
+                "hessian": (run, seed) in self.curved,
+                "gradient": (run, seed) in self.with_gradient,
+            }
+            for run, seed in self.runs
+        ]
         return {
             "runs": runs,
             "datasets": self.datasets,
             "config": self.config.model_dump(),
             "code": code_hash([SCRIPTS / "report.py"]),
         }
+
+    def _measured(self, stage: str, run: str) -> Settings:
+        """Settings of a stage for a run; they have been checked."""
+        return self.config.measure(stage, run)[0]
 
     def _code(self, stage: str, run: str) -> str:
         """Hash of the code that a stage of a run reaches, its plug-ins included."""
@@ -151,11 +168,14 @@ class Plan:
             )
         if dataset.kind != task.reads:
             errors.append(UserError(f"{where}.dataset", f"a dataset of {task.reads}", f"one of {dataset.kind}"))
-        kept = checkpoint_steps(run.train)
-        wrong = [s for s in self.config.hessian.steps if s not in kept]
-        if wrong:
-            errors.append(UserError("hessian.steps", f"steps of checkpoints of {where}: {kept}", wrong))
         return errors
+
+    def _steps(self, name: str, run: RunSettings) -> list[UserError]:
+        """Steps that are asked for and have no checkpoint."""
+        kept, own = checkpoint_steps(run.train), "steps" in run.hessian
+        wrong = [s for s in self._measured("hessian", name).steps if s not in kept]
+        where = f"runs.{name}.hessian.steps" if own else "hessian.steps"
+        return [UserError(where, f"steps of checkpoints of runs.{name}: {kept}", wrong)] if wrong else []
 
 
 def _without_nulls(config: dict[str, Any]) -> dict[str, Any]:

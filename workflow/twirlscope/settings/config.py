@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from .base import Settings, key
+from ..errors import UserError
+from .base import Settings, key, parse
 from .gradient import GradientSettings
 from .hessian import HessianSettings
 from .report import ReportSettings
@@ -20,6 +21,12 @@ class RunSettings(Settings):
     model: dict[str, Any] = key(..., "`name` of a model (or `file.py:Class`) and its settings")
     train: TrainSettings = key(TrainSettings(), "how it is trained")
     seeds: list[int] = key([0], "seeds of weights, order and rotations; one training each", min_length=1)
+    twirl: dict[str, Any] = key({}, "keys of the section `twirl` that differ for this run")
+    gradient: dict[str, Any] = key({}, "keys of the section `gradient` that differ for this run")
+    hessian: dict[str, Any] = key({}, "keys of the section `hessian` that differ for this run")
+
+
+MEASURES = {"twirl": TwirlSettings, "gradient": GradientSettings, "hessian": HessianSettings}
 
 
 class Config(Settings):
@@ -33,3 +40,9 @@ class Config(Settings):
     gradient: GradientSettings = key(GradientSettings(), "how gradients are measured")
     hessian: HessianSettings = key(HessianSettings(), "how curvature is measured")
     report: ReportSettings = key(ReportSettings(), "the report")
+
+    def measure(self, stage: str, run: str) -> tuple[Settings | None, list[UserError]]:
+        """Settings of a stage that measures checkpoints, those of the run over those of all; or every mistake."""
+        own = getattr(self.runs[run], stage)
+        merged = getattr(self, stage).model_dump() | own
+        return parse(MEASURES[stage], merged, f"runs.{run}.{stage}")
