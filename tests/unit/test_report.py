@@ -146,10 +146,10 @@ def test_tables__hold_the_numbers_of_the_stores(whole):
     error = 1000 * np.sqrt(float(data["loss_total"].sel(term="forces")[-1])) * 1.7
     assert float(rows[0]["forces error [meV/Å]"]) == pytest.approx(error)
     assert rows[2]["first below 2 % [step]"] == ""
-    with (folder / "out/tables/percent_forces.csv").open() as file:
+    with (folder / "out/tables/percent_weighted.csv").open() as file:
         rows = [row for row in csv.DictReader(file) if row["run"] == "small" and row["seed"] == "1"]
     values = [float(row["percent_equiv_low [percent]"]) for row in rows]
-    assert values == list(store.load(runs[1].twirl)["percent_equiv_low"].sel(term="forces").values)
+    assert values == list(store.load(runs[1].twirl)["percent_equiv_low"].sel(term="weighted").values)
 
 
 def test_summary__has_a_group_a_training_with_the_pooled_numbers(whole):
@@ -250,7 +250,7 @@ def test_story__leaves_out_what_the_stores_do_not_say():
     assert "forces error [meV/Å]" not in story.headline_table([training], [line], 2.0).frame
     assert story.training_table([training], {}).rows == [["a", "0", "", "–", "–", "–", "3000", "9", "–", "–"]]  # noqa: RUF001
     assert story.model_facts(training) == story.method([training]) == {}
-    assert story.dataset_facts("d", xr.Dataset()).facts == {"Frames": "0", "Rejected records": "none"}
+    assert story.dataset_facts("d", xr.Dataset()).facts == {"Samples": "0", "Rejected records": "none"}
 
 
 def test_warnings__name_heavy_tails_and_rounding():

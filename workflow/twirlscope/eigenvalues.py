@@ -108,7 +108,7 @@ def _padded(values: Array, count: int) -> Array:
     return np.concatenate([values, np.full(count - len(values), np.nan)])
 
 
-def symlog_grid(limit: float, linear: float, points: int = 401) -> Float[Array, " grid"]:
+def symlog_grid(limit: float, linear: float, points: int = 201) -> Float[Array, " grid"]:
     """Eigenvalues from -limit to limit, even in asinh(lambda / linear): logarithmic, but linear below `linear`."""
     end = np.arcsinh(limit / linear)
     return linear * np.sinh(np.linspace(-end, end, points))

@@ -44,7 +44,7 @@ def tell(trainings: Sequence[Training], threshold: float, data: Mapping[str, xr.
         Section(
             "losses",
             "The two parts of the loss",
-            figures=[figures.losses(trainings, term) for term in terms_of(trainings)] + _by_covariate(trainings),
+            figures=[figures.losses(trainings, term) for term in _told_apart(trainings)] + _by_covariate(trainings),
             tables=_tables({"Other losses": convex_table(trainings), "Excess loss": excess_table(trainings)}),
         ),
         _test_sets(trainings, data),
@@ -62,6 +62,12 @@ def tell(trainings: Sequence[Training], threshold: float, data: Mapping[str, xr.
     return [s for s in found if s.sentences or s.figures or s.tables]
 
 
+def _told_apart(trainings: Sequence[Training]) -> list[str]:
+    """The terms, the weighted sum first, without those that are the whole loss wherever they occur."""
+    many = [t.twirl["term"].values for t in trainings if t.twirl.sizes["term"] > 2]
+    return [t for t in terms_of(trainings) if t == "weighted" or any(t in terms for terms in many)]
+
+
 def _tables(named: dict[str, Table | None]) -> list[tuple[str, Table]]:
     """Those that there are, with their headings."""
     return [(heading, table) for heading, table in named.items() if table is not None]
@@ -74,7 +80,7 @@ def _by_covariate(trainings: Sequence[Training]) -> list[Figure]:
 
 
 def _percent(trainings: Sequence[Training], threshold: float) -> Section:
-    terms = terms_of(trainings)
+    terms = _told_apart(trainings)
     shown = [figures.percent(trainings, term, threshold) for term in terms]
     shown += [f for t in terms if t != "weighted" and (f := figures_reflection.reflections(trainings, t))]
     tables = {"Elements": attribution_table(trainings), "Reflections": reflection_table(trainings)}
@@ -91,7 +97,7 @@ def _test_sets(trainings: Sequence[Training], data: Mapping[str, xr.Dataset]) ->
 
 
 def _spectrum(trainings: Sequence[Training]) -> Section:
-    terms = terms_of(trainings)
+    terms = _told_apart(trainings)
     shown = [figures_spectrum.spectrum(trainings, t) for t in terms if figures_spectrum.measured(trainings, t)]
     if shown:
         shown += [figures_spectrum.effective_degree(trainings, terms[0]), figures_plan.plan(trainings, terms[0])]
@@ -125,12 +131,13 @@ def _gradients(trainings: Sequence[Training]) -> Section:
 
 
 def _curvature(trainings: Sequence[Training]) -> Section:
+    """Condition numbers, densities and spectra are drawn for the first seed of a run."""
     curved = [t for t in trainings if t.hessian is not None]
     missing = "; ".join(t.label for t in trainings if t.hessian is None)
     said = [findings.curvature_sentence(t) for t in curved]
     said += [f"The Hessian was not computed for: {missing}."] if missing else []
     shown = [figures_eigenvalues.eigenvalues(curved)] if curved else []
-    for training in curved:
+    for training in (seeds[0] for seeds in by_run(curved).values()):
         name = f"{slug(training.run)}_seed{training.seed}"
         shown.append(figures_condition.conditions(training, f"condition_{name}"))
         shown.append(figures_density.densities(training, f"density_{name}"))

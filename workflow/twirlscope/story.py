@@ -203,12 +203,12 @@ def dataset_facts(name: str, data: xr.Dataset) -> Data:
     facts = {
         key.capitalize(): str(data.attrs[key]) for key in ("source", "labels", "level_of_theory") if key in data.attrs
     }
-    facts["Frames"] = str(data.sizes.get("sample", 0))
+    facts["Samples"] = str(data.sizes.get("sample", 0))
     if "molecule_index" in data.sizes:
         facts["Molecules"] = str(data.sizes["molecule_index"])
     if "atoms" in data:
         atoms = data["atoms"].values
-        facts["Atoms a frame"] = f"{atoms.min()} to {atoms.max()}, {atoms.mean():.1f} on average"
+        facts["Atoms a sample"] = f"{atoms.min()} to {atoms.max()}, {atoms.mean():.1f} on average"
     if "split" in data:
         names = str(data["split"].attrs.get("flag_meanings", "")).split()
         counts = np.bincount(data["split"].values.astype(int), minlength=len(names))
