@@ -7,6 +7,7 @@ from e3nn import nn, o3
 
 import toys
 from twirlscope import estimators, spectrum, twirl, twirling
+from twirlscope.heldout import heldout_of
 from twirlscope.rotation_sets import randomised, rotation_set
 from twirlscope.settings.twirl import TwirlSettings
 
@@ -101,7 +102,8 @@ def test_equivariant_model__is_at_the_rounding_error_of_single_precision(model):
     """The whole chain in single precision; its floor is the distance of single from double precision predictions."""
     task, index = toys.force_field(SAMPLES), np.arange(SAMPLES)
     found = twirl.measure(model.float(), task, index, TwirlSettings(rotations=4))
-    turns = twirl.rotations(SAMPLES, TwirlSettings(rotations=4))
+    held = heldout_of(task, index, TwirlSettings(rotations=4))
+    turns = held.quaternion[:, held.parity == 1]
     single = twirling.predictions(model.float(), task, index, turns)
     double = twirling.predictions(model.double(), task, index, turns, dtype=torch.float64)
     weights = task.batch(index).to("cpu", torch.float64).weights

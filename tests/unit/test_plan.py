@@ -33,7 +33,7 @@ def mistakes(config):
 def test_plan__accepts_the_default_config_and_names_its_jobs():
     plan = Plan(DEFAULT)
     assert ("augmented", 0) in plan.runs
-    assert plan.datasets == ["molecules"]
+    assert {plan.config.runs[run].task["name"] for run, _ in plan.runs} == set(plugins.known("task"))  # all of them
     assert plan.dataset_of("augmented") == "molecules"
     assert plan.train("augmented", 0)["run"]["train"]["batch"] > 0
 
@@ -142,6 +142,7 @@ def test_plan__takes_keys_of_a_run_over_those_of_all():
     config = changed("runs.augmented.hessian", {"enabled": False, "samples": 3})
     config["runs"]["other"] = config["runs"]["augmented"] | {"hessian": {"probes": 7}, "seeds": [4]}
     config["hessian"] = {"samples": 5}
+    config["runs"] = {name: config["runs"][name] for name in ("augmented", "other")}
     plan = Plan(config)
     assert plan.curved == [("other", 4)]
     settings = plan.measure("hessian", "other")["settings"]
