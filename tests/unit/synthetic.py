@@ -83,8 +83,8 @@ def spectral(data, seed=0):
     return data.assign(found).assign_coords(coordinates)
 
 
-def train(updates=3000, seed=0):
-    """A train store: a noisy falling loss under a cosine learning rate."""
+def train(updates=3000, seed=0, samples=0):
+    """A train store: a noisy falling loss under a cosine learning rate; `samples` of 0 are the 15 of `frames`."""
     random = np.random.default_rng(seed)
     update = np.arange(1, updates + 1)
     loss = (0.05 + 1 / (1 + (update / 60) ** 1.1)) * random.lognormal(0, 0.25, updates)
@@ -93,11 +93,12 @@ def train(updates=3000, seed=0):
     run = {
         "task": {"name": "force_field", "force_weight": 1.0, "energy_weight": 0.1},
         "model": {"name": "vector_attention", "width": 64, "layers": 4},
-        "train": {"updates": updates, "batch": 32, "augment": "rotation"},
+        "train": {"updates": updates, "batch": 32, "augment": "rotation", "samples": samples},
         "seed": seed,
         "dataset": "md",
     }
     attrs = {"run": json.dumps(run), "parameters": 200871, "device": "CPU", "seconds": 83.4, "versions": "{}"}
+    attrs["training_samples"] = samples or 15
     return xr.Dataset({k: ("update", v.astype(np.float32)) for k, v in curve.items()}, attrs=attrs)
 
 
@@ -190,11 +191,13 @@ def frames(rejects=3):
     return xr.Dataset(data, attrs=attrs)
 
 
-def save_run(folder: Path, run="small", seed=0, with_hessian=True, with_gradient=False, **course) -> RunFiles:
+def save_run(
+    folder: Path, run="small", seed=0, with_hessian=True, with_gradient=False, training_samples=0, **course
+) -> RunFiles:
     """The stores of one training in `folder`; `course` is handed to `twirl`."""
     place = Path(folder) / f"seed{seed}_{abs(hash(run))}"
     files = {name: place / f"{name}.zarr.zip" for name in ("train", "twirl", "hessian", "gradient")}
-    store.save(train(seed=seed), files["train"])
+    store.save(train(seed=seed, samples=training_samples), files["train"])
     store.save(twirl(seed=seed, **course), files["twirl"])
     if with_hessian:
         store.save(hessian(seed=seed), files["hessian"])

@@ -121,7 +121,9 @@ def test_plan__drops_runs_that_an_overlay_sets_to_null():
     assert {name for name, _ in Plan(config).runs} == {"more"}
 
 
-def test_plan__accepts_the_overlay_of_force_fields_and_its_published_size_is_exact(tmp_path, monkeypatch):
+def test_plan__accepts_the_overlay_of_force_fields_its_published_size_is_exact_and_its_curve_has_four_sizes(
+    tmp_path, monkeypatch
+):
     overlay = yaml.safe_load((ROOT.parent.parent / "config" / "forcefields.yaml").read_text())
     for section in filter(None, overlay["datasets"].values()):
         for name in [*section["files"], *(n for files in section["test_files"].values() for n in files)]:
@@ -133,6 +135,10 @@ def test_plan__accepts_the_overlay_of_force_fields_and_its_published_size_is_exa
         config[key] = config.get(key, {}) | value
     plan = Plan(config)
     assert plan.datasets == ["acac", "monomers"]
+    sizes = [500, 2000, 8000, 14000]
+    curve = [plan.train(f"curve_{n}", 0)["run"] for n in sizes]
+    assert [run["train"].pop("samples") for run in curve] == sizes
+    assert all(run == curve[0] for run in curve)
     with torch.device("meta"):
         model = plugins.make_model(plan.train("escaip_6m", 0)["run"]["model"], {"elements": [1, 6, 8]})
     assert sum(p.numel() for p in model.parameters()) == 6_136_966

@@ -6,7 +6,7 @@ import pandas as pd
 import xarray as xr
 
 from .hints import Sequence
-from .page import Table, text
+from .page import Table, with_intervals
 from .trainings import Training
 
 ENDS = ("", "_low", "_high")
@@ -28,7 +28,9 @@ def reflection_table(trainings: Sequence[Training]) -> Table | None:
         "the twirled predictions of both halves of O(3), on top of the error within each."
     )
     frame = pd.DataFrame(rows)
-    return Table("reflections", caption, frame, _brief(frame, ["SO(3)", "O(3)"]))
+    return Table(
+        "reflections", caption, frame, with_intervals(frame, [f"equivariance error, {g}" for g in ("SO(3)", "O(3)")])
+    )
 
 
 def _reflection_row(training: Training, term: str) -> dict:
@@ -38,8 +40,8 @@ def _reflection_row(training: Training, term: str) -> dict:
         "run": training.run,
         "seed": training.seed,
         "term": term,
-        **_interval(last, "percent_equiv", "equivariance error, SO(3)"),
-        **_interval(last, "o3_percent_equiv", "equivariance error, O(3)"),
+        **interval(last, "percent_equiv", "equivariance error, SO(3)"),
+        **interval(last, "o3_percent_equiv", "equivariance error, O(3)"),
         "between the halves of O(3) [% of it]": 100 * apart / whole if whole > 0 else None,
     }
 
@@ -62,7 +64,7 @@ def convex_table(trainings: Sequence[Training]) -> Table | None:
         "training: every term with the loss it was trained on. In units of the loss, with 95 % intervals."
     )
     frame = pd.DataFrame(rows)
-    return Table("other_losses", caption, frame, _brief(frame, [""]))
+    return Table("other_losses", caption, frame, with_intervals(frame, ["equivariance error"]))
 
 
 def _convex_row(training: Training, loss: str, term: str) -> dict:
@@ -75,24 +77,12 @@ def _convex_row(training: Training, loss: str, term: str) -> dict:
         "term": term,
         **{f"{words} [1]": float(last[name]) for words, name in named.items()},
         "equivariance error [1]": float(last["convex_loss_equiv"]),
-        **_interval(last, "convex_percent_equiv", "equivariance error"),
+        **interval(last, "convex_percent_equiv", "equivariance error"),
         "learned fraction [1]": float(last["convex_learned_fraction"]),
     }
 
 
-def _interval(last: xr.Dataset, name: str, words: str) -> dict:
+def interval(last: xr.Dataset, name: str, words: str) -> dict:
     """A percentage and the ends of its interval."""
     heads = (f"{words} [%]", f"{words}, from [%]", f"{words}, to [%]")
     return {head: float(last[f"{name}{end}"]) for head, end in zip(heads, ENDS, strict=True)}
-
-
-def _brief(frame: pd.DataFrame, groups: Sequence[str]) -> pd.DataFrame:
-    """The frame with every interval in the cell of its value."""
-    brief = frame.copy()
-    for group in groups:
-        name = f"equivariance error, {group}" if group else "equivariance error"
-        heads = [f"{name} [%]", f"{name}, from [%]", f"{name}, to [%]"]
-        cells = zip(*(frame[h] for h in heads), strict=True)
-        brief[heads[0]] = [f"{text(p)} ({text(a)} to {text(b)})" if p == p else text(p) for p, a, b in cells]
-        brief = brief.drop(columns=heads[1:])
-    return brief

@@ -68,6 +68,17 @@ def text(value: Any) -> str:
     return say(value)
 
 
+def with_intervals(frame: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+    """The frame with the interval of each of these percentages in the cell of its value, for the page."""
+    brief = frame.copy()
+    for name in names:
+        heads = [f"{name} [%]", f"{name}, from [%]", f"{name}, to [%]"]
+        cells = zip(*(frame[h] for h in heads), strict=True)
+        brief[heads[0]] = [f"{text(p)} ({text(a)} to {text(b)})" if p == p else text(p) for p, a, b in cells]
+        brief = brief.drop(columns=heads[1:])
+    return brief
+
+
 @dataclass(frozen=True)
 class Shown:
     """A figure as the page needs it."""

@@ -11,7 +11,7 @@ import xarray as xr
 
 from . import estimators
 from .hints import Array, Float, Mapping, Sequence
-from .page import Table, text
+from .page import Table, with_intervals
 from .trainings import Training
 
 MEV = 1e3  # in an eV
@@ -96,18 +96,12 @@ def quoted_table(frame: pd.DataFrame) -> Table:
         "over random orientations of every frame; the twirled prediction is the mean over all of them. With 95 % "
         "intervals by frame."
     )
-    return Table("test_sets", caption, frame, _brief(frame))
-
-
-def _brief(frame: pd.DataFrame) -> pd.DataFrame:
-    """The frame with every interval in the cell of its value."""
-    brief = frame.copy()
-    for words in ("forces", "energy"):
-        heads = [f"equivariance error, {words}{end} [%]" for end in ("", ", from", ", to")]
-        cells = zip(*(frame[h] for h in heads), strict=True)
-        brief[heads[0]] = [f"{text(p)} ({text(a)} to {text(b)})" if p == p else text(p) for p, a, b in cells]
-        brief = brief.drop(columns=heads[1:])
-    return brief
+    return Table(
+        "test_sets",
+        caption,
+        frame,
+        with_intervals(frame, [f"equivariance error, {term}" for term in ("forces", "energy")]),
+    )
 
 
 def _is_force_field(training: Training) -> bool:

@@ -19,6 +19,7 @@ from . import (
     figures_gradient_direction,
     figures_gradient_layers,
     figures_hessian,
+    figures_learning,
     figures_plan,
     figures_reflection,
     figures_spectrum,
@@ -30,6 +31,7 @@ from .comparisons import convex_table, reflection_table
 from .excess import excess_table
 from .figures_sets import errors_by_set
 from .hints import Mapping, Sequence
+from .learning import learning_frame, learning_table
 from .page import Section, Table
 from .quoted import published_table, quoted_frame, quoted_table
 from .style import Figure
@@ -48,6 +50,7 @@ def tell(trainings: Sequence[Training], threshold: float, data: Mapping[str, xr.
             tables=_tables({"Other losses": convex_table(trainings), "Excess loss": excess_table(trainings)}),
         ),
         _test_sets(trainings, data),
+        _learning(trainings),
         _spectrum(trainings),
         _fields(trainings),
         _gradients(trainings),
@@ -94,6 +97,14 @@ def _test_sets(trainings: Sequence[Training], data: Mapping[str, xr.Dataset]) ->
     figure = errors_by_set(errors, labels_note(trainings))
     tables = {"Errors by test set": quoted_table(errors), "Published errors": published_table(data)}
     return Section("sets", "Test sets", figures=[figure] if figure else [], tables=_tables(tables))
+
+
+def _learning(trainings: Sequence[Training]) -> Section:
+    frame = learning_frame(trainings)
+    if frame is None:
+        return Section("learning", "Learning curve")
+    shown = figures_learning.learning_curves(frame, labels_note(trainings))
+    return Section("learning", "Learning curve", figures=shown, tables=[("Learning curve", learning_table(frame))])
 
 
 def _spectrum(trainings: Sequence[Training]) -> Section:

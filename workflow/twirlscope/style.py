@@ -167,12 +167,16 @@ def log_axis(ax: Axes, values: pd.DataFrame | pd.Series | Sequence[float] | Arra
 
 
 def log_ticks(low: float, high: float, most: int) -> list[float]:
-    """Powers of ten between the two, thinned to `most`; also 2 and 5 times these where there would be too few."""
+    """Powers of ten between the two, thinned to `most`; also multiples of these where there would be too few."""
     decades = [10.0**e for e in range(math.ceil(math.log10(low) - 1e-9), math.floor(math.log10(high) + 1e-9) + 1)]
     if len(decades) > 2:
         return decades[:: math.ceil(len(decades) / most)]
     span = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    found = [t for e in span for m in (1, 2, 5) if low <= (t := m * 10.0**e) * (1 + 1e-9) and t <= high * (1 + 1e-9)]
+    for multiples in ((1, 2, 5), (1, 1.5, 2, 3, 4, 5, 7)):
+        every = (m * 10.0**e for e in span for m in multiples)
+        found = [t for t in every if low <= t * (1 + 1e-9) and t <= high * (1 + 1e-9)]
+        if len(found) > 1:
+            break
     return found or [low]
 
 
