@@ -87,6 +87,9 @@ def _histogram(ax: Axes, shares: pd.DataFrame) -> None:
     ax.set(xlabel="distance of two residues [nm]", ylabel="density [1/nm]")
 
 
+DRAWN = 160  # chains of a dataset that are drawn; the table has all of them
+
+
 def compared(datasets: Mapping[str, xr.Dataset]) -> list[Figure]:
     """For each dataset of backbones: its chains beside the real ones that the package knows the statistics of."""
     return [_compared(name, data) for name, data in datasets.items() if "contacts" in data]
@@ -105,8 +108,9 @@ def _compared(name: str, data: xr.Dataset) -> Figure:
     def draw(canvas: Canvas, columns: int) -> None:
         axes = canvas.subplots(-(-len(NAMES) // columns), columns, squeeze=False).ravel()
         for ax, variable, words in zip(axes, NAMES, AXES, strict=True):
-            for origin, table in tables.items():
+            for origin, every in tables.items():
                 colour, marker = looks[origin]
+                table = every.iloc[:: -(-len(every) // DRAWN) or 1]
                 ax.plot(table["residues"], table[variable], marker, color=colour, markersize=2.2, alpha=0.6)
             ax.set(xlabel="residues", ylabel=words)
             ax.set_ylim(0, max(1e-9, 1.05 * max(np.quantile(t[variable], 0.995) for t in tables.values() if len(t))))
@@ -115,8 +119,8 @@ def _compared(name: str, data: xr.Dataset) -> Figure:
 
     wide, narrow = style.canvases(draw, len(NAMES), 2.4, most=2)
     caption = (
-        f"Chains of the dataset {name} beside real chains of the same lengths, a point a chain: compactness, contacts "
-        "(pairs closer than 0.8 nm, four or more residues apart), and residues in right- and in left-handed turns. "
+        f"Chains of the dataset {name} beside real chains of the same lengths, a point a chain (of at most {DRAWN}): compactness, "
+        "contacts (pairs closer than 0.8 nm, four or more residues apart), and residues in right- and in left-handed turns. "
         f"Data: {data.attrs.get('labels', 'not stated')}. Real chains: {backbone_states.provenance()}."
     )
     text = " ".join(

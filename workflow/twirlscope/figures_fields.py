@@ -101,7 +101,7 @@ def merits(trainings: Sequence[Training]) -> Figure | None:
                 colour, line, marker = looks[str(name)]
                 values = training.twirl["merit_value"].sel(merit=name).values
                 ax.plot(training.twirl["step"].values, values, color=colour, linestyle=line, marker=marker)
-            ax.set_ylim(bottom=0)
+            ax.set_ylim(-0.02, 1.05)
             ax.set_ylabel("share of the atoms" if i % columns == 0 else "")
             style.step_axis(ax, steps_of(firsts), "training step" if i >= len(firsts) - columns else "")
             ax.set_title(training.label)
@@ -111,7 +111,8 @@ def merits(trainings: Sequence[Training]) -> Figure | None:
     wide, narrow = style.canvases(draw, len(firsts), 2.7)
     caption = (
         "What the predictions are good for: atoms found as peaks of the denoised field of their element, within 0.5 Å, "
-        "and peaks that are no atoms, both as a share of the atoms of the samples."
+        "and peaks that are no atoms, both as a share of the atoms of the samples. An untrained network makes up many times "
+        "as many as there are: shares above 1 are in the table only."
     )
     ends = (
         f"{t.label}: " + ", ".join(f"{n} {say(float(t.twirl['merit_value'].sel(merit=n)[-1]))}" for n in names)

@@ -201,7 +201,7 @@ def _flat(section: Any) -> str:
 def dataset_facts(name: str, data: xr.Dataset) -> Data:
     """A dataset in words: source, labels, size, splits, rejects."""
     facts = {
-        key.capitalize(): str(data.attrs[key]) for key in ("source", "labels", "level_of_theory") if key in data.attrs
+        key.capitalize(): str(data.attrs[key]) for key in ("source", "labels", "level_of_theory") if data.attrs.get(key)
     }
     facts["Samples"] = str(data.sizes.get("sample", 0))
     if "molecule_index" in data.sizes:

@@ -26,7 +26,7 @@ from .extxyz import atoms_of
 
 STRIDE = 1 << 32  # more records than a file has: samples are ordered by file, then by place
 ABOUT = {
-    "labels": "none: positions alone",
+    "labels": "",  # positions alone
     "citation": "Riniker, Landrum, J. Chem. Inf. Model. 55, 2562 (2015); Halgren, J. Comput. Chem. 17, 490 (1996)",
 }
 
