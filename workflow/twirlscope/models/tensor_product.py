@@ -4,8 +4,8 @@ The counterpart of `vector_attention`: what that one has to learn, this one has 
 error is rounding. Hidden features are irreps of O(3) up to degree `l_max`, of natural parity (0e, 1o, 2e, ...); atoms
 send each other tensor products of their features with spherical harmonics, weighted by functions of the distance.
 
-Source: Batzner et al., Nature Communications 13, 2453 (2022), arXiv:2101.03164; here without pseudo-tensors and with one
-self-interaction for all elements, which enter by their embedding alone.
+Source: Batzner et al., Nature Communications 13, 2453 (2022), arXiv:2101.03164; here without pseudo-tensors, and with
+the same self-interaction for all elements, which enter by their embedding alone.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 import e3nn
@@ -47,7 +48,7 @@ class TensorProductNetwork(Model):
     class Settings(Settings):
         """Sizes. The defaults have about as many parameters as those of `vector_attention`, within 5 %."""
 
-        width: int = key(32, "channels of every degree", ge=1)
+        width: int = key(54, "channels of every degree", ge=1)
         layers: int = key(3, "rounds of messages", ge=1)
         l_max: int = key(1, "highest degree of hidden features and of spherical harmonics; forces need 1", ge=1, le=6)
         radial: int = key(8, "Bessel functions that encode a distance", ge=1)
@@ -72,7 +73,7 @@ class TensorProductNetwork(Model):
         self.embed = nn.Embedding(self.rows.count, s.width)
         with eager():
             self.harmonics = o3.SphericalHarmonics(list(range(s.l_max + 1)), False, "component")
-            self.rounds = nn.ModuleList(Round(s, *pair) for pair in zip(states, states[1:], strict=False))
+            self.rounds = nn.ModuleList(Round(s, *pair) for pair in pairwise(states))
             self.readout = o3.Linear(seen, "1o + 0e" if direct else "0e", biases=True)
 
     def forward(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
