@@ -159,8 +159,8 @@ class Round(nn.Module):
         sent = self.send(x).index_select(0, edges.sender)
         message = self.product(sent, edges.harmonics, self.weights(edges.radial) * edges.weight)
         summed = message.new_zeros(len(x), message.shape[1]).index_add(0, edges.receiver, message)
-        update = self.gate(self.own(x) + self.receive(summed))
-        return x + update if self.residual else update
+        update = self.gate(math.sqrt(0.5) * (self.own(x) + self.receive(summed)))  # sums that keep the variance
+        return math.sqrt(0.5) * (x + update) if self.residual else update
 
 
 class Gate(nn.Module):
