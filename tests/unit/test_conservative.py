@@ -15,6 +15,7 @@ from twirlscope.twirling import inner_products
 CONSTANTS = {"elements": [1, 6], "energy_scale": 0.5, "force_scale": 2.0}
 MODELS = {
     "escaip": {"width": 8, "layers": 1, "heads": 2},
+    "tensor_product": {"width": 4, "layers": 2, "radial": 4, "radial_width": 4},
     "vector_attention": {"width": 8, "layers": 1, "heads": 2, "cutoff": 6.0},
 }
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from twirlscope import so3
-from twirlscope.neighbours import nearest, order_parameters
+from twirlscope.neighbours import envelope, nearest, order_parameters, pairs
 
 
 def cloud(samples=5, atoms=14, seed=0):
@@ -83,3 +83,25 @@ def test_order_parameters__have_finite_derivatives_where_they_vanish():
     filled = torch.tensor([[True, True], [False, False]])
     (gradient,) = torch.autograd.grad(order_parameters(cosine, filled, 6).sum(), cosine)
     assert gradient.isfinite().all()
+
+
+def test_pairs__are_the_nearest_of_every_atom_and_skip_padding():
+    line = torch.tensor([[[0.0, 0, 0], [1, 0, 0], [-1, 0, 0], [2.1, 0, 0]]], dtype=torch.float64).expand(2, -1, -1)
+    real = torch.tensor([[True, True, False, True], [True, True, True, True]])
+    atoms, receiver, sender = pairs(line, real, 4.0, 2)
+    assert atoms.tolist() == [0, 1, 3, 4, 5, 6, 7]
+    assert sender[receiver == 0].tolist() == [1, 2]  # the third real atom, fourth in the sample
+    assert sender[receiver == 3].tolist() == [4, 5]  # two at one distance, in their order
+    assert sender[receiver == 4].tolist() == [3, 6]
+    _, receiver, sender = pairs(line, real, 4.0, 1)
+    assert sender[receiver == 3].tolist() == [4]
+
+
+def test_envelope__falls_from_one_to_zero_with_two_flat_derivatives():
+    ends = torch.tensor([[0.0], [1.0]], dtype=torch.float64, requires_grad=True)
+    value = envelope(ends)
+    slope = torch.autograd.grad(value.sum(), ends, create_graph=True)[0]
+    bend = torch.autograd.grad(slope.sum(), ends)[0]
+    assert torch.allclose(value, torch.tensor([[1.0], [0.0]], dtype=torch.float64), atol=1e-14)
+    assert slope.abs().max() < 1e-13
+    assert bend.abs().max() < 1e-13

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from twirlscope import action, losses, so3
-from twirlscope.models.vector_attention import VectorAttention, envelope
+from twirlscope.models.vector_attention import VectorAttention
 
 ELEMENTS = {"elements": [1, 6, 7, 8]}
 
@@ -71,27 +71,6 @@ def test_vector_attention__is_smooth_where_a_neighbour_crosses_the_cutoff():
         jump = (forces(4.0 + 1e-5) - forces(4.0 - 1e-5)).abs().max()
         assert jump < 1e-11
         assert (forces(3.0) - forces(5.0)).abs().max() > 1e-4
-
-
-def test_envelope__falls_from_one_to_zero_with_two_flat_derivatives():
-    ends = torch.tensor([[0.0], [1.0]], dtype=torch.float64, requires_grad=True)
-    value = envelope(ends)
-    slope = torch.autograd.grad(value.sum(), ends, create_graph=True)[0]
-    bend = torch.autograd.grad(slope.sum(), ends)[0]
-    assert torch.allclose(value, torch.tensor([[1.0], [0.0]], dtype=torch.float64), atol=1e-14)
-    assert slope.abs().max() < 1e-13
-    assert bend.abs().max() < 1e-13
-
-
-def test_vector_attention__keeps_the_nearest_neighbours_and_breaks_ties_by_order():
-    net = model(neighbours=2)
-    line = torch.tensor([[[0.0, 0, 0], [1, 0, 0], [-1, 0, 0], [2.1, 0, 0]]], dtype=torch.float64)
-    _, receiver, sender = net._graph(torch.ones(1, 4, dtype=torch.int64), line)
-    assert sender[receiver == 0].tolist() == [1, 2]
-    assert sender[receiver == 1].tolist() == [0, 3]
-    net = model(neighbours=1)
-    _, receiver, sender = net._graph(torch.ones(1, 4, dtype=torch.int64), line)
-    assert sender[receiver == 0].tolist() == [1]
 
 
 def test_vector_attention__takes_an_atom_without_neighbours():

@@ -44,6 +44,26 @@ def nearest(
     return torch.where(filled, key % count, itself[:, None]), filled
 
 
+@torch.no_grad()
+def pairs(
+    positions: Float[Tensor, "sample atom 3"], real: Bool[Tensor, "sample atom"], cutoff: float, most: int
+) -> tuple[Int[Tensor, " real"], Int[Tensor, " pair"], Int[Tensor, " pair"]]:
+    """Places of the real atoms in the padded batch, and `nearest` as pairs of them: receivers and senders, by receiver.
+
+    Args:
+        positions, real, cutoff, most: as in `nearest`.
+    """
+    neighbour, filled = nearest(positions, real, cutoff, most)
+    place = real.flatten().cumsum(0).reshape(real.shape) - 1
+    sample, receiver, _ = filled.nonzero(as_tuple=True)
+    return real.flatten().nonzero()[:, 0], place[sample, receiver], place[sample, neighbour[filled]]
+
+
+def envelope(ratio: Float[Tensor, "pair 1"]) -> Float[Tensor, "pair 1"]:
+    """A polynomial that falls from 1 at 0 to 0 at 1, with two continuous derivatives."""
+    return 1 - ratio**3 * (10 - 15 * ratio + 6 * ratio**2)
+
+
 def order_parameters(
     cosine: Float[Tensor, "atom neighbour neighbour_other"], filled: Bool[Tensor, "atom neighbour"], degrees: int
 ) -> Float[Tensor, "atom degree"]:

@@ -19,7 +19,7 @@ from ..contracts import Model
 from ..elements import ElementRows
 from ..hints import Float, Int, Tensor
 from ..layers import rms_norm
-from ..neighbours import atom_mean, nearest, padded
+from ..neighbours import atom_mean, envelope, padded, pairs
 from ..settings.base import Settings, key
 
 SCALE = math.sqrt(3)  # of a unit vector, so that its components have unit variance over directions
@@ -91,11 +91,12 @@ class VectorAttention(Model):
     def _outputs(self, inputs: dict[str, Tensor]) -> Float[Tensor, "sample atom out"]:
         """What is read out of every atom, with the sums over its pairs added to the first of them; 0 on padding."""
         numbers, positions = inputs["numbers"], inputs["positions"]
-        atoms, receiver, sender = self._graph(numbers, positions)
+        real, s = numbers > 0, self.settings
+        atoms, receiver, sender = pairs(positions, real, s.cutoff, s.neighbours)
         flat = positions.flatten(0, 1).index_select(0, atoms)
         vector = flat.index_select(0, sender) - flat.index_select(0, receiver)
         length = vector.square().sum(-1, keepdim=True).sqrt()
-        edges = Edges(receiver, sender, SCALE * vector / length, envelope(length / self.settings.cutoff))
+        edges = Edges(receiver, sender, SCALE * vector / length, envelope(length / s.cutoff))
         atom = self.embed(self.rows(numbers.flatten().index_select(0, atoms)))
         pair = self.first(self._gaussians(length), atom, edges)
         for block in self.blocks:
@@ -104,22 +105,13 @@ class VectorAttention(Model):
         push = self.pair_readout(rms_norm(pair), rms_norm(atom), edges) * edges.envelope
         columns = push.shape[-1]
         summed = out[:, :columns].index_add(0, receiver, push)
-        return padded(torch.cat([summed, out[:, columns:]], -1), numbers > 0)
+        return padded(torch.cat([summed, out[:, columns:]], -1), real)
 
     def _gaussians(self, length: Float[Tensor, "pair 1"]) -> Float[Tensor, "pair radial"]:
         """Gaussians of a distance, evenly spaced from 0 to the cutoff, one spacing wide."""
         last = self.settings.radial - 1
         centre = torch.arange(last + 1, device=length.device, dtype=length.dtype)
         return (-0.5 * (length * (last / self.settings.cutoff) - centre).square()).exp()
-
-    @torch.no_grad()
-    def _graph(self, numbers: Int[Tensor, "sample atom"], positions: Float[Tensor, "sample atom 3"]):
-        """Places of the real atoms in the padded batch, and pairs of them as receivers and senders, by receiver."""
-        real = numbers > 0
-        neighbour, filled = nearest(positions, real, self.settings.cutoff, self.settings.neighbours)
-        place = real.flatten().cumsum(0).reshape(real.shape) - 1
-        sample, receiver, _ = filled.nonzero(as_tuple=True)
-        return real.flatten().nonzero()[:, 0], place[sample, receiver], place[sample, neighbour[filled]]
 
 
 @dataclass(frozen=True)
@@ -206,8 +198,3 @@ class Gated(nn.Module):
         """The layer, without residual."""
         gate = self.gate(x)  # no F.silu: the gradient of a native one has no forward-mode derivative
         return self.down(gate * gate.sigmoid() * self.value(x))
-
-
-def envelope(ratio: Float[Tensor, "pair 1"]) -> Float[Tensor, "pair 1"]:
-    """A polynomial that falls from 1 at 0 to 0 at 1, with two continuous derivatives."""
-    return 1 - ratio**3 * (10 - 15 * ratio + 6 * ratio**2)
