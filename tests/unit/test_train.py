@@ -15,6 +15,7 @@ import torch
 import toys
 from twirlscope import resume, so3, store, train
 from twirlscope.checkpoints import Trained
+from twirlscope.contracts import split_index
 from twirlscope.errors import UserError
 from twirlscope.settings.train import TrainSettings, checkpoint_steps
 
