@@ -119,8 +119,9 @@ def _compared(name: str, data: xr.Dataset) -> Figure:
 
     wide, narrow = style.canvases(draw, len(NAMES), 2.4, most=2)
     caption = (
-        f"Chains of the dataset {name} beside real chains of the same lengths, a point a chain (of at most {DRAWN}): compactness, "
-        "contacts (pairs closer than 0.8 nm, four or more residues apart), and residues in right- and in left-handed turns. "
+        f"Chains of the dataset {name} beside real chains of the same lengths, a point a chain (of at most {DRAWN}): "
+        "compactness, contacts (pairs closer than 0.8 nm, four or more residues apart), and residues in right- and in "
+        "left-handed turns. "
         f"Data: {data.attrs.get('labels', 'not stated')}. Real chains: {backbone_states.provenance()}."
     )
     text = " ".join(

@@ -111,8 +111,8 @@ def merits(trainings: Sequence[Training]) -> Figure | None:
     wide, narrow = style.canvases(draw, len(firsts), 2.7)
     caption = (
         "What the predictions are good for: atoms found as peaks of the denoised field of their element, within 0.5 Å, "
-        "and peaks that are no atoms, both as a share of the atoms of the samples. An untrained network makes up many times "
-        "as many as there are: shares above 1 are in the table only."
+        "and peaks that are no atoms, both as a share of the atoms of the samples. An untrained network makes up many "
+        "times as many as there are: shares above 1 are in the table only."
     )
     ends = (
         f"{t.label}: " + ", ".join(f"{n} {say(float(t.twirl['merit_value'].sel(merit=n)[-1]))}" for n in names)
