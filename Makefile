@@ -1,5 +1,6 @@
 # make run      everything on the default config, from nothing to results/report/index.html
 # make test     all tests          make lint     all checks of form
+# make check-slurm   what `snakemake --profile profiles/slurm` (or PROFILE) would submit, no cluster needed
 # make bench    what twirling and curvature cost beside forward passes and gradients, both in one run
 #
 # TORCH=cpu (default), cu126, cu130 ...: which build of torch the environment gets; a Python that has torch keeps its own
@@ -9,10 +10,11 @@ VENV ?= .venv
 TORCH ?=
 CORES ?= all
 ARGS ?=
+PROFILE ?= profiles/slurm
 READY := $(VENV)/ready$(TORCH:%=-%)
 export PATH := $(abspath $(VENV))/bin:$(PATH)
 
-.PHONY: run test bench lint format docs clean
+.PHONY: run test check-slurm bench lint format docs clean
 
 run: $(READY)
 	snakemake --cores $(CORES) $(ARGS)
@@ -20,6 +22,9 @@ run: $(READY)
 
 test: $(READY)-dev
 	python -m pytest -n 2 --dist loadgroup
+
+check-slurm: $(READY)-slurm
+	python profiles/slurm/check.py --profile $(PROFILE) $(ARGS)
 
 bench: $(READY)-dev
 	python tests/bench/bench_twirl.py
@@ -43,7 +48,10 @@ $(READY): pyproject.toml envs/constraints.txt envs/create.sh
 	sh envs/create.sh "$(PYTHON)" "$(VENV)" "$(TORCH)" . $(@F)
 
 $(READY)-dev: $(READY)
-	sh envs/create.sh "$(PYTHON)" "$(VENV)" "$(TORCH)" ".[test,oracle,lint]" $(@F)
+	sh envs/create.sh "$(PYTHON)" "$(VENV)" "$(TORCH)" ".[test,oracle,lint,slurm]" $(@F)
+
+$(READY)-slurm: $(READY)
+	sh envs/create.sh "$(PYTHON)" "$(VENV)" "$(TORCH)" ".[slurm]" $(@F)
 
 clean:
 	rm -rf "$(VENV)" .pytest_cache .ruff_cache

@@ -1,6 +1,7 @@
 """Training: reproducible, resumable, honest about what it was given."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -91,35 +92,85 @@ def test_train__interrupted_and_resumed_ends_with_identical_weights(tmp_path, da
         assert step == 0 or same(*(run.update(step) for run in runs))
 
 
-def test_train__killed_with_sigkill_resumes_to_identical_weights(tmp_path, data):
-    """A real process, really killed, in the middle of whatever it does."""
+def signalled(tmp_path, data, kind, settings):
+    """A real process as the rule runs it, with pauses, that gets a signal in the middle; its exit status and log."""
+    log = tmp_path / "train.log"
     code = f"""
         import sys; sys.path[:0] = {sys.path!r}
-        import torch; torch.set_num_threads(1)
         from pathlib import Path
+        from types import SimpleNamespace
         import twirlscope.train as t, test_train
+        from twirlscope.provenance import job
         update = t.Loop.update
         def slow(loop):
             import time; time.sleep(0.01); update(loop)
         t.Loop.update = slow
-        out = Path({str(tmp_path / "killed" / "train.zarr.zip")!r})
-        t.train(Path({str(data)!r}), out, test_train.run(save_every=0.05), "code")
+        out = Path({str(tmp_path / "broken" / "train.zarr.zip")!r})
+        with job(SimpleNamespace(rule="train", threads=1, log=[{str(log)!r}])):
+            t.train(Path({str(data)!r}), out, test_train.run(**{settings!r}), "code")
     """
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
     process = subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(code)], env=environment, stderr=subprocess.DEVNULL
     )
     deadline = time.monotonic() + 60
-    while not list(tmp_path.glob("killed/checkpoints/*/step000000016.pt")) and time.monotonic() < deadline:
+    while not list(tmp_path.glob("broken/checkpoints/*/step000000016.pt")) and time.monotonic() < deadline:
         time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert list(tmp_path.glob("killed/checkpoints/*/state.pt"))
-    assert not (tmp_path / "killed" / "train.zarr.zip").exists()
-    for name in ("killed", "whole"):
-        train.train(data, tmp_path / name / "train.zarr.zip", run(save_every=0.05), "code")
-    a, b = (weights(tmp_path / name / "train.zarr.zip", data, 60) for name in ("killed", "whole"))
-    assert same(a, b)
+    process.send_signal(kind)
+    status = process.wait(timeout=30)
+    assert list(tmp_path.glob("broken/checkpoints/*/state.pt"))
+    assert not (tmp_path / "broken" / "train.zarr.zip").exists()
+    return status, log.read_text()
+
+
+def ends_with_the_weights_of_an_undisturbed_run(tmp_path, data, settings):
+    for name in ("broken", "whole"):
+        train.train(data, tmp_path / name / "train.zarr.zip", run(**settings), "code")
+    a, b = (weights(tmp_path / name / "train.zarr.zip", data, 60) for name in ("broken", "whole"))
+    return same(a, b)
+
+
+def test_train__killed_with_sigkill_resumes_to_identical_weights(tmp_path, data):
+    """A real process, really killed, in the middle of whatever it does."""
+    settings = {"save_every": 0.05}
+    status, _ = signalled(tmp_path, data, signal.SIGKILL, settings)
+    assert status == -signal.SIGKILL
+    assert ends_with_the_weights_of_an_undisturbed_run(tmp_path, data, settings)
+
+
+@pytest.mark.parametrize("kind", [signal.SIGTERM, signal.SIGUSR1], ids=lambda kind: kind.name)
+def test_train__told_to_stop_saves_its_state_and_resumes_there_to_identical_weights(tmp_path, data, capsys, kind):
+    settings = {"save_every": 1000.0, "ema": 0.9}  # no state is saved between checkpoints but for the signal
+    status, log = signalled(tmp_path, data, kind, settings)
+    assert status == os.EX_TEMPFAIL
+    stop = re.fullmatch(rf"STOPPED train: {kind.name} at step (\d+) of 60; .*", log.splitlines()[-1])
+    assert stop
+    assert "Traceback" not in log
+    assert ends_with_the_weights_of_an_undisturbed_run(tmp_path, data, settings)
+    assert f"resumed at step {stop[1]} from" in capsys.readouterr().out
+
+
+def test_train__told_to_stop_after_its_last_update_ends_as_usual(tmp_path, data, monkeypatch):
+    update, out = train.Loop.update, tmp_path / "train.zarr.zip"
+
+    def ends_with_a_signal(loop):
+        update(loop)
+        if loop.step == loop.settings.steps:
+            signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(train.Loop, "update", ends_with_a_signal)
+    train.train(data, out, run(), "code")
+    assert out.exists()
+
+
+def test_stop_signals__are_the_process_s_own_again_afterwards():
+    before = [signal.getsignal(kind) for kind in (signal.SIGTERM, signal.SIGUSR1)]
+    with resume.stop_signals() as signalled:
+        assert signalled() is None
+        signal.raise_signal(signal.SIGUSR1)
+        signal.raise_signal(signal.SIGTERM)
+        assert signalled() == "SIGUSR1", "the first that came"
+    assert [signal.getsignal(kind) for kind in (signal.SIGTERM, signal.SIGUSR1)] == before
 
 
 def test_train__refuses_to_resume_a_changed_run_and_says_what_changed(tmp_path, data, capsys):

@@ -38,6 +38,10 @@ class UserErrors(ValueError):  # noqa: N818
         super().__init__("\n".join(f"  - {e}" for e in errors))
 
 
+class Stopped(RuntimeError):  # noqa: N818
+    """The work was told to stop and is saved: no mistake, and the same job started again goes on where it was."""
+
+
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name most like `name`, or None when nothing is near."""
     match = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)

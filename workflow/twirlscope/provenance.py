@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from .errors import NO_ROOM, UserError, UserErrors
+from .errors import NO_ROOM, Stopped, UserError, UserErrors
 
 PACKAGES = (
     "twirlscope",
@@ -42,7 +42,8 @@ def versions() -> dict[str, str]:
 @contextlib.contextmanager
 def job(snakemake: Any) -> Iterator[None]:
     """A script's frame: everything printed goes to the rule's log, torch gets the rule's threads, and a mistake of
-    the user's ends the job with its one message instead of a traceback.
+    the user's ends the job with its one message instead of a traceback. Work that was told to stop ends the job with
+    exit status 75, the customary one for "try again later", so that no product is taken for whole.
     """
     import torch
 
@@ -57,6 +58,9 @@ def job(snakemake: Any) -> Iterator[None]:
         except (UserError, UserErrors) as error:
             print(f"ERROR {snakemake.rule}: {error}", file=log)
             sys.exit(1)
+        except Stopped as reason:
+            print(f"STOPPED {snakemake.rule}: {reason}", file=log)
+            sys.exit(os.EX_TEMPFAIL)
         except OSError as error:
             if error.errno not in NO_ROOM:
                 raise

@@ -1,9 +1,12 @@
-"""Resuming: the identity of a run, its state on disk, its checkpoints. Files appear whole or not at all."""
+"""Resuming: the identity of a run, its state on disk, its checkpoints, signals. Files appear whole or not at all."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import signal
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -95,6 +98,23 @@ def dump(data: Any, path: Path) -> None:
         with path.open("ab", buffering=0) as file:
             file.write(bytes(1 << 20))  # raises the disk's own error, if that was the reason
         raise
+
+
+@contextlib.contextmanager
+def stop_signals() -> Iterator[Callable[[], str | None]]:
+    """While it lasts, SIGTERM and SIGUSR1 end nothing; the function it gives names the one that came, if one did.
+
+    SIGTERM is what a cluster sends before it takes a job's node away or its time is over, seconds before SIGKILL;
+    SIGUSR1 is what it sends as early as `sbatch --signal` says.
+    """
+    came: list[str] = []
+    kinds = (signal.SIGTERM, signal.SIGUSR1)
+    before = {kind: signal.signal(kind, lambda number, _: came.append(signal.Signals(number).name)) for kind in kinds}
+    try:
+        yield lambda: came[0] if came else None
+    finally:
+        for kind, handler in before.items():
+            signal.signal(kind, handler)
 
 
 def restore(loop: Loop, folder: Path) -> None:

@@ -20,7 +20,7 @@ import xarray as xr
 from . import plugins, resume, so3, store
 from .checkpoints import sha256
 from .contracts import Batch, Model, Task, split_index
-from .errors import UserError
+from .errors import Stopped, UserError
 from .hints import Array, Float, Int, Tensor
 from .losses import loss_of
 from .provenance import Progress, device_of, hardware, locked, versions
@@ -40,6 +40,7 @@ def train(data: Path, out: Path, run: dict[str, Any], code: str) -> None:
 
     Raises:
         UserError: the loss is not finite, or the disk is full.
+        Stopped: a signal asked for it; the state of the last update is saved.
     """
     settings = TrainSettings(**run["train"])
     identity = resume.identity_of({"run": run, "code": code, "data": sha256(data), "torch": torch.__version__})
@@ -137,23 +138,27 @@ class Loop:
         self.change: dict[str, Tensor] | None = None
 
     def train(self, folder: Path) -> None:
-        """Run to the last step, from the state in the folder if there is one."""
+        """Run to the last step, or to a signal to stop, from the state in the folder if there is one."""
         resume.restore(self, folder)
         progress = Progress("train", self.settings.steps, "update", done=self.step)
         start = saved = time.monotonic()
         before = self.seconds
         self.model.train()
-        while True:
-            self.seconds = before + time.monotonic() - start
-            if self.step in self.keep:
-                resume.keep_checkpoint(self, folder)
-            if self.step in self.keep or time.monotonic() - saved > self.settings.save_every:
-                resume.keep_state(self, folder)
-                saved = time.monotonic()
-            if self.step == self.settings.steps:
-                break
-            self.update()
-            progress.advance(f"loss {self.curve.loss[-1]:.4g}")
+        with resume.stop_signals() as signalled:
+            while True:
+                self.seconds = before + time.monotonic() - start
+                reason = signalled()
+                if self.step in self.keep:
+                    resume.keep_checkpoint(self, folder)
+                if self.step in self.keep or reason or time.monotonic() - saved > self.settings.save_every:
+                    resume.keep_state(self, folder)
+                    saved = time.monotonic()
+                if self.step == self.settings.steps:
+                    break
+                if reason:
+                    raise Stopped(f"{reason} at step {self.step} of {self.settings.steps}; the same job goes on there")
+                self.update()
+                progress.advance(f"loss {self.curve.loss[-1]:.4g}")
         progress.close()
 
     def update(self) -> None:
