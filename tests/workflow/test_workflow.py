@@ -14,10 +14,17 @@ import pytest
 from twirlscope import store
 
 REPORT = "report: results/report/index.html"
+STAGES = ("train", "twirl", "gradient", "hessian")
+RUNS = {"augmented": STAGES, "unaugmented": STAGES, "backbones": STAGES, "voxels": STAGES[:3]}  # of the smoke config
 
 
 def messages(run, *stages):
     return {f"{stage}: run {run}, seed 0" for stage in stages}
+
+
+def of_all(stage):
+    """The messages of a stage of all runs that have it."""
+    return {f"{stage}: run {run}, seed 0" for run, stages in RUNS.items() if stage in stages}
 
 
 def write(path, text):
@@ -35,19 +42,16 @@ def edited(project, tmp_path, file, change):
 
 def test_run__leaves_every_product_whole_and_nothing_else(project):
     found = {str(p.relative_to(project.work / "results")) for p in (project.work / "results").rglob("*.zarr.zip")}
-    stages = [
-        f"runs/{r}/seed0/{s}.zarr.zip"
-        for r in ("augmented", "unaugmented")
-        for s in ("train", "twirl", "gradient", "hessian")
-    ]
-    assert found == {"data/molecules.zarr.zip", "report/summary.zarr.zip", *stages}
+    stages = [f"runs/{run}/seed0/{stage}.zarr.zip" for run, stages in RUNS.items() for stage in stages]
+    data = [f"data/{name}.zarr.zip" for name in ("molecules", "backbones", "geometries")]
+    assert found == {"report/summary.zarr.zip", *data, *stages}
     assert (project.work / "results" / "report" / "index.html").stat().st_size > 10_000
     assert not list((project.work / "results").rglob("*.part"))
 
 
 def test_run__puts_log_and_benchmark_of_every_job_by_stage_and_run(project):
-    for stage in ("train", "twirl", "gradient", "hessian"):
-        for run in ("augmented", "unaugmented"):
+    for run, stages in RUNS.items():
+        for stage in stages:
             assert (project.work / "logs" / stage / f"{run}.seed0.log").exists()
             assert (project.work / "benchmarks" / stage / f"{run}.seed0.tsv").exists()
 
@@ -106,7 +110,7 @@ def test_changed_steps_of_one_run__rerun_that_runs_stages_alone(project, tmp_pat
 
 def test_changed_measurement__trains_nothing_again(project, tmp_path):
     overlay = write(tmp_path / "o.yaml", "twirl: {rotations: 3}")
-    expected = messages("augmented", "twirl") | messages("unaugmented", "twirl") | {REPORT}
+    expected = of_all("twirl") | {REPORT}
     assert project.jobs("--configfile", project.smoke, overlay) == expected
 
 
@@ -158,7 +162,7 @@ def test_until__stops_after_the_stage(project, tmp_path):
 
 
 def test_forced_stage__runs_again_with_what_follows(project):
-    expected = messages("augmented", "hessian") | messages("unaugmented", "hessian") | {REPORT}
+    expected = of_all("hessian") | {REPORT}
     assert project.jobs("-R", "hessian") == expected
 
 
@@ -236,7 +240,7 @@ def test_interrupted_run__goes_on_where_it_was(project, tmp_path):
     """Snakemake is told to stop in the middle of a training; the same command finishes it."""
     overlay = write(
         tmp_path / "o.yaml",
-        "runs: {unaugmented: null, augmented: {train: {steps: 100000, save_every: 0.2}}}",
+        "runs: {unaugmented: null, backbones: null, voxels: null, augmented: {train: {steps: 100000, save_every: 0.2}}}",
     )
     (tmp_path / "work" / "results").mkdir(parents=True)
     shutil.copytree(project.work / "results" / "data", tmp_path / "work" / "results" / "data")
