@@ -240,7 +240,8 @@ def test_interrupted_run__goes_on_where_it_was(project, tmp_path):
     """Snakemake is told to stop in the middle of a training; the same command finishes it."""
     overlay = write(
         tmp_path / "o.yaml",
-        "runs: {unaugmented: null, backbones: null, voxels: null, augmented: {train: {steps: 100000, save_every: 0.2}}}",
+        "runs: {unaugmented: null, backbones: null, voxels: null,"
+        " augmented: {train: {steps: 100000, save_every: 0.2}}}",
     )
     (tmp_path / "work" / "results").mkdir(parents=True)
     shutil.copytree(project.work / "results" / "data", tmp_path / "work" / "results" / "data")
