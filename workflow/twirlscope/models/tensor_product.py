@@ -46,7 +46,7 @@ class TensorProductNetwork(Model):
     """
 
     class Settings(Settings):
-        """Sizes. The defaults, and width 36 at degree 2, have the parameters of the default `vector_attention` to 5 %."""
+        """Sizes. In parameters the defaults, and width 36 at `l_max` 2, match the default `vector_attention` within 5 %."""
 
         width: int = key(54, "channels of every degree", ge=1)
         layers: int = key(3, "rounds of messages", ge=1)
