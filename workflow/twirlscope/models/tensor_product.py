@@ -46,7 +46,7 @@ class TensorProductNetwork(Model):
     """
 
     class Settings(Settings):
-        """Sizes. In parameters the defaults, and width 36 at `l_max` 2, match the default `vector_attention` within 5 %."""
+        """Sizes. The defaults, and width 36 with `l_max` 2, have as many parameters as `vector_attention`, within 5 %."""
 
         width: int = key(54, "channels of every degree", ge=1)
         layers: int = key(3, "rounds of messages", ge=1)
