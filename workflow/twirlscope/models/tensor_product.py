@@ -46,7 +46,7 @@ class TensorProductNetwork(Model):
     """
 
     class Settings(Settings):
-        """Sizes. The defaults, and width 36 with `l_max` 2, have as many parameters as `vector_attention`, within 5 %."""
+        """Sizes. Defaults, or width 36 with `l_max` 2, match the parameters of `vector_attention` within 5 %."""
 
         width: int = key(54, "channels of every degree", ge=1)
         layers: int = key(3, "rounds of messages", ge=1)
