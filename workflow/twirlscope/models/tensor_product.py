@@ -46,7 +46,7 @@ class TensorProductNetwork(Model):
     """
 
     class Settings(Settings):
-        """Sizes. The defaults have about as many parameters as those of `vector_attention`, within 5 %."""
+        """Sizes. Defaults, or width 36 with `l_max` 2, match the parameters of `vector_attention` within 5 %."""
 
         width: int = key(54, "channels of every degree", ge=1)
         layers: int = key(3, "rounds of messages", ge=1)
@@ -55,7 +55,9 @@ class TensorProductNetwork(Model):
         radial_width: int = key(64, "hidden units of the dense layers that weight the paths by distance", ge=1)
         cutoff: float = key(4.0, "largest distance of a neighbour", "Å", gt=0)
         neighbours: int = key(24, "most neighbours of an atom: the nearest; outputs jump where this binds", ge=1)
-        average_neighbours: float = key(10.0, "sums over neighbours are divided by its root; of the data", gt=0)
+        average_neighbours: float = key(
+            10.0, "sums of messages are divided by its root: about the number in the data", gt=0
+        )
         forces: Literal["direct", "conservative"] = key(
             "direct", "a readout of their own, or minus the gradient of the energy"
         )
