@@ -21,14 +21,14 @@ settings = ExecutorPluginRegistry().get_plugin("slurm").get_settings(args)
 
 def print_submission(executor: Executor, job) -> None:
     """The sbatch line, in place of what a dry run prints of a job."""
-    if job.is_norun:
+    if not job.is_group() and job.is_norun:
         return
-    wildcards = get_job_wildcards(job)
+    name, wildcards = f"{'group' if job.is_group() else 'rule'}_{job.name}", get_job_wildcards(job)
     account, partition = (job.resources.get(f"slurm_{name}") for name in ("account", "partition"))
     names = {
         "run_uuid": f"{settings.jobname_prefix}_<id>",
-        "slurm_logfile": Path(settings.logdir) / f"rule_{job.name}" / wildcards / "%j.log",
-        "comment_str": "_".join([f"rule_{job.name}", *(["wildcards", wildcards] if wildcards else [])]),
+        "slurm_logfile": Path(settings.logdir) / name / wildcards / "%j.log",
+        "comment_str": "_".join([name, *(["wildcards", wildcards] if wildcards else [])]),
         "account": f"--account={account}" if account else "",
         "partition": f"--partition={partition}" if partition else "",
         "workdir": None,

@@ -66,6 +66,13 @@ def copy_code(source: Path, target: Path) -> None:
             shutil.copy(source / name, target / name)
 
 
+@pytest.fixture
+def blank(tmp_path) -> Project:
+    """A copy of the project, nothing run."""
+    copy_code(ROOT, tmp_path / "code")
+    return Project(tmp_path / "code", tmp_path / "work")
+
+
 @pytest.fixture(scope="session")
 def project(tmp_path_factory) -> Project:
     """The smoke run, done."""
