@@ -60,3 +60,14 @@ def test_shown_steps__are_few_and_hold_both_ends(count):
     assert shown[0] == 0
     assert shown[-1] == steps[-1]
     assert len(shown) == len(set(shown)) <= figures_spectrum.SHOWN
+
+
+def test_spectrum__names_the_steps_of_every_panel_where_runs_have_others():
+    data = synthetic.spectral(synthetic.twirl())
+    one, other = Training("a", 0, None, data), Training("b", 0, None, data.assign_coords(step=data["step"] * 2))
+    alike, apart = (figures_spectrum.spectrum(runs, "forces").wide for runs in ([one], [one, other]))
+    assert "steps" not in alike.axes[0].get_title(loc="left")
+    titles = [ax.get_title(loc="left") for ax in apart.axes]
+    for title, run in zip(titles, (one, other), strict=True):
+        shown = figures_spectrum.shown_steps(run.twirl["step"].values)
+        assert title.endswith(f"steps {', '.join(map(str, shown))}")

@@ -86,7 +86,7 @@ def losses(trainings: Sequence[Training], term: str) -> Figure:
         "the equivariance error; mean squared error in units of the loss. Bands: 95 % intervals, bootstrap by sample. "
         "Step 0 stands left of the break."
     )
-    caption += seeds_note(groups) + labels_note(trainings)
+    caption += seeds_note(groups) + labels_note(with_term(trainings, term))
     if hidden:
         caption += f" {hidden} estimates at or below zero do not fit a logarithmic axis; they are in the table."
     each = [f"{t.label}: {_losses_text(t, term)}" for t in with_term(trainings, term)]
@@ -152,7 +152,7 @@ def percent(trainings: Sequence[Training], term: str, threshold: float) -> Figur
         "1 less total loss over loss of predicting zero (below; dotted line: what counts as nothing learned). Hollow "
         "points are trivial: nothing is learned there yet, and a small percent means nothing. Bands: 95 % intervals."
     ) + seeds_note(groups)
-    caption += labels_note(trainings)
+    caption += labels_note(chosen)
     if (table[column("learned_fraction")] < LEARNED_LEAST).any():
         caption += f" Learned fractions below {LEARNED_LEAST:g} are not drawn; they are in the table."
     text = f"Percent of the held-out loss of {words(term)} that is equivariance error, over training steps. "

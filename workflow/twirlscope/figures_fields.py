@@ -77,7 +77,7 @@ def irreps(trainings: Sequence[Training], term: str) -> Figure | None:
         f"Equivariance error ({words(term)}) by irreducible representation of the 24 rotations of a cube, which alone "
         "turn a grid exactly. T1 holds what points along an axis, E and T2 what has degree 2, A2 begins at degree 3. "
         "What only other rotations would show is not in it: the sum is a lower bound of the error under all rotations."
-    ) + labels_note(trainings)
+    ) + labels_note(chosen)
     text = f"Equivariance error of {words(term)} by irrep. " + " ".join(_irreps_words(t, term) for t in chosen)
     return Figure(f"irreps_{term}", wide, narrow, f"Error by irrep: {words(term)}", caption, text, table)
 

@@ -53,7 +53,7 @@ def plan(trainings: Sequence[Training], term: str) -> Figure:
         "random orientation, leaves this share of the equivariance error. Circles: predicted from the spectrum without "
         "running the model; bars: what may lie beyond the highest degree. Crosses: measured on the same samples. Line: "
         "independent rotations, 1 / passes, exact."
-    ) + labels_note(trainings)
+    ) + labels_note(firsts)
     text = f"Share of the equivariance error of {words(term)} left by twirling with a set of rotations. " + " ".join(
         _words(t, table) for t, table in zip(firsts, tables, strict=True)
     )

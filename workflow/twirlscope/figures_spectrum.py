@@ -30,10 +30,12 @@ def spectrum(trainings: Sequence[Training], term: str) -> Figure:
     firsts = [seeds[0] for seeds in by_run(chosen).values()]
     table = _table(chosen, term)
     drawn = table[column("spectrum")][table[column("degree")] > 0]
+    every = [shown_steps(t.twirl["step"].values) for t in firsts]
+    same = all(steps == every[0] for steps in every)
 
     def draw(canvas: Canvas, columns: int) -> None:
         for i, (ax, training) in enumerate(zip(style.grid(canvas, len(firsts), columns), firsts, strict=True)):
-            steps = shown_steps(training.twirl["step"].values)
+            steps = every[i]
             for colour, marker, step in zip(_colours(len(steps)), style.MARKERS, steps, strict=False):
                 _points(ax, training.twirl.sel(term=term, step=step), colour, marker)
             style.log_axis(ax, drawn, "equivariance error\nof the degree" if i % columns == 0 else "")
@@ -41,15 +43,16 @@ def spectrum(trainings: Sequence[Training], term: str) -> Figure:
             style.set_ticks(
                 ax.xaxis, degrees, [f"{d:g}" for d in degrees], [], "degree" if i >= len(firsts) - columns else ""
             )
-            ax.set_title(training.label)
-        style.legend(canvas, _handles(firsts))
+            ax.set_title(training.label + ("" if same else f"\nsteps {', '.join(map(str, steps))}"))
+        longest = max(every, key=len)
+        style.legend(canvas, _handles([f"step {s}" for s in longest] if same else _places(len(longest))))
 
     wide, narrow = style.canvases(draw, len(firsts), 2.9)
     caption = (
         f"Spectrum of the equivariance error ({words(term)}): the part of the error that changes with the orientation "
         "like a Wigner matrix of that degree; the sum over all degrees is the equivariance error. Bars: one standard "
         "error over samples. Estimates at or below zero are in the table only."
-    ) + labels_note(trainings)
+    ) + labels_note(chosen)
     text = f"Equivariance error of {words(term)} by degree. " + " ".join(_words(t, term) for t in chosen)
     return Figure(
         f"spectrum_{term}", wide, narrow, f"Spectrum of the equivariance error: {words(term)}", caption, text, table
@@ -105,11 +108,15 @@ def _points(ax: Axes, data, colour, marker: str) -> None:
     ax.errorbar(degree, shown, color=colour, marker=marker, markersize=4, linewidth=1.2, **bars)
 
 
-def _handles(firsts: Sequence[Training]) -> list[Line2D]:
-    """Steps, in the order of training; of the first run where runs differ."""
-    steps = shown_steps(firsts[0].twirl["step"].values)
-    looks = zip(_colours(len(steps)), style.MARKERS, steps, strict=False)
-    return [Line2D([], [], color=c, marker=m, markersize=4, label=f"step {s}") for c, m, s in looks]
+def _handles(labels: Sequence[str]) -> list[Line2D]:
+    """Checkpoints, in the order of training."""
+    looks = zip(_colours(len(labels)), style.MARKERS, labels, strict=False)
+    return [Line2D([], [], color=c, marker=m, markersize=4, label=label) for c, m, label in looks]
+
+
+def _places(count: int) -> list[str]:
+    """What checkpoints are called where every panel has its own, which its title names."""
+    return [f"step {i + 1} of the title" for i in range(count)]
 
 
 def _table(chosen: Sequence[Training], term: str) -> pd.DataFrame:
