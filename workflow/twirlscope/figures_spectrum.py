@@ -15,7 +15,8 @@ from .hints import Array, Sequence
 from .style import Figure
 from .trainings import Training, by_run, column, labels_note, say, with_term, words
 
-SHOWN = 5  # checkpoints of which the spectrum is drawn
+ORDINALS = ("first", "second", "third", "fourth", "fifth")  # steps, where every panel has its own, in its title
+SHOWN = len(ORDINALS)  # checkpoints of which the spectrum is drawn
 DEGREE = ("effective_degree", "effective_degree_low", "effective_degree_high")
 
 
@@ -44,8 +45,8 @@ def spectrum(trainings: Sequence[Training], term: str) -> Figure:
                 ax.xaxis, degrees, [f"{d:g}" for d in degrees], [], "degree" if i >= len(firsts) - columns else ""
             )
             ax.set_title(training.label + ("" if same else f"\nsteps {', '.join(map(str, steps))}"))
-        longest = max(every, key=len)
-        style.legend(canvas, _handles([f"step {s}" for s in longest] if same else _places(len(longest))))
+        names = [f"step {s}" for s in every[0]] if same else [f"{o} step" for o in ORDINALS[: max(map(len, every))]]
+        style.legend(canvas, _handles(names))
 
     wide, narrow = style.canvases(draw, len(firsts), 2.9)
     caption = (
@@ -112,11 +113,6 @@ def _handles(labels: Sequence[str]) -> list[Line2D]:
     """Checkpoints, in the order of training."""
     looks = zip(_colours(len(labels)), style.MARKERS, labels, strict=False)
     return [Line2D([], [], color=c, marker=m, markersize=4, label=label) for c, m, label in looks]
-
-
-def _places(count: int) -> list[str]:
-    """What checkpoints are called where every panel has its own, which its title names."""
-    return [f"step {i + 1} of the title" for i in range(count)]
 
 
 def _table(chosen: Sequence[Training], term: str) -> pd.DataFrame:
