@@ -25,7 +25,7 @@ def test_heights__are_those_of_the_volume_over_the_area_of_a_face(periodic):
     lattice = cells.lattice_of(SKEWED, periodic)
     found = cells.heights(lattice)
     assert np.isinf(found[~np.array(periodic)]).all()
-    normals = [v for v in np.linalg.svd(lattice)[2][sum(periodic) :]]  # unit vectors where the lattice has none
+    normals = list(np.linalg.svd(lattice)[2][sum(periodic) :])  # unit vectors where the lattice has none
     full = [lattice[k] if periodic[k] else normals.pop() for k in range(3)]
     for k in np.flatnonzero(periodic):
         face = np.cross(full[k - 1], full[k - 2])

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from twirlscope import neighbours, so3
+from twirlscope import neighbours as module
+from twirlscope import so3
 from twirlscope.neighbours import envelope, nearest, nearest_images, order_parameters, pairs
 
 
@@ -153,7 +154,7 @@ def test_nearest_images__without_a_cell_are_the_nearest():
 
 
 def test_nearest_images__of_a_perfect_crystal_are_the_same_in_every_orientation():
-    """Twelve neighbours of an atom of a face-centred cubic crystal at one distance, of which five are taken, float32."""
+    """Twelve neighbours of an atom of a face-centred cubic crystal, of which five are taken, in float32."""
     cell = 2.0 * (1 - torch.eye(3)).expand(200, 3, 3)
     R = so3.matrix(so3.haar(200, generator=torch.Generator().manual_seed(0))).float()
     real = torch.ones(200, 1, dtype=torch.bool)
@@ -166,7 +167,7 @@ def test_nearest_images__do_not_depend_on_how_many_are_looked_at_a_time(monkeypa
     positions, real = cloud()
     cell = torch.from_numpy(CELLS["one small cell"]).expand(5, 3, 3)
     whole = nearest_images(positions, real, cell, 4.0, 9)
-    monkeypatch.setattr(neighbours, "BLOCK", 5000)
+    monkeypatch.setattr(module, "BLOCK", 5000)
     assert all(torch.equal(a, b) for a, b in zip(whole, nearest_images(positions, real, cell, 4.0, 9), strict=True))
 
 

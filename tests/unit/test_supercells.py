@@ -2,12 +2,16 @@
 
 import itertools
 
+import ase
 import numpy as np
 import pytest
 import torch
+from ase.calculators.lj import LennardJones
 
 import toys
 from twirlscope import certificate, curvature, estimators, lie, plugins, rotation_sets, so3, stress
+from twirlscope.conservative import with_forces
+from twirlscope.neighbours import pairs
 from twirlscope.twirling import inner_products, twisted
 
 CONSTANTS = {"elements": [1, 6], "energy_scale": 0.5, "force_scale": 2.0, "stress_scale": 0.3}
@@ -110,6 +114,25 @@ def test_models__have_conservative_stress_that_is_the_strain_derivative_of_their
         strain[j, i] += step / 2
         slope = (energy(strain) - energy(-strain)) / (2 * step)
         torch.testing.assert_close(found[i, j], slope / volume, rtol=1e-6, atol=1e-9)
+
+
+def test_with_forces__of_lennard_jones_are_those_of_ase():
+    """Energy, forces and stress, in their units and with their signs, of an energy that reads the neighbour list."""
+    atoms = ase.Atoms(numbers=[6, 6, 6], positions=crystal()["positions"][0].numpy(), cell=CELL.numpy(), pbc=True)
+    atoms.calc = LennardJones(sigma=1.7, epsilon=0.3, rc=5.0)
+
+    def energy(inputs):
+        length = pairs(inputs, 5.0, 10_000)[3].norm(dim=1)
+        each, end = (4 * 0.3 * ((1.7 / r) ** 12 - (1.7 / r) ** 6) for r in (length, torch.tensor(5.0).double()))
+        return (each - end).sum()[None, None] / 2 / 3 / CONSTANTS["energy_scale"]
+
+    with torch.no_grad():
+        found = with_forces(energy, crystal(), CONSTANTS)
+    total = found["energy"].item() * 3 * CONSTANTS["energy_scale"]
+    matrix = stress.matrix(found["stress"])[0].numpy() * CONSTANTS["stress_scale"]
+    np.testing.assert_allclose(total, atoms.get_potential_energy(), rtol=1e-10)
+    np.testing.assert_allclose(found["forces"][0].numpy() * 2.0, atoms.get_forces(), rtol=1e-8, atol=1e-8)
+    np.testing.assert_allclose(matrix, atoms.get_stress(voigt=False), rtol=1e-8)
 
 
 @pytest.mark.parametrize("name", SIZES)

@@ -1,4 +1,4 @@
-"""Frames: molecules, or periodic cells, with energy and forces, one after another (all atoms in one row, counts beside).
+"""Frames: molecules or periodic cells with energy and forces, stored in a row (all atoms of all frames, counts beside).
 
 Shared by every dataset of the kind `frames`; a dataset only has to make `Frame`s.
 """

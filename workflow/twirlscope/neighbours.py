@@ -112,7 +112,7 @@ def listed(
     """The nearest neighbours, which places are filled, and where there is a `cell`, how far each is moved by it [Å].
 
     Args:
-        inputs: `numbers`, 0 on padding, `positions` [Å], and for periodic frames `cell` [Å], as `nearest_images` has it.
+        inputs: `numbers`, 0 on padding, `positions` [Å], and for periodic frames `cell` [Å] as in `nearest_images`.
         cutoff, most: as in `nearest`.
     """
     real = inputs["numbers"] > 0

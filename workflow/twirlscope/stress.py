@@ -42,6 +42,6 @@ def matrix(components: Float[Tensor, "*n 6"]) -> Float[Tensor, "*n 3 3"]:
 
 
 def volume(cell: Float[Tensor, "*n 3 3"]) -> Float[Tensor, "*n"]:
-    """Volume of cells [Å^3], 0 where they do not repeat along all three axes. Not `det`: that has no derivative at 0."""
+    """Volume of cells [Å^3], 0 where they do not repeat along all three axes, with finite derivatives there."""
     first, second, third = cell.unbind(-2)
     return (torch.linalg.cross(first, second) * third).sum(-1).abs()

@@ -26,6 +26,7 @@ MOLECULE_KEYS = ("name", "molecule")
 GIGAPASCAL = 1 / 160.2176634  # [eV/Å^3] CODATA 2018
 PRESSURE = {f"{energy}/{length}^3": ENERGY[energy] / LENGTH[length] ** 3 for energy in ENERGY for length in LENGTH}
 PRESSURE |= {"GPa": GIGAPASCAL, "kbar": GIGAPASCAL / 10}
+ASYMMETRY = 1e-3  # of a stress, over its largest number: above what rounding in a file does
 COUNT = re.compile(r"\s*\d+\s*")
 STRIDE = 1 << 32  # more frames than a file has: frames are ordered by file, then by place
 
@@ -170,11 +171,13 @@ def _scalars(atoms: Any) -> dict[str, float]:
 
 def _symmetric(values: Any) -> np.ndarray:
     """A symmetric matrix from its 6 numbers in Voigt's order or from all 9; NaN for what is none, which is a fault."""
-    found = np.asarray(values, np.float64).ravel() if _numeric(values) else np.full(9, np.nan)
+    found = np.asarray(values).ravel()
     if found.size == 6:
-        return found[[0, 5, 4, 5, 1, 3, 4, 3, 2]].reshape(3, 3)
-    full = found.reshape(3, 3) if found.size == 9 else np.full((3, 3), np.nan)
-    return full if np.allclose(full, full.T, rtol=1e-3, atol=1e-6 * np.abs(full).max()) else full * np.nan
+        found = found[[0, 5, 4, 5, 1, 3, 4, 3, 2]]
+    if found.size != 9 or not _numeric(found):
+        return np.full((3, 3), np.nan)
+    full = found.reshape(3, 3).astype(np.float64)
+    return np.where(abs(full - full.T).max() <= ASYMMETRY * abs(full).max(), full, np.nan)
 
 
 def _vectors(atoms: Any) -> dict[str, np.ndarray]:

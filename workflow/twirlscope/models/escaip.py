@@ -87,7 +87,7 @@ class Escaip(Model):
             self.stress = Head(s, COMPONENTS) if "stress_scale" in constants else None
 
     def forward(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Forces `[sample, atom, 3]` (0 on padding), energy `[sample, 1]` and, if the task has it, stress `[sample, 6]`.
+        """Forces `[sample, atom, 3]` (0 on padding), energy `[sample, 1]`, and stress `[sample, 6]` if the task has it.
 
         In the units of the loss.
 

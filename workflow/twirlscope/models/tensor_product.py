@@ -37,7 +37,7 @@ SIGMOID_GAIN = 1.8462  # the same of the sigmoid
 
 
 class TensorProductNetwork(Model):
-    """Energy, an invariant number, forces, polar vectors, and if the task has it stress; exactly equivariant under O(3).
+    """Energy, an invariant number, forces, polar vectors, and stress if the task has it; exact under O(3).
 
     The energy is the mean over atoms of one number read out of each, in the units of the loss. Direct forces are a
     vector read out of each atom; they need not sum to zero. Invariant under translations.
@@ -94,7 +94,7 @@ class TensorProductNetwork(Model):
             self.readout = o3.Linear(seen, f"{out} + {IRREPS}" if stressed else out, biases=True)
 
     def forward(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Forces `[sample, atom, 3]` (0 on padding), energy `[sample, 1]` and, if the task has it, stress `[sample, 6]`.
+        """Forces `[sample, atom, 3]` (0 on padding), energy `[sample, 1]`, and stress `[sample, 6]` if the task has it.
 
         In the units of the loss.
 

@@ -74,7 +74,7 @@ class VectorAttention(Model):
         self.atom_readout = Gated(s.width, s.width, direct + 1)
 
     def forward(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Forces `[sample, atom, 3]` (0 on padding), energy `[sample, 1]` and, if the task has it, stress `[sample, 6]`.
+        """Forces `[sample, atom, 3]` (0 on padding), energy `[sample, 1]`, and stress `[sample, 6]` if the task has it.
 
         In the units of the loss.
 
