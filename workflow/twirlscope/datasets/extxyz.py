@@ -143,9 +143,9 @@ class ExtXyz(frames.Frames):
     def _stress(self, atoms: Any) -> np.ndarray | None:
         """The stress of a frame [eV/Å^3], or None: where none is given, or the volume it refers to is not defined."""
         s, all_ = self.settings, atoms.info | (atoms.calc.results if atoms.calc else {})
-        volume = abs(np.linalg.det(atoms.cell.array))
+        volume = abs(np.linalg.det(atoms.cell.array)) if atoms.pbc.all() else 0.0
         given = {name: _symmetric(all_[name]) for name in (s.stress_key, s.virial_key) if name in all_}
-        if not atoms.pbc.all() or not volume or not given:
+        if not volume or not given:
             return None
         if s.stress_key in given:
             return given[s.stress_key] * PRESSURE[s.stress_unit or f"{s.energy_unit}/{s.length_unit}^3"]
