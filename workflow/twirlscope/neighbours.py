@@ -14,7 +14,7 @@ import torch
 from .hints import Bool, Float, Int, Mapping, Tensor
 
 RESOLUTION = 1e-4  # [Å] distances are compared to this: above what a rotation in float32 does to them
-BLOCK = 1 << 24  # pairs of an atom and an image that are looked at, at a time
+BLOCK = 1 << 22  # pairs of an atom and an image looked at at a time: some 150 MB
 FAR = torch.iinfo(torch.int64).max
 SMOOTH = 1e-6  # under the root of an order parameter, which has a kink at 0
 
