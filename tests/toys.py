@@ -38,6 +38,17 @@ def frames(samples: int = 40, seed: int = 0) -> xr.Dataset:
     )
 
 
+def crystals(samples: int = 40, seed: int = 0) -> xr.Dataset:
+    """`frames` in cells of their own, far from orthogonal, every other one left-handed, with stresses of pure noise."""
+    data, random = frames(samples, seed), np.random.default_rng(seed + 1)
+    cells = 4 * np.eye(3) + random.normal(size=(samples, 3, 3)) / 2
+    cells[::2, 0] *= -1
+    noise = random.normal(size=(samples, 3, 3))
+    data["cell"] = (("sample", "lattice", "xyz"), cells.astype(np.float32))
+    data["stress"] = (("sample", "xyz", "xyz_other"), (noise + noise.swapaxes(1, 2)).astype(np.float32))
+    return data.assign(stress_scale=((), 0.5))
+
+
 def molecules(samples: int = 40, seed: int = 0) -> xr.Dataset:
     """Prepared geometries of 3 to 6 atoms, none further than 2 Å from the mean of its molecule."""
     data = frames(samples, seed)

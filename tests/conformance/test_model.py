@@ -17,31 +17,39 @@ from twirlscope import losses, plugins
 from twirlscope.contracts import Batch
 
 SMALL = {"width": 8, "layers": 2, "heads": 2}  # sizes that most models have; a model takes those that it knows
+TENSORS = {"l_max": 2}  # for a stress
 MODELS = [os.environ["TWIRLSCOPE_MODEL"]] if "TWIRLSCOPE_MODEL" in os.environ else plugins.known("model")
 
 
-def ways(name: str) -> list[tuple[str, dict]]:
-    """The model with each choice of a setting that makes another model of it: `forces`, direct or conservative."""
-    field = plugins.find("model", name).Settings.model_fields.get("forces")
-    return [(name, {"forces": choice}) for choice in get_args(field.annotation)] if field else [(name, {})]
+def ways(name: str) -> list[tuple[str, dict, str]]:
+    """The model with each choice of a setting that makes another model of it: `forces`, direct or conservative.
+
+    Also on periodic frames with a stress, if it knows them.
+    """
+    cls = plugins.find("model", name)
+    field, reads = cls.Settings.model_fields.get("forces"), plugins.find("task", cls.task).reads
+    choices = [{"forces": choice} for choice in get_args(field.annotation)] if field else [{}]
+    kinds = [reads, "crystals"] if {"cell", "stress"} <= cls.optional else [reads]
+    return [(name, choice, kind) for kind in kinds for choice in choices]
 
 
 CASES = [case for name in MODELS for case in ways(name)]
 # by the kind of data that a task reads
-DATA = {"frames": toys.frames, "molecules": toys.molecules, "backbones": toys.backbones}
+DATA = {"frames": toys.frames, "molecules": toys.molecules, "backbones": toys.backbones, "crystals": toys.crystals}
 
 
-def build(name: str, chosen: dict):
+def build(name: str, chosen: dict, kind: str):
     """A small instance of a model, in float64 and evaluation mode, its task, and a batch of it."""
     cls = plugins.find("model", name)
-    task = plugins.make_task({"name": cls.task}, DATA[plugins.find("task", cls.task).reads]())
-    sizes = {k: v for k, v in SMALL.items() if k in cls.Settings.model_fields}
+    stress = {"stress_weight": 1.0} if kind == "crystals" else {}
+    task = plugins.make_task({"name": cls.task, **stress}, DATA[kind]())
+    sizes = {k: v for k, v in (SMALL | (TENSORS if stress else {})).items() if k in cls.Settings.model_fields}
     torch.manual_seed(0)
     model = plugins.make_model({"name": name, **sizes, **chosen}, task.constants).double().eval()
     return model, task, task.batch(np.arange(4)).to("cpu", torch.float64)
 
 
-@pytest.fixture(scope="module", params=CASES, ids=lambda case: "-".join([case[0], *case[1].values()]))
+@pytest.fixture(scope="module", params=CASES, ids=lambda case: "-".join([case[0], *case[1].values(), case[2]]))
 def case(request):
     torch.set_num_threads(1)
     return build(*request.param)
@@ -119,7 +127,7 @@ def test_model__follows_a_permutation_of_the_atoms(case):
     if model.task != "force_field":
         pytest.skip("samples without atoms")
     order = torch.tensor([3, 0, 5, 1, 4, 2])
-    shuffled = model({k: v[:, order] for k, v in batch.inputs.items()})
+    shuffled = model(batch.inputs | {k: batch.inputs[k][:, order] for k in ("numbers", "positions")})
     out = model(batch.inputs)
     assert torch.allclose(shuffled["forces"], out["forces"][:, order], atol=1e-12)
     assert torch.allclose(shuffled["energy"], out["energy"], atol=1e-12)

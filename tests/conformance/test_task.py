@@ -14,11 +14,16 @@ TASKS = [os.environ["TWIRLSCOPE_TASK"]] if "TWIRLSCOPE_TASK" in os.environ else 
 DATA = {"frames": toys.frames, "molecules": toys.molecules, "backbones": toys.backbones}
 
 
-@pytest.fixture(params=TASKS)
+CASES = [(name, {}) for name in TASKS]
+CASES += [("force_field", {"stress_weight": 1.0})] if "force_field" in TASKS else []  # of periodic frames
+
+
+@pytest.fixture(params=CASES, ids=lambda case: "-".join([case[0], *case[1]]))
 def task(request):
-    reads = plugins.find("task", request.param).reads
+    name, settings = request.param
+    reads = plugins.find("task", name).reads
     assert reads in DATA, f"no toy data of the kind {reads}: add them to tests/toys.py"
-    return plugins.make_task({"name": request.param}, DATA[reads]())
+    return plugins.make_task({"name": name, **settings}, toys.crystals() if settings else DATA[reads]())
 
 
 def rotation(task, samples, seed=0):

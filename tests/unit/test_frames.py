@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from twirlscope import contracts, frames, store
+from twirlscope import cells, contracts, frames, store
 from twirlscope.errors import UserError
 from twirlscope.settings.prepare import DatasetSettings
 
@@ -39,6 +39,7 @@ def changed(numbers=(8, 1, 1), **more):
     return frame(0, list(numbers), **more)
 
 
+ALL = {"periodic": (True, True, True)}
 X = np.array([[0, 0, 0], [1.0, 0, 0], [0, 1.0, 0]])
 
 
@@ -52,7 +53,14 @@ X = np.array([[0, 0, 0], [1.0, 0, 0], [0, 1.0, 0]])
         (changed(positions=X[:2]), "shape"),
         (changed(numbers=(), positions=X[:0], forces=X[:0]), "no atoms"),
         (changed(numbers=(8, 0, 1)), "not a chemical element"),
-        (changed(periodic=True), "periodic cells are not supported yet"),
+        (changed(**ALL), "the cell is missing"),
+        (changed(cell=np.eye(3)[:2], **ALL), "not three finite lattice vectors"),
+        (changed(cell=np.full((3, 3), np.inf), **ALL), "not three finite lattice vectors"),
+        (changed(cell=np.diag([5.0, 5, 0]), **ALL), "lattice vector is missing"),
+        (changed(cell=np.array([[5.0, 0, 0], [0, 5, 0], [3, 4, 0]]), **ALL), "singular"),
+        (changed(positions=X, cell=np.diag([1.2, 5, 5]), **ALL), "closer"),  # over a face: 0.2 Å
+        (changed(stress=np.full((3, 3), np.nan)), "stress"),
+        (changed(stress=np.eye(3) * 1e3), "stress"),
         (changed(forces=X * 2e4), "above"),
         (changed(positions=X * 0.29), "closer"),
     ],
@@ -66,12 +74,22 @@ def test_fault__passes_a_sound_frame_and_a_single_atom():
     assert frames.fault(changed(numbers=(1,), positions=X[:1], forces=X[:1])) is None
 
 
+@pytest.mark.parametrize("cell", [np.diag([5.0, 5, -5]), np.array([[6.0, 0, 0], [3, 4, 0], [0, 9, 4]])])
+def test_fault__passes_periodic_frames_left_handed_and_skewed_ones_too(cell):
+    assert frames.fault(changed(positions=X, cell=cell, **ALL)) is None
+
+
+def test_fault__passes_a_slab_whose_third_vector_is_missing():
+    slab = {"cell": np.diag([5.0, 5, 0]), "periodic": (True, True, False)}
+    assert frames.fault(changed(positions=X, **slab)) is None
+
+
 def test_fault__finds_every_overlap_that_all_pairs_find():
     rng = np.random.default_rng(0)
     found = 0
     for _ in range(200):
         x = rng.uniform(0, 4, (30, 3))
-        close = np.linalg.norm(x[:, None] - x[None], axis=-1)[np.triu_indices(30, 1)].min() < frames.SMALLEST_DISTANCE
+        close = np.linalg.norm(x[:, None] - x[None], axis=-1)[np.triu_indices(30, 1)].min() < cells.SMALLEST_DISTANCE
         assert close == (frames.fault(frame(0, [6] * 30, positions=x)) is not None)
         found += close
     assert 20 < found < 180

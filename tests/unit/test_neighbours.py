@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from twirlscope import neighbours as module
 from twirlscope import so3
-from twirlscope.neighbours import envelope, nearest, order_parameters, pairs
+from twirlscope.neighbours import envelope, nearest, nearest_images, order_parameters, pairs
 
 
 def cloud(samples=5, atoms=14, seed=0):
@@ -88,12 +89,14 @@ def test_order_parameters__have_finite_derivatives_where_they_vanish():
 def test_pairs__are_the_nearest_of_every_atom_and_skip_padding():
     line = torch.tensor([[[0.0, 0, 0], [1, 0, 0], [-1, 0, 0], [2.1, 0, 0]]], dtype=torch.float64).expand(2, -1, -1)
     real = torch.tensor([[True, True, False, True], [True, True, True, True]])
-    atoms, receiver, sender = pairs(line, real, 4.0, 2)
+    inputs = {"numbers": real.long(), "positions": line}
+    atoms, receiver, sender, vector = pairs(inputs, 4.0, 2)
+    assert torch.equal(vector, line.flatten(0, 1)[atoms][sender] - line.flatten(0, 1)[atoms][receiver])
     assert atoms.tolist() == [0, 1, 3, 4, 5, 6, 7]
     assert sender[receiver == 0].tolist() == [1, 2]  # the third real atom, fourth in the sample
     assert sender[receiver == 3].tolist() == [4, 5]  # two at one distance, in their order
     assert sender[receiver == 4].tolist() == [3, 6]
-    _, receiver, sender = pairs(line, real, 4.0, 1)
+    _, receiver, sender, _ = pairs(inputs, 4.0, 1)
     assert sender[receiver == 3].tolist() == [4]
 
 
@@ -105,3 +108,76 @@ def test_envelope__falls_from_one_to_zero_with_two_flat_derivatives():
     assert torch.allclose(value, torch.tensor([[1.0], [0.0]], dtype=torch.float64), atol=1e-14)
     assert slope.abs().max() < 1e-13
     assert bend.abs().max() < 1e-13
+
+
+CELLS = {
+    "one small cell": np.array([[2.1, 0.2, 0], [0.9, 1.7, 0.3], [-0.2, 0.5, 2.4]]),
+    "left-handed": np.diag([4.0, 5.0, -6.0]),
+    "wide": np.diag([20.0, 30.0, 40.0]),
+    "slab": np.array([[4.0, 1, 0], [0, 0, 0], [-1, 0.5, 4]]),
+    "wire": np.array([[0.0, 0, 0], [0, 0, 0], [1, 1, 2]]),
+}
+
+
+def found_images(positions, real, cell, cutoff, most):
+    """Of every atom of one sample, distance, neighbour and image of all its neighbours."""
+    neighbour, filled, shift = (t[0] for t in nearest_images(positions[None], real[None], cell[None], cutoff, most))
+    vector = positions[neighbour] - positions[:, None] + shift.to(cell) @ cell
+    length = vector.norm(dim=-1)
+    rows = zip(length.tolist(), neighbour.tolist(), shift.tolist(), filled.tolist(), strict=True)
+    return [[(r, j, s) for r, j, s, f in zip(*row, strict=True) if f] for row in rows]
+
+
+@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize("most", [7, 400])
+def test_nearest_images__agrees_with_vesin_also_for_atoms_outside_of_the_cell(name, most):
+    vesin = pytest.importorskip("vesin")
+    cell, axes = torch.from_numpy(CELLS[name]), CELLS[name].any(1)
+    positions = torch.from_numpy(np.random.default_rng(3).normal(size=(5, 3)) * 3)
+    real = torch.arange(5) < 4
+    found = found_images(torch.where(real[:, None], positions, 0), real, cell, 5.0, most)
+    search = vesin.NeighborList(cutoff=5.0, full_list=True)
+    box = np.where(axes[:, None], CELLS[name], np.linalg.svd(CELLS[name])[2] * 99)  # it wants three vectors
+    i, j, d, S = search.compute(positions[:4].numpy(), box, axes, "ijdS")
+    for atom in range(4):
+        mine = zip(d[i == atom].round(4), j[i == atom].tolist(), S[i == atom].tolist(), strict=True)
+        assert [(round(r, 4), k, s) for r, k, s in found[atom]] == sorted(mine)[:most]
+    assert found[4] == []
+    assert any(any(shift) for row in found for _, _, shift in row)
+
+
+def test_nearest_images__without_a_cell_are_the_nearest():
+    positions, real = cloud()
+    index, filled, shift = nearest_images(positions, real, torch.zeros(5, 3, 3).double(), 3.0, 6)
+    assert [t.tolist() for t in (index, filled)] == [t.tolist() for t in nearest(positions, real, 3.0, 6)]
+    assert not shift.any()
+
+
+def test_nearest_images__of_a_perfect_crystal_are_the_same_in_every_orientation():
+    """Twelve neighbours of an atom of a face-centred cubic crystal, of which five are taken, in float32."""
+    cell = 2.0 * (1 - torch.eye(3)).expand(200, 3, 3)
+    R = so3.matrix(so3.haar(200, generator=torch.Generator().manual_seed(0))).float()
+    real = torch.ones(200, 1, dtype=torch.bool)
+    shift = nearest_images(torch.ones(200, 1, 3), real, cell @ R.mT, 3.0, 5)[2][:, 0]
+    assert shift[0].tolist() == [[-1, 0, 0], [-1, 0, 1], [-1, 1, 0], [0, -1, 0], [0, -1, 1]]
+    assert (shift == shift[0]).all()
+
+
+def test_nearest_images__do_not_depend_on_how_many_are_looked_at_a_time(monkeypatch):
+    positions, real = cloud()
+    cell = torch.from_numpy(CELLS["one small cell"]).expand(5, 3, 3)
+    whole = nearest_images(positions, real, cell, 4.0, 9)
+    monkeypatch.setattr(module, "BLOCK", 5000)
+    assert all(torch.equal(a, b) for a, b in zip(whole, nearest_images(positions, real, cell, 4.0, 9), strict=True))
+
+
+def test_nearest_images__of_a_sample_do_not_depend_on_the_cells_beside_it():
+    positions, real = cloud()
+    cell = torch.stack([torch.from_numpy(CELLS[n]) for n in CELLS])
+    cell[1] = 0  # a molecule among them
+    together = nearest_images(positions, real, cell, 4.0, 9)
+    for n in range(5):
+        alone = nearest_images(*(t[n : n + 1] for t in (positions, real, cell)), 4.0, 9)
+        for whole, one in zip(together, alone, strict=True):
+            places = one.shape[2]
+            assert torch.equal(whole[n : n + 1, :, :places], one)

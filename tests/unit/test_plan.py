@@ -134,7 +134,7 @@ def test_plan__accepts_the_overlay_of_force_fields_its_published_size_is_exact_a
     for key, value in overlay.items():  # as Snakemake does with config files
         config[key] = config.get(key, {}) | value
     plan = Plan(config)
-    assert plan.datasets == ["acac", "monomers"]
+    assert plan.datasets == ["3bpa", "acac", "monomers"]
     sizes = [500, 2000, 8000, 14000]
     curve = [plan.train(f"curve_{n}", 0)["run"] for n in sizes]
     assert [run["train"].pop("samples") for run in curve] == sizes

@@ -125,6 +125,14 @@ def test_published_table__is_shown_for_its_benchmark_alone_and_says_what_it_is(d
     assert len(quoted.published()) == 6 + 18
 
 
+def test_published_table__says_where_test_sets_are_a_proxy(data):
+    both = {"a": data.assign_attrs(benchmark="3bpa_proxy"), "b": data.assign_attrs(benchmark="acac")}
+    table = quoted.published_table(both)
+    found = table.frame.groupby("benchmark")["test sets here"].agg(["unique", "size"])
+    assert [(list(f), n) for f, n in found.loc[["3bpa", "acac"]].values] == [(["proxy"], 18), (["official"], 6)]
+    assert "a proxy, of fewer and other frames than the official files" in table.caption
+
+
 def test_measure_sets__comes_back_from_its_store_as_the_report_reads_it(data, tmp_path):
     task, found = measured(data, toys.Well(0.8))
     scales = {f"scale_{t.name}": t.scale for t in task.terms}

@@ -88,7 +88,7 @@ class Task(ABC):
     reflections: ClassVar[bool] = False  # whether samples may be reflected as well as turned: O(3), not SO(3) alone
     attribution: tuple[str, str, list[int]] | None = None  # term, input with a label for each vector of it, the labels
     covariate: tuple[str, str] | None = None  # input with one number a sample that the loss depends on, and its name
-    constants: dict[str, Any]  # what a model may need to know of the data, e.g. the elements
+    constants: dict[str, Any]  # what a model may need of the data, e.g. elements; `optional`: see `Model.optional`
 
     @abstractmethod
     def __init__(self, settings: Settings, data: xr.Dataset): ...
@@ -141,6 +141,7 @@ class Model(torch.nn.Module):
 
     Settings: ClassVar[type[Settings]]
     task: ClassVar[str]  # name of the task it is made for
+    optional: ClassVar[frozenset[str]] = frozenset()  # inputs and terms it knows that only some data bring: `cell`
 
     def forward(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         """Prediction by term, `[sample, ..., component]`; entries on padding are ignored."""

@@ -1,4 +1,4 @@
-"""Frames: single molecules with energy and forces, stored one after another (all atoms in one row, counts beside).
+"""Frames: molecules or periodic cells with energy and forces, stored in a row (all atoms of all frames, counts beside).
 
 Shared by every dataset of the kind `frames`; a dataset only has to make `Frame`s.
 """
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
+from . import bulk, cells
 from .contracts import Dataset
 from .errors import UserError
 from .hints import Array, Bool, Float, Int, Iterator, Sequence
@@ -21,7 +22,7 @@ HARTREE = 27.211386245988  # [eV] CODATA 2018
 BOHR = 0.529177210903  # [Å] CODATA 2018
 KCAL_PER_MOL = 4.184 / 96.48533212331  # [eV] CODATA 2018
 LARGEST_FORCE = 1e4  # [eV/Å] no bond pulls like this
-SMALLEST_DISTANCE = 0.3  # [Å] H2 has 0.74
+LARGEST_STRESS = 1e2  # [eV/Å^3] 16,000 GPa
 LARGEST_NUMBER = 118
 BLOCK = 1 << 17  # frames, or atoms, at a time, where a dataset is gone through as a whole
 
@@ -37,8 +38,10 @@ class Frame:
     energy: [eV].
     molecule: its name; frames of one molecule share it.
     temperature: of the thermostat [K], NaN if unknown.
-    periodic: whether it lies in a periodic cell.
     split: number of the split it belongs to, 0 for train, 1 for test; -1 if that is to be drawn.
+    cell: lattice vectors by row, `[3, 3]` [Å]; None for none.
+    periodic: whether it repeats along each of them.
+    stress: `[3, 3]` [eV/Å^3], positive under tension; None where it is not known.
     """
 
     order: int
@@ -48,11 +51,20 @@ class Frame:
     energy: float
     molecule: str
     temperature: float = math.nan
-    periodic: bool = False
     split: int = -1
+    cell: Array | None = None
+    periodic: tuple[bool, bool, bool] = (False, False, False)
+    stress: Array | None = None
+
+    @property
+    def lattice(self) -> Float[Array, "3 3"]:
+        """The cell, 0 along axes where the frame does not repeat."""
+        return cells.lattice_of(self.cell, self.periodic)
 
 
-def geometry_fault(numbers: Array, positions: Array, periodic: bool = False) -> str | None:
+def geometry_fault(
+    numbers: Array, positions: Array, cell: Array | None = None, periodic: Sequence[bool] = (False, False, False)
+) -> str | None:
     """Why a geometry cannot be used, or None when it can."""
     if not len(numbers):
         return "no atoms"
@@ -60,20 +72,22 @@ def geometry_fault(numbers: Array, positions: Array, periodic: bool = False) -> 
         return f"positions have the shape {positions.shape} for {len(numbers)} atoms"
     if numbers.min() < 1 or numbers.max() > LARGEST_NUMBER:
         return "an atom is not a chemical element"
-    if periodic:
-        return "periodic cells are not supported yet"
     if not np.isfinite(positions).all():
         return "a position is not finite"
-    return _overlap(positions)
+    if any(periodic) and (reason := cells.fault(cell, periodic)):
+        return reason
+    return cells.overlap(positions, cells.lattice_of(cell, periodic))
 
 
 def fault(frame: Frame) -> str | None:
     """Why a frame cannot be used, or None when it can."""
-    reason = geometry_fault(frame.numbers, frame.positions, frame.periodic)
+    reason = geometry_fault(frame.numbers, frame.positions, frame.cell, frame.periodic)
     if reason:
         return reason
     if not math.isfinite(frame.energy):
         return "the energy is not finite"
+    if frame.stress is not None and not np.abs(frame.stress).max() <= LARGEST_STRESS:
+        return f"the stress is no symmetric matrix of numbers up to {LARGEST_STRESS:g} eV/Å^3"
     if frame.forces is None:
         return None if frame.split > 0 else "no forces"
     if frame.forces.shape != frame.positions.shape:
@@ -82,18 +96,6 @@ def fault(frame: Frame) -> str | None:
         return "a force is not finite"
     if np.linalg.norm(frame.forces, axis=1).max() > LARGEST_FORCE:
         return f"a force is above {LARGEST_FORCE:g} eV/Å"
-    return None
-
-
-def _overlap(positions: Float[Array, "atom 3"]) -> str | None:
-    """The complaint about two atoms at one place, or None. Atoms are compared along x in order, so few pairs are."""
-    ordered = positions[np.argsort(positions[:, 0])]
-    for shift in range(1, len(ordered)):
-        step = ordered[shift:] - ordered[:-shift]
-        if step[:, 0].min() >= SMALLEST_DISTANCE:
-            return None
-        if (step**2).sum(1).min() < SMALLEST_DISTANCE**2:
-            return f"two atoms are closer than {SMALLEST_DISTANCE} Å"
     return None
 
 
@@ -109,11 +111,12 @@ def table(frames: Sequence[Frame]) -> xr.Dataset | None:
         "split": np.array([f.split for f in frames], np.int8),
     }
     forces = [np.full(f.positions.shape, np.nan) if f.forces is None else f.forces for f in frames]
+    positions = [cells.wrapped(f.positions, f.lattice) if any(f.periodic) else f.positions for f in frames]
     return xr.Dataset(
         {name: ("sample", values) for name, values in each.items()}
         | {
             "numbers": ("atom", np.concatenate([f.numbers for f in frames]).astype(np.int16)),
-            "positions": (("atom", "xyz"), np.concatenate([f.positions for f in frames]).astype(np.float32)),
+            "positions": (("atom", "xyz"), np.concatenate(positions).astype(np.float32)),
             "forces": (("atom", "xyz"), np.concatenate(forces).astype(np.float32)),
         },
         coords={"sample": ("sample", np.array([f.order for f in frames], np.int64))},
@@ -131,7 +134,7 @@ class Frames(Dataset):
         Raises:
             UserError: too few frames or molecules to split, an element without training data, or no force at all.
         """
-        return _scaled(*gathered(data, self.settings, self.held_out()))
+        return bulk.finished(_scaled(*gathered(data, self.settings, self.held_out())))
 
     def held_out(self) -> list[str]:
         """Names of the splits beyond train and test, numbered from 2."""

@@ -88,8 +88,20 @@ def make_task(section: dict[str, Any], data: xr.Dataset) -> Task:
 
 
 def make_model(section: dict[str, Any], constants: dict[str, Any]) -> Model:
-    """The model of a config section, freshly initialised. Raises UserErrors."""
-    return find("model", section["name"])(_settings("model", section), constants)
+    """The model of a config section, freshly initialised.
+
+    Raises:
+        UserErrors: its settings are wrong.
+        UserError: the data bring an input or a term that it does not know, and would ignore.
+    """
+    cls = find("model", section["name"])
+    ignored = [name for name in constants.get("optional", ()) if name not in cls.optional]
+    if ignored:
+        expected = f"a model that knows the {' and the '.join(ignored)} that the data bring (`Model.optional`)"
+        raise UserError(
+            f"model {section['name']}", expected, f"one that would ignore {'them' if ignored[1:] else 'it'}"
+        )
+    return cls(_settings("model", section), constants)
 
 
 def _settings(kind: str, section: dict[str, Any]) -> Settings:

@@ -64,6 +64,10 @@ FRAMES = {
     "positions": _v("atom xyz", "float32", "angstrom", "position of the atom"),
     "forces": _v("atom xyz", "float32", "eV angstrom-1", "force on the atom; NaN where only the energy is known"),
     "energy": _v("sample", "float64", "eV", "total energy of the frame"),
+    "cell": _v(
+        "sample lattice xyz", "float32", "angstrom", "lattice vectors by row; 0 where the frame does not repeat"
+    ),
+    "stress": _v("sample xyz xyz_other", "float32", "eV angstrom-3", "stress, positive under tension; NaN if unknown"),
     "atoms": _v("sample", "int32", "1", "number of atoms of the sample (of a backbone: CA atoms)"),
     "molecule": _v("sample", "int32", "1", "index of the molecule: frames of one molecule share it"),
     "temperature": _v("sample", "float32", "K", "temperature of the thermostat that made the geometry; NaN if unknown"),
@@ -73,6 +77,9 @@ FRAMES = {
     "reference_energy": _v("element", "float64", "eV", "energy per atom of an element, least squares, train split"),
     "force_scale": _v("", "float64", "eV angstrom-1", "root mean square force component of the train split"),
     "energy_scale": _v("", "float64", "eV", "standard deviation of energy per atom less references, train split"),
+    "stress_scale": _v(
+        "", "float64", "eV angstrom-3", "root mean square stress of the train split, by irreps component"
+    ),
 }
 
 BACKBONES = {

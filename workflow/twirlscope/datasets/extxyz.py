@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from .. import frames
+from .. import bulk, frames
 from ..contracts import Part, Reject
 from ..errors import UserError
 from ..frames import BOHR, HARTREE, KCAL_PER_MOL, Frame
@@ -23,6 +23,10 @@ ENERGY = {"eV": 1.0, "meV": 1e-3, "hartree": HARTREE, "kcal/mol": KCAL_PER_MOL, 
 LENGTH = {"angstrom": 1.0, "bohr": BOHR, "nm": 10.0}
 FORCE = {f"{energy}/{length}": ENERGY[energy] / LENGTH[length] for energy in ENERGY for length in LENGTH}
 MOLECULE_KEYS = ("name", "molecule")
+GIGAPASCAL = 1 / 160.2176634  # [eV/Å^3] CODATA 2018
+PRESSURE = {f"{energy}/{length}^3": ENERGY[energy] / LENGTH[length] ** 3 for energy in ENERGY for length in LENGTH}
+PRESSURE |= {"GPa": GIGAPASCAL, "kbar": GIGAPASCAL / 10}
+ASYMMETRY = 1e-3  # of a stress, over its largest number: above what rounding in a file does
 COUNT = re.compile(r"\s*\d+\s*")
 STRIDE = 1 << 32  # more frames than a file has: frames are ordered by file, then by place
 
@@ -44,13 +48,22 @@ class ExtXyz(frames.Frames):
         molecule_key: str = key(
             "", "name of the molecule in a frame; empty for `name`, `molecule`, or else the formula"
         )
+        stress_key: str = key(
+            "stress", "name of the stress in a frame, positive under tension; 6 numbers (xx yy zz yz xz xy) or 9"
+        )
+        virial_key: str = key("virial", "name of the virial, minus volume times stress; read where there is no stress")
         energy_unit: Literal[tuple(ENERGY)] = key("eV", "unit of the energy in the files")
         length_unit: Literal[tuple(LENGTH)] = key("angstrom", "unit of the positions in the files")
         force_unit: Literal[("", *FORCE)] = key(
             "", "unit of the forces in the files; empty for energy_unit/length_unit"
         )
-        benchmark: Literal["", "acac", "3bpa"] = key(
-            "", "public benchmark that the files are, whose published errors the report shows beside"
+        stress_unit: Literal[("", *PRESSURE)] = key(
+            "", "unit of the stress in the files; empty for energy_unit/length_unit^3"
+        )
+        benchmark: Literal["", "acac", "3bpa", "3bpa_proxy"] = key(
+            "",
+            "public benchmark that the files are, whose published errors the report shows beside; "
+            "`3bpa_proxy` where the test files are cut from other files of it",
         )
         labels: str = key("not stated", "level of theory of energy and forces, in words; the report prints it")
 
@@ -88,6 +101,7 @@ class ExtXyz(frames.Frames):
         samples = frames.table(found)
         if samples is not None:
             s = self.settings
+            samples = samples.merge(bulk.table([f.lattice for f in found], [f.stress for f in found]))
             samples.attrs = {"labels": s.labels, "source": ", ".join(map(str, files)), "benchmark": s.benchmark}
         return Part(samples, lost)
 
@@ -110,18 +124,32 @@ class ExtXyz(frames.Frames):
             return f"no forces {s.forces_key!r}"
         if s.molecule_key and s.molecule_key not in atoms.info:
             return f"no molecule {s.molecule_key!r}"
+        length, energy = LENGTH[s.length_unit], ENERGY[s.energy_unit]
         keys = [k for k in ([s.molecule_key] if s.molecule_key else MOLECULE_KEYS) if k in atoms.info]
         frame = Frame(
             order=order,
             numbers=atoms.numbers,
-            positions=atoms.positions * LENGTH[s.length_unit],
+            positions=atoms.positions * length,
             forces=None if bare else vectors[s.forces_key] * FORCE[s.force_unit or f"{s.energy_unit}/{s.length_unit}"],
-            energy=scalars[s.energy_key] * ENERGY[s.energy_unit],
+            energy=scalars[s.energy_key] * energy,
             molecule=str(atoms.info[keys[0]]) if keys else atoms.get_chemical_formula(),
-            periodic=bool(atoms.pbc.any()),
             split=split,
+            cell=atoms.cell.array * length,
+            periodic=tuple(atoms.pbc.tolist()),
+            stress=self._stress(atoms),
         )
         return frames.fault(frame) or frame
+
+    def _stress(self, atoms: Any) -> np.ndarray | None:
+        """The stress of a frame [eV/Å^3], or None: where none is given, or the volume it refers to is not defined."""
+        s, all_ = self.settings, atoms.info | (atoms.calc.results if atoms.calc else {})
+        volume = abs(np.linalg.det(atoms.cell.array)) if atoms.pbc.all() else 0.0
+        given = {name: _symmetric(all_[name]) for name in (s.stress_key, s.virial_key) if name in all_}
+        if not volume or not given:
+            return None
+        if s.stress_key in given:
+            return given[s.stress_key] * PRESSURE[s.stress_unit or f"{s.energy_unit}/{s.length_unit}^3"]
+        return -given[s.virial_key] * ENERGY[s.energy_unit] / (volume * LENGTH[s.length_unit] ** 3)
 
     def _check_keys(self, path: Path, found: list[Any]) -> None:
         """Refuse a name that no frame has where others of its kind are; where none is, each frame is a reject."""
@@ -139,6 +167,17 @@ def _scalars(atoms: Any) -> dict[str, float]:
     """Numbers of a frame by name. ASE moves those it knows, such as `energy`, from `info` to a calculator."""
     all_ = atoms.info | (atoms.calc.results if atoms.calc else {})
     return {k: float(v) for k, v in all_.items() if isinstance(v, (int, float, np.number)) and not isinstance(v, bool)}
+
+
+def _symmetric(values: Any) -> np.ndarray:
+    """A symmetric matrix from its 6 numbers in Voigt's order or from all 9; NaN for what is none, which is a fault."""
+    found = np.asarray(values).ravel()
+    if found.size == 6:
+        found = found[[0, 5, 4, 5, 1, 3, 4, 3, 2]]
+    if found.size != 9 or not _numeric(found):
+        return np.full((3, 3), np.nan)
+    full = found.reshape(3, 3).astype(np.float64)
+    return np.where(abs(full - full.T).max() <= ASYMMETRY * abs(full).max(), full, np.nan)
 
 
 def _vectors(atoms: Any) -> dict[str, np.ndarray]:

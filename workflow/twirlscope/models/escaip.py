@@ -6,7 +6,8 @@ in one place alone: forces multiply each component of a unit vector between two 
     F_i = m_i SUM_j w_ij * d_ij     (m_i a number, w_ij three numbers, * component by component),
 
 so the twisted forces hold degrees 0 and 2 and no other, the twirled prediction is m_i SUM_j mean(w_ij) d_ij, and half
-turns about the axes x, y, z, which change signs only, are exact symmetries.
+turns about the axes x, y, z, which change signs only, are exact symmetries. A direct stress, which is no part of the
+published model, is made likewise: the components of d_ij d_ij^T in irreps, each times a weight of its own.
 
 Source: Qu and Krishnapriyan, arXiv:2410.24169; sizes of the paper's model are in `config/forcefields.yaml`.
 """
@@ -26,8 +27,9 @@ from ..contracts import Model
 from ..elements import ElementRows
 from ..hints import Bool, Float, Int, Tensor
 from ..layers import Dense, FeedForward, RMSNorm, linear
-from ..neighbours import atom_mean, nearest, order_parameters, padded
+from ..neighbours import atom_mean, listed, neighbour_mean, order_parameters, padded
 from ..settings.base import Settings, key
+from ..stress import COMPONENTS, components
 
 
 class Escaip(Model):
@@ -38,7 +40,7 @@ class Escaip(Model):
 
     Args:
         settings: sizes.
-        constants: `elements`, the atomic numbers it will see.
+        constants: `elements`, the atomic numbers it will see, and for a stress its unit in the loss.
     """
 
     class Settings(Settings):
@@ -70,6 +72,7 @@ class Escaip(Model):
             return self
 
     task = "force_field"
+    optional = frozenset({"cell", "stress"})
 
     def __init__(self, settings: Escaip.Settings, constants: dict):
         super().__init__()
@@ -81,12 +84,16 @@ class Escaip(Model):
         self.atoms, self.energy = Stream(s), Head(s, 1, 0.01)
         if s.forces == "direct":
             self.edges, self.magnitude, self.direction = Stream(s), Head(s, 1), Head(s, 3)
+            self.stress = Head(s, COMPONENTS) if "stress_scale" in constants else None
 
     def forward(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Forces `[sample, atom, 3]` (0 on padding) and energy `[sample, 1]`, in the units of the loss.
+        """Forces `[sample, atom, 3]` (0 on padding), energy `[sample, 1]`, and stress `[sample, 6]` if the task has it.
+
+        In the units of the loss.
 
         Args:
-            inputs: `numbers` [sample, atom], 0 on padding, and `positions` [sample, atom, 3] in Å.
+            inputs: `numbers` [sample, atom], 0 on padding, `positions` [sample, atom, 3] in Å, and for periodic frames
+                `cell` [sample, 3, 3] in Å.
 
         Raises:
             ValueError: an element that was not among `constants["elements"]`.
@@ -95,9 +102,15 @@ class Escaip(Model):
             return with_forces(self._energy, inputs, self.constants)
         real, graph = inputs["numbers"] > 0, self.graph(inputs)
         atom, messages = self.atom_features(graph)
-        pull = self.direction(self.edges(messages)) * graph.direction * graph.filled[..., None]
+        edge = self.edges(messages)
+        pull = self.direction(edge) * graph.direction * graph.filled[..., None]
         forces = padded(self.magnitude(atom) * pull.sum(1), real)
-        return {"forces": forces, "energy": atom_mean(padded(self.energy(atom), real), real)}
+        out = {"forces": forces, "energy": atom_mean(padded(self.energy(atom), real), real)}
+        if self.stress is not None:
+            square = components(graph.direction[..., None] * graph.direction[..., None, :])
+            press = self.stress(edge) * square * graph.filled[..., None]
+            out["stress"] = atom_mean(padded(press.sum(1), real), real)
+        return out
 
     def _energy(self, inputs: dict[str, Tensor]) -> Float[Tensor, "sample 1"]:
         """The energy alone, as the forces of which it is the potential need it."""
@@ -117,9 +130,11 @@ class Escaip(Model):
         """Edges of the real atoms of a batch and their geometry."""
         numbers, positions = inputs["numbers"], inputs["positions"]
         s, real = self.settings, numbers > 0
-        neighbour, filled = nearest(positions, real, s.cutoff, s.neighbours)
+        neighbour, filled, offset = listed(inputs, s.cutoff, s.neighbours)
         place = torch.arange(len(real), device=real.device)[:, None, None]
         vector = positions[place, neighbour][real] - positions[real][:, None]
+        if offset is not None:
+            vector = vector + offset[real]
         filled = filled[real]
         unit = torch.tensor([1.0, 0.0, 0.0], device=vector.device, dtype=vector.dtype)
         vector = torch.where(filled[..., None], vector, unit)  # no derivative of a length of 0
@@ -282,10 +297,3 @@ class Head(nn.Module):
     def forward(self, x: Float[Tensor, "*n width"]) -> Float[Tensor, "*n out"]:
         """The numbers."""
         return self.last(x + self.feed(x))
-
-
-def neighbour_mean(
-    edge: Float[Tensor, "atom neighbour width"], filled: Bool[Tensor, "atom neighbour"]
-) -> Float[Tensor, "atom width"]:
-    """Mean over the edges of an atom; 0 for an atom without any."""
-    return (edge * filled[..., None]).sum(1) / filled.sum(1, keepdim=True).clamp_min(1)

@@ -26,23 +26,29 @@ from torch import nn
 from ..conservative import with_forces
 from ..contracts import Model
 from ..elements import ElementRows
+from ..errors import UserError
 from ..hints import Float, Int, Tensor
 from ..neighbours import atom_mean, envelope, padded, pairs
 from ..settings.base import Settings, key
+from ..stress import IRREPS
 
 SILU_GAIN = 1.6765  # over the root mean square of silu of a normal variable, so that layers keep the variance
 SIGMOID_GAIN = 1.8462  # the same of the sigmoid
 
 
 class TensorProductNetwork(Model):
-    """Energy, an invariant number, and forces, polar vectors, of a molecule; exactly equivariant under O(3).
+    """Energy, an invariant number, forces, polar vectors, and stress if the task has it; exact under O(3).
 
     The energy is the mean over atoms of one number read out of each, in the units of the loss. Direct forces are a
     vector read out of each atom; they need not sum to zero. Invariant under translations.
 
     Args:
         settings: sizes.
-        constants: `elements`, the atomic numbers it will see, and for conservative forces the units of the loss.
+        constants: `elements`, the atomic numbers it will see, and for conservative forces the units of the loss,
+            of which that of the stress asks for one.
+
+    Raises:
+        UserError: a direct stress, which is a tensor, of features without tensors.
     """
 
     class Settings(Settings):
@@ -50,7 +56,12 @@ class TensorProductNetwork(Model):
 
         width: int = key(54, "channels of every degree", ge=1)
         layers: int = key(3, "rounds of messages", ge=1)
-        l_max: int = key(1, "highest degree of hidden features and of spherical harmonics; forces need 1", ge=1, le=6)
+        l_max: int = key(
+            1,
+            "highest degree of hidden features and of spherical harmonics; forces need 1, direct stress 2",
+            ge=1,
+            le=6,
+        )
         radial: int = key(8, "Bessel functions that encode a distance", ge=1)
         radial_width: int = key(64, "hidden units of the dense layers that weight the paths by distance", ge=1)
         cutoff: float = key(4.0, "largest distance of a neighbour", "Å", gt=0)
@@ -63,26 +74,33 @@ class TensorProductNetwork(Model):
         )
 
     task = "force_field"
+    optional = frozenset({"cell", "stress"})
 
     def __init__(self, settings: TensorProductNetwork.Settings, constants: dict):
         super().__init__()
         s = self.settings = settings
         self.constants, self.rows = constants, ElementRows(constants["elements"])
-        direct = s.forces == "direct"
+        direct, stressed = s.forces == "direct", s.forces == "direct" and "stress_scale" in constants
+        if stressed and s.l_max < 2:
+            raise UserError("model tensor_product", "l_max of 2 or more, or conservative forces, for a stress", s.l_max)
         hidden = o3.Irreps([(s.width, (degree, (-1) ** degree)) for degree in range(s.l_max + 1)])
-        scalars, seen = hidden[:1], hidden[:2] if direct else hidden[:1]
+        scalars, seen = hidden[:1], hidden[: 1 + direct + stressed]
         states = [scalars, *[hidden] * (s.layers - 1), seen]  # the last round makes only what is read out
         self.embed = nn.Embedding(self.rows.count, s.width)
         with eager():
             self.harmonics = o3.SphericalHarmonics(list(range(s.l_max + 1)), False, "component")
             self.rounds = nn.ModuleList(Round(s, *pair) for pair in pairwise(states))
-            self.readout = o3.Linear(seen, "1o + 0e" if direct else "0e", biases=True)
+            out = "1o + 0e" if direct else "0e"
+            self.readout = o3.Linear(seen, f"{out} + {IRREPS}" if stressed else out, biases=True)
 
     def forward(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Forces `[sample, atom, 3]` (0 on padding) and energy `[sample, 1]`, in the units of the loss.
+        """Forces `[sample, atom, 3]` (0 on padding), energy `[sample, 1]`, and stress `[sample, 6]` if the task has it.
+
+        In the units of the loss.
 
         Args:
-            inputs: `numbers` [sample, atom], 0 on padding, and `positions` [sample, atom, 3] in Å.
+            inputs: `numbers` [sample, atom], 0 on padding, `positions` [sample, atom, 3] in Å, and for periodic frames
+                `cell` [sample, 3, 3] in Å.
 
         Raises:
             ValueError: an element that was not among `constants["elements"]`.
@@ -90,7 +108,9 @@ class TensorProductNetwork(Model):
         if self.settings.forces == "conservative":
             return with_forces(self._energy, inputs, self.constants)
         out = self._outputs(inputs)
-        return {"forces": out[..., :3], "energy": atom_mean(out[..., 3:], inputs["numbers"] > 0)}
+        forces, per_atom = out[..., :3], atom_mean(out[..., 3:], inputs["numbers"] > 0)
+        stress = {"stress": per_atom[:, 1:]} if per_atom.shape[1] > 1 else {}
+        return {"forces": forces, "energy": per_atom[:, :1]} | stress
 
     def _energy(self, inputs: dict[str, Tensor]) -> Float[Tensor, "sample 1"]:
         """The energy where forces are its gradient."""
@@ -98,18 +118,15 @@ class TensorProductNetwork(Model):
 
     def _outputs(self, inputs: dict[str, Tensor]) -> Float[Tensor, "sample atom out"]:
         """What is read out of every atom; 0 on padding."""
-        numbers, positions = inputs["numbers"], inputs["positions"]
-        real = numbers > 0
-        atoms, receiver, sender = pairs(positions, real, self.settings.cutoff, self.settings.neighbours)
-        flat = positions.flatten(0, 1).index_select(0, atoms)
-        vector = flat.index_select(0, sender) - flat.index_select(0, receiver)
+        numbers = inputs["numbers"]
+        atoms, receiver, sender, vector = pairs(inputs, self.settings.cutoff, self.settings.neighbours)
         length = vector.square().sum(-1, keepdim=True).sqrt()
         weight = envelope(length / self.settings.cutoff) / math.sqrt(self.settings.average_neighbours)
         edges = Edges(receiver, sender, self.harmonics(vector / length), self._bessel(length), weight)
         x = self.embed(self.rows(numbers.flatten().index_select(0, atoms)))
         for each in self.rounds:
             x = each(x, edges)
-        return padded(self.readout(x), real)
+        return padded(self.readout(x), numbers > 0)
 
     def _bessel(self, length: Float[Tensor, "pair 1"]) -> Float[Tensor, "pair radial"]:
         """Radial Bessel functions of order 0 that vanish at the cutoff, of mean square near 1 at bond lengths.

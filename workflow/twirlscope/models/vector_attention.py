@@ -21,6 +21,7 @@ from ..hints import Float, Int, Tensor
 from ..layers import rms_norm
 from ..neighbours import atom_mean, envelope, padded, pairs
 from ..settings.base import Settings, key
+from ..stress import COMPONENTS
 
 SCALE = math.sqrt(3)  # of a unit vector, so that its components have unit variance over directions
 
@@ -29,12 +30,13 @@ class VectorAttention(Model):
     """Tokens for atoms and for (atom, neighbour) pairs; each atom attends to its own pairs, each pair is updated.
 
     Forces are the sum of three numbers read out of every pair of an atom and three read out of the atom itself; the
-    energy is the mean over atoms of one number read out of each. Invariant under translations (only differences of
+    energy is the mean over atoms of one number read out of each, a direct stress of six, with sums over pairs as forces
+    have them. Invariant under translations (only differences of
     positions enter) and equivariant under permutations of the atoms; not under rotations.
 
     Args:
         settings: sizes.
-        constants: `elements`, the atomic numbers it will see.
+        constants: `elements`, the atomic numbers it will see, and for a stress its unit in the loss.
     """
 
     class Settings(Settings):
@@ -58,6 +60,7 @@ class VectorAttention(Model):
             return self
 
     task = "force_field"
+    optional = frozenset({"cell", "stress"})
 
     def __init__(self, settings: VectorAttention.Settings, constants: dict):
         super().__init__()
@@ -66,15 +69,18 @@ class VectorAttention(Model):
         self.embed = nn.Embedding(self.rows.count, s.width)
         self.first = PairLayer(s.radial, s.width, s.width, s.width)
         self.blocks = nn.ModuleList(Block(s) for _ in range(s.layers))
-        direct = s.forces == "direct"
-        self.pair_readout = PairLayer(s.width, s.width, s.width, 3 if direct else 1)
-        self.atom_readout = Gated(s.width, s.width, 4 if direct else 1)
+        direct = 3 + (COMPONENTS if "stress_scale" in constants else 0) if s.forces == "direct" else 0
+        self.pair_readout = PairLayer(s.width, s.width, s.width, direct or 1)
+        self.atom_readout = Gated(s.width, s.width, direct + 1)
 
     def forward(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Forces `[sample, atom, 3]` (0 on padding) and energy `[sample, 1]`, in the units of the loss.
+        """Forces `[sample, atom, 3]` (0 on padding), energy `[sample, 1]`, and stress `[sample, 6]` if the task has it.
+
+        In the units of the loss.
 
         Args:
-            inputs: `numbers` [sample, atom], 0 on padding, and `positions` [sample, atom, 3] in Å.
+            inputs: `numbers` [sample, atom], 0 on padding, `positions` [sample, atom, 3] in Å, and for periodic frames
+                `cell` [sample, 3, 3] in Å.
 
         Raises:
             ValueError: an element that was not among `constants["elements"]`.
@@ -82,7 +88,9 @@ class VectorAttention(Model):
         if self.settings.forces == "conservative":
             return with_forces(self._energy, inputs, self.constants)
         out = self._outputs(inputs)
-        return {"forces": out[..., :3], "energy": atom_mean(out[..., 3:], inputs["numbers"] > 0)}
+        forces, per_atom = out[..., :3], atom_mean(out[..., 3:], inputs["numbers"] > 0)
+        stress = {"stress": per_atom[:, :-1]} if per_atom.shape[1] > 1 else {}
+        return {"forces": forces, "energy": per_atom[:, -1:]} | stress
 
     def _energy(self, inputs: dict[str, Tensor]) -> Float[Tensor, "sample 1"]:
         """The energy where forces are its gradient; pairs have a share in it, as they have in direct forces."""
@@ -90,11 +98,8 @@ class VectorAttention(Model):
 
     def _outputs(self, inputs: dict[str, Tensor]) -> Float[Tensor, "sample atom out"]:
         """What is read out of every atom, with the sums over its pairs added to the first of them; 0 on padding."""
-        numbers, positions = inputs["numbers"], inputs["positions"]
-        real, s = numbers > 0, self.settings
-        atoms, receiver, sender = pairs(positions, real, s.cutoff, s.neighbours)
-        flat = positions.flatten(0, 1).index_select(0, atoms)
-        vector = flat.index_select(0, sender) - flat.index_select(0, receiver)
+        numbers, s = inputs["numbers"], self.settings
+        atoms, receiver, sender, vector = pairs(inputs, s.cutoff, s.neighbours)
         length = vector.square().sum(-1, keepdim=True).sqrt()
         edges = Edges(receiver, sender, SCALE * vector / length, envelope(length / s.cutoff))
         atom = self.embed(self.rows(numbers.flatten().index_select(0, atoms)))
@@ -105,7 +110,7 @@ class VectorAttention(Model):
         push = self.pair_readout(rms_norm(pair), rms_norm(atom), edges) * edges.envelope
         columns = push.shape[-1]
         summed = out[:, :columns].index_add(0, receiver, push)
-        return padded(torch.cat([summed, out[:, columns:]], -1), real)
+        return padded(torch.cat([summed, out[:, columns:]], -1), numbers > 0)
 
     def _gaussians(self, length: Float[Tensor, "pair 1"]) -> Float[Tensor, "pair radial"]:
         """Gaussians of a distance, evenly spaced from 0 to the cutoff, one spacing wide."""
