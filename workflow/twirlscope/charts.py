@@ -131,9 +131,13 @@ def _embedded(value: Any) -> str:
 def specification(figure: Figure) -> str:
     """The Vega-Lite specification of the interactive twin, without its numbers, as JSON."""
     chart, drawn = figure.chart, long(figure.chart, figure.table)
-    x = alt.X("x:Q", title=_title(chart.x), scale=alt.Scale(type="symlog" if chart.x_log else "linear", zero=False))
-    y_scale = alt.Scale(type="log" if chart.y_log else "linear", zero=False, nice=False)
-    y = alt.Y("y:Q", title=chart.label.replace("\n", " "), scale=y_scale, axis=alt.Axis(format="~g", tickCount=6))
+    ticks = {"x": log_ticks(drawn["x"], (1,)), "y": log_ticks(drawn["y"], (1, 2, 5))}
+    x_scale = alt.Scale(type="symlog" if chart.x_log else "linear", zero=False)
+    x = alt.X("x:Q", title=_title(chart.x), scale=x_scale, axis=_axis(ticks["x"] if chart.x_log else None))
+    y_scale = alt.Scale(type="log", nice=False) if chart.y_log else alt.Scale(type="linear", zero=False, nice=False)
+    title = chart.label.replace("\n", " ")
+    y = alt.Y("y:Q", title=title, scale=y_scale, axis=_axis(ticks["y"] if chart.y_log else None))
+    under = alt.Y("under:Q", title=title, scale=y_scale)
     lines, panels, seeds = (list(dict.fromkeys(drawn[name])) for name in ("line", "panel", "seed"))
     pick = alt.selection_point(name="pick", fields=["line"], bind="legend")
     base = alt.Chart(alt.NamedData("numbers")).encode(x=x, detail=["seed:N"])
@@ -145,7 +149,7 @@ def specification(figure: Figure) -> str:
     if len(seeds) > 1:
         held.append(alt.param(name="seeds", value=True, bind=alt.binding_checkbox(name="all seeds ")))
         base = base.transform_filter(f"seeds || datum.seed == {json.dumps(seeds[0])}")
-    layered = alt.layer(*_marks(base, y, lines, pick, bool((drawn["low"] != drawn["high"]).any())))
+    layered = alt.layer(*_marks(base, y, under if (drawn["low"] != drawn["high"]).any() else None, lines, pick))
     if chart.rule is not None:
         line = alt.Chart(alt.Data(values=[{"y": chart.rule}])).mark_rule(strokeDash=[2, 2], color="#7f7f7f")
         layered = alt.layer(layered, line.encode(y=y))
@@ -153,9 +157,25 @@ def specification(figure: Figure) -> str:
         width="container",
         height=320,
         description=figure.alternative.partition(". ")[0],
-        usermeta={"x": chart.x_log, "y": chart.y_log},
+        usermeta={"log": {"x": chart.x_log, "y": chart.y_log}, "ticks": ticks},
     )
     return _embedded(_without_data(layered.to_dict()))
+
+
+def log_ticks(values: pd.Series, multiples: Sequence[int]) -> list[float]:
+    """Where a logarithmic axis has its ticks, powers of ten and multiples, thinned to about ten; 0 where it occurs."""
+    found = values[(values > 0) & values.map(math.isfinite)]
+    if found.empty:
+        return [0]
+    decades = range(math.floor(math.log10(found.min())), math.ceil(math.log10(found.max())) + 1)
+    step = math.ceil(len(decades) / 10)
+    every = (m * 10.0**e for e in decades[::step] for m in (multiples if len(decades) <= 4 else (1,)))
+    return [0.0] * bool((values == 0).any()) + [float(f"{tick:.1g}") for tick in every]
+
+
+def _axis(values: Sequence[float] | None) -> alt.Axis:
+    settings = {"format": "~g", "tickCount": 6, "labelOverlap": True}
+    return alt.Axis(**settings) if values is None else alt.Axis(**settings, values=list(values))
 
 
 def _title(column: str) -> str:
@@ -163,20 +183,21 @@ def _title(column: str) -> str:
     return words if unit in ("", "1]") else f"{words} [{unit}"
 
 
-def _marks(base: alt.Chart, y: alt.Y, lines: Sequence[str], pick: alt.Parameter, banded: bool) -> list[alt.Chart]:
+def _marks(
+    base: alt.Chart, y: alt.Y, under: alt.Y | None, lines: Sequence[str], pick: alt.Parameter
+) -> list[alt.Chart]:
     """Bands, lines and points; a line that is not picked fades."""
-    legend = alt.Legend(title=None, orient="top", columns=0, labelLimit=400, symbolStrokeWidth=2)
+    legend = alt.Legend(title=None, orient="top", columns=0, labelLimit=400, symbolOpacity=1)
     colour = alt.Color("line:N", scale=alt.Scale(domain=lines, range=_cycled(COLOURS, lines)), legend=legend)
     dash = alt.StrokeDash("line:N", scale=alt.Scale(domain=lines, range=_cycled(DASHES, lines)), legend=legend)
     shape = alt.Shape("line:N", scale=alt.Scale(domain=lines, range=_cycled(SHAPES, lines)), legend=legend)
     tips = [alt.Tooltip(f"{n}:{k}") for n, k in (("line", "N"), ("seed", "N"), ("x", "Q"), ("y", "Q"))]
-    tips += [alt.Tooltip(f"{n}:Q") for n in ("low", "high")] if banded else []
+    tips += [alt.Tooltip(f"{n}:Q") for n in ("low", "high")] if under else []
     marks = []
-    if banded:
+    if under:
         drawn = base.transform_calculate(under="positive ? max(datum.low, datum.y / 1e3) : datum.low")
         faint = alt.condition(pick, alt.value(0.16), alt.value(0.02))
-        band = alt.Y("under:Q", title=y.title, scale=y.scale)
-        marks.append(drawn.mark_area().encode(y=band, y2="high:Q", color=colour, opacity=faint))
+        marks.append(drawn.mark_area().encode(y=under, y2="high:Q", color=colour, opacity=faint))
     bright = alt.condition(pick, alt.value(1), alt.value(0.12))
     marks.append(base.mark_line(strokeWidth=1.8).encode(y=y, color=colour, strokeDash=dash, opacity=bright))
     points = base.mark_point(size=38, filled=True)

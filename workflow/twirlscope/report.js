@@ -27,7 +27,9 @@
   function scaled(spec, axis, log) {
     const kind = log ? (axis === "x" ? "symlog" : "log") : "linear";
     const visit = (part) => {
-      if (part.encoding?.[axis]?.scale) part.encoding[axis].scale.type = kind;
+      const { scale, axis: drawn } = part.encoding?.[axis] ?? {};
+      if (scale) Object.assign(scale, { type: kind, zero: kind === "log" ? undefined : false });
+      if (drawn) drawn.values = log ? spec.usermeta.ticks[axis] : undefined;
       (part.layer ?? []).forEach(visit);
     };
     visit(spec);
@@ -53,7 +55,7 @@
     const bar = make("div", { className: "bar" });
     const again = () => draw(place, spec, numbers).catch((error) => { place.textContent = error.message; });
     for (const axis of ["x", "y"]) {
-      const box = make("input", { type: "checkbox", checked: spec.usermeta[axis] });
+      const box = make("input", { type: "checkbox", checked: spec.usermeta.log[axis] });
       box.addEventListener("change", () => { scaled(spec, axis, box.checked); again(); });
       bar.append(make("label", {}, box, ` logarithmic ${axis}`));
     }
