@@ -92,10 +92,13 @@ def losses(trainings: Sequence[Training], term: str) -> Figure:
         caption += f" {hidden} estimates at or below zero do not fit a logarithmic axis; they are in the table."
     each = [f"{t.label}: {_losses_text(t, term)}" for t in with_term(trainings, term)]
     text = f"Held-out loss of {words(term)} over training steps. " + " ".join(each)
-    series = {look[3]: tuple(column(f"loss_{part}{end}") for end in ENDS) for part, look in style.PARTS.items()}
-    chart = Chart(column("step"), series, "held-out loss")
     title = f"The two parts of the loss: {words(term)}"
-    return Figure(f"losses_{term}", wide, narrow, title, caption, text, table, chart)
+    return Figure(f"losses_{term}", wide, narrow, title, caption, text, table, _losses_chart())
+
+
+def _losses_chart() -> Chart:
+    series = {look[3]: tuple(column(f"loss_{part}{end}") for end in ENDS) for part, look in style.PARTS.items()}
+    return Chart(column("step"), series, "held-out loss")
 
 
 def _losses_text(training: Training, term: str) -> str:

@@ -14,6 +14,15 @@ from .hints import Sequence
 from .style import Figure
 from .trainings import Training, by_run, column, labels_note, say, slug, with_term, words
 
+MERITS = Chart(
+    column("step"),
+    {"share of the atoms": (column("merit_value"),)},
+    "share of the atoms",
+    by=("merit",),
+    panel=("run",),
+    y_log=False,
+)
+
 
 def slices(training: Training) -> Figure | None:
     """Slices of the first kept sample: noisy, denoised, twirled and true; None where there are none."""
@@ -122,12 +131,8 @@ def merits(trainings: Sequence[Training]) -> Figure | None:
         f"{t.label}: " + ", ".join(f"{n} {say(float(t.twirl['merit_value'].sel(merit=n)[-1]))}" for n in names)
         for t in chosen
     )
-    series = {"share of the atoms": (column("merit_value"),)}
-    chart = Chart(column("step"), series, "share of the atoms", by=("merit",), panel=("run",), y_log=False)
-    text = f"At the last step, {'; '.join(ends)}."
-    return Figure(
-        "merits", wide, narrow, "Atoms found", caption, text, table.rename(columns={"step": column("step")}), chart
-    )
+    text, table = f"At the last step, {'; '.join(ends)}.", table.rename(columns={"step": column("step")})
+    return Figure("merits", wide, narrow, "Atoms found", caption, text, table, MERITS)
 
 
 def _irreps_table(training: Training, term: str) -> pd.DataFrame:

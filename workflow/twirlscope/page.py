@@ -132,6 +132,8 @@ class Story:
     method: Mapping[str, str]
     provenance: Mapping[str, str]
     config: str
+    paragraph: str
+    bibtex: str
 
 
 def html(story: Story) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import xarray as xr
 
-from . import charts, page, sections, store, story
+from . import charts, exported, page, sections, store, story
 from .errors import UserError
 from .hints import Callable, Mapping, Sequence
 from .settings.report import ReportSettings
@@ -101,6 +101,7 @@ def _fill(folder: Path, told: page.Story, trainings: Sequence[Training]) -> None
     for name, frame in [*tables, *((f.name, f.table) for f in shown)]:
         frame.to_csv(folder / "tables" / f"{name}.csv", index=False, lineterminator="\n")
     store.save(summary(trainings), folder / "summary.zarr.zip")
+    (folder / "twirl.json").write_text(exported.exported(trainings), encoding="utf-8")
     (folder / "charts.js").write_text(charts.bundle(), encoding="utf-8")
     (folder / "index.html").write_text(page.html(told), encoding="utf-8")
 
