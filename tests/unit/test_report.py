@@ -20,7 +20,7 @@ from twirlscope.trainings import Training, slug
 from twirlscope.translation import translation_table
 
 EVIL = "<script>alert('1')</script> & co"
-VOID = {"meta", "link", "br", "hr", "img", "input"}
+VOID = {"meta", "link", "br", "hr", "img", "input", "source"}
 
 
 class Checker(HTMLParser):

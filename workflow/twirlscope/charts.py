@@ -166,7 +166,7 @@ def log_ticks(values: pd.Series, multiples: Sequence[int]) -> list[float]:
     """Where a logarithmic axis has its ticks, powers of ten and multiples, thinned to about ten; 0 where it occurs."""
     found = values[(values > 0) & values.map(math.isfinite)]
     if found.empty:
-        return [0]
+        return [0.0]
     decades = range(math.floor(math.log10(found.min())), math.ceil(math.log10(found.max())) + 1)
     step = math.ceil(len(decades) / 10)
     every = (m * 10.0**e for e in decades[::step] for m in (multiples if len(decades) <= 4 else (1,)))
