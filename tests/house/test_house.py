@@ -33,7 +33,7 @@ FLOORS = [
         curvature operators suspects certificate gradients hessian_spectra
         backbones sequences backbone_states annealing pair_layers sampling bulk""",
         "prepare train twirl gradient hessian",
-        """style findings story sections page translation attribution comparisons quoted
+        """style charts methods exported findings story sections page translation attribution comparisons quoted
         figures figures_training figures_spectrum figures_density figures_hessian figures_plan figures_reflection
         figures_fields figures_gradient figures_gradient_direction figures_gradient_layers figures_condition
         figures_eigenvalues figures_sets figures_backbones figures_covariate figures_learning learning excess""",

@@ -93,7 +93,8 @@ def train(updates=3000, seed=0, samples=0):
     run = {
         "task": {"name": "force_field", "force_weight": 1.0, "energy_weight": 0.1},
         "model": {"name": "vector_attention", "width": 64, "layers": 4},
-        "train": {"updates": updates, "batch": 32, "augment": "rotation", "samples": samples},
+        "train": {"steps": updates, "batch": 32, "augment": "haar", "samples": samples, "ema": 0.99}
+        | {"learning_rate": 1e-3, "weight_decay": 0.1},
         "seed": seed,
         "dataset": "md",
     }

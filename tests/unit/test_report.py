@@ -20,7 +20,7 @@ from twirlscope.trainings import Training, slug
 from twirlscope.translation import translation_table
 
 EVIL = "<script>alert('1')</script> & co"
-VOID = {"meta", "link", "br", "hr", "img", "input"}
+VOID = {"meta", "link", "br", "hr", "img", "input", "source"}
 
 
 class Checker(HTMLParser):
@@ -92,31 +92,38 @@ def test_page__is_balanced_with_one_heading_landmarks_and_a_skip_link(whole):
 
 def test_page__gives_every_drawing_words_with_numbers(whole):
     page = whole[3]
-    cards = [d for d in page.all("div") if d.get("role") == "img"]
-    assert len(cards) == len(page.all("svg")) > 0
-    assert all(any(c.isdigit() for c in card["aria-label"]) for card in cards)
-    assert not page.all("img", "image")
+    drawings = page.all("img")
+    assert len(drawings) == len(page.all("figure")) == len(page.all("source")) > 0
+    assert all(any(c.isdigit() for c in drawing["alt"]) for drawing in drawings)
 
 
-def test_page__loads_nothing_and_its_links_resolve(whole):
+def test_page__asks_nobody_outside_its_folder_and_its_links_resolve(whole):
     folder, _, text, page = whole
-    assert not page.all("script", "iframe", "object", "embed")
+    assert not page.all("iframe", "object", "embed")
     assert "@import" not in text
-    assert not any("src" in attrs for _, attrs in page.found)
-    for tag, attrs in page.found:
-        link = attrs.get("href", attrs.get("xlink:href", ""))
-        if link.startswith("http"):
-            assert tag == "a"
-        elif link and not link.startswith(("#", "data:")):
-            assert (folder / "out" / link).exists(), link
+    for _, attrs in page.found:
+        for link in filter(None, (attrs.get(k) for k in ("href", "xlink:href", "src", "srcset"))):
+            if link.startswith("http"):
+                assert "src" not in attrs
+            elif not link.startswith(("#", "data:")):
+                assert (folder / "out" / link).exists(), link
 
 
 def test_page__escapes_what_users_write(whole):
     text, page = whole[2:]
-    assert "<script" not in text
+    assert "<script>alert" not in text
     assert "<b>slow" not in text
     assert EVIL in plain(page)
     assert "run <b>slow (seed 0)" in plain(page)
+
+
+def test_page__holds_the_numbers_of_every_figure_and_charts_of_most(whole):
+    folder, _, _, page = whole
+    held = {a["id"]: a for a in page.all("script") if a.get("type") == "application/json"}
+    names = [a["data-name"] for a in page.all("figure")]
+    assert {f"numbers-{n}" for n in names} == {i for i in held if i.startswith("numbers-")}
+    assert sum(i.startswith("chart-") for i in held) > len(names) / 2
+    assert (folder / "out/charts.js").stat().st_size + len(whole[2].encode()) < 3e6
 
 
 def test_page__says_what_the_numbers_say_computed_a_second_way(whole):

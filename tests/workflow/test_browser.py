@@ -1,9 +1,11 @@
-"""The report in a real browser, where there is one: it fits a telephone and a desktop, and asks nobody for anything."""
+"""The report in a real browser, where there is one: it fits every screen, draws every chart, bars nobody."""
 
+import html
 import json
 import re
 import shutil
 import subprocess
+import tarfile
 
 import pytest
 
@@ -14,40 +16,104 @@ QUIET = (
 )
 HARNESS = """<!doctype html><title>harness</title><iframe id=f width={width} height=900 src="{page}"></iframe>
 <pre id=out></pre><script>
-document.getElementById("f").onload = function () {{
-  const d = this.contentDocument, w = this.contentWindow, root = d.documentElement;
-  const wide = [...d.querySelectorAll("body *")].filter(e => !e.closest("[tabindex]") && !e.closest("svg")
-    && !e.closest(".skip") && e.getBoundingClientRect().right > w.innerWidth + 1)
-    .map(e => e.tagName + "." + e.className);
-  const drawn = [...d.querySelectorAll("figure svg")].filter(s => s.getBoundingClientRect().width > 0);
+const wait = (ms) => new Promise((done) => setTimeout(done, ms));
+const until = async (holds) => {{ for (let i = 0; i < 600 && !holds(); i++) await wait(100); }};
+async function look(d, w) {{
+  const root = d.documentElement, said = [];
+  w.addEventListener("error", (e) => said.push(String(e.message)));
+  w.addEventListener("unhandledrejection", (e) => said.push(String(e.reason)));
+  for (const kind of ["warn", "error"]) w.console[kind] = (...words) => said.push(words.join(" "));
+  const drawings = [...d.querySelectorAll("figure img")];
+  drawings.forEach((i) => {{ i.loading = "eager"; }});
+  await until(() => drawings.every((i) => i.complete));
+  const drawn = drawings.filter((i) => i.naturalWidth > 0 && i.getBoundingClientRect().width > 0);
+  const narrowest = Math.min(...drawn.map((i) => i.getBoundingClientRect().width));
   const link = d.querySelector("a.skip"); link.focus();
-  document.getElementById("out").textContent = JSON.stringify({{
-    sideways: root.scrollWidth - w.innerWidth, wide: wide, figures: d.querySelectorAll("figure").length,
-    drawn: drawn.length, narrowest: Math.min(...drawn.map(s => s.getBoundingClientRect().width)),
-    requests: w.performance.getEntriesByType("resource").map(e => e.name),
-    skip: link.getBoundingClientRect().left >= 0 && link.getBoundingClientRect().top >= 0}});
+  const skip = link.getBoundingClientRect().left >= 0 && link.getBoundingClientRect().top >= 0;
+  link.blur();
+  if ({open}) {{
+    d.querySelectorAll("figure .links button").forEach((b) => b.click());
+    d.querySelectorAll("details").forEach((e) => {{ e.open = true; }});
+    await until(() => [...d.querySelectorAll(".chart")].every((c) => c.dataset.drawn));
+    d.querySelectorAll(".bar input").forEach((b) => b.click());
+    await wait(3000);
+  }}
+  const charts = [...d.querySelectorAll(".chart")];
+  const wide = [...d.querySelectorAll("body *")].filter((e) => !e.closest("[tabindex]") && !e.closest("svg")
+    && !e.closest(".skip") && e.getBoundingClientRect().right > w.innerWidth + 1)
+    .map((e) => e.tagName + "." + e.className);
+  let violations = null;
+  if ({open} && "{axe}") {{
+    const script = d.createElement("script");
+    script.src = "{axe}";
+    await new Promise((done) => {{ script.onload = done; d.head.append(script); }});
+    const found = await w.axe.run(d, {{ resultTypes: ["violations"] }});
+    violations = found.violations.map((v) => [v.id, v.nodes.length, v.nodes[0].html.slice(0, 200)]);
+  }}
+  return {{
+    sideways: root.scrollWidth - w.innerWidth, wide, figures: d.querySelectorAll("figure").length, drawn: drawn.length,
+    narrowest, skip, said, violations, charts: charts.length,
+    empty: charts.filter((c) => c.querySelectorAll("path").length < 5).map((c) => c.closest("figure").dataset.name),
+    tables: [...d.querySelectorAll(".numbers table")].filter((t) => t.tBodies[0].rows.length > 0).length,
+    requests: w.performance.getEntriesByType("resource").map((e) => e.name),
+  }};
+}}
+document.getElementById("f").onload = function () {{
+  look(this.contentDocument, this.contentWindow).catch((e) => ({{ failed: String(e) + e.stack }}))
+    .then((found) => {{ document.getElementById("out").textContent = JSON.stringify(found); }});
 }};
 </script>"""
 
 
-def look(page, tmp_path, width):
-    """What the page looks like to a script beside it, at this width [px]."""
-    (tmp_path / "harness.html").write_text(HARNESS.format(width=width, page=page.as_uri()))
-    options = ["--allow-file-access-from-files", "--virtual-time-budget=20000", "--window-size=1400,1000", "--dump-dom"]
+@pytest.fixture(scope="session")
+def axe(tmp_path_factory):
+    """The accessibility checker axe-core, from npm; nothing where that is not to be had."""
+    folder, npm = tmp_path_factory.mktemp("axe"), shutil.which("npm")
+    if npm:
+        subprocess.run([npm, "pack", "axe-core@4", "--silent"], cwd=folder, capture_output=True, timeout=120)
+    for archive in folder.glob("*.tgz"):
+        with tarfile.open(archive) as packed:
+            packed.extractall(folder, filter="data")
+    return next(folder.glob("package/axe.min.js"), None)
+
+
+def look(page, tmp_path, width, opened=False, axe=None):
+    """What the page looks like to a script beside it, at this width [px]; `opened` opens all that can be opened."""
+    settings = {"width": width, "page": page.as_uri(), "open": str(opened).lower(), "axe": axe.as_uri() if axe else ""}
+    (tmp_path / "harness.html").write_text(HARNESS.format(**settings))
+    options = [
+        "--allow-file-access-from-files",
+        "--virtual-time-budget=120000",
+        "--window-size=1400,1000",
+        "--dump-dom",
+    ]
     command = [BROWSER, *QUIET.split(), f"--user-data-dir={tmp_path / 'profile'}", *options]
     done = subprocess.run(
-        [*command, (tmp_path / "harness.html").as_uri()], capture_output=True, text=True, timeout=120, check=True
+        [*command, (tmp_path / "harness.html").as_uri()], capture_output=True, text=True, timeout=400, check=True
     )
-    found = re.search(r"<pre id=.out.>(.+?)</pre>", done.stdout)
+    found = re.search(r"<pre id=.out.>(.+?)</pre>", done.stdout, re.DOTALL)
     assert found, done.stdout[-2000:]
-    return json.loads(found[1].replace("&gt;", ">").replace("&amp;", "&"))
+    return json.loads(html.unescape(found[1]))
 
 
 @pytest.mark.parametrize("width", [360, 1280])
-def test_report__fits_the_screen_and_draws_every_figure_once(project, tmp_path, width):
+def test_report__fits_the_screen_and_draws_every_figure(project, tmp_path, width):
     seen = look(project.work / "results" / "report" / "index.html", tmp_path, width)
     assert seen["sideways"] <= 0, seen["wide"]
     assert seen["figures"] == seen["drawn"] > 5
     assert seen["narrowest"] > 0.7 * min(width, 800)
-    assert seen["requests"] == []
+    assert all(r.startswith((project.work / "results" / "report").as_uri()) for r in seen["requests"])
     assert seen["skip"], "the skip link shows itself when it has the focus"
+    assert seen["said"] == []
+
+
+def test_report__draws_every_chart_in_both_scales_and_bars_nobody(project, tmp_path, axe):
+    seen = look(project.work / "results" / "report" / "index.html", tmp_path, 1280, opened=True, axe=axe)
+    assert seen["charts"] > 10
+    assert seen["empty"] == []
+    assert seen["tables"] == seen["figures"]
+    assert seen["sideways"] <= 0, seen["wide"]
+    assert seen["said"] == []
+    if axe is None:
+        pytest.skip("axe-core is not to be had from npm here: the page's accessibility was not checked")
+    assert seen["violations"] == []

@@ -10,6 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from . import style
+from .charts import Chart
 from .hints import Array, Sequence
 from .style import Figure
 from .trainings import Training, by_run, column, labels_note, say, with_term, words
@@ -91,7 +92,13 @@ def losses(trainings: Sequence[Training], term: str) -> Figure:
         caption += f" {hidden} estimates at or below zero do not fit a logarithmic axis; they are in the table."
     each = [f"{t.label}: {_losses_text(t, term)}" for t in with_term(trainings, term)]
     text = f"Held-out loss of {words(term)} over training steps. " + " ".join(each)
-    return Figure(f"losses_{term}", wide, narrow, f"The two parts of the loss: {words(term)}", caption, text, table)
+    title = f"The two parts of the loss: {words(term)}"
+    return Figure(f"losses_{term}", wide, narrow, title, caption, text, table, _losses_chart())
+
+
+def _losses_chart() -> Chart:
+    series = {look[3]: tuple(column(f"loss_{part}{end}") for end in ENDS) for part, look in style.PARTS.items()}
+    return Chart(column("step"), series, "held-out loss")
 
 
 def _losses_text(training: Training, term: str) -> str:
@@ -157,7 +164,10 @@ def percent(trainings: Sequence[Training], term: str, threshold: float) -> Figur
         caption += f" Learned fractions below {LEARNED_LEAST:g} are not drawn; they are in the table."
     text = f"Percent of the held-out loss of {words(term)} that is equivariance error, over training steps. "
     text += " ".join(f"{t.label}: {_percent_text(t, term)}" for t in chosen)
-    return Figure(f"percent_{term}", wide, narrow, f"Percent equivariance error: {words(term)}", caption, text, table)
+    series = {"equivariance error": tuple(column(f"percent_equiv{end}") for end in ENDS)}
+    chart = Chart(column("step"), series, "equivariance error [% of held-out loss]", rule=threshold)
+    title = f"Percent equivariance error: {words(term)}"
+    return Figure(f"percent_{term}", wide, narrow, title, caption, text, table, chart)
 
 
 def _percent_curves(upper: Axes, lower: Axes, training: Training, term: str, look: tuple, main: bool) -> None:

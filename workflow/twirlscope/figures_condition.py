@@ -10,6 +10,7 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.lines import Line2D
 
 from . import style
+from .charts import Chart
 from .figures_hessian import LOOKS, MATRICES, tail_note
 from .style import Figure
 from .trainings import Training, column, say
@@ -44,7 +45,10 @@ def conditions(training: Training, name: str) -> Figure:
     wide, narrow = style.canvases(draw, len(panels), 2.3)
     text = f"Condition numbers of {training.label}. " + " ".join(_words(data, i) for i in range(data.sizes["step"]))
     title = f"Condition numbers: {training.label}"
-    return Figure(name, wide, narrow, title, _caption(training, data), text, _table(training))
+    series = {"condition number": (column("condition"), column("condition_error"))}
+    by = {"by": ("part",), "panel": ("measure", "curvature", "side")}
+    chart = Chart(column("step"), series, "condition number or rank", **by)
+    return Figure(name, wide, narrow, title, _caption(training, data), text, _table(training), chart)
 
 
 def _course(ax: Axes, one: xr.Dataset, look: tuple, marker: str) -> None:

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.lines import Line2D
 
 from . import style
+from .charts import Chart
 from .hints import Sequence
 from .style import Figure
 from .trainings import Training, by_run, column, labels_note, say, with_term, words
@@ -67,7 +68,9 @@ def by_covariate(trainings: Sequence[Training], term: str) -> Figure | None:
     text = f"Loss of {words(term)} by {name}. " + " ".join(
         _text(t, table) for t, table in zip(firsts, tables, strict=True)
     )
-    return Figure(f"covariate_{term}", wide, narrow, f"Loss by {name}: {words(term)}", caption, text, joined)
+    series = {style.PARTS[p][3]: (column(f"loss_{p}"), f"loss_{p}_error [1]") for p in PARTS}
+    chart = Chart("middle [1]", series, "loss", x_log=False)
+    return Figure(f"covariate_{term}", wide, narrow, f"Loss by {name}: {words(term)}", caption, text, joined, chart)
 
 
 def _text(training: Training, table: pd.DataFrame) -> str:

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.lines import Line2D
 
 from . import style
+from .charts import Chart
 from .figures import look_of, run_handles, seeds_note
 from .figures_hessian import LOOKS, tail_note
 from .hints import Sequence
@@ -64,7 +65,10 @@ def eigenvalues(trainings: Sequence[Training]) -> Figure:
         "are in the table only." + seeds_note(groups) + tail_note(trainings[0].hessian)
     )
     text = "Hessian eigenvalues at both ends. " + " ".join(_words(t) for t in trainings)
-    return Figure("eigenvalues", wide, narrow, "Largest and most negative Hessian eigenvalues", caption, text, table)
+    series = {"largest eigenvalue": (column("eigenvalue_top"), column("eigenvalue_top_error"))}
+    chart = Chart(column("step"), series, "largest eigenvalue", by=("part", "rank [1]"), panel=("run", "curvature"))
+    title = "Largest and most negative Hessian eigenvalues"
+    return Figure("eigenvalues", wide, narrow, title, caption, text, table, chart)
 
 
 def _curves(ax: Axes, data: xr.Dataset, end: str, look: tuple, main: bool) -> None:

@@ -8,10 +8,20 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.lines import Line2D
 
 from . import style
+from .charts import Chart
 from .figures import steps_of
 from .hints import Sequence
 from .style import Figure
 from .trainings import Training, by_run, column, labels_note, say, slug, with_term, words
+
+MERITS = Chart(
+    column("step"),
+    {"share of the atoms": (column("merit_value"),)},
+    "share of the atoms",
+    by=("merit",),
+    panel=("run",),
+    y_log=False,
+)
 
 
 def slices(training: Training) -> Figure | None:
@@ -79,7 +89,10 @@ def irreps(trainings: Sequence[Training], term: str) -> Figure | None:
         "What only other rotations would show is not in it: the sum is a lower bound of the error under all rotations."
     ) + labels_note(chosen)
     text = f"Equivariance error of {words(term)} by irrep. " + " ".join(_irreps_words(t, term) for t in chosen)
-    return Figure(f"irreps_{term}", wide, narrow, f"Error by irrep: {words(term)}", caption, text, table)
+    series = {"equivariance error of the irrep": (column("irrep_spectrum"), column("irrep_spectrum_error"))}
+    shown = table[table["irrep"] != "A1"]
+    chart = Chart(column("step"), series, "equivariance error of the irrep", by=("irrep",), panel=("run",))
+    return Figure(f"irreps_{term}", wide, narrow, f"Error by irrep: {words(term)}", caption, text, shown, chart)
 
 
 def merits(trainings: Sequence[Training]) -> Figure | None:
@@ -118,7 +131,8 @@ def merits(trainings: Sequence[Training]) -> Figure | None:
         f"{t.label}: " + ", ".join(f"{n} {say(float(t.twirl['merit_value'].sel(merit=n)[-1]))}" for n in names)
         for t in chosen
     )
-    return Figure("merits", wide, narrow, "Atoms found", caption, f"At the last step, {'; '.join(ends)}.", table)
+    text, table = f"At the last step, {'; '.join(ends)}.", table.rename(columns={"step": column("step")})
+    return Figure("merits", wide, narrow, "Atoms found", caption, text, table, MERITS)
 
 
 def _irreps_table(training: Training, term: str) -> pd.DataFrame:

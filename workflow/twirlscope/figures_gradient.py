@@ -12,6 +12,7 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.lines import Line2D
 
 from . import style
+from .charts import Chart
 from .figures import seeds_note
 from .gradients import RESOLVED, above_noise
 from .hints import Array, Bool, Float, Int, Sequence
@@ -157,7 +158,10 @@ def ratio(trainings: Sequence[Training]) -> Figure:
         f"{t.label}: ratio {ends_of(t, 'gradient_square_ratio')}; relative error {ends_of(t, 'relative_equiv')}."
         for t in trainings
     )
-    return Figure("gradient_ratio", wide, narrow, "Gradients of the two parts", caption, text, table)
+    drawn = {RATIO[3]: "gradient_square_ratio", RELATIVE[3]: "relative_equiv"}
+    series = {said: (column(name), column(f"{name}_error")) for said, name in drawn.items()}
+    chart = Chart(column("step"), series, "ratio")
+    return Figure("gradient_ratio", wide, narrow, "Gradients of the two parts", caption, text, table, chart)
 
 
 def ends_of(training: Training, name: str, part: str | None = None) -> str:
@@ -197,7 +201,8 @@ def norms(trainings: Sequence[Training]) -> Figure:
     )
     title = "Squared norms of the gradients"
     text = f"{title}. {_parts_text(trainings, name, list(PARTS))}"
-    return Figure(name, wide, narrow, title, caption, text, gradient_table(trainings, [name]))
+    chart = _chart_by_part(name, "squared norm")
+    return Figure(name, wide, narrow, title, caption, text, gradient_table(trainings, [name]), chart)
 
 
 def noise(trainings: Sequence[Training]) -> Figure:
@@ -215,4 +220,11 @@ def noise(trainings: Sequence[Training]) -> Figure:
     )
     caption += BARS + ARROWS + seeds_note(by_run(trainings)) + samples_note(trainings)
     text = f"Gradient noise scale. {_parts_text(trainings, name, parts)}"
-    return Figure(name, wide, narrow, "Gradient noise scale", caption, text, gradient_table(trainings, [name]))
+    table, chart = gradient_table(trainings, [name]), _chart_by_part(name, "noise scale [samples]")
+    return Figure(name, wide, narrow, "Gradient noise scale", caption, text, table, chart)
+
+
+def _chart_by_part(name: str, label: str) -> Chart:
+    """The parts of the loss as lines, one run at a time."""
+    series = {label: (column(name), column(f"{name}_error"))}
+    return Chart(column("step"), series, label, by=("part",), panel=("run",))

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.lines import Line2D
 
 from . import style
+from .charts import Chart
 from .figures import look_of, run_handles, seeds_note
 from .figures_gradient import BARS, Course, ends_of, gradient_table, plotted, samples_note, whole
 from .gradients import above_noise
@@ -80,7 +81,9 @@ def cosine(trainings: Sequence[Training]) -> Figure:
     caption += f" {outside} values beyond -1 or 1, by noise, are in the table only." if outside else ""
     caption += seeds_note(by_run(trainings)) + samples_note(trainings)
     text = "Cosine of the two gradients. " + " ".join(f"{t.label}: {ends_of(t, 'gradient_cosine')}." for t in trainings)
-    return Figure("gradient_cosine", *drawn, "Angle between the two gradients", caption, text, table)
+    series = {"cosine": (column("gradient_cosine"), column("gradient_cosine_error"))}
+    chart = Chart(column("step"), series, "cosine of the angle between the gradients", y_log=False, rule=0.0)
+    return Figure("gradient_cosine", *drawn, "Angle between the two gradients", caption, text, table, chart)
 
 
 def share(trainings: Sequence[Training]) -> Figure:
@@ -113,4 +116,6 @@ def share(trainings: Sequence[Training]) -> Figure:
     text = "Share of an update spent on symmetry. " + " ".join(
         f"{t.label}: {ends_of(t, 'update_share')}." for t in trainings
     )
-    return Figure("update_share", *drawn, "Share of an update spent on symmetry", caption, text, table)
+    series = {"share": (column("update_share"), column("update_share_error"))}
+    chart = Chart(column("step"), series, "share of an update", y_log=False, rule=0.0)
+    return Figure("update_share", *drawn, "Share of an update spent on symmetry", caption, text, table, chart)

@@ -7,6 +7,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from . import style
+from .charts import Chart
 from .figures import ENDS, curve, seeds_note, steps_of, twirl_table
 from .hints import Sequence
 from .style import Figure
@@ -49,9 +50,10 @@ def reflections(trainings: Sequence[Training], term: str) -> Figure | None:
     )
     caption += seeds_note(groups) + labels_note(chosen)
     text = f"Equivariance error of {words(term)} over SO(3) and over O(3). " + " ".join(_text(t, term) for t in chosen)
-    return Figure(
-        f"reflections_{term}", wide, narrow, f"Rotations and reflections: {words(term)}", caption, text, table
-    )
+    series = {look[3]: tuple(column(f"{name}{end}") for end in ENDS) for name, look in KINDS.items()}
+    chart = Chart(column("step"), series, "equivariance error [% of held-out loss]")
+    title = f"Rotations and reflections: {words(term)}"
+    return Figure(f"reflections_{term}", wide, narrow, title, caption, text, table, chart)
 
 
 def _text(training: Training, term: str) -> str:

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.lines import Line2D
 
 from . import style
+from .charts import Chart
 from .figures import curve, look_of, run_handles, seeds_note, twirl_table
 from .hints import Array, Sequence
 from .style import Figure
@@ -55,9 +56,10 @@ def spectrum(trainings: Sequence[Training], term: str) -> Figure:
         "error over samples. Estimates at or below zero are in the table only."
     ) + labels_note(chosen)
     text = f"Equivariance error of {words(term)} by degree. " + " ".join(_words(t, term) for t in chosen)
-    return Figure(
-        f"spectrum_{term}", wide, narrow, f"Spectrum of the equivariance error: {words(term)}", caption, text, table
-    )
+    series = {"equivariance error of the degree": (column("spectrum"), column("spectrum_error"))}
+    label, title = "equivariance error of the degree", f"Spectrum of the equivariance error: {words(term)}"
+    chart = Chart(column("degree"), series, label, by=(column("step"),), panel=("run", "seed"), x_log=False)
+    return Figure(f"spectrum_{term}", wide, narrow, title, caption, text, table, chart)
 
 
 def effective_degree(trainings: Sequence[Training], term: str) -> Figure:
@@ -87,7 +89,8 @@ def effective_degree(trainings: Sequence[Training], term: str) -> Figure:
     )
     ends = (f"{t.label}: {_degree_words(t, term)}" for t in chosen)
     text = f"Effective degree of the equivariance error of {words(term)}. " + " ".join(ends)
-    return Figure(f"degree_{term}", wide, narrow, f"Effective degree: {words(term)}", caption, text, table)
+    chart = Chart(column("step"), {"effective degree": tuple(map(column, DEGREE))}, "effective degree", y_log=False)
+    return Figure(f"degree_{term}", wide, narrow, f"Effective degree: {words(term)}", caption, text, table, chart)
 
 
 def shown_steps(steps: Array) -> list[int]:

@@ -11,6 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from . import style
+from .charts import Chart
 from .figures import look_of, seeds_note
 from .hints import Sequence
 from .style import Figure
@@ -55,7 +56,8 @@ def training_curves(trainings: Sequence[Training]) -> Figure:
     for label, data in tables.items():
         first, last = data[column("loss")].iloc[[0, -1]]
         text += f" {label}: from {say(first)} to {say(last)} in {data['update [1]'].iloc[-1]} updates."
-    return Figure("training", wide, narrow, "Training loss and learning rate", caption, text, table)
+    chart = Chart("update [1]", {"training loss": (column("loss"), low, high)}, "training loss")
+    return Figure("training", wide, narrow, "Training loss and learning rate", caption, text, table, chart)
 
 
 def _binned(training: Training) -> pd.DataFrame:

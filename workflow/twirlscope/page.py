@@ -1,4 +1,4 @@
-"""The page itself: one HTML file that needs nothing else to be read; every text is escaped by the template engine."""
+"""The page itself, which asks nobody for anything beyond its folder; every text is escaped by the template engine."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from . import charts
 from .hints import Mapping, Sequence
-from .style import Figure, inline, rendered
+from .style import Figure
 from .trainings import say
 
 HERE = Path(__file__).parent
@@ -81,11 +82,12 @@ def with_intervals(frame: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class Shown:
-    """A figure as the page needs it."""
+    """A figure as the page needs it: the size of its drawing, its numbers and the chart that is made of them."""
 
     figure: Figure
-    wide: Markup
-    narrow: Markup
+    size: tuple[int, int]
+    numbers: Markup
+    chart: Markup | None
 
 
 @dataclass(frozen=True)
@@ -130,6 +132,8 @@ class Story:
     method: Mapping[str, str]
     provenance: Mapping[str, str]
     config: str
+    paragraph: str
+    bibtex: str
 
 
 def html(story: Story) -> str:
@@ -138,14 +142,14 @@ def html(story: Story) -> str:
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["bound"] = lambda words: words.replace(" %", "\N{NO-BREAK SPACE}%")
-    css = Markup((HERE / "report.css").read_text(encoding="utf-8"))
+    css, script = (Markup((HERE / f"report.{kind}").read_text(encoding="utf-8")) for kind in ("css", "js"))
     drawn = {s.anchor: [shown(f) for f in s.figures] for s in story.sections}
-    page = environment.get_template("report.html.j2").render(story=story, drawn=drawn, css=css)
+    page = environment.get_template("report.html.j2").render(story=story, drawn=drawn, css=css, script=script)
     return page.rstrip() + "\n"
 
 
 def shown(figure: Figure) -> Shown:
-    """The figure as two elements: for a desktop and for a telephone."""
-    files = {"wide": figure.svg, "narrow": rendered(figure.narrow, "svg")}
-    drawn = {k: Markup(inline(file, f"{figure.name}-{k}")) for k, file in files.items()}
-    return Shown(figure, **drawn)
+    """What stands on the page of a figure, beside its words."""
+    width, height = (round(inches * 72) for inches in figure.wide.get_size_inches())
+    chart = Markup(charts.specification(figure)) if figure.chart else None
+    return Shown(figure, (width, height), Markup(charts.packed(figure)), chart)

@@ -9,11 +9,10 @@ from pathlib import Path
 
 import xarray as xr
 
-from . import page, sections, store, story
+from . import charts, exported, page, sections, store, story
 from .errors import UserError
 from .hints import Callable, Mapping, Sequence
 from .settings.report import ReportSettings
-from .style import rendered
 from .trainings import Training, slug, terms_of
 from .variables import TWIRL
 
@@ -94,14 +93,16 @@ def _fill(folder: Path, told: page.Story, trainings: Sequence[Training]) -> None
         (folder / sub).mkdir()
     shown = [figure for section in told.sections for figure in section.figures]
     for figure in shown:
-        (folder / "figures" / f"{figure.name}.svg").write_bytes(figure.svg)
-        (folder / "figures" / f"{figure.name}.pdf").write_bytes(rendered(figure.wide, "pdf"))
+        for end, content in figure.files.items():
+            (folder / "figures" / f"{figure.name}{end}").write_bytes(content)
     rejects = [d.rejects for d in told.datasets if d.rejects]
     answers = [table for section in told.sections for _, table in section.tables]
     tables = [(t.name, t.frame) for t in (told.headline, told.terms, told.trainings, *answers, *rejects)]
     for name, frame in [*tables, *((f.name, f.table) for f in shown)]:
         frame.to_csv(folder / "tables" / f"{name}.csv", index=False, lineterminator="\n")
     store.save(summary(trainings), folder / "summary.zarr.zip")
+    (folder / "twirl.json").write_text(exported.exported(trainings), encoding="utf-8")
+    (folder / "charts.js").write_text(charts.bundle(), encoding="utf-8")
     (folder / "index.html").write_text(page.html(told), encoding="utf-8")
 
 

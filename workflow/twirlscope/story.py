@@ -12,7 +12,7 @@ import pandas as pd
 import xarray as xr
 import yaml
 
-from . import findings
+from . import findings, methods
 from .findings import Headline
 from .hints import Mapping, Sequence
 from .page import Data, Section, Story, Table, text
@@ -57,6 +57,8 @@ def tell(
         method=method(trainings),
         provenance=provenance,
         config=yaml.safe_dump(json.loads(json.dumps(config, default=str)), sort_keys=False, allow_unicode=True),
+        paragraph=methods.paragraph(trainings),
+        bibtex=methods.bibtex(data, provenance),
     )
 
 
@@ -184,11 +186,18 @@ def _named(section: Any) -> str | None:
 
 
 def model_facts(training: Training) -> dict[str, str]:
-    """The settings of task, model and training of a run, in words."""
-    run = _json(training.train.attrs.get("run"))
-    sections = {name: run.get(name) for name in ("task", "model", "train")}
-    found = {name: _flat(section) for name, section in sections.items() if section}
-    return {{"train": "Training"}.get(name, name.capitalize()): said for name, said in found.items()}
+    """The card of a run in words: data, settings of task, model and training, environment."""
+    attrs = training.train.attrs
+    run = _json(attrs.get("run"))
+    found = {"Data": str(run["dataset"])} if "dataset" in run else {}
+    if "training_samples" in attrs:
+        found["Data"] += f", {attrs['training_samples']} training samples"
+    for name, said in (("task", "Task"), ("model", "Model"), ("train", "Training")):
+        if run.get(name):
+            found[said] = _flat(run[name])
+    places = [str(attrs["device"])] if "device" in attrs else []
+    found |= {"Environment": "; ".join(places + [f"{k} {v}" for k, v in _json(attrs.get("versions")).items()])}
+    return {name: said for name, said in found.items() if said}
 
 
 def _flat(section: Any) -> str:

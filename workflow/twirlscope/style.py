@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import math
-import re
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -16,6 +15,7 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullFormatter
 
+from .charts import Chart
 from .hints import Array, Callable, Sequence
 from .trainings import SUPERSCRIPT
 
@@ -77,6 +77,7 @@ class Figure:
     wide, narrow: the same content for a desktop and for a telephone.
     title, caption: for everyone; alternative: what a reader who cannot see it needs, with the numbers.
     table: what is drawn, a column's unit in brackets in its name.
+    chart: how the table is drawn interactively; None where a picture says all.
     """
 
     name: str
@@ -86,11 +87,13 @@ class Figure:
     caption: str
     alternative: str
     table: pd.DataFrame
+    chart: Chart | None = None
 
     @cached_property
-    def svg(self) -> bytes:
-        """The wide drawing as a file."""
-        return rendered(self.wide, "svg")
+    def files(self) -> dict[str, bytes]:
+        """The drawings as files, by the end of their names."""
+        drawn = {".svg": (self.wide, "svg"), "_narrow.svg": (self.narrow, "svg"), ".pdf": (self.wide, "pdf")}
+        return {end: rendered(*how) for end, how in drawn.items()}
 
 
 def canvases(draw: Callable[[Canvas, int], None], panels: int, rows: float, most: int = 3) -> tuple[Canvas, Canvas]:
@@ -213,17 +216,3 @@ def rendered(canvas: Canvas, kind: str) -> bytes:
     with mpl.rc_context(RC):
         canvas.savefig(file, format=kind, metadata=empty)
     return file.getvalue()
-
-
-def inline(svg: bytes, name: str) -> str:
-    """An SVG file as an element of a page: no prologue, no style that reaches out, ids of its own."""
-    text = svg.decode()
-    text = text[text.index("<svg") :]
-    text = re.sub(r"<metadata>.*?</metadata>|<defs>\s*<style.*?</style>\s*</defs>", "", text, flags=re.DOTALL)
-    text = re.sub(r'="[^"]*"', lambda found: re.sub(r"(\.\d\d)\d+", r"\1", found[0]), text)  # finer than any screen
-    text = re.sub(r'\bid="([^"]+)"', rf'id="{name}-\1"', text)
-    text = re.sub(r'(href="|url\()#', rf"\1#{name}-", text)
-    text = re.sub(
-        r'<svg [^>]*?viewBox="([^"]+)"[^>]*>', r'<svg viewBox="\1" aria-hidden="true" focusable="false">', text
-    )
-    return text.strip()
