@@ -141,6 +141,15 @@ class Model(torch.nn.Module):
 
     Settings: ClassVar[type[Settings]]
     task: ClassVar[str]  # name of the task it is made for
+    equivariant: ClassVar[bool] = False  # whether it is built to turn as its task does; a test holds it to that
+
+    @property
+    def activations(self) -> dict[str, str]:
+        """Paths of modules whose outputs are irreps, with these, in the order of the network; none for most models.
+
+        The features of an output are on its last axis, those of a field on its axis 1: `[sample, feature, x, y, z]`.
+        """
+        return {}
 
     def forward(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         """Prediction by term, `[sample, ..., component]`; entries on padding are ignored."""

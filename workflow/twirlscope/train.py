@@ -229,6 +229,7 @@ def _manifest(loop: Loop, folder: Path, run: dict[str, Any]) -> xr.Dataset:
         "run": json.dumps(run, sort_keys=True),
         "training_samples": len(loop.index),
         "parameters": sum(p.numel() for p in loop.model.parameters()),
+        "equivariant": bool(loop.model.equivariant),
         "terms": json.dumps([vars(t) for t in loop.task.terms]),
         "seconds": round(loop.seconds, 1),
         "device": hardware(loop.device),

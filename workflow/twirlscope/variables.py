@@ -57,6 +57,8 @@ COORDINATES = {
     "side": _v("side", "str", "1", "eigenvalues that count: all by magnitude, or the positive ones alone"),
     "measure": _v("measure", "str", "1", "condition number or rank"),
     "replicate": _v("replicate", "str", "1", "half of the samples: at even or odd places"),
+    "activation": _v("activation", "str", "1", "path of a module of an equivariant network whose output is looked at"),
+    "activation_degree": _v("activation_degree", "int64", "1", "degree l of features of a network"),
 }
 
 FRAMES = {
@@ -177,6 +179,17 @@ TWIRL |= {
     "set_loss_mean": _v(SET, "float64", "1", "twirled prediction error of a sample of the test sets, unbiased", MATH),
     "set_loss_equiv": _v(SET, "float64", "1", "equivariance error of a sample of the test sets, unbiased", MATH),
     "set_absolute": _v(SET, "float64", "1", "mean absolute component of the error of a sample, over rotations"),
+}
+ACTIVATION = "step activation activation_degree"
+TWIRL |= {
+    "degree_share": _v(
+        ACTIVATION, "float64", "1", "share of the variance of an activation in a degree; NaN for one that it has not"
+    ),
+    "degree_removed_loss": _v(
+        f"{ACTIVATION} term", "float64", "1", "loss of a few samples with a degree of an activation set to 0"
+    ),
+    "degree_removed_loss_error": _v(f"{ACTIVATION} term", "float64", "1", "standard error over samples of its change"),
+    "degree_full_loss": _v("step term", "float64", "1", "loss of the same samples with all degrees"),
 }
 JACKKNIFE = "Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapter 10"
 for _name in ("loss_total", "loss_mean", "loss_equiv"):

@@ -63,6 +63,7 @@ class TensorProductNetwork(Model):
         )
 
     task = "force_field"
+    equivariant = True
 
     def __init__(self, settings: TensorProductNetwork.Settings, constants: dict):
         super().__init__()
@@ -77,6 +78,11 @@ class TensorProductNetwork(Model):
             self.harmonics = o3.SphericalHarmonics(list(range(s.l_max + 1)), False, "component")
             self.rounds = nn.ModuleList(Round(s, *pair) for pair in pairwise(states))
             self.readout = o3.Linear(seen, "1o + 0e" if direct else "0e", biases=True)
+
+    @property
+    def activations(self) -> dict[str, str]:
+        """The features of the atoms after each round of messages."""
+        return {f"rounds.{i}": str(each.after) for i, each in enumerate(self.rounds)}
 
     def forward(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         """Forces `[sample, atom, 3]` (0 on padding) and energy `[sample, 1]`, in the units of the loss.
@@ -148,7 +154,7 @@ class Round(nn.Module):
 
     def __init__(self, settings: TensorProductNetwork.Settings, before: o3.Irreps, after: o3.Irreps):
         super().__init__()
-        self.gate, self.residual = Gate(after), before == after
+        self.gate, self.after, self.residual = Gate(after), after, before == after
         self.send = o3.Linear(before, before)
         self.product = convolution(before, settings.l_max, after)
         sizes = [settings.radial, settings.radial_width, settings.radial_width, self.product.weight_numel]
