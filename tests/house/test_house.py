@@ -24,7 +24,7 @@ SMK = [ROOT / "Snakefile", *sorted((ROOT / "workflow" / "rules").glob("*.smk"))]
 FLOORS = [
     set(names.split())
     for names in (
-        "hints errors provenance reach",
+        "hints errors provenance reach energy",
         """so3 octahedral rotation_sets action grid_action voxels peaks eigenvalues lanczos condition losses layers
         variables settings neighbours elements conservative""",
         "store joined contracts",
@@ -32,7 +32,7 @@ FLOORS = [
         twirling estimators spectrum tails lie panel panel_octahedral heldout looks test_sets refusals averaging
         curvature operators suspects certificate gradients hessian_spectra
         backbones sequences backbone_states annealing pair_layers sampling
-        crossover degrees""",
+        cost crossover degrees""",
         "prepare train twirl gradient hessian",
         """style findings story sections page translation attribution comparisons quoted
         figures figures_training figures_spectrum figures_density figures_hessian figures_plan figures_reflection

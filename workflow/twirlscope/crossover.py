@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .estimators import interval, resampled_means
+from .estimators import resampled_means
 from .hints import Array, Float, Int, Sequence
 
 DRAWS = 1000
@@ -106,7 +106,7 @@ def _resampled(run: Run, draws: int, seed: int, place: int) -> Curves:
     return Curves(weight @ np.log(run.cost), np.minimum.accumulate(np.where(lost, np.inf, loss), 1))
 
 
-def served(curves: Curves, serving: float, inferences: float) -> Curves:
+def served(curves: Curves, serving: float, inferences: int) -> Curves:
     """The curves against the cost of training and of so many inferences together."""
     if inferences * serving == 0:
         return curves
@@ -154,22 +154,20 @@ def crossover(one: Sequence[Curves], other: Sequence[Curves], learned: float) ->
     sign = 1 if ahead == 0 else -1
     behind = sign * gap[1:] > 0
     overtaken = np.where(behind, np.inf, cost[1:])
-    low, high = np.quantile(overtaken, [0.025, 0.975], method="inverted_cdf")
-    ratio_low, ratio_high = interval(np.exp(sign * gap[1:]))
-    within = np.isfinite(overtaken)
+    ends = [np.quantile(v, [0.025, 0.975], method="inverted_cdf") for v in (overtaken, sign * gap[1:])]  # with inf
     return Crossover(
         ahead=ahead,
         cost=math.exp(cost[0]) if np.isfinite(cost[0]) else None,
-        low=math.exp(low),
-        high=math.exp(high),
+        low=math.exp(ends[0][0]),
+        high=math.exp(ends[0][1]),
         start=math.exp(limits[0]),
         end=math.exp(limits[1]),
-        crossing=float(within.mean()),
+        crossing=float(np.isfinite(overtaken).mean()),
         throughout=float((overtaken == -np.inf).mean()),
         behind=float(behind.mean()),
         ratio=math.exp(sign * gap[0]),
-        ratio_low=float(ratio_low),
-        ratio_high=float(ratio_high),
+        ratio_low=math.exp(ends[1][0]),
+        ratio_high=math.exp(ends[1][1]),
     )
 
 

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 MATH = "Shen, Nowara, Maser, Cho, TMLR 12/2025, arXiv:2512.02303"
 LIE = "Gruver et al., arXiv:2210.02984"
 NOISE = "McCandlish et al., arXiv:1812.06162"
+FLOPS = "torch.utils.flop_counter"
+OMITTED = "what goes by element, norms, sums, indexing, spectral transforms, custom kernels"
 LANCZOS = "Golub and Meurant, Matrices, Moments and Quadrature (2010), chapters 4 and 6"
 
 
@@ -103,6 +105,16 @@ TRAIN = {
     "checkpoint_sha256": _v("step", "str", "1", "SHA-256 of the checkpoint file"),
     "update_file": _v("step", "str", "1", "file of the optimiser's last update before the checkpoint; empty at step 0"),
     "update_sha256": _v("step", "str", "1", "SHA-256 of the file of the update"),
+    "elapsed": _v("update", "float64", "s", "time of training until after the update; measuring and saving not in it"),
+    "flops_update": _v("", "float64", "1", f"FLOPs of an update, forward and backward; not counted: {OMITTED}", FLOPS),
+    "flops_inference": _v("", "float64", "1", f"FLOPs of a forward pass, a sample; not counted: {OMITTED}", FLOPS),
+    "seconds_update": _v("", "float64", "s", "median time of an update"),
+    "seconds_inference": _v("", "float64", "s", "median time of a forward pass of a batch, warm, a sample"),
+    "memory_peak": _v("", "float64", "MB", "largest memory: of tensors in updates on a GPU, of the process on a CPU"),
+    "device_hours": _v("", "float64", "h", "elapsed times the number of GPUs, or of threads on a CPU"),
+    "device_energy": _v(
+        "", "float64", "J", "used by the GPU, or the processor, during all updates; NaN if it does not tell"
+    ),
 }
 
 TWIRL = {
