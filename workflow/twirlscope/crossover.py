@@ -9,7 +9,8 @@ of its runs the lowest of them: the run that is best for a budget.
 A family OVERTAKES at the last cost at which it gets ahead, and is ahead from there to the end of what was measured.
 Crossings before that are noise or detours. Intervals resample seeds and held-out samples: samples once for all runs,
 which are thereby paired, and seeds of every run for itself, one fewer than there are, which makes the variance of a
-mean of n seeds unbiased (a plain bootstrap gives (n - 1) / n of it). With 3 seeds a 95 % interval covers about 90 %.
+mean of n seeds unbiased (a plain bootstrap gives (n - 1) / n of it). In
+simulations with errors of both kinds 95 % intervals covered 88 % with 2 seeds and 93 to 94 % with 3 to 10.
 Source: McCarthy and Snowden, The Bootstrap and Finite Population Sampling, Vital and Health Statistics 2-95 (1985).
 """
 
@@ -106,22 +107,27 @@ def _resampled(run: Run, draws: int, seed: int, place: int) -> Curves:
     return Curves(weight @ np.log(run.cost), np.minimum.accumulate(np.where(lost, np.inf, loss), 1))
 
 
-def served(curves: Curves, serving: float, inferences: int) -> Curves:
+def served(curves: Curves, serving: float, inferences: float) -> Curves:
     """The curves against the cost of training and of so many inferences together."""
-    if inferences * serving == 0:
+    if inferences == 0 or serving == 0:
         return curves
     return curves._replace(cost=np.logaddexp(curves.cost, math.log(inferences * serving)))
 
 
-def best(family: Sequence[Curves], draw: int, cost: Float[Array, " point"]) -> Float[Array, " point"]:
+def best(family: Sequence[Curves], cost: Float[Array, "#draw point"]) -> Float[Array, "draw point"]:
     """Logarithm of the lowest loss that the family reaches within these costs; infinite where it reaches none."""
-    found = np.full(len(cost), np.inf)
-    for curves in family:
-        x, y = curves.cost[draw], curves.loss[draw]
-        known = np.isfinite(y)
-        if known.any():
-            found = np.minimum(found, np.interp(cost, x[known], y[known], left=np.inf))
-    return found
+    return np.min([_reached(curves, cost) for curves in family], 0)
+
+
+def _reached(curves: Curves, cost: Float[Array, "#draw point"]) -> Float[Array, "draw point"]:
+    """The curve of a run at these costs."""
+    x, y = curves
+    passed = (x[:, None] <= cost[..., None]).sum(-1)
+    before, after = np.maximum(passed - 1, 0), np.minimum(passed, x.shape[1] - 1)
+    (x0, y0), (x1, y1) = ([np.take_along_axis(v, place, 1) for v in (x, y)] for place in (before, after))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        found = np.where(before == after, y0, y0 + (y1 - y0) * (cost - x0) / (x1 - x0))
+    return np.where((passed == 0) | np.isinf(y0), np.inf, found)
 
 
 def measured_range(families: Sequence[Sequence[Curves]], learned: float) -> tuple[float, float] | None:
@@ -130,11 +136,11 @@ def measured_range(families: Sequence[Sequence[Curves]], learned: float) -> tupl
     Args:
         learned: loss below which something is learned.
     """
-    points = np.unique(np.concatenate([c.cost[0] for family in families for c in family]))
-    lowest = np.min([best(family, 0, points) for family in families], 0)
-    end = min(max(c.cost[0, -1] for c in family) for family in families)
-    start = points[np.argmax(lowest <= math.log(learned))]
-    return (start, end) if (lowest <= math.log(learned)).any() and start < end else None
+    firsts = [[Curves(c.cost[:1], c.loss[:1]) for c in family] for family in families]
+    points = np.unique(np.concatenate([c.cost[0] for family in firsts for c in family]))
+    passed = np.min([best(family, points[None])[0] for family in firsts], 0) <= math.log(learned)
+    start, end = points[np.argmax(passed)], min(max(c.cost[0, -1] for c in family) for family in firsts)
+    return (float(start), float(end)) if passed.any() and start < end else None
 
 
 def crossover(one: Sequence[Curves], other: Sequence[Curves], learned: float) -> Crossover | None:
@@ -147,16 +153,15 @@ def crossover(one: Sequence[Curves], other: Sequence[Curves], learned: float) ->
     limits = measured_range((one, other), learned)
     if limits is None:
         return None
-    draws = len(one[0].cost)
-    found = [_overtakes(one, other, draw, *limits) for draw in range(draws)]
-    gap, cost = (np.array(v) for v in zip(*found, strict=True))
-    ahead = 0 if gap[0] <= 0 else 1
-    sign = 1 if ahead == 0 else -1
-    behind = sign * gap[1:] > 0
+    points = np.concatenate([c.cost for c in (*one, *other)] + [np.tile(limits, (len(one[0].cost), 1))], 1)
+    points = np.sort(points.clip(*limits), 1)
+    gap = difference(best(one, points), best(other, points))
+    sign = 1 if gap[0, -1] <= 0 else -1
+    at, cost, behind = sign * gap[:, -1], last_change(points, gap), sign * gap[1:, -1] > 0
     overtaken = np.where(behind, np.inf, cost[1:])
-    ends = [np.quantile(v, [0.025, 0.975], method="inverted_cdf") for v in (overtaken, sign * gap[1:])]  # with inf
+    ends = [np.quantile(v, [0.025, 0.975], method="inverted_cdf") for v in (overtaken, at[1:])]  # with infinities
     return Crossover(
-        ahead=ahead,
+        ahead=0 if sign == 1 else 1,
         cost=math.exp(cost[0]) if np.isfinite(cost[0]) else None,
         low=math.exp(ends[0][0]),
         high=math.exp(ends[0][1]),
@@ -165,49 +170,26 @@ def crossover(one: Sequence[Curves], other: Sequence[Curves], learned: float) ->
         crossing=float(np.isfinite(overtaken).mean()),
         throughout=float((overtaken == -np.inf).mean()),
         behind=float(behind.mean()),
-        ratio=math.exp(sign * gap[0]),
+        ratio=math.exp(at[0]),
         ratio_low=math.exp(ends[1][0]),
         ratio_high=math.exp(ends[1][1]),
     )
 
 
-def _overtakes(
-    one: Sequence[Curves], other: Sequence[Curves], draw: int, start: float, end: float
-) -> tuple[float, float]:
-    """Logarithm of the ratio of the losses at the end, and of the last cost at which its sign changes; -inf for none.
+def difference(first: Float[Array, "draw point"], second: Float[Array, "draw point"]) -> Float[Array, "draw point"]:
+    """Of logarithms of losses; 0 where neither can be had."""
+    with np.errstate(invalid="ignore"):
+        return np.where(np.isinf(first) & np.isinf(second), 0.0, first - second)
+
+
+def last_change(points: Float[Array, "draw point"], gap: Float[Array, "draw point"]) -> Float[Array, " draw"]:
+    """Where the sign of `gap` changes for the last time, linear in between; -inf where it never does.
 
     A family that cannot be had below some cost, being dearer to serve, gets ahead there by a jump.
     """
-    points = np.concatenate([c.cost[draw] for family in (one, other) for c in family])
-    points = np.unique(np.concatenate([[start, end], points[(points > start) & (points < end)]]))
-    first, second = best(one, draw, points), best(other, draw, points)
-    with np.errstate(invalid="ignore"):
-        gap = np.where(np.isinf(first) & np.isinf(second), 0.0, first - second)
-    changed = np.flatnonzero((gap[:-1] > 0) != (gap[-1] > 0))
-    if not len(changed):
-        return gap[-1], -np.inf
-    k = changed[-1]
-    if not np.isfinite(gap[k]):
-        return gap[-1], points[k + 1]
-    return gap[-1], points[k] + (points[k + 1] - points[k]) * gap[k] / (gap[k] - gap[k + 1])
-
-
-def winners(
-    families: Sequence[Sequence[Curves]], cost: Float[Array, " point"]
-) -> tuple[Int[Array, " point"], Float[Array, " point"]]:
-    """The family with the lowest loss within each cost, and in what share of the bootstrap draws it is that one.
-
-    -1 where no family can be had.
-
-    Args:
-        cost: logarithms.
-    """
-    draws, counts = len(families[0][0].cost), np.zeros((len(families), len(cost)))
-    for draw in range(draws):
-        loss = np.stack([best(family, draw, cost) for family in families])
-        lowest = np.argmin(loss, 0)
-        if draw == 0:
-            chosen = np.where(np.isfinite(loss.min(0)), lowest, -1)
-        else:
-            counts[lowest, np.arange(len(cost))] += 1
-    return chosen, counts[chosen, np.arange(len(cost))] / (draws - 1)
+    changed = (gap[:, :-1] > 0) != (gap[:, -1:] > 0)
+    last = (changed.shape[1] - 1 - np.argmax(changed[:, ::-1], 1))[:, None]
+    (x0, g0), (x1, g1) = ([np.take_along_axis(v, place, 1)[:, 0] for v in (points, gap)] for place in (last, last + 1))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        found = np.where(np.isfinite(g0) & np.isfinite(g1), x0 + (x1 - x0) * g0 / (g0 - g1), x1)
+    return np.where(changed.any(1), found, -np.inf)

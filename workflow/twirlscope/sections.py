@@ -21,10 +21,12 @@ from . import (
     figures_hessian,
     figures_learning,
     figures_plan,
+    figures_price,
     figures_reflection,
     figures_spectrum,
     figures_training,
     findings,
+    verdict,
 )
 from .attribution import attribution_table
 from .comparisons import convex_table, reflection_table
@@ -51,6 +53,7 @@ def tell(trainings: Sequence[Training], threshold: float, data: Mapping[str, xr.
         ),
         _test_sets(trainings, data),
         _learning(trainings),
+        _price(trainings),
         _spectrum(trainings),
         _fields(trainings),
         _gradients(trainings),
@@ -105,6 +108,14 @@ def _learning(trainings: Sequence[Training]) -> Section:
         return Section("learning", "Learning curve")
     shown = figures_learning.learning_curves(frame, labels_note(trainings))
     return Section("learning", "Learning curve", figures=shown, tables=[("Learning curve", learning_table(frame))])
+
+
+def _price(trainings: Sequence[Training]) -> Section:
+    verdicts = verdict.verdicts(trainings)
+    said = [s for v in verdicts for s in verdict.sentences(v)] + verdict.unpaired(trainings)
+    shown = [f for v in verdicts for f in figures_price.price_figures(v)]
+    tables = _tables({"Crossings": verdict.crossover_table(verdicts)})
+    return Section("price", "The price of symmetry", said, shown, tables)
 
 
 def _spectrum(trainings: Sequence[Training]) -> Section:
