@@ -9,17 +9,18 @@ from twirlscope import crossover
 from twirlscope.crossover import Curves, Run
 
 COSTS = 10.0 ** np.linspace(0, 4, 13)
+SAMPLES = 40
 EVERY = 1e9  # a loss below which all of it is: nothing is left out at the start
 
 
-def power(level, slope, costs=COSTS, seeds=3, samples=40, spread=0.0, noise=0.0, random=None, serving=0.0):
+def power(level, slope, costs=COSTS, seeds=3, spread=0.0, noise=0.0, random=None, serving=0.0):
     """A run whose loss is level * cost ** -slope, but for a factor of each seed and of each sample."""
     random = random or np.random.default_rng(0)
     by_seed = np.exp(spread * random.standard_normal(seeds))
-    loss = level * by_seed[:, None, None] * (costs**-slope)[:, None] * np.ones(samples)
+    loss = level * by_seed[:, None, None] * (costs**-slope)[:, None] * np.ones(SAMPLES)
     if noise:
-        loss = loss * np.exp(noise * random.standard_normal(samples) - noise**2 / 2)
-    return Run(np.tile(costs, (seeds, 1)), loss, np.arange(samples), serving)
+        loss = loss * np.exp(noise * random.standard_normal(SAMPLES) - noise**2 / 2)
+    return Run(f"{level}", np.tile(costs, (seeds, 1)), loss, np.arange(SAMPLES), serving)
 
 
 def compare(one, other, learned=EVERY, draws=200, inferences=0.0):
@@ -83,7 +84,8 @@ def test_crossover__is_the_last_one_where_there_are_several():
     late = np.tile([1.0, 1.0, 1.0, 1.0, 0.6], (2, 1))
     costs = 10.0 ** np.arange(5.0)
     one, other = (
-        Run(np.tile(costs, (2, 1)), v[..., None] * np.ones(8), np.arange(8)) for v in (np.minimum(up, late), wave)
+        Run(str(v), np.tile(costs, (2, 1)), v[..., None] * np.ones(8), np.arange(8))
+        for v in (np.minimum(up, late), wave)
     )
     found = compare([one], [other])
     assert found.ahead == 0
@@ -93,7 +95,7 @@ def test_crossover__is_the_last_one_where_there_are_several():
 
 def test_curves__are_the_best_reached_so_far_of_means_over_seeds():
     loss = np.array([[4.0, 1.0, 2.0, 1.0], [1.0, 4.0, 2.0, 0.25]])[..., None] * np.ones(5)
-    run = Run(np.array([[1.0, 2, 4, 8], [4, 8, 16, 32]]), loss, np.arange(5))
+    run = Run("one", np.array([[1.0, 2, 4, 8], [4, 8, 16, 32]]), loss, np.arange(5))
     (curves,) = crossover.resampled([run], 10)
     np.testing.assert_allclose(np.exp(curves.loss[0]), [2, 2, 2, 0.5])  # no minimum of one seed alone
     np.testing.assert_allclose(np.exp(curves.cost[0]), [2, 4, 8, 16])
@@ -111,10 +113,18 @@ def test_resampled__pairs_the_samples_of_all_runs():
     """Two runs whose samples are hard or easy together: their ratio has next to no error, each alone has much."""
     random = np.random.default_rng(0)
     hard = np.exp(random.standard_normal(30))
-    one, other = (Run(np.ones((1, 1)), f * hard[None, None], np.arange(30)) for f in (1.0, 2.0))
+    one, other = (Run(str(f), np.ones((1, 1)), f * hard[None, None], np.arange(30)) for f in (1.0, 2.0))
     first, second = crossover.resampled([one, other], 300)
     assert first.loss[1:].std() > 0.1
     np.testing.assert_allclose(second.loss - first.loss, np.log(2), atol=1e-12)
+
+
+def test_resampled__draws_the_seeds_of_one_training_together():
+    run = power(1.0, 0.3, spread=0.3)
+    half = Run(run.name, run.cost, 0.5 * run.loss, run.sample)
+    one, other, apart = crossover.resampled([run, half, Run("another", run.cost, run.loss, run.sample)], 50)
+    np.testing.assert_allclose(one.loss - other.loss, np.log(2), atol=1e-12)
+    assert abs(one.loss - apart.loss).max() > 0.01
 
 
 def test_resampled__of_several_seeds_has_the_variance_of_their_mean():
@@ -135,9 +145,9 @@ def test_resampled__of_one_seed_has_the_error_of_samples_alone():
 def test_resampled__refuses_other_samples_and_costs_that_are_none():
     one, other = power(1.0, 0.3), power(1.0, 0.3)
     with pytest.raises(ValueError, match="same held-out samples"):
-        crossover.resampled([one, Run(other.cost, other.loss, other.sample + 1)])
+        crossover.resampled([one, Run("other", other.cost, other.loss, other.sample + 1)])
     with pytest.raises(ValueError, match="positive cost"):
-        crossover.resampled([one, Run(0 * other.cost, other.loss, other.sample)])
+        crossover.resampled([one, Run("other", 0 * other.cost, other.loss, other.sample)])
 
 
 def test_resampled__a_loss_that_is_none_is_never_the_best():

@@ -145,31 +145,32 @@ def test_axes__of_a_finite_group_have_nothing_left_after_all_of_it():
     np.testing.assert_allclose(axis.families[TWIRLED][3].loss - axis.families[LEARNED][0].loss, np.log(0.6))
 
 
+def start(run):
+    """Logarithm of the loss after the first update, mean over seeds."""
+    first = [t.twirl["sample_loss_total"].values[1].mean() for t in families() if t.run == run]
+    return np.log(first).mean()
+
+
 def test_sentences__say_where_the_curves_cross():
-    """By updates 10 s^-0.6 = 2 s^-0.3 at s = 5^(1/0.3) = 214; by time it is later, the updates costing ten times."""
+    """By updates 10 s^-0.6 = 2 s^-0.3 at s = 5^(1/0.3) = 214, but for the luck of the seeds."""
     found = judged(families())
     said = verdict.sentences(found)
-    assert said[0].startswith(
-        "On md, by 30 held-out samples, learned symmetry (plain, 3 seeds) stands against built-in symmetry (exact, 3 seeds)"
+    begin = (
+        "On md, by 30 held-out samples, learned symmetry (plain, 3 seeds) stands against built-in symmetry (exact, 3"
     )
-    by = {name: each[0.0][LEARNED] for name, each in found.crossovers.items()}
-    drift = {
-        f: np.mean([math.log(t.twirl["sample_loss_total"].values[1].mean()) for t in families() if t.run == f])
-        for f in ("plain", "exact")
-    }
-    truth = math.exp((drift["exact"] - drift["plain"]) / 0.3)
-    assert by["updates"].cost == pytest.approx(truth, rel=1e-9)
-    assert (
-        f"By updates the curves cross: built-in symmetry is ahead from {truth:.3g} updates on (95 % interval" in said[3]
-    )
+    assert said[0].startswith(begin)
+    truth = math.exp((start("exact") - start("plain")) / 0.3)
+    assert 100 < truth < 400
+    assert found.crossovers["updates"][0.0][LEARNED].cost == pytest.approx(truth, rel=1e-9)
+    begin = f"By updates the curves cross: built-in symmetry is ahead from {truth:.3g} updates on (95 % interval"
+    assert said[3].startswith(begin)
     assert "Its loss there is" in said[3]
-    assert by["time"].cost is None or by["time"].cost > by["updates"].cost * 0.01
 
 
 def test_sentences__say_that_there_is_no_crossing_and_who_is_ahead():
     said = verdict.sentences(judged(families(built={"level": 1.0})))
-    text = "By updates the curves do not cross in the measured range, 1 updates to 1000 updates: built-in symmetry is ahead "
-    assert said[3].startswith(text + "throughout, in 100 % of the bootstrap draws")
+    begin = "By updates the curves do not cross in the measured range, 1 updates to 1000 updates: built-in symmetry is "
+    assert said[3].startswith(begin + "ahead throughout, in 100 % of the bootstrap draws")
     other = verdict.sentences(judged(families(built={"level": 5.0, "slope": 0.1})))
     assert "learned symmetry is ahead throughout" in other[3]
 

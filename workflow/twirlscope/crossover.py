@@ -32,12 +32,14 @@ DRAWS = 1000
 class Run:
     """All seeds of a run at every checkpoint after step 0.
 
+    name: of the trainings. Runs of one name are the same trainings, used in another way: seeds are drawn together.
     cost: of the training up to there, positive.
     loss: of every held-out sample.
     sample: which samples these are, the same for all runs that are compared.
     serving: cost of one inference, all its forward passes together.
     """
 
+    name: str
     cost: Float[Array, "seed step"]
     loss: Float[Array, "seed step sample"]
     sample: Int[Array, " sample"]
@@ -89,11 +91,12 @@ def resampled(runs: Sequence[Run], draws: int = DRAWS, seed: int = 0) -> list[Cu
             raise ValueError("runs that are compared need the same held-out samples")
         if not (run.cost > 0).all():
             raise ValueError("a training has a positive cost at every checkpoint after step 0")
-    return [_resampled(run, draws, seed, place) for place, run in enumerate(runs)]
+    names = list(dict.fromkeys(run.name for run in runs))
+    return [_resampled(run, draws, seed, names.index(run.name)) for run in runs]
 
 
 def _resampled(run: Run, draws: int, seed: int, place: int) -> Curves:
-    """The curve of run number `place`."""
+    """The curve of a run; `place` is that of its name, whose stream of random numbers draws its seeds."""
     seeds = len(run.cost)
     random = np.random.default_rng([seed, place])
     chosen = random.multinomial(max(seeds - 1, 1), np.full(seeds, 1 / seeds), size=draws) / max(seeds - 1, 1)

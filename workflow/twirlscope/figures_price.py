@@ -68,8 +68,8 @@ def curves(verdict: Verdict) -> Figure:
     seeds = [t for runs in families.values() for each in runs.values() for t in each]
     caption = (
         "The lowest held-out loss of any checkpoint so far against what training had cost by then, geometric means "
-        "over seeds; FLOPs as torch counts them. Several lines of one colour are several runs of one family. Bands: 95 % "
-        "intervals, bootstrap over seeds and held-out samples, the same samples for all. Grey: where the family that "
+        "over seeds; FLOPs as torch counts them. Several lines of one colour are several runs of one family. Bands: 95 "
+        "% intervals, bootstrap over seeds and held-out samples, the same samples for all. Grey: where the family that "
         "is ahead at the end gets ahead, and the 95 % interval of that cost."
     ) + labels_note(seeds)
     text = f"Held-out loss against the cost of training on {verdict.comparison.dataset}. " + " ".join(

@@ -137,7 +137,7 @@ def _run(seeds: Sequence[Training], axis: str) -> Run:
     """A run at one pass an inference."""
     loss = np.stack([_samples(t, "total") for t in seeds])
     serving = float(np.median([_serving(t, axis) for t in seeds]))
-    return Run(np.stack([_cost(t, axis) for t in seeds]), loss, seeds[0].twirl["sample"].values, serving)
+    return Run(seeds[0].run, np.stack([_cost(t, axis) for t in seeds]), loss, seeds[0].twirl["sample"].values, serving)
 
 
 def _samples(training: Training, part: str) -> Float[Array, "step sample"]:
@@ -150,30 +150,31 @@ def _twirled(seeds: Sequence[Training], axis: str) -> list[Run]:
     """The run with every way of twirling it at test time: its curve is lower, and an inference costs more passes."""
     plain = _run(seeds, axis)
     mean, equiv = (np.stack([_samples(t, part) for t in seeds]) for part in ("mean", "equiv"))
-    left = [_left(t) for t in seeds]
+    ways = zip(*(_left(t) for t in seeds), strict=True)
     return [
         Run(
+            plain.name,
             plain.cost,
-            mean + np.stack([each[passes] for each in left])[..., None] * equiv,
+            mean + np.stack([left for _, left in way])[..., None] * equiv,
             plain.sample,
-            plain.serving * passes,
+            plain.serving * way[0][0],
         )
-        for passes in left[0]
+        for way in ways
     ]
 
 
-def _left(training: Training) -> dict[int, Float[Array, " step"]]:
-    """By forward passes, the share of the equivariance error that twirling leaves at every checkpoint after step 0.
+def _left(training: Training) -> list[tuple[int, Float[Array, " step"]]]:
+    """Ways of twirling: forward passes, and the share of the equivariance error left at every checkpoint after step 0.
 
     1 / K for K independent rotations, exactly; for a set of rotations what the spectrum of the checkpoint predicts, and
     nothing for the whole of a finite group.
     """
     data = training.twirl.isel(step=np.flatnonzero(training.twirl["step"].values > 0)).sel(term="weighted")
-    found = {passes: np.full(data.sizes["step"], 1 / passes) for passes in INDEPENDENT}
+    found = [(passes, np.full(data.sizes["step"], 1 / passes)) for passes in INDEPENDENT]
     group = str(training.twirl.attrs.get("group", "SO3"))
     if group in rotation_sets.FINITE:
         passes = len(rotation_sets.rotation_set(rotation_sets.FINITE[group]))
-        return found | {passes: np.zeros(data.sizes["step"])}
+        return [*found, (passes, np.zeros(data.sizes["step"]))]
     if "spectrum" not in data:
         return found
     q, equiv = data["spectrum"].values, data["panel_loss_equiv"].values
@@ -182,7 +183,7 @@ def _left(training: Training) -> dict[int, Float[Array, " step"]]:
         rest = spectrum.transfer(q, chosen.alpha(4 * q.shape[-1]), equiv, float((chosen.weight**2).sum())).value
         with np.errstate(divide="ignore", invalid="ignore"):
             share = np.where(equiv > 0, rest / equiv, 1.0)
-        found[len(chosen)] = np.clip(share, 0, 1)
+        found.append((len(chosen), np.clip(share, 0, 1)))
     return found
 
 

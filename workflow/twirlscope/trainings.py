@@ -72,12 +72,12 @@ def say(value: float) -> str:
     """A number in a sentence, three digits."""
     if not np.isfinite(value):
         return "unknown"
-    return f"{value:.3g}" if value == 0 or 1e-3 <= abs(value) < 1e3 else _long(value)
+    return f"{value:.3g}" if value == 0 or 1e-3 <= abs(value) < 999.5 else _long(value)
 
 
 def _long(value: float) -> str:
     """A number too large or too small for three digits: all digits before the point, or a power of ten."""
-    if 1e3 <= abs(value) < 1e5:
+    if 999.5 <= abs(value) < 1e5:
         return f"{value:.0f}"
     digits, exponent = f"{value:.2e}".split("e")
     return f"{digits} × 10{str(int(exponent)).translate(SUPERSCRIPT)}"  # noqa: RUF001
