@@ -20,7 +20,6 @@ from ..hints import Tensor
 from ..settings.base import Settings, key
 from ..steerable_layers import Convolution, Field, Gate, Parts, doubled, halved
 
-
 FAINT = 0.1  # of the first output: densities are mostly 0
 
 
