@@ -21,7 +21,7 @@ MODELS = [os.environ["TWIRLSCOPE_MODEL"]] if "TWIRLSCOPE_MODEL" in os.environ el
 
 
 def ways(name: str) -> list[tuple[str, dict]]:
-    """The model with each choice of a setting that makes another model of it: `forces`, direct or conservative."""
+    """The model with each choice of a setting that makes another model of it: `forces`, say, direct or conservative."""
     field = plugins.find("model", name).Settings.model_fields.get("forces")
     return [(name, {"forces": choice}) for choice in get_args(field.annotation)] if field else [(name, {})]
 

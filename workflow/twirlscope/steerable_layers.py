@@ -21,7 +21,9 @@ from .tensor_layers import SIGMOID_GAIN, SILU_GAIN, silu
 
 SHELL = 0.6  # [voxel] width of the functions of the distance: neighbouring ones overlap
 
-Field = Float[Tensor, "sample channel x y z"]  # all channels of the first part, then of the next; components innermost
+Field = Float[
+    Tensor, "sample _channel _x _y _z"
+]  # all channels of the first part, then of the next; components innermost
 Parts = list[tuple[int, int]]  # number of fields and their degree; those of degree 0 come first
 
 
