@@ -12,7 +12,7 @@ from . import style
 from .figures_spectrum import measured
 from .hints import Sequence
 from .style import Figure
-from .trainings import Training, by_run, column, labels_note, say, words
+from .trainings import LEFT_OUT, Training, by_run, column, floor_note, labels_note, say, with_term, words
 
 NAMES = ("passes", "twirled_loss_predicted", "twirled_loss_predicted_low", "twirled_loss_predicted_high")
 NAMES += ("twirled_loss", "twirled_loss_error")
@@ -53,7 +53,8 @@ def plan(trainings: Sequence[Training], term: str) -> Figure:
         "random orientation, leaves this share of the equivariance error. Circles: predicted from the spectrum without "
         "running the model; bars: what may lie beyond the highest degree. Crosses: measured on the same samples. Line: "
         "independent rotations, 1 / passes, exact."
-    ) + labels_note(firsts)
+    )
+    caption += floor_note(with_term(trainings, term), term, LEFT_OUT) + labels_note(firsts)
     text = f"Share of the equivariance error of {words(term)} left by twirling with a set of rotations. " + " ".join(
         _words(t, table) for t, table in zip(firsts, tables, strict=True)
     )

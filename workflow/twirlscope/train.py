@@ -18,7 +18,7 @@ import numpy as np
 import torch
 import xarray as xr
 
-from . import cost, plugins, resume, so3, store
+from . import cost, matching, plugins, resume, so3, store
 from .checkpoints import sha256
 from .contracts import Batch, Model, Task, split_index
 from .errors import Stopped, UserError
@@ -51,7 +51,9 @@ def train(data: Path, out: Path, run: dict[str, Any], code: str) -> None:
         resume.explain(folder, identity)
         dataset = store.load(data)
         index = some(split_index(dataset, "train"), settings.samples)
-        loop = Loop(plugins.make_task(run["task"], dataset), run, settings, index)
+        task = plugins.make_task(run["task"], dataset)
+        run = run | {"model": matching.resolved(run["model"], task)}
+        loop = Loop(task, run, settings, index)
         loop.train(folder)
         store.save(_manifest(loop, folder, run), out)
 

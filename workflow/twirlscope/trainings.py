@@ -9,9 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
-from .hints import Sequence
+from .hints import Array, Bool, Sequence
 from .variables import VARIABLES
 
+WITHIN = 2.0  # of what rounding and turning make
+EDGE = "Triangles at the lower edge: equivariance errors that are what rounding makes"
+LEFT_OUT = "Not drawn, since their equivariance error is what rounding makes"
 SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
@@ -50,6 +53,25 @@ def by_run(trainings: Sequence[Training]) -> dict[str, list[Training]]:
 def with_term(trainings: Sequence[Training], term: str) -> list[Training]:
     """The trainings whose task has that term."""
     return [t for t in trainings if term in t.twirl["term"].values]
+
+
+def at_floor(training: Training, term: str) -> Bool[Array, " step"]:
+    """At which checkpoints the equivariance error is what rounding and turning make: none that the network has."""
+    data = training.twirl.sel(term=term)
+    if "loss_equiv_floor" not in data:
+        return np.zeros(data.sizes["step"], bool)
+    return data["loss_equiv"].values < WITHIN * data["loss_equiv_floor"].values
+
+
+def off_floor(trainings: Sequence[Training], term: str) -> list[Training]:
+    """The trainings whose equivariance error is more than rounding and turning at some checkpoint."""
+    return [t for t in trainings if not at_floor(t, term).all()]
+
+
+def floor_note(trainings: Sequence[Training], term: str, drawn: str) -> str:
+    """How those that stay at the floor are drawn, or that they are not, for captions; empty where there are none."""
+    names = [t.label for t in trainings if at_floor(t, term).all()]
+    return f" {drawn}: {'; '.join(names)}." if names else ""
 
 
 def column(name: str) -> str:
