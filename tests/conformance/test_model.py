@@ -177,14 +177,18 @@ def test_model__survives_a_round_trip_of_its_state(case, request):
     assert all(torch.equal(out[k], again[k]) for k in out)
 
 
-def test_model__is_equivariant_exactly_where_it_claims_to_be(case):
-    model, task, _ = case
-    index = np.arange(4)
+def test_model__is_equivariant_exactly_where_it_claims_to_be(case, request):
+    """Away from the first weights, with which a model may be nearly equivariant by chance."""
+    model, task, _ = build(*request.node.callspec.params["case"])
+    index, generator = np.arange(4), torch.Generator().manual_seed(2)
+    with torch.no_grad():
+        for p in model.parameters():
+            p.add_(0.2 * torch.randn(p.shape, generator=generator, dtype=p.dtype))
     turns = rotation_sets.uniform(task.group, 4, 4, generator=torch.Generator().manual_seed(1))
     found = inner_products(model, task, index, turns, dtype=torch.float64)
     share = estimators.split(found["gram"], found["cross"], found["square"]).equiv.mean(-1)
     share = share / np.einsum("tsrr->t", found["gram"]) * 16  # of the mean square of the prediction
-    assert (share < 1e-10).all() if model.equivariant else (share > 1e-6).all()
+    assert ((share < 1e-10).all(), (share > 1e-7).any()) == (model.equivariant, not model.equivariant), share
 
 
 def test_model__names_activations_of_the_irreps_that_they_have(case):

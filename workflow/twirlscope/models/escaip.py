@@ -82,6 +82,11 @@ class Escaip(Model):
         if s.forces == "direct":
             self.edges, self.magnitude, self.direction = Stream(s), Head(s, 1), Head(s, 3)
 
+    @property
+    def equivariant(self) -> bool:
+        """The forces of an invariant energy are equivariant."""
+        return self.settings.forces == "conservative"
+
     def forward(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         """Forces `[sample, atom, 3]` (0 on padding) and energy `[sample, 1]`, in the units of the loss.
 
