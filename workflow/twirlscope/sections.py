@@ -12,6 +12,7 @@ from . import (
     figures_backbones,
     figures_condition,
     figures_covariate,
+    figures_degrees,
     figures_density,
     figures_eigenvalues,
     figures_fields,
@@ -30,6 +31,7 @@ from . import (
 )
 from .attribution import attribution_table
 from .comparisons import convex_table, reflection_table
+from .degree_use import degree_sentence, degree_table, with_degrees
 from .excess import excess_table
 from .figures_sets import errors_by_set
 from .hints import Mapping, Sequence
@@ -111,10 +113,11 @@ def _learning(trainings: Sequence[Training]) -> Section:
 
 
 def _price(trainings: Sequence[Training]) -> Section:
-    verdicts = verdict.verdicts(trainings)
+    verdicts, used = verdict.verdicts(trainings), with_degrees(trainings)
     said = [s for v in verdicts for s in verdict.sentences(v)] + verdict.unpaired(trainings)
-    shown = [f for v in verdicts for f in figures_price.price_figures(v)]
-    tables = _tables({"Crossings": verdict.crossover_table(verdicts)})
+    said += [degree_sentence(t) for t in used]
+    shown = [f for v in verdicts for f in figures_price.price_figures(v)] + [figures_degrees.degrees(t) for t in used]
+    tables = _tables({"Crossings": verdict.crossover_table(verdicts), "Degrees in use": degree_table(trainings)})
     return Section("price", "The price of symmetry", said, shown, tables)
 
 
