@@ -40,9 +40,9 @@ def degrees(training: Training) -> Figure:
     wide, narrow = style.canvases(draw, len(panels), 2.4, most=min(len(layers), 3))
     caption = (
         f"Degrees that {training.label} uses. Above: the share of the variance of a layer's output (over atoms, "
-        "samples and orientations, summed over features) in each degree. Below: the held-out loss of a few samples with that "
-        "degree of that output set to 0, over their loss with it; bars: standard error over samples; dotted: nothing "
-        "lost. Hollow points at the lower edge: none at all."
+        "samples and orientations, summed over features) in each degree. Below: the held-out loss of a few samples "
+        "with that degree of that output set to 0, over their loss with it; bars: standard error over samples; dotted: "
+        "nothing lost. Triangles at the lower edge: none at all."
     ) + labels_note([training])
     name = f"degrees_{slug(training.run)}_seed{training.seed}"
     return Figure(name, wide, narrow, f"Degrees in use: {training.label}", caption, degree_sentence(training), frame)
@@ -55,13 +55,10 @@ def _panel(ax: Axes, frame: pd.DataFrame, head: str) -> None:
     for degree, part in frame.groupby(DEGREE):
         colour, line, marker = look_of(int(degree))
         step, value = part[STEP].to_numpy(), part[head].to_numpy()
-        shown, after = np.where(value > 0, value, np.nan), step > 0
-        ax.plot(step[after], shown[after], color=colour, linestyle=line)
+        after = step > 0
+        ax.plot(step[after], np.where(value > 0, value, np.nan)[after], color=colour, linestyle=line)
         bars = part["its standard error [1]"].to_numpy() if head == RATIO else None
-        ax.errorbar(step, shown, yerr=bars, fmt=marker, color=colour, markersize=3, elinewidth=0.8)
-        none = step[value == 0]
-        hollow = {"markerfacecolor": "white", "clip_on": False, "transform": ax.get_xaxis_transform()}
-        ax.plot(none, np.zeros(len(none)), marker, color=colour, markersize=3, **hollow)
+        ax.errorbar(step, value, yerr=bars, fmt=marker, color=colour, markersize=3, elinewidth=0.8)
 
 
 def _handle(degree: int) -> Line2D:
