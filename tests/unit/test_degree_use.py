@@ -77,10 +77,8 @@ def test_degrees__are_drawn_a_column_a_layer_with_what_is_none_at_the_edge():
     assert [ax.get_title("left") for ax in figure.wide.axes] == ["rounds.0", "rounds.1"] * 2
     legend = [text.get_text() for text in figure.wide.legends[0].get_texts()]
     assert legend == ["degree 0", "degree 1", "degree 2"]
-    edge = [
-        line for line in figure.wide.axes[0].lines if line.get_markerfacecolor() == "white" and len(line.get_xdata())
-    ]
-    assert [line.get_xdata().tolist() for line in edge] == [[100]]
+    edge = [line.get_xdata().tolist() for line in figure.wide.axes[0].lines if line.get_marker() == "v"]
+    assert edge == [[100]]  # a triangle for degree 2, of which the first layer has lost all
     assert figure.alternative == degree_use.degree_sentence(training())
 
 
