@@ -92,7 +92,7 @@ def widths(section: Section) -> list[int]:
     return [w for w in every if not plugins.settings_of("model", section | {"width": w}, "model")[1]]
 
 
-def nearest(size: Callable[[int], float], widths: list[int], wanted: float) -> int:
+def nearest(size: Callable[[int], int], widths: list[int], wanted: int) -> int:
     """The width whose size is nearest in ratio to the wanted one, for sizes that grow with the width.
 
     Raises:
@@ -102,7 +102,7 @@ def nearest(size: Callable[[int], float], widths: list[int], wanted: float) -> i
     while end < len(widths) and size(widths[end - 1]) < wanted:
         end = min(2 * end, len(widths))
     if size(widths[end - 1]) < wanted:
-        raise UserError("model.match", f"a size that a width up to {widths[-1]} reaches", f"{wanted:.3g}")
+        raise UserError("model.match", f"a size that a width up to {widths[-1]} reaches", wanted)
     place = bisect.bisect_left(widths, wanted, hi=end - 1, key=size)
     return min(widths[max(place - 1, 0) : place + 1], key=lambda w: max(size(w) / wanted, wanted / size(w)))
 
