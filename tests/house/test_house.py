@@ -31,7 +31,8 @@ FLOORS = [
         """datasets models tasks plugins frames molecules rejects resume checkpoints trainings
         twirling estimators spectrum tails lie panel panel_octahedral heldout looks test_sets refusals averaging
         curvature operators suspects certificate gradients hessian_spectra
-        backbones sequences backbone_states annealing pair_layers sampling cost""",
+        backbones sequences backbone_states annealing pair_layers sampling cost
+        frame_averaging""",
         "prepare train twirl gradient hessian",
         """style findings story sections page translation attribution comparisons quoted
         figures figures_training figures_spectrum figures_density figures_hessian figures_plan figures_reflection

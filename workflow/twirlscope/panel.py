@@ -12,7 +12,7 @@ import numpy as np
 import torch
 import xarray as xr
 
-from . import action, estimators, panel_octahedral, rotation_sets, spectrum
+from . import action, estimators, panel_octahedral, rotation_sets, so3, spectrum
 from .contracts import Task
 from .errors import UserError
 from .hints import Array, Callable, Float, Int, Tensor
@@ -22,7 +22,8 @@ from .settings.twirl import TwirlSettings
 from .twirling import Products, inner_products, predictions, with_weighted
 
 BEYOND = 4  # degrees that are fitted beyond the highest that is reported
-PLANNED = ("D2", "T", "O")  # sets whose test-time twirling is measured beside its prediction
+INDEPENDENT = {"haar1": 1, "haar2": 2, "haar4": 4}  # so many independent rotations
+PLANNED = (*INDEPENDENT, "D2", "T", "O", "I")  # sets whose test-time twirling is measured beside its prediction
 
 
 @dataclass(frozen=True)
@@ -62,8 +63,12 @@ def panel_of(index: Int[Array, " sample"], settings: TwirlSettings, group: str =
 
 
 def designed(index: Int[Array, " panel"], name: str, settings: TwirlSettings) -> Panel:
-    """These samples under random offsets of the set of that name."""
+    """These samples under random offsets of the set of that name, or under so many independent rotations."""
     generator = torch.Generator().manual_seed(settings.seed + 1)
+    if count := INDEPENDENT.get(name):
+        quaternion = so3.haar(len(index), settings.panel_replicates, count, generator=generator)
+        weight = torch.full((count,), 1 / count, dtype=torch.float64)
+        return Panel(index, quaternion, RotationSet(name, quaternion[0, 0], weight, 0), "SO3")
     chosen = rotation_sets.rotation_set(name)
     quaternion = rotation_sets.randomised(chosen, len(index), settings.panel_replicates, generator)
     return Panel(index, quaternion, chosen, "SO3")
@@ -185,6 +190,10 @@ def plan(model: Callable, task: Task, data: xr.Dataset, panel: Panel, settings: 
         left = spectrum.transfer(q, chosen.alpha(4 * settings.highest_degree), equiv, float((chosen.weight**2).sum()))
         columns.append([mean + part for part in left])
         passes.append(len(chosen))
+    for name, count in INDEPENDENT.items():
+        names.append(name)
+        columns.append([spectrum.twirled_loss(mean, equiv, count)] * 3)  # exact whatever the degrees
+        passes.append(count)
     measured = np.full((2, len(names), len(q)), np.nan)
     for name in PLANNED:
         design = designed(panel.index, name, settings)

@@ -16,6 +16,7 @@ from . import action, refusals, so3, store
 from .checkpoints import Trained
 from .contracts import Task, split_index
 from .errors import UserError
+from .frame_averaging import measure_frames
 from .heldout import Heldout, heldout_dataset, heldout_of, measure_heldout, summarise
 from .hints import Array, Callable, Float, Int
 from .looks import merits, merits_dataset, slices
@@ -77,6 +78,7 @@ def _panelled(
     found = summarise_panel(found, panel, settings)
     found["panel_gram"] = found["panel_gram"].astype(np.float32)  # the largest array; single precision is enough
     found = found.merge(plan(model, task, found, panel, settings, device))
+    found = found.merge(measure_frames(model, task, panel.index, settings, device), combine_attrs="no_conflicts")
     return result.merge(found, combine_attrs="no_conflicts")
 
 
