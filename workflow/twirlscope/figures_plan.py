@@ -21,7 +21,7 @@ NAMES += ("twirled_loss", "twirled_loss_error")
 def residual(training: Training, term: str) -> pd.DataFrame:
     """What twirling leaves above the twirled prediction error, as a share of the equivariance error, one row a set.
 
-    Independent rotations leave 1 / K of it; they stand in the rows without a name.
+    Independent rotations leave 1 / K of it.
     """
     data = training.twirl.sel(term=term).isel(step=-1)
     mean, equiv = float(data["spectrum"][0]), float(data["panel_loss_equiv"])

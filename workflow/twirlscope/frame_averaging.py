@@ -144,6 +144,7 @@ def measure_frames(
     }
     gap = frames(batch.inputs[task.points[0]], batch.inputs[task.points[1]]).gap
     columns = {k: ("term", v) for k, v in found.items()} | {"frame_gap": ("panel", gap.numpy())}
+    columns["panel_frame_loss"] = (("term", "panel"), each.mean(-1))
     return xr.Dataset(columns, attrs={"frame_close": CLOSE, "frame_nudge": NUDGE})
 
 

@@ -15,6 +15,7 @@ from . import (
     figures_density,
     figures_eigenvalues,
     figures_fields,
+    figures_frontier,
     figures_gradient,
     figures_gradient_direction,
     figures_gradient_layers,
@@ -25,9 +26,11 @@ from . import (
     figures_spectrum,
     figures_training,
     findings,
+    frontier,
 )
 from .attribution import attribution_table
 from .comparisons import convex_table, reflection_table
+from .cost_table import cost_table
 from .excess import excess_table
 from .figures_sets import errors_by_set
 from .hints import Mapping, Sequence
@@ -52,6 +55,13 @@ def tell(trainings: Sequence[Training], threshold: float, data: Mapping[str, xr.
         _test_sets(trainings, data),
         _learning(trainings),
         _spectrum(trainings),
+        Section(
+            "cost",
+            "Cost",
+            frontier.sentences(trainings),
+            figures_frontier.frontiers(trainings, "weighted"),
+            _tables({"Cost": cost_table(trainings)}),
+        ),
         _fields(trainings),
         _gradients(trainings),
         _curvature(trainings),

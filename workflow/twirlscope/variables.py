@@ -180,6 +180,13 @@ TWIRL |= {
     "twirled_loss": _v(f"{SETS}", "float64", "1", "loss of twirling with the set, measured on the panel; NaN if not"),
     "twirled_loss_error": _v(f"{SETS}", "float64", "1", "its standard error over samples"),
     "passes": _v("rotation_set", "int64", "1", "rotations of the set: forward passes of test-time twirling"),
+    "panel_twirled_loss": _v(
+        f"{SETS} panel", "float64", "1", "loss of twirling with the set, of a sample of the panel"
+    ),
+    "panel_single_loss": _v(
+        "term panel", "float64", "1", "loss of one pass at the last checkpoint, mean over rotations"
+    ),
+    "panel_frame_loss": _v("term panel", "float64", "1", "loss of frame averaging of a sample of the panel", FRAME),
     "frame_loss": _v("term", "float64", "1", "loss of frame averaging (4 passes) at the last checkpoint, panel", FRAME),
     "frame_loss_error": _v("term", "float64", "1", "its standard error over samples"),
     "frame_loss_equiv": _v("term", "float64", "1", "equivariance error that frame averaging leaves", FRAME),
