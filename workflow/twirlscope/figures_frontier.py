@@ -29,11 +29,13 @@ from .frontier import (
     comparable,
     frontier,
 )
-from .hints import Array, Callable, Sequence
+from .hints import Callable, Sequence
 from .style import Figure
 from .trainings import Training, by_run, labels_note, say, slug, words
 
 TICKS = (1, 2, 4, 12, 24, 60)
+APART = 1.06  # between runs, along a logarithmic axis, so that their bars do not hide each other
+SPREAD = 4  # ratio of losses from which their axis is logarithmic
 KINDS = {  # marker and words of a way of averaging
     "independent": ("s", "independent rotations"),
     "set": ("o", "set of rotations"),
@@ -58,13 +60,14 @@ def _figure(firsts: Sequence[Training], term: str) -> Figure:
         panels = 3 if timed else 2
         axes = canvas.subplots(-(-panels // columns), columns, squeeze=False).ravel()
         for j, table in enumerate(tables):
+            aside, colour = APART**j, look_of(j)[0]
             for ax, axis in zip(axes[::2], (WAY, TIME), strict=False):
-                _losses(ax, table, axis, look_of(j)[0])
-            _changes(axes[1], table, look_of(j)[0])
+                _losses(ax, table, table[axis] * aside, colour)
+            _changes(axes[1], table, table[WAY] * aside, colour)
         for ax, axis in zip(axes, (WAY, WAY, TIME), strict=False):
             _across(ax, joined[axis], axis)
         for ax in axes[::2]:
-            style.log_axis(ax, joined[[PREDICTED, MEASURED, LIMIT]], "held-out loss")
+            _upwards(ax, joined)
         axes[1].set_ylabel("change of the loss [%]")
         style.legend(canvas, _handles(firsts, joined))
 
@@ -85,43 +88,57 @@ def _caption(firsts: Sequence[Training], term: str, joined: pd.DataFrame) -> str
         "spectrum without running the model; filled: measured. Dotted: independent rotations, twirled prediction error "
         "plus equivariance error over passes. Dashed: all rotations, the twirled prediction error."
     )
+    if joined[MEASURED].isna().all():
+        caption += " Rotations are those of a cube: all were run, and predictions are exact."
     if joined[TIME].notna().all():
         caption += " Last panel: the loss against the time that the passes of a sample take where the run was trained."
     return caption + labels_note(firsts)
 
 
-def _losses(ax: Axes, table: pd.DataFrame, axis: str, colour: str) -> None:
+def _losses(ax: Axes, table: pd.DataFrame, x: pd.Series, colour: str) -> None:
     """The loss of one run: the line of independent rotations, what is predicted, what is measured."""
-    _lines(ax, table, axis, colour, lambda loss: loss)
+    _lines(ax, table, x, colour, lambda loss: loss)
     spread = [np.maximum(table[PREDICTED] - table[LOW], 0), np.maximum(table[HIGH] - table[PREDICTED], 0)]
-    _points(ax, table[axis], table[PREDICTED], np.array(spread), table[AVERAGE], colour, filled=False)
-    _points(ax, table[axis], table[MEASURED], np.array([table[ERROR]] * 2), table[AVERAGE], colour, filled=True)
+    _points(ax, x, table[PREDICTED], spread, table[AVERAGE], colour, filled=False)
+    _points(ax, x, table[MEASURED], [table[ERROR]] * 2, table[AVERAGE], colour, filled=True)
 
 
-def _changes(ax: Axes, table: pd.DataFrame, colour: str) -> None:
+def _changes(ax: Axes, table: pd.DataFrame, x: pd.Series, colour: str) -> None:
     """The same as a change to the loss of one pass, in percent."""
     one = table.set_index(AVERAGE)[PREDICTED][ONE]
-    _lines(ax, table, WAY, colour, lambda loss: 100 * (loss / one - 1))
-    predicted, none = 100 * (table[PREDICTED] / one - 1), np.zeros((2, len(table)))
-    _points(ax, table[WAY], predicted, none, table[AVERAGE], colour, filled=False)
-    _points(ax, table[WAY], table[CHANGE], np.array([table[CHANGE_ERROR]] * 2), table[AVERAGE], colour, filled=True)
+    _lines(ax, table, x, colour, lambda loss: 100 * (loss / one - 1))
+    ends = [100 * (table[PREDICTED] - table[LOW]) / one, 100 * (table[HIGH] - table[PREDICTED]) / one]
+    _points(ax, x, 100 * (table[PREDICTED] / one - 1), ends, table[AVERAGE], colour, filled=False)
+    _points(ax, x, table[CHANGE], [table[CHANGE_ERROR]] * 2, table[AVERAGE], colour, filled=True)
 
 
-def _lines(ax: Axes, table: pd.DataFrame, axis: str, colour: str, scaled: Callable) -> None:
+def _lines(ax: Axes, table: pd.DataFrame, x: pd.Series, colour: str, scaled: Callable) -> None:
     """Independent rotations, and all rotations."""
     limit, equiv = table[LIMIT].iloc[0], table[WHOLE].iloc[0]
     passes = np.geomspace(1, table[WAY].max(), 60)
-    ax.plot(passes * table[axis].iloc[0], scaled(limit + equiv / passes), color=colour, linestyle=":", linewidth=1.2)
+    ax.plot(passes * x.iloc[0], scaled(limit + equiv / passes), color=colour, linestyle=":", linewidth=1.2)
     ax.axhline(scaled(limit), color=colour, linestyle=(0, (5, 3)), linewidth=0.8, alpha=0.7)
 
 
-def _points(ax: Axes, x, y, spread: Array, names: pd.Series, colour: str, filled: bool) -> None:
+def _points(ax: Axes, x: pd.Series, y: pd.Series, spread, names: pd.Series, colour: str, filled: bool) -> None:
     """Points with their bars, a marker a kind."""
     kinds = np.array([_kind(name) for name in names])
     for kind, (marker, _) in KINDS.items():
         rows, size = kinds == kind, (9 if kind == "frames" else 4) + (0 if filled else 3.5)
-        shape = {"color": colour, "fmt": marker, "elinewidth": 0.9, "capsize": 2, "markersize": size}
-        ax.errorbar(x[rows], y[rows], spread[:, rows], markerfacecolor=colour if filled else "none", **shape)
+        ax.vlines(x[rows], (y - spread[0])[rows], (y + spread[1])[rows], color=colour, linewidth=0.9, alpha=0.6)
+        face = colour if filled else "none"
+        ax.plot(x[rows], y[rows], marker, color=colour, markerfacecolor=face, markersize=size)
+
+
+def _upwards(ax: Axes, joined: pd.DataFrame) -> None:
+    """The axis of losses, with room for their bars: logarithmic where they differ much."""
+    ends = [joined[MEASURED] - joined[ERROR], joined[MEASURED] + joined[ERROR]]
+    values = pd.concat([joined[PREDICTED], joined[LIMIT], *ends])
+    values = values[values > 0]
+    if values.max() > SPREAD * values.min():
+        style.log_axis(ax, values, "held-out loss")
+    else:
+        ax.set_ylabel("held-out loss")
 
 
 def _kind(name: str) -> str:

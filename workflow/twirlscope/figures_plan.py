@@ -11,6 +11,7 @@ from matplotlib.lines import Line2D
 from . import style
 from .figures_spectrum import measured
 from .hints import Sequence
+from .rotation_sets import INDEPENDENT
 from .style import Figure
 from .trainings import Training, by_run, column, labels_note, say, words
 
@@ -86,7 +87,7 @@ def _handles() -> list[Line2D]:
 
 
 def _words(training: Training, table: pd.DataFrame) -> str:
-    known = table[np.isfinite(table["twirled_loss"])]
+    known = table[np.isfinite(table["twirled_loss"]) & ~table["rotation_set"].isin(INDEPENDENT)]
     said = [
         f"{row.rotation_set} ({row.passes} passes) {say(100 * row.twirled_loss_predicted_share)} % predicted, "
         f"{say(100 * row.twirled_loss_share)} % measured"

@@ -22,8 +22,7 @@ from .settings.twirl import TwirlSettings
 from .twirling import Products, inner_products, predictions, with_weighted
 
 BEYOND = 4  # degrees that are fitted beyond the highest that is reported
-LARGE = "I"  # at one orientation a sample, the others at as many as the panel has replicates
-PLANNED = (*INDEPENDENT, "D2", "T", "O", LARGE)  # sets whose test-time twirling is measured beside its prediction
+PLANNED = (*INDEPENDENT, "D2", "T", "O", "I")  # sets whose test-time twirling is measured beside its prediction
 
 
 @dataclass(frozen=True)
@@ -196,8 +195,7 @@ def plan(model: Callable, task: Task, data: xr.Dataset, panel: Panel, settings: 
         passes.append(count)
     measured = np.full((len(names), len(q), len(panel.index)), np.nan)
     for name in PLANNED:
-        replicates = settings.panel_replicates if name != LARGE else 1
-        design = designed(panel.index, name, replicates, settings)
+        design = designed(panel.index, name, _replicates(name, settings), settings)
         products = with_weighted(task, inner_products(model, task, design.index, design.flat, settings.chunk, device))
         measured[names.index(name)] = _twirled_losses(design, products)
     predicted = dict(zip(("", "_low", "_high"), np.moveaxis(np.array(columns), 1, 0), strict=True))
@@ -210,6 +208,12 @@ def plan(model: Callable, task: Task, data: xr.Dataset, panel: Panel, settings: 
     found["panel_single_loss"] = (("term", "panel"), single)
     found["passes"] = (("rotation_set",), np.array(passes, np.int64))
     return xr.Dataset(found, {"rotation_set": np.array(names, object), "term": data["term"].values})
+
+
+def _replicates(name: str, settings: TwirlSettings) -> int:
+    """As many as the panel has; of a few rotations more, and of many one, so that none costs much more than another."""
+    most = settings.panel_replicates
+    return 4 * most // INDEPENDENT[name] if name in INDEPENDENT else 1 if name == "I" else most
 
 
 def _twirled_losses(design: Panel, products: Products) -> Float[Array, "term panel"]:
