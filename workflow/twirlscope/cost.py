@@ -14,7 +14,6 @@ import contextlib
 import math
 import time
 import weakref
-from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -25,7 +24,7 @@ from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, 
 from torch.utils.weak import WeakIdKeyDictionary
 
 from .energy import energy_counter
-from .hints import Callable, Float, Sequence, Tensor
+from .hints import Callable, Float, Iterator, Sequence, Tensor
 
 REPEATS = 3  # timed passes of each batch
 FUSED = {  # torch's counter knows fused attention on GPUs alone
@@ -179,7 +178,7 @@ def _seconds(work: Callable[[], object], device: torch.device) -> float:
     for _ in range(REPEATS):
         start = time.perf_counter()
         work()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
+        if device.type != "cpu":
+            torch.accelerator.synchronize(device)
         taken.append(time.perf_counter() - start)
     return float(np.median(taken))
