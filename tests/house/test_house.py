@@ -32,12 +32,13 @@ FLOORS = [
         twirling estimators spectrum tails lie panel panel_octahedral heldout looks test_sets refusals averaging
         curvature operators suspects certificate gradients hessian_spectra
         backbones sequences backbone_states annealing pair_layers tensor_layers steerable_layers matching
-        sampling cost crossover degrees""",
+        sampling cost frame_averaging crossover degrees""",
         "prepare train twirl gradient hessian",
         """style findings story sections page translation attribution comparisons quoted
         figures figures_training figures_spectrum figures_density figures_hessian figures_plan figures_reflection
         figures_fields figures_gradient figures_gradient_direction figures_gradient_layers figures_condition
         figures_eigenvalues figures_sets figures_backbones figures_covariate figures_learning learning excess
+        frontier figures_frontier cost_table
         price serving verdict figures_price figures_degrees degree_use""",
         "report",
         "plan document",

@@ -86,6 +86,7 @@ class Task(ABC):
     turns: ClassVar[dict[str, str]]  # input name -> irreps of its last axis; what is not named does not turn
     reads: ClassVar[str]  # the kind of data it takes, see Dataset.kind
     reflections: ClassVar[bool] = False  # whether samples may be reflected as well as turned: O(3), not SO(3) alone
+    points: ClassVar[tuple[str, str] | None] = None  # input with positions, and one that is 0 on padding: for frames
     attribution: tuple[str, str, list[int]] | None = None  # term, input with a label for each vector of it, the labels
     covariate: tuple[str, str] | None = None  # input with one number a sample that the loss depends on, and its name
     constants: dict[str, Any]  # what a model may need to know of the data, e.g. the elements

@@ -11,20 +11,30 @@ attention), sums, indexing and scatters, spectral transforms, and every kernel t
 from __future__ import annotations
 
 import contextlib
-import resource
-import sys
+import math
 import time
-from collections.abc import Iterator
+import weakref
 
 import numpy as np
 import torch
 import xarray as xr
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
+from torch.utils.weak import WeakIdKeyDictionary
 
 from .energy import energy_counter
-from .hints import Callable, Float, Sequence, Tensor
+from .hints import Callable, Float, Iterator, Sequence, Tensor
 
-REPEATS = 5  # timed passes of each batch, after one that is not timed
+REPEATS = 3  # timed passes of each batch
+FUSED = {  # torch's counter knows fused attention on GPUs alone
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: (
+        lambda query, keys, values, *_, **__: sdpa_flop_count(query, keys, values)
+    ),
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: (
+        lambda gradient, query, keys, values, *_, **__: sdpa_backward_flop_count(gradient, query, keys, values)
+    ),
+}
 Named = dict[str, Tensor]
 
 
@@ -71,8 +81,39 @@ class Meter:
         return time.perf_counter(), self._counter() if self._counter else float("nan")
 
 
+class Allocated(TorchDispatchMode):
+    """While it is entered: `peak`, the largest sum [byte] of tensors that operations made and that were still alive.
+
+    What a kernel takes and gives back on its own is not seen.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.live, self.peak, self._known = 0, 0, WeakIdKeyDictionary()
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        """The operation as it is, and its results noted, by their storage: a view takes no memory."""
+        found = operation(*args, **(kwargs or {}))
+        given = {id(t.untyped_storage()) for t in tree_leaves((args, kwargs)) if isinstance(t, Tensor)}
+        for tensor in tree_leaves(found):
+            storage = tensor.untyped_storage() if isinstance(tensor, Tensor) else None
+            if storage is not None and storage not in self._known and id(storage) not in given:
+                self._known[storage] = True
+                self.live += storage.nbytes()
+                weakref.finalize(storage, self._freed, storage.nbytes())
+        self.peak = max(self.peak, self.live)
+        return found
+
+    def _freed(self, size: int) -> None:
+        self.live -= size
+
+
 def measure(
-    model: torch.nn.Module, inputs: Sequence[Named], losses: Sequence[Callable[[], Float[Tensor, ""]]], meter: Meter
+    model: torch.nn.Module,
+    inputs: Sequence[Named],
+    losses: Sequence[Callable[[], Float[Tensor, ""]]],
+    meter: Meter,
+    state: object,
 ) -> xr.Dataset:
     """The cost of a training that is over, and of its model, as stored in `train.zarr.zip`.
 
@@ -83,66 +124,61 @@ def measure(
         model: on its device, in training mode.
         inputs: of a few batches of the training.
         losses: for each of them, a function that gives its loss.
+        state: what lives from update to update beside the model, tensors in any nest: the optimiser's state.
     """
-    samples, device = [len(next(iter(b.values()))) for b in inputs], next(model.parameters()).device
-    missing: list[str] = []
-    update = _flops(lambda: [_backward(loss) for loss in losses], missing)
-    memory = _memory(lambda: [_backward(loss) for loss in losses], device)
+    samples, device = sum(len(next(iter(b.values()))) for b in inputs), next(model.parameters()).device
     model.zero_grad(set_to_none=True)
-    model.eval()
-    with torch.no_grad():
-        inference = _flops(lambda: [model(b) for b in inputs], missing)
-        seconds = [_seconds(lambda b=b: model(b), device) / n for b, n in zip(inputs, samples, strict=True)]
-    model.train()
-    durations = np.diff([0.0, *meter.elapsed])
+    update, peak, reason = _counted(lambda: [loss().backward() for loss in losses], device)
+    model.zero_grad(set_to_none=True)
+    with torch.no_grad(), _evaluated(model):
+        inference, _, failed = _counted(lambda: [model(b) for b in inputs], device)
+        seconds = [_seconds(lambda b=b: model(b), device) / len(next(iter(b.values()))) for b in inputs]
+    kept = sum(t.nbytes for t in tree_leaves((model.state_dict(), state)) if isinstance(t, Tensor))
     devices = 1 if device.type != "cpu" else torch.get_num_threads()
     found = {
         "flops_update": update / len(losses),
-        "flops_inference": inference / sum(samples),
-        "seconds_update": np.median(durations),
-        "seconds_inference": np.median(seconds),
-        "memory_peak": memory,
+        "flops_inference": inference / samples,
+        "seconds_update": np.median(np.diff([0.0, *meter.elapsed])),
+        "seconds_inference": np.mean(seconds),
+        "memory_peak": (peak if device.type == "cuda" else peak + kept) / 1e6,
         "device_hours": meter.elapsed[-1] * devices / 3600,
         "device_energy": meter.energy,
     }
     columns = {"elapsed": ("update", np.array(meter.elapsed))} | {k: ((), float(v)) for k, v in found.items()}
-    attributes = {"threads": torch.get_num_threads(), "cost_missing": "; ".join(dict.fromkeys(missing))}
+    attributes = {"threads": torch.get_num_threads(), "cost_missing": reason or failed}
     return xr.Dataset(columns, attrs=attributes)
 
 
-def _backward(loss: Callable[[], Float[Tensor, ""]]) -> None:
-    loss().backward()
+@contextlib.contextmanager
+def _evaluated(model: torch.nn.Module) -> Iterator[None]:
+    """The model in evaluation mode."""
+    training = model.training
+    model.eval()
+    yield
+    model.train(training)
 
 
-def _flops(work: Callable[[], object], missing: list[str]) -> float:
-    """FLOPs of some work; NaN where the counter fails, with the reason added to `missing`."""
+def _counted(work: Callable[[], object], device: torch.device) -> tuple[float, float, str]:
+    """FLOPs of some work and its peak of memory [byte], on a GPU that of all tensors; NaN and why where that fails."""
+    memory = Allocated()
     try:
-        with FlopCounterMode(display=False) as counter:
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
+        with FlopCounterMode(display=False, custom_mapping=FUSED) as counter, memory:
             work()
-    except Exception as error:  # a model that trains is none to refuse because it cannot be counted
-        missing.append(f"FLOPs: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}")
-        return float("nan")
-    return float(counter.get_total_flops())
+    except Exception as error:  # a model that trains is not refused because it cannot be counted
+        return math.nan, math.nan, f"{type(error).__name__}: {error}"
+    peak = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else memory.peak
+    return float(counter.get_total_flops()), float(peak), ""
 
 
 def _seconds(work: Callable[[], object], device: torch.device) -> float:
-    """Median time [s] of some work, warm."""
+    """Median time [s] of some work, which has been done before."""
     taken = []
-    for _ in range(REPEATS + 1):
+    for _ in range(REPEATS):
         start = time.perf_counter()
         work()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
+        if device.type != "cpu":
+            torch.accelerator.synchronize(device)
         taken.append(time.perf_counter() - start)
-    return float(np.median(taken[1:]))
-
-
-def _memory(work: Callable[[], object], device: torch.device) -> float:
-    """Largest memory [MB] during some work: on a GPU that of all tensors, else that of the process since it began."""
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-        work()
-        return torch.cuda.max_memory_allocated(device) / 1e6
-    work()
-    unit = 1 if sys.platform == "darwin" else 1024  # bytes there, KiB elsewhere
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+    return float(np.median(taken))

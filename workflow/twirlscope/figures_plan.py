@@ -11,6 +11,7 @@ from matplotlib.lines import Line2D
 from . import style
 from .figures_spectrum import measured
 from .hints import Sequence
+from .rotation_sets import INDEPENDENT
 from .style import Figure
 from .trainings import LEFT_OUT, Training, by_run, column, floor_note, labels_note, say, with_term, words
 
@@ -21,7 +22,7 @@ NAMES += ("twirled_loss", "twirled_loss_error")
 def residual(training: Training, term: str) -> pd.DataFrame:
     """What twirling leaves above the twirled prediction error, as a share of the equivariance error, one row a set.
 
-    Independent rotations leave 1 / K of it; they stand in the rows without a name.
+    Independent rotations leave 1 / K of it.
     """
     data = training.twirl.sel(term=term).isel(step=-1)
     mean, equiv = float(data["spectrum"][0]), float(data["panel_loss_equiv"])
@@ -87,7 +88,7 @@ def _handles() -> list[Line2D]:
 
 
 def _words(training: Training, table: pd.DataFrame) -> str:
-    known = table[np.isfinite(table["twirled_loss"])]
+    known = table[np.isfinite(table["twirled_loss"]) & ~table["rotation_set"].isin(INDEPENDENT)]
     said = [
         f"{row.rotation_set} ({row.passes} passes) {say(100 * row.twirled_loss_predicted_share)} % predicted, "
         f"{say(100 * row.twirled_loss_share)} % measured"

@@ -16,6 +16,7 @@ from . import (
     figures_density,
     figures_eigenvalues,
     figures_fields,
+    figures_frontier,
     figures_gradient,
     figures_gradient_direction,
     figures_gradient_layers,
@@ -27,10 +28,12 @@ from . import (
     figures_spectrum,
     figures_training,
     findings,
+    frontier,
     verdict,
 )
 from .attribution import attribution_table
 from .comparisons import convex_table, reflection_table
+from .cost_table import cost_table
 from .degree_use import degree_sentence, degree_table, with_degrees
 from .excess import excess_table
 from .figures_sets import errors_by_set
@@ -57,6 +60,13 @@ def tell(trainings: Sequence[Training], threshold: float, data: Mapping[str, xr.
         _learning(trainings),
         _price(trainings),
         _spectrum(trainings),
+        Section(
+            "cost",
+            "Cost",
+            frontier.sentences(trainings),
+            figures_frontier.frontiers(trainings, "weighted"),
+            _tables({"Cost": cost_table(trainings)}),
+        ),
         _fields(trainings),
         _gradients(trainings),
         _curvature(trainings),

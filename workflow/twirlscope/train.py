@@ -28,7 +28,7 @@ from .provenance import Progress, device_of, hardware, locked, versions
 from .settings.train import TrainSettings, checkpoint_steps
 
 ORDER, ROTATION, WEIGHTS, SUBSET, NOISE = 1, 2, 3, 4, 5  # purposes of random numbers
-COSTED = 3  # batches on which FLOPs, memory and inference are measured
+COSTED = 2  # batches on which FLOPs, memory and inference are measured
 
 
 def train(data: Path, out: Path, run: dict[str, Any], code: str) -> None:
@@ -230,7 +230,8 @@ def _cost(loop: Loop) -> xr.Dataset:
         terms = loss_terms(task, loop.model(batch.inputs), batch)
         return sum(t.weight * terms[t.name] for t in task.terms)
 
-    return cost.measure(loop.model, [b.inputs for b in batches], [partial(loss, b) for b in batches], loop.meter)
+    state = (loop.optimiser.state_dict(), loop.average)
+    return cost.measure(loop.model, [b.inputs for b in batches], [partial(loss, b) for b in batches], loop.meter, state)
 
 
 def _manifest(loop: Loop, folder: Path, run: dict[str, Any]) -> xr.Dataset:

@@ -17,6 +17,7 @@ from .checkpoints import Trained
 from .contracts import Task, split_index
 from .degrees import degrees_dataset, measure_degrees
 from .errors import UserError
+from .frame_averaging import measure_frames
 from .heldout import Heldout, heldout_dataset, heldout_of, measure_heldout, summarise
 from .hints import Array, Callable, Float, Int
 from .looks import merits, merits_dataset, slices
@@ -80,6 +81,7 @@ def _panelled(
     found = summarise_panel(found, panel, settings)
     found["panel_gram"] = found["panel_gram"].astype(np.float32)  # the largest array; single precision is enough
     found = found.merge(plan(model, task, found, panel, settings, device))
+    found = found.merge(measure_frames(model, task, panel.index, settings, device), combine_attrs="no_conflicts")
     return result.merge(found, combine_attrs="no_conflicts")
 
 

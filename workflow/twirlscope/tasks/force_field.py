@@ -36,6 +36,7 @@ class ForceField(Task):
     reads = "frames"
     reflections = True  # a molecule's mirror image has the mirrored forces
     turns: ClassVar[dict[str, str]] = {"positions": "1o"}
+    points = ("positions", "numbers")
 
     def __init__(self, settings: ForceField.Settings, data: xr.Dataset):
         force, energy = float(data["force_scale"]), float(data["energy_scale"])
