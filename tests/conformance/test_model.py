@@ -13,8 +13,9 @@ import pytest
 import torch
 
 import toys
-from twirlscope import losses, plugins
+from twirlscope import degrees, estimators, losses, plugins, rotation_sets
 from twirlscope.contracts import Batch
+from twirlscope.twirling import inner_products
 
 SMALL = {"width": 8, "layers": 2, "heads": 2}  # sizes that most models have; a model takes those that it knows
 TENSORS = {"l_max": 2}  # for a stress
@@ -182,6 +183,30 @@ def test_model__survives_a_round_trip_of_its_state(case, request):
     other.load_state_dict(model.state_dict())
     out, again = model(batch.inputs), other(batch.inputs)
     assert all(torch.equal(out[k], again[k]) for k in out)
+
+
+def test_model__is_equivariant_exactly_where_it_claims_to_be(case, request):
+    """Away from the first weights, with which a model may be nearly equivariant by chance."""
+    model, task, _ = build(*request.node.callspec.params["case"])
+    index, generator = np.arange(4), torch.Generator().manual_seed(2)
+    with torch.no_grad():
+        for p in model.parameters():
+            p.add_(0.2 * torch.randn(p.shape, generator=generator, dtype=p.dtype))
+    turns = rotation_sets.uniform(task.group, 4, 4, generator=torch.Generator().manual_seed(1))
+    found = inner_products(model, task, index, turns, dtype=torch.float64)
+    share = estimators.split(found["gram"], found["cross"], found["square"]).equiv.mean(-1)
+    share = share / np.einsum("tsrr->t", found["gram"]) * 16  # of the mean square of the prediction
+    assert ((share < 1e-10).all(), (share > 1e-7).any()) == (model.equivariant, not model.equivariant), share
+
+
+def test_model__names_activations_of_the_irreps_that_they_have(case):
+    model, _, batch = case
+    for path, irreps in model.activations.items():
+        shapes = []
+        with degrees.hooked(model, {path: lambda out, seen=shapes: seen.append(out.shape)}):
+            model(batch.inputs)
+        assert shapes
+        assert all(shape[1 if len(shape) == 5 else -1] == len(degrees.degrees_of(irreps)) for shape in shapes)
 
 
 def test_model__names_the_wrong_key_of_its_settings():

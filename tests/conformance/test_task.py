@@ -83,3 +83,13 @@ def test_loss__does_not_change_when_prediction_and_target_turn_together(task):
             before = loss_of(kind)(shifted[t.name], batch.targets[t.name], batch.weights[t.name])
             after = loss_of(kind)(guess[t.name], turned.targets[t.name], batch.weights[t.name])
             torch.testing.assert_close(after, before, atol=1e-10, rtol=0)
+
+
+def test_points__turn_and_name_those_that_are_padding(task):
+    if task.points is None:
+        pytest.skip("no points, no frames")
+    batch, (points, real) = task.batch(np.arange(6)), task.points
+    assert task.turns[points] == "1o"
+    assert batch.inputs[points].shape == (*batch.inputs[real].shape, 3)
+    assert real not in task.turns
+    assert (batch.inputs[real] > 0).any(1).all()

@@ -53,7 +53,7 @@ def twirl(steps=STEPS, seed=0, speed=1.0, samples=40, trivial=None, percent=None
     return xr.Dataset(data, coordinates, attrs | {"loss_forces": "mse", "loss_energy": "mse"}).isel(term=slice(terms))
 
 
-SETS = {"D2": 4, "T": 12, "O": 24, "I": 60}
+SETS = {"D2": 4, "T": 12, "O": 24, "I": 60, "haar1": 1, "haar2": 2, "haar4": 4}
 
 
 def spectral(data, seed=0):
@@ -72,13 +72,27 @@ def spectral(data, seed=0):
         "effective_degree_high": (both, degree + 0.1),
         "passes": ("rotation_set", np.array(list(SETS.values()), np.int64)),
     }
-    left = equiv[-1] * np.array([0.3, 0.1, 0.02, 0.001])[:, None]
+    left = equiv[-1] * np.array([0.3, 0.1, 0.02, 0.001, 1, 0.5, 0.25])[:, None]
     sets = ("rotation_set", "term")
     for end, factor in (("", 1.0), ("_low", 0.9), ("_high", 1.2)):
         found[f"twirled_loss_predicted{end}"] = (sets, data["loss_mean"].values[-1] + factor * left)
     measured = data["loss_mean"].values[-1] + 1.05 * left
     measured[3] = np.nan
     found |= {"twirled_loss": (sets, measured), "twirled_loss_error": (sets, 0.1 * left)}
+    share = random.dirichlet(np.full(6, 20.0)) * 6
+    single, frames = data["loss_total"].values[-1], 0.9 * data["loss_total"].values[-1]
+    found |= {
+        "panel_single_loss": (("term", "panel"), single[:, None] * share),
+        "panel_twirled_loss": ((*sets, "panel"), measured[..., None] * share),
+        "panel_frame_loss": (("term", "panel"), frames[:, None] * share),
+        "frame_loss": ("term", frames),
+        "frame_loss_error": ("term", 0.1 * frames),
+        "frame_loss_equiv": ("term", 1e-13 * frames),
+        "frame_change": ("term", 4 * frames),
+        "pass_change": ("term", frames),
+        "frame_gap": ("panel", np.array([0.01, 0.04, 0.1, 0.2, 0.3, 0.4])),
+    }
+    data.attrs |= {"frame_close": 0.05, "frame_nudge": 0.01}
     coordinates = {"degree": np.arange(6), "rotation_set": np.array(list(SETS), object)}
     return data.assign(found).assign_coords(coordinates)
 
@@ -100,7 +114,11 @@ def train(updates=3000, seed=0, samples=0):
     }
     attrs = {"run": json.dumps(run), "parameters": 200871, "device": "CPU", "seconds": 83.4, "versions": "{}"}
     attrs["training_samples"] = samples or 15
-    return xr.Dataset({k: ("update", v.astype(np.float32)) for k, v in curve.items()}, attrs=attrs)
+    attrs |= {"threads": 2, "cost_missing": ""}
+    cost = {"flops_update": 3e9, "flops_inference": 4e7, "seconds_update": 0.02, "seconds_inference": 0.002}
+    cost |= {"memory_peak": 120.0, "device_hours": 0.02 * updates / 3600, "device_energy": np.nan}
+    columns = {k: ("update", v.astype(np.float32)) for k, v in curve.items()}
+    return xr.Dataset(columns | {"elapsed": ("update", 0.02 * update)} | cost, attrs=attrs)
 
 
 def hessian(steps=(0, 100, 3000), seed=0, ritz=60, probes=4, independent=False):

@@ -50,7 +50,7 @@ def test_panel__is_the_same_every_time_and_belongs_to_the_samples_measured():
     assert len(set(first.index)) == SETTINGS.panel
 
 
-@pytest.mark.parametrize("name", ["D2", "T", "O"])
+@pytest.mark.parametrize("name", ["D2", "T", "O", "I"])
 def test_plan__predicts_no_residual_where_the_set_is_exact_and_measures_none(name):
     """A bias has degree 1 alone, which every set here integrates: twirling leaves the twirled prediction error."""
     task, chosen, found = measured(toys.Well(0.5, BIAS))
@@ -60,6 +60,19 @@ def test_plan__predicts_no_residual_where_the_set_is_exact_and_measures_none(nam
     mean = float(found["spectrum"].sel(term="forces").isel(step=0, degree=0))
     np.testing.assert_allclose(planned["twirled_loss"], mean, rtol=0.05)
     np.testing.assert_allclose(planned["twirled_loss_predicted"], planned["twirled_loss"], rtol=0.05)
+
+
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_plan__measures_what_independent_rotations_leave(count):
+    """A bias v leaves |v|^2 / 3 over K; the loss of one pass has all of it. Paired by sample, the rest cancels."""
+    task, chosen, found = measured(toys.Well(0.5, BIAS), SETTINGS.model_copy(update={"panel": 40}))
+    plan = panel.plan(toys.Well(0.5, BIAS), task, found, chosen, SETTINGS, "cpu").sel(term="forces")
+    one = plan.sel(rotation_set=f"haar{count}")
+    gain = (one["panel_twirled_loss"] - one["panel_single_loss"]).values
+    assert abs(gain.mean() - SQUARE * (1 / count - 1)) < 4 * gain.std(ddof=1) / 40**0.5
+    predicted = one["twirled_loss_predicted"] - plan["twirled_loss_predicted"].sel(rotation_set="haar1")
+    np.testing.assert_allclose(predicted, SQUARE * (1 / count - 1), rtol=1e-3, atol=1e-6)
+    assert one["passes"] == count
 
 
 def test_kept_predictions__are_those_the_gram_matrices_are_made_of():
@@ -96,4 +109,10 @@ def test_panel__of_a_finite_group_is_all_of_it_and_its_spectrum_sums_to_the_erro
     np.testing.assert_allclose(found["twirled_loss_predicted"].sel(rotation_set="O"), mean.mean(), rtol=1e-9)
     losses = found["twirled_loss_predicted"].values
     assert losses[0] > losses[1] > losses[2] > 0
+    error = (
+        gram - products["cross"][0][:, None] - products["cross"][0][..., None] + products["square"][0][:, None, None]
+    )
+    own = np.einsum("sii->si", error)
+    pairs = (own[:, None] + own[..., None] + 2 * error).mean() / 4  # the mean of every two rotations, the same included
+    np.testing.assert_allclose(found["twirled_loss_predicted"].sel(rotation_set="haar2"), pairs, rtol=1e-9)
     assert panel.kept_predictions(model, task, chosen, SETTINGS, "cpu") == []

@@ -260,16 +260,38 @@ def test_story__leaves_out_what_the_stores_do_not_say():
     assert story.dataset_facts("d", xr.Dataset()).facts == {"Samples": "0", "Rejected records": "none"}
 
 
-def test_warnings__name_heavy_tails_and_rounding():
+def test_warnings__name_heavy_tails_but_none_of_rounding():
     data = synthetic.twirl()
     data["sample_loss_equiv"][..., 0] *= 1000
-    data["loss_equiv_floor"][-1] = 1.0
     found = story.warnings([findings.headline(Training("a", 0, None, data), "weighted", 2.0)])
-    assert len(found) == 2
+    assert len(found) == 1
     assert "top 1 % of samples carry" in found[0]
-    assert "rounding" in found[1]
+    assert not story.warnings([findings.headline(control(data), "weighted", 2.0)])
     data["loss_total"][-1] = np.nan
     assert "diverged" in story.warnings([findings.headline(Training("a", 0, None, data), "weighted", 2.0)])[0]
+
+
+def control(data=None):
+    """A training whose equivariance error is what rounding makes, at every checkpoint."""
+    data = (synthetic.twirl() if data is None else data).copy(deep=True)
+    for name in ("loss_equiv", "loss_equiv_low", "loss_equiv_high", "percent_equiv", "sample_loss_equiv"):
+        data[name] = data[name] * 1e-13
+    data["loss_equiv_floor"] = data["loss_equiv"]
+    return Training("control", 0, None, data)
+
+
+def test_sentence__says_of_a_control_that_it_has_no_error_to_be_seen():
+    line = findings.headline(control(), "weighted", 2.0)
+    assert "no more than rounding and turning make" in findings.sentence(line, 2.0)
+    assert "fell" not in findings.sentence(line, 2.0)
+
+
+def test_summary__counts_a_control_apart_from_those_that_learn():
+    learner = findings.headline(Training("a", 0, None, synthetic.twirl()), "weighted", 2.0)
+    line = findings.headline(control(), "weighted", 2.0)
+    together = findings.summary([learner, line], 2.0)
+    assert together.startswith(findings.summary([learner], 2.0))
+    assert together.endswith("In 1 more it is no more than what rounding and turning make.")
 
 
 def test_translation__holds_the_identities():

@@ -1,5 +1,7 @@
 """The tensor-product network: exactly equivariant in every way the package can measure, smooth, and able to learn."""
 
+import time
+
 import e3nn
 import numpy as np
 import pytest
@@ -151,3 +153,24 @@ def test_tensor_product__learns_springs_and_predicts_molecules_it_has_not_seen(f
     inputs, target, weights = springs(40, seed=1)
     found, zero = (losses.mse(p, target, weights).mean() for p in (net(inputs)["forces"], torch.zeros_like(target)))
     assert found < 0.1 * zero
+
+
+def test_twirling__costs_little_more_than_the_passes_it_is_made_of():
+    """Times of one process, the fastest of several; the bench has the narrow limit."""
+    task, net, rotations = toys.force_field(40), model(l_max=1).float(), 4
+    quaternion = so3.haar(40, rotations, generator=torch.Generator().manual_seed(0))
+
+    def plain():
+        net(task.batch(np.arange(40)).repeat(rotations).inputs)
+
+    def twirled():
+        inner_products(net, task, np.arange(40), quaternion, chunk=40 * rotations)
+
+    assert min(map(seconds, [twirled] * 5)) < 1.6 * min(map(seconds, [plain] * 5))
+
+
+def seconds(function):
+    start = time.process_time()
+    with torch.no_grad():
+        function()
+    return time.process_time() - start

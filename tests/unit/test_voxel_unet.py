@@ -33,6 +33,13 @@ def test_forward__gives_a_field_of_the_shape_of_the_grid_and_sees_all_of_it(size
     assert (slope[0].abs().amax((1, 2, 3)) > 0).all()  # every place along an axis
 
 
+def test_equivariant__is_claimed_with_the_mean_over_the_rotations_of_a_cube_alone():
+    for average, claim in (("none", False), ("octahedral", True)):
+        with torch.device("meta"):
+            model = VoxelUnet(VoxelUnet.Settings(average=average), {"elements": [1], "size": 16})
+        assert model.equivariant is claim
+
+
 def test_group_norm__is_that_of_torch():
     own, other = GroupNorm(8, 4), torch.nn.GroupNorm(4, 8)
     with torch.no_grad():

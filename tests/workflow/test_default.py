@@ -32,6 +32,13 @@ def test_default_run__splits_add_up(forces):
     np.testing.assert_allclose(forces["loss_mean"] + forces["loss_equiv"], forces["loss_total"], rtol=1e-10)
 
 
+def test_default_run__has_a_control_that_learns_and_whose_equivariance_error_is_rounding():
+    control = store.load(Path(RESULTS) / "runs/equivariant/seed0/twirl.zarr.zip").sel(term="forces")
+    assert float(control["learned_fraction"][-1]) > 0.3
+    assert float(control["percent_equiv_high"].max()) < 1e-6
+    assert float((control["loss_equiv"] / control["loss_equiv_floor"]).max()) < 10
+
+
 def test_default_run__prepared_about_three_thousand_frames_of_varied_molecules():
     data = store.load(Path(RESULTS) / "data/molecules.zarr.zip")
     assert data.sizes["sample"] > 2500

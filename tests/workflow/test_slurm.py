@@ -14,6 +14,7 @@ OVERLAY = """
 runs:
   augmented: {train: {steps: 160, checkpoints_per_decade: 2, save_every: 1000.0, device: cpu}}
   unaugmented: null
+  equivariant: null
   backbones: null
   voxels: null
 """

@@ -15,7 +15,13 @@ from twirlscope import store
 
 REPORT = "report: results/report/index.html"
 STAGES = ("train", "twirl", "gradient", "hessian")
-RUNS = {"augmented": STAGES, "unaugmented": STAGES, "backbones": STAGES, "voxels": STAGES[:3]}  # of the smoke config
+RUNS = {  # of the smoke config
+    "augmented": STAGES,
+    "unaugmented": STAGES,
+    "equivariant": STAGES[:2],
+    "backbones": STAGES,
+    "voxels": STAGES[:3],
+}
 
 
 def messages(run, *stages):
@@ -240,7 +246,7 @@ def test_interrupted_run__goes_on_where_it_was(project, tmp_path):
     """Snakemake is told to stop in the middle of a training; the same command finishes it."""
     overlay = write(
         tmp_path / "o.yaml",
-        "runs: {unaugmented: null, backbones: null, voxels: null,"
+        "runs: {unaugmented: null, equivariant: null, backbones: null, voxels: null,"
         " augmented: {train: {steps: 100000, save_every: 0.2}}}",
     )
     (tmp_path / "work" / "results").mkdir(parents=True)

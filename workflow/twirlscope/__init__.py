@@ -14,6 +14,7 @@ _PUBLIC = {
     "measure": "twirl",
     "Given": "twirling",
     "twirled": "averaging",
+    "frame_averaged": "frame_averaging",
     "inner_products": "twirling",
     "rotation_set": "rotation_sets",
     "smallest": "rotation_sets",

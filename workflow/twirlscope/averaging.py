@@ -19,7 +19,7 @@ import torch
 
 from . import action, rotation_sets, so3
 from .errors import UserError
-from .hints import Callable, Float, Mapping, Tensor
+from .hints import Callable, Float, Iterable, Mapping, Tensor
 from .rotation_sets import RotationSet
 
 Named = dict[str, Tensor]
@@ -55,41 +55,19 @@ def twirled(
         UserError: no set has that name; at a call: inputs, predictions and irreps that do not fit.
     """
     chosen = rotation_sets.rotation_set(rotations) if isinstance(rotations, str) else rotations
-    return Twirled(predict, chosen, turns, irreps, inversion, generator, chunk)
+    return Twirled(predict, turns, irreps, chunk, chosen, inversion, generator)
 
 
 @dataclass(frozen=True)
-class Twirled:
-    """A callable that averages; `twirled` makes it and says what its fields are."""
+class Averaged:
+    """What averages a prediction over rotations: its fields are what `twirled` says they are."""
 
     predict: Callable[[Named], Named]
-    rotations: RotationSet
     turns: Mapping[str, str]
     irreps: Mapping[str, str]
-    inversion: bool
-    generator: torch.Generator | None
     chunk: int
 
-    def __call__(self, inputs: Named) -> Named:
-        """The averaged prediction, with the names, shapes and dtypes of `predict`."""
-        _named("turns", "the name of an input", self.turns, inputs)
-        samples, parities = len(next(iter(inputs.values()))), (1, -1) if self.inversion else (1,)
-        (before, after), parts = self._orientation(samples), []
-        for start in range(0, samples, self.chunk):
-            some = slice(start, start + self.chunk)
-            quaternion = so3.product(after[some], so3.product(self.rotations.quaternion, before[some]))
-            rotation = torch.cat([so3.matrix(quaternion, p) for p in parities], 1)
-            weight = self.rotations.weight.repeat(len(parities)) / len(parities)
-            parts.append(self._average({k: v[some] for k, v in inputs.items()}, rotation, weight))
-        return {name: torch.cat([p[name] for p in parts]) for name in parts[0]}
-
-    def _orientation(self, samples: int) -> Float[Tensor, "2 sample 1 4"]:
-        """What each sample is turned by before the rotations of the set and after them: nothing without a generator."""
-        if self.generator is None:
-            return torch.tensor([1.0, 0, 0, 0], dtype=torch.float64).expand(2, samples, 1, 4)
-        return so3.haar(2, samples, 1, generator=self.generator)
-
-    def _average(self, inputs: Named, rotation: Float[Tensor, "sample n 3 3"], weight: Float[Tensor, " n"]) -> Named:
+    def over(self, inputs: Named, rotation: Float[Tensor, "sample n 3 3"], weight: Float[Tensor, " n"]) -> Named:
         """The weighted mean of the twisted predictions, as many rotations at a time as the chunk has room for."""
         total, size = {}, max(1, self.chunk // len(rotation))
         for start in range(0, len(weight), size):
@@ -104,13 +82,41 @@ class Twirled:
         shape, flat = rotation.shape[:2], rotation.flatten(0, 1)
         copies = {k: v.repeat_interleave(shape[1], 0) for k, v in inputs.items()}
         response = self.predict({k: action.turn(self.turns.get(k, "0e"), flat, v) for k, v in copies.items()})
-        _named("irreps", "the name of a prediction", self.irreps, response)
-        _named("predictions", "predictions whose irreps are given", response, self.irreps)
+        named("irreps", "the name of a prediction", self.irreps, response)
+        named("predictions", "predictions whose irreps are given", response, self.irreps)
         return {k: action.twist(self.irreps[k], flat, v).unflatten(0, shape) for k, v in response.items()}
 
 
-def _named(where: str, expected: str, names: Mapping, known: Mapping) -> None:
+@dataclass(frozen=True)
+class Twirled(Averaged):
+    """A callable that averages over a set of rotations; `twirled` makes it and says what its fields are."""
+
+    rotations: RotationSet
+    inversion: bool
+    generator: torch.Generator | None
+
+    def __call__(self, inputs: Named) -> Named:
+        """The averaged prediction, with the names, shapes and dtypes of `predict`."""
+        named("turns", "the name of an input", self.turns, inputs)
+        samples, parities = len(next(iter(inputs.values()))), (1, -1) if self.inversion else (1,)
+        (before, after), parts = self._orientation(samples), []
+        for start in range(0, samples, self.chunk):
+            some = slice(start, start + self.chunk)
+            quaternion = so3.product(after[some], so3.product(self.rotations.quaternion, before[some]))
+            rotation = torch.cat([so3.matrix(quaternion, p) for p in parities], 1)
+            weight = self.rotations.weight.repeat(len(parities)) / len(parities)
+            parts.append(self.over({k: v[some] for k, v in inputs.items()}, rotation, weight))
+        return {name: torch.cat([p[name] for p in parts]) for name in parts[0]}
+
+    def _orientation(self, samples: int) -> Float[Tensor, "2 sample 1 4"]:
+        """What each sample is turned by before the rotations of the set and after them: nothing without a generator."""
+        if self.generator is None:
+            return torch.tensor([1.0, 0, 0, 0], dtype=torch.float64).expand(2, samples, 1, 4)
+        return so3.haar(2, samples, 1, generator=self.generator)
+
+
+def named(where: str, expected: str, names: Iterable[str], known: Mapping) -> None:
     """Refuse a name that nothing has: what it stands for would not turn."""
     wrong = next((name for name in names if name not in known), None)
     if wrong is not None:
-        raise UserError(f"twirled, {where}", expected, repr(wrong), known)
+        raise UserError(f"averaging, {where}", expected, repr(wrong), known)

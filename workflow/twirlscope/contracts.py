@@ -86,6 +86,7 @@ class Task(ABC):
     turns: ClassVar[dict[str, str]]  # input name -> irreps of its last axis; what is not named does not turn
     reads: ClassVar[str]  # the kind of data it takes, see Dataset.kind
     reflections: ClassVar[bool] = False  # whether samples may be reflected as well as turned: O(3), not SO(3) alone
+    points: ClassVar[tuple[str, str] | None] = None  # input with positions, and one that is 0 on padding: for frames
     attribution: tuple[str, str, list[int]] | None = None  # term, input with a label for each vector of it, the labels
     covariate: tuple[str, str] | None = None  # input with one number a sample that the loss depends on, and its name
     constants: dict[str, Any]  # what a model may need of the data, e.g. elements; `optional`: see `Model.optional`
@@ -142,6 +143,19 @@ class Model(torch.nn.Module):
     Settings: ClassVar[type[Settings]]
     task: ClassVar[str]  # name of the task it is made for
     optional: ClassVar[frozenset[str]] = frozenset()  # inputs and terms it knows that only some data bring: `cell`
+
+    @property
+    def equivariant(self) -> bool:
+        """Whether it is built to turn as the rotations of its task do; the conformance tests hold it to that."""
+        return False
+
+    @property
+    def activations(self) -> dict[str, str]:
+        """Paths of modules whose outputs are irreps, with these, in the order of the network; none for most models.
+
+        The features of an output are on its last axis, those of a field on its axis 1: `[sample, feature, x, y, z]`.
+        """
+        return {}
 
     def forward(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         """Prediction by term, `[sample, ..., component]`; entries on padding are ignored."""

@@ -11,9 +11,9 @@ from matplotlib.patches import Patch
 
 from . import style
 from .charts import Chart
-from .hints import Array, Sequence
+from .hints import Array, Bool, Sequence
 from .style import Figure
-from .trainings import Training, by_run, column, labels_note, say, with_term, words
+from .trainings import EDGE, Training, at_floor, by_run, column, floor_note, labels_note, say, with_term, words
 
 ENDS = ("", "_low", "_high")
 LEARNED_LEAST = -0.5  # the learned fraction is drawn down to here
@@ -60,7 +60,9 @@ def losses(trainings: Sequence[Training], term: str) -> Figure:
     table = twirl_table(
         trainings, term, [f"loss_{p}{e}" for p in style.PARTS for e in ENDS] + ["loss_zero", "loss_equiv_floor"]
     )
+    chosen = with_term(trainings, term)
     drawn = table[[column(f"loss_{p}") for p in style.PARTS] + [column("loss_zero")]].to_numpy()
+    seen = np.where(floored(chosen, term)[:, None] & (np.arange(4) == list(style.PARTS).index("equiv")), np.nan, drawn)
     steps = steps_of(with_term(trainings, term))
 
     def draw(canvas: Canvas, columns: int) -> None:
@@ -72,7 +74,7 @@ def losses(trainings: Sequence[Training], term: str) -> Figure:
                     values = [data[f"loss_{part}{end}"].values for end in ENDS]
                     curve(ax, data["step"].values, *values, look, main=training is seeds[0])
             ax.axhline(float(data["loss_zero"]), color=style.GREY, linestyle=":", linewidth=1.2)
-            style.log_axis(ax, drawn, "held-out loss" if i % columns == 0 else "")
+            style.log_axis(ax, seen, "held-out loss" if i % columns == 0 else "")
             style.step_axis(ax, steps, "training step" if i >= len(groups) - columns else "")
             ax.set_title(run)
         looks = style.PARTS.values()
@@ -87,7 +89,7 @@ def losses(trainings: Sequence[Training], term: str) -> Figure:
         "the equivariance error; mean squared error in units of the loss. Bands: 95 % intervals, bootstrap by sample. "
         "Step 0 stands left of the break."
     )
-    caption += seeds_note(groups) + labels_note(with_term(trainings, term))
+    caption += seeds_note(groups) + floor_note(chosen, term, EDGE) + labels_note(chosen)
     if hidden:
         caption += f" {hidden} estimates at or below zero do not fit a logarithmic axis; they are in the table."
     each = [f"{t.label}: {_losses_text(t, term)}" for t in with_term(trainings, term)]
@@ -126,6 +128,12 @@ def look_of(index: int) -> tuple:
     return tuple(kinds[index % len(kinds)] for kinds in (style.RUNS, style.LINES, style.MARKERS))
 
 
+def floored(trainings: Sequence[Training], term: str) -> Bool[Array, " row"]:
+    """Which rows of `twirl_table` are at the floor, as long as others are not: axes need not reach there."""
+    found = np.concatenate([at_floor(t, term) for t in trainings])
+    return found & ~found.all()
+
+
 def percent(trainings: Sequence[Training], term: str, threshold: float) -> Figure:
     """Percent of the loss that is equivariance error, all trainings, above the fraction that has been learned."""
     chosen = with_term(trainings, term)
@@ -133,6 +141,7 @@ def percent(trainings: Sequence[Training], term: str, threshold: float) -> Figur
     table = twirl_table(
         chosen, term, [f"{n}{e}" for n in ("percent_equiv", "learned_fraction") for e in ENDS] + ["trivial"]
     )
+    seen = table[column("percent_equiv")].where(~floored(chosen, term))
     below = {float(t.twirl.attrs["trivial_below"]) for t in chosen if "trivial_below" in t.twirl.attrs}
     steps = steps_of(chosen)
 
@@ -144,7 +153,7 @@ def percent(trainings: Sequence[Training], term: str, threshold: float) -> Figur
         upper.axhline(threshold, color=style.BLACK, linestyle=(0, (2, 2)), linewidth=1)
         for value in below:
             lower.axhline(value, color=style.GREY, linestyle=":", linewidth=1)
-        style.log_axis(upper, [*table[column("percent_equiv")], threshold], "equivariance error\n[% of held-out loss]")
+        style.log_axis(upper, [*seen, threshold], "equivariance error\n[% of held-out loss]")
         style.step_axis(upper, steps, "")
         style.step_axis(lower, steps)
         least = np.nanmin([*table[column("learned_fraction")], 0.0])
@@ -159,7 +168,7 @@ def percent(trainings: Sequence[Training], term: str, threshold: float) -> Figur
         "1 less total loss over loss of predicting zero (below; dotted line: what counts as nothing learned). Hollow "
         "points are trivial: nothing is learned there yet, and a small percent means nothing. Bands: 95 % intervals."
     ) + seeds_note(groups)
-    caption += labels_note(chosen)
+    caption += floor_note(chosen, term, EDGE) + labels_note(chosen)
     if (table[column("learned_fraction")] < LEARNED_LEAST).any():
         caption += f" Learned fractions below {LEARNED_LEAST:g} are not drawn; they are in the table."
     text = f"Percent of the held-out loss of {words(term)} that is equivariance error, over training steps. "

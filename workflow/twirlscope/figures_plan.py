@@ -11,8 +11,9 @@ from matplotlib.lines import Line2D
 from . import style
 from .figures_spectrum import measured
 from .hints import Sequence
+from .rotation_sets import INDEPENDENT
 from .style import Figure
-from .trainings import Training, by_run, column, labels_note, say, words
+from .trainings import LEFT_OUT, Training, by_run, column, floor_note, labels_note, say, with_term, words
 
 NAMES = ("passes", "twirled_loss_predicted", "twirled_loss_predicted_low", "twirled_loss_predicted_high")
 NAMES += ("twirled_loss", "twirled_loss_error")
@@ -21,7 +22,7 @@ NAMES += ("twirled_loss", "twirled_loss_error")
 def residual(training: Training, term: str) -> pd.DataFrame:
     """What twirling leaves above the twirled prediction error, as a share of the equivariance error, one row a set.
 
-    Independent rotations leave 1 / K of it; they stand in the rows without a name.
+    Independent rotations leave 1 / K of it.
     """
     data = training.twirl.sel(term=term).isel(step=-1)
     mean, equiv = float(data["spectrum"][0]), float(data["panel_loss_equiv"])
@@ -53,7 +54,8 @@ def plan(trainings: Sequence[Training], term: str) -> Figure:
         "random orientation, leaves this share of the equivariance error. Circles: predicted from the spectrum without "
         "running the model; bars: what may lie beyond the highest degree. Crosses: measured on the same samples. Line: "
         "independent rotations, 1 / passes, exact."
-    ) + labels_note(firsts)
+    )
+    caption += floor_note(with_term(trainings, term), term, LEFT_OUT) + labels_note(firsts)
     text = f"Share of the equivariance error of {words(term)} left by twirling with a set of rotations. " + " ".join(
         _words(t, table) for t, table in zip(firsts, tables, strict=True)
     )
@@ -86,7 +88,7 @@ def _handles() -> list[Line2D]:
 
 
 def _words(training: Training, table: pd.DataFrame) -> str:
-    known = table[np.isfinite(table["twirled_loss"])]
+    known = table[np.isfinite(table["twirled_loss"]) & ~table["rotation_set"].isin(INDEPENDENT)]
     said = [
         f"{row.rotation_set} ({row.passes} passes) {say(100 * row.twirled_loss_predicted_share)} % predicted, "
         f"{say(100 * row.twirled_loss_share)} % measured"

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import numpy as np
 from matplotlib.figure import Figure as Canvas
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from . import style
 from .charts import Chart
-from .figures import ENDS, curve, seeds_note, steps_of, twirl_table
+from .figures import ENDS, curve, floored, seeds_note, steps_of, twirl_table
 from .hints import Sequence
 from .style import Figure
-from .trainings import Training, by_run, column, labels_note, say, with_term, words
+from .trainings import EDGE, Training, by_run, column, floor_note, labels_note, say, with_term, words
 
 KINDS = {  # colour, line, marker, words
     "percent_equiv": (style.RUNS[0], "-", "o", "rotations alone, SO(3)"),
@@ -26,7 +27,7 @@ def reflections(trainings: Sequence[Training], term: str) -> Figure | None:
         return None
     groups, steps = by_run(chosen), steps_of(chosen)
     table = twirl_table(chosen, term, [f"{n}{e}" for n in KINDS for e in ENDS] + ["o3_reflection_error"])
-    drawn = table[[column(n) for n in KINDS]].to_numpy()
+    drawn = np.where(floored(chosen, term)[:, None], np.nan, table[[column(n) for n in KINDS]].to_numpy())
 
     def draw(canvas: Canvas, columns: int) -> None:
         axes = style.grid(canvas, len(groups), columns)
@@ -48,7 +49,7 @@ def reflections(trainings: Sequence[Training], term: str) -> Figure | None:
         "rotations, and with that over rotations and reflections. Training turns samples and never reflects them. "
         "Hollow points are trivial: nothing is learned there yet. Bands: 95 % intervals."
     )
-    caption += seeds_note(groups) + labels_note(chosen)
+    caption += seeds_note(groups) + floor_note(chosen, term, EDGE) + labels_note(chosen)
     text = f"Equivariance error of {words(term)} over SO(3) and over O(3). " + " ".join(_text(t, term) for t in chosen)
     series = {look[3]: tuple(column(f"{name}{end}") for end in ENDS) for name, look in KINDS.items()}
     chart = Chart(column("step"), series, "equivariance error [% of held-out loss]")

@@ -14,7 +14,18 @@ from .charts import Chart
 from .figures import curve, look_of, run_handles, seeds_note, twirl_table
 from .hints import Array, Sequence
 from .style import Figure
-from .trainings import Training, by_run, column, labels_note, say, with_term, words
+from .trainings import (
+    LEFT_OUT,
+    Training,
+    by_run,
+    column,
+    floor_note,
+    labels_note,
+    off_floor,
+    say,
+    with_term,
+    words,
+)
 
 ORDINALS = ("first", "second", "third", "fourth", "fifth")  # steps, where every panel has its own, in its title
 SHOWN = len(ORDINALS)  # checkpoints of which the spectrum is drawn
@@ -22,8 +33,8 @@ DEGREE = ("effective_degree", "effective_degree_low", "effective_degree_high")
 
 
 def measured(trainings: Sequence[Training], term: str) -> list[Training]:
-    """The trainings whose spectrum was measured for this term."""
-    return [t for t in with_term(trainings, term) if "spectrum" in t.twirl]
+    """The trainings whose spectrum was measured for this term, and is more than rounding at some checkpoint."""
+    return [t for t in off_floor(with_term(trainings, term), term) if "spectrum" in t.twirl]
 
 
 def spectrum(trainings: Sequence[Training], term: str) -> Figure:
@@ -54,7 +65,8 @@ def spectrum(trainings: Sequence[Training], term: str) -> Figure:
         f"Spectrum of the equivariance error ({words(term)}): the part of the error that changes with the orientation "
         "like a Wigner matrix of that degree; the sum over all degrees is the equivariance error. Bars: one standard "
         "error over samples. Estimates at or below zero are in the table only."
-    ) + labels_note(chosen)
+    )
+    caption += floor_note(with_term(trainings, term), term, LEFT_OUT) + labels_note(chosen)
     text = f"Equivariance error of {words(term)} by degree. " + " ".join(_words(t, term) for t in chosen)
     series = {"equivariance error of the degree": (column("spectrum"), column("spectrum_error"))}
     label, title = "equivariance error of the degree", f"Spectrum of the equivariance error: {words(term)}"
@@ -86,7 +98,7 @@ def effective_degree(trainings: Sequence[Training], term: str) -> Figure:
         f"Effective degree of the equivariance error ({words(term)}): the degree l at which all of it would lie to "
         "have its Lie derivative, l (l + 1) = Lie-derivative error / equivariance error. A constant bias has 1. Bands: "
         "95 % intervals, bootstrap by sample; hollow points: nothing learned." + seeds_note(groups)
-    )
+    ) + floor_note(with_term(trainings, term), term, LEFT_OUT)
     ends = (f"{t.label}: {_degree_words(t, term)}" for t in chosen)
     text = f"Effective degree of the equivariance error of {words(term)}. " + " ".join(ends)
     chart = Chart(column("step"), {"effective degree": tuple(map(column, DEGREE))}, "effective degree", y_log=False)

@@ -11,7 +11,7 @@ import xarray as xr
 from . import tails
 from .gradients import above_noise
 from .hints import Array, Bool, Float, Int, Sequence
-from .trainings import Training, say, words
+from .trainings import Training, at_floor, say, words
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,7 @@ class Headline:
     heavy: float  # share of the equivariance error carried by the top 1 % of samples, NaN if unknown
     floor: float  # equivariance error that rounding and turning make, NaN if unknown
     group: str = "SO3"  # of the rotations it is relative to
+    at_floor: bool = False  # whether the equivariance error is no more than that
 
 
 def crossing(
@@ -94,6 +95,7 @@ def headline(training: Training, term: str, threshold: float) -> Headline:
         heavy=top_share(last),
         floor=float(last["loss_equiv_floor"]) if "loss_equiv_floor" in last else math.nan,
         group=training.twirl.attrs.get("group", "SO3"),
+        at_floor=bool(at_floor(training, term)[-1]),
     )
 
 
@@ -124,6 +126,9 @@ def sentence(line: Headline, threshold: float) -> str:
     percent = f"{say(line.percent)} % (95 % interval {say(line.low)} to {say(line.high)} %)"
     name = f"In run {line.run} (seed {line.seed})"
     subject = f"{name} the equivariance error, as a share of the held-out loss ({words(line.term)}),"
+    if line.at_floor:
+        text = f"{subject} is {say(line.percent)} % at step {line.step}, no more than rounding and turning make: the "
+        return f"{text}network has none that can be seen. {_group_words(line)}{_loss(line).capitalize()}."
     if line.start is None:
         text = f"{subject} is {percent} at step {line.step}, but nothing was learned at any checkpoint, "
         return text + f"so this percent means nothing: {_loss(line)}."
@@ -180,6 +185,8 @@ def _crossing_words(line: Headline, threshold: float) -> str:
 
 def summary(lines: Sequence[Headline], threshold: float) -> str:
     """All trainings in one sentence."""
+    total, exact = len(lines), sum(line.at_floor for line in lines)
+    lines = [line for line in lines if not line.at_floor] or lines
     lasting = [line.crossing.lasting for line in lines if line.crossing.lasting is not None]
     trivial = sum(line.trivial for line in lines)
     trainings = f"{len(lines)} trainings" if len(lines) > 1 else "1 training"
@@ -193,7 +200,10 @@ def summary(lines: Sequence[Headline], threshold: float) -> str:
     else:
         text = f"In none of {trainings} does the equivariance error end below {threshold:g} % of the held-out loss "
         text += "with something learned."
-    return text + (f" In {trivial} of them nothing is learned at the last checkpoint." if trivial else "")
+    text += f" In {trivial} of them nothing is learned at the last checkpoint." if trivial else ""
+    return text + (
+        f" In {exact} more it is no more than what rounding and turning make." if exact < total and exact else ""
+    )
 
 
 def curvature_sentence(training: Training) -> str:

@@ -3,7 +3,7 @@
 Axis names are the dimension words of the stored arrays: sample, atom, rotation, xyz, step, probe, ritz.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from jaxtyping import Bool, Float, Int
 from numpy import ndarray
@@ -11,4 +11,4 @@ from torch import Tensor
 
 Array = ndarray
 
-__all__ = ["Array", "Bool", "Callable", "Float", "Int", "Iterator", "Mapping", "Sequence", "Tensor"]
+__all__ = ["Array", "Bool", "Callable", "Float", "Int", "Iterable", "Iterator", "Mapping", "Sequence", "Tensor"]

@@ -21,7 +21,11 @@ SMOOTH = 1e-6  # under the root of an order parameter, which has a kink at 0
 
 @torch.no_grad()
 def nearest(
-    positions: Float[Tensor, "sample atom 3"], real: Bool[Tensor, "sample atom"], cutoff: float, most: int
+    positions: Float[Tensor, "sample atom 3"],
+    real: Bool[Tensor, "sample atom"],
+    cutoff: float,
+    most: int,
+    span: int = 0,
 ) -> tuple[Int[Tensor, "sample atom neighbour"], Bool[Tensor, "sample atom neighbour"]]:
     """Index in its sample of each neighbour of each atom, nearest first, and which of these places are filled.
 
@@ -34,12 +38,14 @@ def nearest(
         real: False on padding, which neither has neighbours nor is one.
         cutoff: largest distance of a neighbour [Å].
         most: the strict cap; places are as many, or as the batch has atoms besides one.
+        span: atoms at most so many places apart in the sample are no neighbours, as along a chain.
     """
     count = positions.shape[1]
     distance = (positions[:, :, None] - positions[:, None]).square().sum(-1).sqrt()
     rank = (distance / RESOLUTION).round().long()
     itself = torch.arange(count, device=positions.device)
-    near = (rank < round(cutoff / RESOLUTION)) & real[:, :, None] & real[:, None] & (itself[:, None] != itself)
+    apart = (itself[:, None] - itself).abs() > span
+    near = (rank < round(cutoff / RESOLUTION)) & real[:, :, None] & real[:, None] & apart
     key = (rank * count + itself).masked_fill(~near, FAR).sort(-1).values[..., : max(1, min(most, count - 1))]
     filled = key != FAR
     return torch.where(filled, key % count, itself[:, None]), filled

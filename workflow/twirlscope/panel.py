@@ -12,17 +12,17 @@ import numpy as np
 import torch
 import xarray as xr
 
-from . import action, estimators, panel_octahedral, rotation_sets, spectrum
+from . import action, estimators, panel_octahedral, rotation_sets, so3, spectrum
 from .contracts import Task
 from .errors import UserError
 from .hints import Array, Callable, Float, Int, Tensor
 from .lie import LieError, lie_error
-from .rotation_sets import RotationSet
+from .rotation_sets import INDEPENDENT, RotationSet
 from .settings.twirl import TwirlSettings
 from .twirling import Products, inner_products, predictions, with_weighted
 
 BEYOND = 4  # degrees that are fitted beyond the highest that is reported
-PLANNED = ("D2", "T", "O")  # sets whose test-time twirling is measured beside its prediction
+PLANNED = (*INDEPENDENT, "D2", "T", "O", "I")  # sets whose test-time twirling is measured beside its prediction
 
 
 @dataclass(frozen=True)
@@ -58,14 +58,18 @@ def panel_of(index: Int[Array, " sample"], settings: TwirlSettings, group: str =
     if group in rotation_sets.FINITE:
         whole = rotation_sets.rotation_set(rotation_sets.FINITE[group])
         return Panel(chosen, whole.quaternion.expand(len(chosen), 1, -1, -1), whole, group)
-    return designed(chosen, settings.panel_set, settings)
+    return designed(chosen, settings.panel_set, settings.panel_replicates, settings)
 
 
-def designed(index: Int[Array, " panel"], name: str, settings: TwirlSettings) -> Panel:
-    """These samples under random offsets of the set of that name."""
+def designed(index: Int[Array, " panel"], name: str, replicates: int, settings: TwirlSettings) -> Panel:
+    """These samples under random offsets of the set of that name, or under so many independent rotations."""
     generator = torch.Generator().manual_seed(settings.seed + 1)
+    if count := INDEPENDENT.get(name):
+        quaternion = so3.haar(len(index), replicates, count, generator=generator)
+        weight = torch.full((count,), 1 / count, dtype=torch.float64)
+        return Panel(index, quaternion, RotationSet(name, quaternion[0, 0], weight, 0), "SO3")
     chosen = rotation_sets.rotation_set(name)
-    quaternion = rotation_sets.randomised(chosen, len(index), settings.panel_replicates, generator)
+    quaternion = rotation_sets.randomised(chosen, len(index), replicates, generator)
     return Panel(index, quaternion, chosen, "SO3")
 
 
@@ -185,19 +189,31 @@ def plan(model: Callable, task: Task, data: xr.Dataset, panel: Panel, settings: 
         left = spectrum.transfer(q, chosen.alpha(4 * settings.highest_degree), equiv, float((chosen.weight**2).sum()))
         columns.append([mean + part for part in left])
         passes.append(len(chosen))
-    measured = np.full((2, len(names), len(q)), np.nan)
+    for name, count in INDEPENDENT.items():
+        names.append(name)
+        columns.append([spectrum.twirled_loss(mean, equiv, count)] * 3)  # exact whatever the degrees
+        passes.append(count)
+    measured = np.full((len(names), len(q), len(panel.index)), np.nan)
     for name in PLANNED:
-        design = designed(panel.index, name, settings)
+        design = designed(panel.index, name, _replicates(name, settings), settings)
         products = with_weighted(task, inner_products(model, task, design.index, design.flat, settings.chunk, device))
-        losses = _twirled_losses(design, products)
-        measured[:, names.index(name)] = losses.mean(-1), losses.std(-1, ddof=1) / losses.shape[-1] ** 0.5
+        measured[names.index(name)] = _twirled_losses(design, products)
     predicted = dict(zip(("", "_low", "_high"), np.moveaxis(np.array(columns), 1, 0), strict=True))
     found = {f"twirled_loss_predicted{k}": (("rotation_set", "term"), v) for k, v in predicted.items()}
-    found |= {
-        n: (("rotation_set", "term"), v) for n, v in zip(("twirled_loss", "twirled_loss_error"), measured, strict=True)
-    }
+    found["panel_twirled_loss"] = (("rotation_set", "term", "panel"), measured)
+    found["twirled_loss"] = (("rotation_set", "term"), measured.mean(-1))
+    error = measured.std(-1, ddof=1) / len(panel.index) ** 0.5
+    found["twirled_loss_error"] = (("rotation_set", "term"), error)
+    single = np.einsum("tprr->tpr", _errors(data, -1)).mean(-1)
+    found["panel_single_loss"] = (("term", "panel"), single)
     found["passes"] = (("rotation_set",), np.array(passes, np.int64))
     return xr.Dataset(found, {"rotation_set": np.array(names, object), "term": data["term"].values})
+
+
+def _replicates(name: str, settings: TwirlSettings) -> int:
+    """As many as the panel has; of a few rotations more, and of many one, so that none costs much more than another."""
+    most = settings.panel_replicates
+    return 4 * most // INDEPENDENT[name] if name in INDEPENDENT else 1 if name == "I" else most
 
 
 def _twirled_losses(design: Panel, products: Products) -> Float[Array, "term panel"]:

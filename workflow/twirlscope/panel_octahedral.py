@@ -11,6 +11,7 @@ import xarray as xr
 
 from . import estimators, octahedral, rotation_sets
 from .hints import Array, Float, Tensor
+from .rotation_sets import INDEPENDENT
 from .settings.twirl import TwirlSettings
 
 SUBGROUPS = ("D2", "T", "O")  # rotation sets within the group
@@ -33,12 +34,14 @@ def summarise(
     pooled = estimators.pooled(np.moveaxis(q, -1, 2), settings.draws, settings.seed)
     sets = [rotation_sets.rotation_set(name) for name in SUBGROUPS]
     alpha = np.stack([octahedral.alpha(s.quaternion) for s in sets])
+    last, few = pooled.value[-1], np.array([*INDEPENDENT.values()])
+    drawn = last[:, 0] + last[:, 1:].sum(-1) / few[:, None]  # independent rotations of the group, with replacement
     found = {
         "irrep_spectrum": ((*both, "irrep"), pooled.value),
         "irrep_spectrum_error": ((*both, "irrep"), pooled.error),
         "panel_loss_equiv": (both, pooled.value[..., 1:].sum(-1)),
-        "twirled_loss_predicted": (("rotation_set", "term"), alpha @ pooled.value[-1].T),
-        "passes": (("rotation_set",), np.array([len(s) for s in sets], np.int64)),
+        "twirled_loss_predicted": (("rotation_set", "term"), np.concatenate([alpha @ last.T, drawn])),
+        "passes": (("rotation_set",), np.array([*(len(s) for s in sets), *few], np.int64)),
     }
-    names = {"irrep": list(octahedral.IRREPS), "rotation_set": list(SUBGROUPS)}
+    names = {"irrep": list(octahedral.IRREPS), "rotation_set": [*SUBGROUPS, *INDEPENDENT]}
     return data.assign(found).assign_coords({k: np.array(v, object) for k, v in names.items()})

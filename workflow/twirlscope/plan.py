@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from . import plugins
+from . import matching, plugins
 from .contracts import Dataset, Model, Task
 from .errors import UserError, UserErrors
 from .reach import ROOT, code_hash
@@ -90,12 +90,12 @@ class Plan:
     def train(self, run: str, seed: int) -> dict[str, Any]:
         """Parameters of a training, defaults filled in."""
         spec = self.config.runs[run]
-        task, model = (plugins.settings_of(k, getattr(spec, k), k)[0].model_dump() for k in ("task", "model"))
+        task = plugins.settings_of("task", spec.task, "task")[0].model_dump()
         return {
             "run": {
                 "dataset": spec.dataset,
                 "task": {"name": spec.task["name"], **task},
-                "model": {"name": spec.model["name"], **model},
+                "model": matching.settings_of(spec.model, "model")[0],
                 "train": spec.train.model_dump(),
                 "seed": int(seed),
             },
@@ -132,7 +132,8 @@ class Plan:
     def _code(self, stage: str, run: str) -> str:
         """Hash of the code that a stage of a run reaches, its plug-ins included."""
         spec = self.config.runs[run]
-        chosen = [plugins.file_of(kind, getattr(spec, kind)["name"]) for kind in ("task", "model")]
+        models = [plugins.file_of("model", name) for name in matching.plugin_names(spec.model)]
+        chosen = [plugins.file_of("task", spec.task["name"]), *models]
         return code_hash([SCRIPTS / f"{stage}.py", *chosen])
 
     def _check_dataset(self, name: str, section: dict[str, Any]) -> list[UserError]:
@@ -147,9 +148,10 @@ class Plan:
     def _check_run(self, name: str, run: dict[str, Any]) -> list[UserError]:
         """What a run names: plug-ins and their settings, its dataset."""
         where, errors = f"runs.{name}", []
-        for kind in ("task", "model"):
-            if kind in run:
-                errors += plugins.settings_of(kind, run[kind], f"{where}.{kind}")[1]
+        if "task" in run:
+            errors += plugins.settings_of("task", run["task"], f"{where}.task")[1]
+        if "model" in run:
+            errors += matching.settings_of(run["model"], f"{where}.model")[1]
         known = self._known_datasets
         if isinstance(run.get("dataset"), str) and run["dataset"] not in known:
             errors.append(UserError(f"{where}.dataset", "one of the datasets", repr(run["dataset"]), known))

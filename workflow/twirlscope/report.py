@@ -18,6 +18,7 @@ from .variables import TWIRL
 
 LARGE = {"rotation", "pair", "panel_rotation"}  # dimensions of Gram matrices and their like, not needed here
 POOLED = {"step", "term", "degree", "irrep", "merit", "element", "rotation_set", "convex"}
+POOLED |= {"activation", "activation_degree"}
 
 
 @dataclass(frozen=True)

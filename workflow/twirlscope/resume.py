@@ -86,6 +86,7 @@ def keep_state(loop: Loop, folder: Path) -> None:
         "average": loop.average,
         "change": loop.change,
         "curve": vars(loop.curve),
+        "meter": loop.meter.state(),
     }
     write_whole(folder / STATE, lambda p: dump(state, p))
 
@@ -128,4 +129,5 @@ def restore(loop: Loop, folder: Path) -> None:
     loop.model.load_state_dict(state["model"])
     loop.optimiser.load_state_dict(state["optimiser"])
     loop.curve = type(loop.curve)(**state["curve"])
+    loop.meter.restore(state["meter"])
     print(f"resumed at step {loop.step} from {path}", flush=True)

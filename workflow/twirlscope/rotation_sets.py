@@ -57,6 +57,7 @@ COSETS = {
         ],
     ),
 }
+INDEPENDENT = {"haar1": 1, "haar2": 2, "haar4": 4}  # no sets: so many rotations, drawn uniformly for every sample
 FINITE = {"octahedral": "O"}  # groups with finitely many rotations: the set that is all of it
 BLOCK = 2**18  # pairs of rotations at once, 2 MB an array
 

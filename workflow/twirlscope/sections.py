@@ -12,22 +12,29 @@ from . import (
     figures_backbones,
     figures_condition,
     figures_covariate,
+    figures_degrees,
     figures_density,
     figures_eigenvalues,
     figures_fields,
+    figures_frontier,
     figures_gradient,
     figures_gradient_direction,
     figures_gradient_layers,
     figures_hessian,
     figures_learning,
     figures_plan,
+    figures_price,
     figures_reflection,
     figures_spectrum,
     figures_training,
     findings,
+    frontier,
+    verdict,
 )
 from .attribution import attribution_table
 from .comparisons import convex_table, reflection_table
+from .cost_table import cost_table
+from .degree_use import degree_sentence, degree_table, with_degrees
 from .excess import excess_table
 from .figures_sets import errors_by_set
 from .hints import Mapping, Sequence
@@ -51,7 +58,15 @@ def tell(trainings: Sequence[Training], threshold: float, data: Mapping[str, xr.
         ),
         _test_sets(trainings, data),
         _learning(trainings),
+        _price(trainings),
         _spectrum(trainings),
+        Section(
+            "cost",
+            "Cost",
+            frontier.sentences(trainings),
+            figures_frontier.frontiers(trainings, "weighted"),
+            _tables({"Cost": cost_table(trainings)}),
+        ),
         _fields(trainings),
         _gradients(trainings),
         _curvature(trainings),
@@ -105,6 +120,15 @@ def _learning(trainings: Sequence[Training]) -> Section:
         return Section("learning", "Learning curve")
     shown = figures_learning.learning_curves(frame, labels_note(trainings))
     return Section("learning", "Learning curve", figures=shown, tables=[("Learning curve", learning_table(frame))])
+
+
+def _price(trainings: Sequence[Training]) -> Section:
+    verdicts, used = verdict.verdicts(trainings), with_degrees(trainings)
+    said = [s for v in verdicts for s in verdict.sentences(v)] + verdict.unpaired(trainings)
+    said += [degree_sentence(t) for t in used]
+    shown = [f for v in verdicts for f in figures_price.price_figures(v)] + [figures_degrees.degrees(t) for t in used]
+    tables = _tables({"Crossings": verdict.crossover_table(verdicts), "Degrees in use": degree_table(trainings)})
+    return Section("price", "The price of symmetry", said, shown, tables)
 
 
 def _spectrum(trainings: Sequence[Training]) -> Section:

@@ -69,11 +69,9 @@ def warnings(lines: Sequence[Headline]) -> list[str]:
         name = f"Run {line.run}, seed {line.seed}"
         if not math.isfinite(line.loss):
             found.append(f"{name}: the loss at the last checkpoint is not a number; the training has diverged.")
-        if line.doubtful:
+        if line.doubtful and not line.at_floor:
             share = f"{100 * line.heavy:.0f} % of the equivariance error, its tail is heavy"
             found.append(f"{name}: the top 1 % of samples carry {share}; its interval may be too narrow.")
-        if line.floor > 0 and line.percent * line.loss / 100 < 2 * line.floor:
-            found.append(f"{name}: the equivariance error is within twice of what rounding and turning make.")
     return found
 
 

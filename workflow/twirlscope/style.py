@@ -13,6 +13,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure as Canvas
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullFormatter
 
 from .charts import Chart
@@ -157,7 +158,7 @@ def step_axis(ax: Axes, steps: Array, label: str = "training step") -> None:
 
 
 def log_axis(ax: Axes, values: pd.DataFrame | pd.Series | Sequence[float] | Array, label: str, most: int = 6) -> None:
-    """A logarithmic y axis around the positive ones of `values`, with readable ticks."""
+    """A logarithmic y axis around the positive ones of `values`, with readable ticks; what is drawn below is marked."""
     values = np.asarray(values, float)
     values = values[np.isfinite(values) & (values > 0)]
     low, high = (values.min(), values.max()) if len(values) else (0.1, 1.0)
@@ -167,6 +168,17 @@ def log_axis(ax: Axes, values: pd.DataFrame | pd.Series | Sequence[float] | Arra
     ax.set_ylim(low, high)
     ticks = log_ticks(low, high, most)
     set_ticks(ax.yaxis, ticks, [power(t) for t in ticks], [], label)
+    for line in list(ax.lines):
+        _at_edge(ax, line, low)
+
+
+def _at_edge(ax: Axes, line: Line2D, low: float) -> None:
+    """Triangles at the lower edge for the points of a line that lie below it."""
+    x, y = (np.asarray(values, float) for values in line.get_data())
+    if line.get_marker() not in MARKERS or not (y < low).any():
+        return
+    look = {"color": line.get_color(), "markerfacecolor": line.get_markerfacecolor(), "markersize": 5}
+    ax.plot(x[y < low], np.full((y < low).sum(), low), "v", linestyle="none", clip_on=False, zorder=3, **look)
 
 
 def log_ticks(low: float, high: float, most: int) -> list[float]:

@@ -10,6 +10,7 @@ import json
 import math
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import numpy as np
 import torch
 import xarray as xr
 
-from . import plugins, resume, so3, store
+from . import cost, matching, plugins, resume, so3, store
 from .checkpoints import sha256
 from .contracts import Batch, Model, Task, split_index
 from .errors import Stopped, UserError
@@ -27,6 +28,7 @@ from .provenance import Progress, device_of, hardware, locked, versions
 from .settings.train import TrainSettings, checkpoint_steps
 
 ORDER, ROTATION, WEIGHTS, SUBSET, NOISE = 1, 2, 3, 4, 5  # purposes of random numbers
+COSTED = 2  # batches on which FLOPs, memory and inference are measured
 
 
 def train(data: Path, out: Path, run: dict[str, Any], code: str) -> None:
@@ -49,7 +51,9 @@ def train(data: Path, out: Path, run: dict[str, Any], code: str) -> None:
         resume.explain(folder, identity)
         dataset = store.load(data)
         index = some(split_index(dataset, "train"), settings.samples)
-        loop = Loop(plugins.make_task(run["task"], dataset), run, settings, index)
+        task = plugins.make_task(run["task"], dataset)
+        run = run | {"model": matching.resolved(run["model"], task)}
+        loop = Loop(task, run, settings, index)
         loop.train(folder)
         store.save(_manifest(loop, folder, run), out)
 
@@ -134,6 +138,7 @@ class Loop:
         self.optimiser = torch.optim.AdamW(groups, lr=settings.learning_rate)
         self.average = {k: v.clone() for k, v in self.model.state_dict().items()} if settings.ema else None
         self.curve, self.step, self.seconds = Curve(), 0, 0.0
+        self.meter = cost.Meter(self.device)
         self.keep = set(checkpoint_steps(settings))
         self.change: dict[str, Tensor] | None = None
 
@@ -157,7 +162,8 @@ class Loop:
                     break
                 if reason:
                     raise Stopped(f"{reason} at step {self.step} of {self.settings.steps}; the same job goes on there")
-                self.update()
+                with self.meter.update():
+                    self.update()
                 progress.advance(f"loss {self.curve.loss[-1]:.4g}")
         progress.close()
 
@@ -178,10 +184,12 @@ class Loop:
         rate = learning_rate(self.settings, self.step)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
-        before = self._trained() if self.step + 1 in self.keep else None
+        with self.meter.aside():
+            before = self._trained() if self.step + 1 in self.keep else None
         self.optimiser.step()
         self.step += 1
-        self.change = before and {k: v - before[k] for k, v in self._trained().items()}
+        with self.meter.aside():
+            self.change = before and {k: v - before[k] for k, v in self._trained().items()}
         self._record(loss.item(), norm.item(), rate)
 
     def _trained(self) -> dict[str, Tensor]:
@@ -212,6 +220,20 @@ class Loop:
                 self.average[name] = torch.lerp(value, old, decay) if value.is_floating_point() else value.clone()
 
 
+def _cost(loop: Loop) -> xr.Dataset:
+    """The cost of the training, which is over, on its first few batches."""
+    task, size, random = loop.task, loop.settings.batch, np.random.default_rng([loop.seed, NOISE])
+    index = [batch_index(loop.index, update, size, loop.seed) for update in range(COSTED)]
+    batches = [task.training_batch(i, random, None, loop.device) for i in index]
+
+    def loss(batch: Batch) -> Float[Tensor, ""]:
+        terms = loss_terms(task, loop.model(batch.inputs), batch)
+        return sum(t.weight * terms[t.name] for t in task.terms)
+
+    state = (loop.optimiser.state_dict(), loop.average)
+    return cost.measure(loop.model, [b.inputs for b in batches], [partial(loss, b) for b in batches], loop.meter, state)
+
+
 def _manifest(loop: Loop, folder: Path, run: dict[str, Any]) -> xr.Dataset:
     """The curve, and the checkpoints with their hashes."""
     steps = checkpoint_steps(loop.settings)
@@ -229,9 +251,12 @@ def _manifest(loop: Loop, folder: Path, run: dict[str, Any]) -> xr.Dataset:
         "run": json.dumps(run, sort_keys=True),
         "training_samples": len(loop.index),
         "parameters": sum(p.numel() for p in loop.model.parameters()),
+        "equivariant": bool(loop.model.equivariant),
         "terms": json.dumps([vars(t) for t in loop.task.terms]),
         "seconds": round(loop.seconds, 1),
         "device": hardware(loop.device),
         "versions": json.dumps(versions()),
     }
-    return xr.Dataset(curve | columns, {"step": np.array(steps, np.int64)}, attributes)
+    return xr.Dataset(curve | columns, {"step": np.array(steps, np.int64)}, attributes).merge(
+        _cost(loop), combine_attrs="no_conflicts"
+    )

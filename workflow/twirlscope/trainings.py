@@ -9,9 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
-from .hints import Sequence
+from .hints import Array, Bool, Sequence
 from .variables import VARIABLES
 
+WITHIN = 2.0  # of what rounding and turning make
+EDGE = "Triangles at the lower edge: equivariance errors that are what rounding makes"
+LEFT_OUT = "Not drawn, since their equivariance error is what rounding makes"
 SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
@@ -52,6 +55,25 @@ def with_term(trainings: Sequence[Training], term: str) -> list[Training]:
     return [t for t in trainings if term in t.twirl["term"].values]
 
 
+def at_floor(training: Training, term: str) -> Bool[Array, " step"]:
+    """At which checkpoints the equivariance error is what rounding and turning make: none that the network has."""
+    data = training.twirl.sel(term=term)
+    if "loss_equiv_floor" not in data:
+        return np.zeros(data.sizes["step"], bool)
+    return data["loss_equiv"].values < WITHIN * data["loss_equiv_floor"].values
+
+
+def off_floor(trainings: Sequence[Training], term: str) -> list[Training]:
+    """The trainings whose equivariance error is more than rounding and turning at some checkpoint."""
+    return [t for t in trainings if not at_floor(t, term).all()]
+
+
+def floor_note(trainings: Sequence[Training], term: str, drawn: str) -> str:
+    """How those that stay at the floor are drawn, or that they are not, for captions; empty where there are none."""
+    names = [t.label for t in trainings if at_floor(t, term).all()]
+    return f" {drawn}: {'; '.join(names)}." if names else ""
+
+
 def column(name: str) -> str:
     """The heading of a column: the variable with its unit."""
     return f"{name} [{VARIABLES[name].unit}]"
@@ -72,12 +94,12 @@ def say(value: float) -> str:
     """A number in a sentence, three digits."""
     if not np.isfinite(value):
         return "unknown"
-    return f"{value:.3g}" if value == 0 or 1e-3 <= abs(value) < 1e3 else _long(value)
+    return f"{value:.3g}" if value == 0 or 1e-3 <= abs(value) < 999.5 else _long(value)
 
 
 def _long(value: float) -> str:
     """A number too large or too small for three digits: all digits before the point, or a power of ten."""
-    if 1e3 <= abs(value) < 1e5:
+    if 999.5 <= abs(value) < 1e5:
         return f"{value:.0f}"
     digits, exponent = f"{value:.2e}".split("e")
     return f"{digits} × 10{str(int(exponent)).translate(SUPERSCRIPT)}"  # noqa: RUF001

@@ -15,7 +15,9 @@ import xarray as xr
 from . import action, refusals, so3, store
 from .checkpoints import Trained
 from .contracts import Task, split_index
+from .degrees import degrees_dataset, measure_degrees
 from .errors import UserError
+from .frame_averaging import measure_frames
 from .heldout import Heldout, heldout_dataset, heldout_of, measure_heldout, summarise
 from .hints import Array, Callable, Float, Int
 from .looks import merits, merits_dataset, slices
@@ -44,13 +46,14 @@ def twirl(train: Path, data: Path, out: Path, settings: TwirlSettings) -> None:
     held = heldout_of(run.task, index, settings)
     panel = panel_of(index, settings, run.task.group) if min(settings.panel, len(index)) > 1 else None
     progress = Progress("twirl", len(run.steps), "checkpoint")
-    measured, floors, goods, panels, kept = [], [], [], [], []
+    measured, floors, goods, degrees, panels, kept = [], [], [], [], [], []
     for step in run.steps:
         model = run.model(step).to(device)
         _refuse(model, run.task, held, device)
         measured.append(measure_heldout(model, run.task, held, settings, device))
         floors.append(_floor(run, step, held, device))
         goods.append(merits(model, run.task, index[:FEW], device))
+        degrees.append(measure_degrees(model, run.task, index, device))
         if panel is not None:
             panels.append(measure_panel(model, run.task, panel, settings, device))
             kept += kept_predictions(model, run.task, panel, settings, device)
@@ -59,6 +62,7 @@ def twirl(train: Path, data: Path, out: Path, settings: TwirlSettings) -> None:
     result = heldout_dataset(run.task, run.steps, held, measured)
     result["loss_equiv_floor"] = (("step", "term"), np.stack(floors))
     result = summarise(result, settings).assign_attrs(_attributes(run, settings, len(index), device))
+    result = result.merge(degrees_dataset(model.activations, degrees))
     result = result.merge(merits_dataset(goods)).merge(slices(model, run.task, index[: settings.kept], device))
     result = result.merge(measure_sets(model, run.task, prepared, settings, device))
     if panel is not None:
@@ -77,6 +81,7 @@ def _panelled(
     found = summarise_panel(found, panel, settings)
     found["panel_gram"] = found["panel_gram"].astype(np.float32)  # the largest array; single precision is enough
     found = found.merge(plan(model, task, found, panel, settings, device))
+    found = found.merge(measure_frames(model, task, panel.index, settings, device), combine_attrs="no_conflicts")
     return result.merge(found, combine_attrs="no_conflicts")
 
 

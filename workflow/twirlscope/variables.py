@@ -14,6 +14,9 @@ from dataclasses import dataclass
 MATH = "Shen, Nowara, Maser, Cho, TMLR 12/2025, arXiv:2512.02303"
 LIE = "Gruver et al., arXiv:2210.02984"
 NOISE = "McCandlish et al., arXiv:1812.06162"
+FRAME = "Puny et al., arXiv:2110.03336"
+FLOPS = "torch.utils.flop_counter"
+OMITTED = "what goes by element, norms, sums, indexing, spectral transforms, custom kernels"
 LANCZOS = "Golub and Meurant, Matrices, Moments and Quadrature (2010), chapters 4 and 6"
 
 
@@ -57,6 +60,8 @@ COORDINATES = {
     "side": _v("side", "str", "1", "eigenvalues that count: all by magnitude, or the positive ones alone"),
     "measure": _v("measure", "str", "1", "condition number or rank"),
     "replicate": _v("replicate", "str", "1", "half of the samples: at even or odd places"),
+    "activation": _v("activation", "str", "1", "path of a module of an equivariant network whose output is looked at"),
+    "activation_degree": _v("activation_degree", "int64", "1", "degree l of features of a network"),
 }
 
 FRAMES = {
@@ -108,6 +113,18 @@ TRAIN = {
     "checkpoint_sha256": _v("step", "str", "1", "SHA-256 of the checkpoint file"),
     "update_file": _v("step", "str", "1", "file of the optimiser's last update before the checkpoint; empty at step 0"),
     "update_sha256": _v("step", "str", "1", "SHA-256 of the file of the update"),
+    "elapsed": _v("update", "float64", "s", "time of training until after the update; measuring and saving not in it"),
+    "flops_update": _v("", "float64", "1", f"FLOPs of an update, forward and backward; not counted: {OMITTED}", FLOPS),
+    "flops_inference": _v("", "float64", "1", f"FLOPs of a forward pass, a sample; not counted: {OMITTED}", FLOPS),
+    "seconds_update": _v("", "float64", "s", "median time of an update"),
+    "seconds_inference": _v("", "float64", "s", "median time of a forward pass of a batch, warm, a sample"),
+    "memory_peak": _v(
+        "", "float64", "MB", "largest memory of all tensors in an update: weights, optimiser, activations"
+    ),
+    "device_hours": _v("", "float64", "h", "elapsed times the number of GPUs, or of threads on a CPU"),
+    "device_energy": _v(
+        "", "float64", "J", "used by the GPU, or the processor, during all updates; NaN if it does not tell"
+    ),
 }
 
 TWIRL = {
@@ -172,6 +189,19 @@ TWIRL |= {
     "twirled_loss": _v(f"{SETS}", "float64", "1", "loss of twirling with the set, measured on the panel; NaN if not"),
     "twirled_loss_error": _v(f"{SETS}", "float64", "1", "its standard error over samples"),
     "passes": _v("rotation_set", "int64", "1", "rotations of the set: forward passes of test-time twirling"),
+    "panel_twirled_loss": _v(
+        f"{SETS} panel", "float64", "1", "loss of twirling with the set, of a sample of the panel"
+    ),
+    "panel_single_loss": _v(
+        "term panel", "float64", "1", "loss of one pass at the last checkpoint, mean over rotations"
+    ),
+    "panel_frame_loss": _v("term panel", "float64", "1", "loss of frame averaging of a sample of the panel", FRAME),
+    "frame_loss": _v("term", "float64", "1", "loss of frame averaging (4 passes) at the last checkpoint, panel", FRAME),
+    "frame_loss_error": _v("term", "float64", "1", "its standard error over samples"),
+    "frame_loss_equiv": _v("term", "float64", "1", "equivariance error that frame averaging leaves", FRAME),
+    "frame_change": _v("term", "float64", "1", "mean square change of frame averaging as points move a little", FRAME),
+    "pass_change": _v("term", "float64", "1", "mean square change of a single forward pass under the same moves"),
+    "frame_gap": _v("panel", "float64", "1", "least difference of two moments of the points over the largest", FRAME),
     "element_loss_total": _v("step element", "float64", "1", "share of an element in the total loss of its term", MATH),
     "element_loss_equiv": _v("step element", "float64", "1", "share of an element in the equivariance error", MATH),
 }
@@ -184,6 +214,17 @@ TWIRL |= {
     "set_loss_mean": _v(SET, "float64", "1", "twirled prediction error of a sample of the test sets, unbiased", MATH),
     "set_loss_equiv": _v(SET, "float64", "1", "equivariance error of a sample of the test sets, unbiased", MATH),
     "set_absolute": _v(SET, "float64", "1", "mean absolute component of the error of a sample, over rotations"),
+}
+ACTIVATION = "step activation activation_degree"
+TWIRL |= {
+    "degree_share": _v(
+        ACTIVATION, "float64", "1", "share of the variance of an activation in a degree; NaN for one that it has not"
+    ),
+    "degree_removed_loss": _v(
+        f"{ACTIVATION} term", "float64", "1", "loss of a few samples with a degree of an activation set to 0"
+    ),
+    "degree_removed_loss_error": _v(f"{ACTIVATION} term", "float64", "1", "standard error over samples of its change"),
+    "degree_full_loss": _v("step term", "float64", "1", "loss of the same samples with all degrees"),
 }
 JACKKNIFE = "Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapter 10"
 for _name in ("loss_total", "loss_mean", "loss_equiv"):

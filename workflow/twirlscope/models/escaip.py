@@ -86,6 +86,11 @@ class Escaip(Model):
             self.edges, self.magnitude, self.direction = Stream(s), Head(s, 1), Head(s, 3)
             self.stress = Head(s, COMPONENTS) if "stress_scale" in constants else None
 
+    @property
+    def equivariant(self) -> bool:
+        """The forces of an invariant energy are equivariant."""
+        return self.settings.forces == "conservative"
+
     def forward(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         """Forces `[sample, atom, 3]` (0 on padding), energy `[sample, 1]`, and stress `[sample, 6]` if the task has it.
 

@@ -11,29 +11,22 @@ the same self-interaction for all elements, which enter by their embedding alone
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
-import e3nn
 import torch
 from e3nn import o3
-from e3nn.nn import FullyConnectedNet
 from torch import nn
 
 from ..conservative import with_forces
 from ..contracts import Model
 from ..elements import ElementRows
 from ..errors import UserError
-from ..hints import Float, Int, Tensor
+from ..hints import Float, Tensor
 from ..neighbours import atom_mean, envelope, padded, pairs
 from ..settings.base import Settings, key
 from ..stress import IRREPS
-
-SILU_GAIN = 1.6765  # over the root mean square of silu of a normal variable, so that layers keep the variance
-SIGMOID_GAIN = 1.8462  # the same of the sigmoid
+from ..tensor_layers import Edges, Round, eager
 
 
 class TensorProductNetwork(Model):
@@ -74,6 +67,7 @@ class TensorProductNetwork(Model):
         )
 
     task = "force_field"
+    equivariant = True
     optional = frozenset({"cell", "stress"})
 
     def __init__(self, settings: TensorProductNetwork.Settings, constants: dict):
@@ -89,9 +83,15 @@ class TensorProductNetwork(Model):
         self.embed = nn.Embedding(self.rows.count, s.width)
         with eager():
             self.harmonics = o3.SphericalHarmonics(list(range(s.l_max + 1)), False, "component")
-            self.rounds = nn.ModuleList(Round(s, *pair) for pair in pairwise(states))
+            sizes = [s.radial, s.radial_width, s.radial_width]
+            self.rounds = nn.ModuleList(Round(*pair, self.harmonics.irreps_out, sizes) for pair in pairwise(states))
             out = "1o + 0e" if direct else "0e"
             self.readout = o3.Linear(seen, f"{out} + {IRREPS}" if stressed else out, biases=True)
+
+    @property
+    def activations(self) -> dict[str, str]:
+        """The features of the atoms after each round of messages."""
+        return {f"rounds.{i}": str(each.after) for i, each in enumerate(self.rounds)}
 
     def forward(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         """Forces `[sample, atom, 3]` (0 on padding), energy `[sample, 1]`, and stress `[sample, 6]` if the task has it.
@@ -136,105 +136,3 @@ class TensorProductNetwork(Model):
         cutoff = self.settings.cutoff
         order = torch.arange(1, self.settings.radial + 1, device=length.device, dtype=length.dtype)
         return math.sqrt(2 * cutoff) * (order * math.pi * length / cutoff).sin() / length
-
-
-@dataclass(frozen=True)
-class Edges:
-    """Pairs of atoms within the cutoff, and what a round needs to know of them.
-
-    receiver, sender: atom that gets the message, and its neighbour.
-    harmonics: of the direction from receiver to sender, degrees 0 to l_max, of mean square 1.
-    radial: functions of the distance.
-    weight: factor of the message, 0 at the cutoff.
-    """
-
-    receiver: Int[Tensor, " pair"]
-    sender: Int[Tensor, " pair"]
-    harmonics: Float[Tensor, "pair harmonic"]
-    radial: Float[Tensor, "pair radial"]
-    weight: Float[Tensor, "pair 1"]
-
-
-class Round(nn.Module):
-    """One round of messages: channels mixed, tensor products with the neighbours' directions, mixed again, gated.
-
-    Args:
-        settings: sizes.
-        before, after: irreps of the features of an atom; where they are the same the round is residual.
-    """
-
-    def __init__(self, settings: TensorProductNetwork.Settings, before: o3.Irreps, after: o3.Irreps):
-        super().__init__()
-        self.gate, self.residual = Gate(after), before == after
-        self.send = o3.Linear(before, before)
-        self.product = convolution(before, settings.l_max, after)
-        sizes = [settings.radial, settings.radial_width, settings.radial_width, self.product.weight_numel]
-        self.weights = FullyConnectedNet(sizes, silu)
-        self.receive = o3.Linear(self.product.irreps_out.simplify(), self.gate.irreps_in)
-        self.own = o3.Linear(before, self.gate.irreps_in, biases=True)
-
-    def forward(self, x: Float[Tensor, "atom before"], edges: Edges) -> Float[Tensor, "atom after"]:
-        """The features after the round."""
-        sent = self.send(x).index_select(0, edges.sender)
-        message = self.product(sent, edges.harmonics, self.weights(edges.radial) * edges.weight)
-        summed = message.new_zeros(len(x), message.shape[1]).index_add(0, edges.receiver, message)
-        update = self.gate(math.sqrt(0.5) * (self.own(x) + self.receive(summed)))  # sums that keep the variance
-        return math.sqrt(0.5) * (x + update) if self.residual else update
-
-
-class Gate(nn.Module):
-    """Scalars through SiLU; higher degrees times the sigmoid of a scalar of their own.
-
-    The gate of e3nn writes into tensors in place and knows the fused SiLU alone: without forward-mode derivatives.
-
-    Args:
-        after: irreps of the output, scalars first.
-    """
-
-    def __init__(self, after: o3.Irreps):
-        super().__init__()
-        self.scalars, self.higher = after[0].mul, [(part.mul, part.ir.dim) for part in after[1:]]
-        self.gates = sum(mul for mul, _ in self.higher)
-        self.irreps_in = (o3.Irreps([(self.scalars + self.gates, "0e")]) + after[1:]).simplify()
-
-    def forward(self, x: Float[Tensor, "atom before"]) -> Float[Tensor, "atom after"]:
-        """The gated features."""
-        sizes = [mul * dim for mul, dim in self.higher]
-        scalars, gates, *higher = x.split([self.scalars, self.gates, *sizes], -1)
-        gates = (SIGMOID_GAIN * gates.sigmoid()).split([mul for mul, _ in self.higher], -1)
-        gated = [
-            (part.unflatten(-1, shape) * gate[..., None]).flatten(-2)
-            for part, gate, shape in zip(higher, gates, self.higher, strict=True)
-        ]
-        return torch.cat([SILU_GAIN * silu(scalars), *gated], -1)
-
-
-def convolution(before: o3.Irreps, l_max: int, after: o3.Irreps) -> o3.TensorProduct:
-    """Products of features and harmonics, channel by channel, each path with a weight for every pair and channel."""
-    harmonics = o3.Irreps.spherical_harmonics(l_max)
-    paths = sorted(
-        (ir, i, j)
-        for i, (_, first) in enumerate(before)
-        for j, (_, second) in enumerate(harmonics)
-        for ir in first * second
-        if ir in after
-    )
-    out = o3.Irreps([(before[i].mul, ir) for ir, i, _ in paths])
-    instructions = [(i, j, k, "uvu", True) for k, (_, i, j) in enumerate(paths)]
-    return o3.TensorProduct(before, harmonics, out, instructions, shared_weights=False)
-
-
-def silu(x: Tensor) -> Tensor:
-    """x sigmoid(x); the gradient of the fused one has no forward-mode derivative."""
-    return x * x.sigmoid()
-
-
-@contextmanager
-def eager() -> Iterator[None]:
-    """Modules of e3nn that are built inside are not compiled: scripts break forward-mode and second derivatives."""
-    before = e3nn.get_optimization_defaults()["jit_mode"]
-    e3nn.set_optimization_defaults(jit_mode="eager")
-    try:
-        yield
-    finally:
-        e3nn.set_optimization_defaults(jit_mode=before)

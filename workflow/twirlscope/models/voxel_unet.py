@@ -1,4 +1,5 @@
-"""A three-dimensional U-Net on voxels: noisy fields in, clean fields out. Nothing in it knows of rotations.
+"""A three-dimensional U-Net on voxels: noisy fields in, clean fields out. Nothing in it knows of rotations, unless its
+mean over those of a cube is asked for.
 
 Convolutions share their weights between places, not between orientations, so what symmetry it has, it has learned.
 Source: the shape and sizes, Pinheiro et al., arXiv:2306.07473 (VoxMol), from its description; Ho et al.,
@@ -13,9 +14,12 @@ from typing import Literal
 import torch
 from torch import nn
 
+from .. import so3
 from ..contracts import Model
 from ..errors import UserError
+from ..grid_action import permute
 from ..hints import Float, Tensor
+from ..rotation_sets import rotation_set
 from ..settings.base import Settings, key
 
 
@@ -69,11 +73,15 @@ class VoxelUnet(Model):
 
         size: Literal[tuple(SIZES)] = key("190k", "number of parameters, about; 190k is for minutes on a processor")
         dropout: float = key(0.0, "share of features dropped in every block while training; published: 0.1", ge=0, lt=1)
+        average: Literal["none", "octahedral"] = key(
+            "none", "the mean of what it makes of all 24 rotations of the grid, exactly equivariant at 24 passes"
+        )
 
     task = "voxel_denoising"
 
     def __init__(self, settings: VoxelUnet.Settings, constants: dict):
         super().__init__()
+        self.settings = settings
         self.shape = shape = SIZES[settings.size]
         factor = 2 ** (len(shape.widths) - 1)
         if constants["size"] % factor:
@@ -91,6 +99,11 @@ class VoxelUnet(Model):
         self.norm = GroupNorm(finest, shape.groups)
         self.leave = nn.Conv3d(finest, channels, 3, padding=1)
 
+    @property
+    def equivariant(self) -> bool:
+        """With the mean over the rotations of a cube it is."""
+        return self.settings.average == "octahedral"
+
     def forward(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         """Clean fields `density` of the layout and shape of `inputs["grid"]`, `[sample, x, y, z, channel]`.
 
@@ -101,6 +114,16 @@ class VoxelUnet(Model):
         if grid.shape[-1] != len(self.elements):
             expected = f"{len(self.elements)} channels, atomic numbers {self.elements.tolist()}"
             raise UserError("model voxel_unet", expected, f"a grid of shape {list(grid.shape)}")
+        if self.settings.average == "none":
+            return {"density": self._denoised(grid)}
+        rotations = so3.matrix(rotation_set("O").quaternion).to(grid)
+        passes = (
+            permute(r.mT, self._denoised(permute(r, grid))) for r in rotations[:, None].expand(-1, len(grid), -1, -1)
+        )
+        return {"density": sum(passes) / len(rotations)}
+
+    def _denoised(self, grid: Float[Tensor, "sample x y z channel"]) -> Float[Tensor, "sample x y z channel"]:
+        """One pass."""
         x = self.enter(grid.movedim(-1, 1).contiguous())
         handed = [x] if self.shape.full else []
         for level in self.down:
@@ -120,7 +143,7 @@ class VoxelUnet(Model):
             if "doubling" in level:
                 x = level["doubling"](x)
         x = self.leave(nn.functional.silu(self.norm(x)))
-        return {"density": x.movedim(1, -1)}
+        return x.movedim(1, -1)
 
 
 def _same_channels(model: VoxelUnet, state: dict[str, Tensor], prefix: str, *_args: object) -> None:

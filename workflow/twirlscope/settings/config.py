@@ -18,7 +18,11 @@ class RunSettings(Settings):
 
     dataset: str = key(..., "name of one of the `datasets`")
     task: dict[str, Any] = key(..., "`name` of a task (or `file.py:Class`) and its settings")
-    model: dict[str, Any] = key(..., "`name` of a model (or `file.py:Class`) and its settings")
+    model: dict[str, Any] = key(
+        ...,
+        "`name` of a model (or `file.py:Class`) and its settings; `match: {model: {name: ...}, by: parameters}` in "
+        "place of its `width` takes the one nearest in parameters, or in `cost`, to that other model",
+    )
     train: TrainSettings = key(TrainSettings(), "how it is trained")
     seeds: list[int] = key([0], "seeds of weights, order and rotations; one training each", min_length=1)
     twirl: dict[str, Any] = key({}, "keys of the section `twirl` that differ for this run")

@@ -45,6 +45,7 @@ class FlowMatching(Task):
     name = "flow_matching"
     reads = "backbones"
     turns: ClassVar[dict[str, str]] = {"positions": "1o"}
+    points = ("positions", "mask")
     covariate = ("time", "time on the path, 0 noise and 1 chain")
 
     def __init__(self, settings: FlowMatching.Settings, data: xr.Dataset):

@@ -46,6 +46,7 @@ class ForceField(Task):
     name = "force_field"
     reads = "frames"
     reflections = True  # a molecule's mirror image has the mirrored forces
+    points = ("positions", "numbers")
 
     def __init__(self, settings: ForceField.Settings, data: xr.Dataset):
         force, energy = float(data["force_scale"]), float(data["energy_scale"])
