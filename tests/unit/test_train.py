@@ -256,7 +256,7 @@ def test_update__that_was_changed_is_refused(tmp_path, data):
 
 def test_batch_index__visits_every_sample_once_an_epoch():
     index = np.arange(100, 110)
-    seen = np.concatenate([train.batch_index(index, u, 4, seed=0) for u in range(5)])
+    seen = np.concatenate([batches.batch_index(index, u, 4, seed=0) for u in range(5)])
     np.testing.assert_array_equal(np.sort(seen[:10]), index)
     np.testing.assert_array_equal(np.sort(seen[10:]), index)
     assert list(seen[:10]) != list(seen[10:])
@@ -265,15 +265,15 @@ def test_batch_index__visits_every_sample_once_an_epoch():
 def test_rotations__turn_every_sample_by_one_of_its_own():
     task, index, rng = toys.force_field(), np.arange(4), np.random.default_rng(0)
     batch = task.batch(index)
-    turned = task.training_batch(index, rng, train.rotations("haar", 4, 0, 7), "cpu")
+    turned = task.training_batch(index, rng, batches.rotations("haar", 4, 0, 7), "cpu")
     assert not torch.allclose(turned.inputs["positions"], batch.inputs["positions"])
     distances = [torch.cdist(b.inputs["positions"], b.inputs["positions"]) for b in (batch, turned)]
     torch.testing.assert_close(*distances, atol=1e-4, rtol=1e-4)
-    same = task.training_batch(index, rng, train.rotations("none", 4, 0, 7), "cpu")
+    same = task.training_batch(index, rng, batches.rotations("none", 4, 0, 7), "cpu")
     assert torch.equal(same.inputs["positions"], batch.inputs["positions"])
-    generator = torch.Generator().manual_seed(train.seed_of(0, train.ROTATION, 7))
+    generator = torch.Generator().manual_seed(batches.seed_of(0, batches.ROTATION, 7))
     expected = so3.matrix(so3.euler_product(4, generator=generator)).float()
-    assert torch.equal(train.rotations("euler_product", 4, 0, 7), expected)
+    assert torch.equal(batches.rotations("euler_product", 4, 0, 7), expected)
 
 
 def test_learning_rate__warms_up_and_falls_to_its_end():
@@ -296,13 +296,13 @@ def test_checkpoint_steps__hold_both_ends_and_about_five_a_decade(steps):
 
 def test_some__choices_are_nested_and_of_the_right_size():
     index = np.arange(100, 200)
-    small, large = train.some(index, 10), train.some(index, 50)
+    small, large = batches.some(index, 10), batches.some(index, 50)
     assert large[:10].tolist() == small.tolist()
     assert len(set(large.tolist())) == 50
     assert set(large.tolist()) <= set(index.tolist())
-    assert train.some(index, 0) is index
+    assert batches.some(index, 0) is index
     with pytest.raises(UserError, match=r"train\.samples: expected at most the 100"):
-        train.some(index, 101)
+        batches.some(index, 101)
 
 
 def test_train__uses_the_samples_it_is_given(tmp_path, data):
