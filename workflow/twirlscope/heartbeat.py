@@ -12,11 +12,10 @@ from types import FrameType
 from typing import TextIO
 
 PACKAGE = Path(__file__).parent
-EVERY = 60.0  # seconds of silence
 
 
 @contextlib.contextmanager
-def heartbeat(name: str, log: TextIO, every: float = EVERY) -> Iterator[None]:
+def heartbeat(name: str, log: TextIO, every: float) -> Iterator[None]:
     """While it lasts, a line whenever nothing was written to the log for so long, from a thread of its own.
 
     The line names the place in the package where the main thread is: a training that waits for data says so. Code that

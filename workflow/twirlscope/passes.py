@@ -30,7 +30,7 @@ def trainer(model: torch.nn.Module, settings: TrainSettings, device: str, team: 
     if team.size == 1:
         return running
     places = [device] if device.startswith("cuda") else None
-    return DistributedDataParallel(running, places, broadcast_buffers=False, gradient_as_bucket_view=True)
+    return DistributedDataParallel(running, places, gradient_as_bucket_view=True)
 
 
 def recompute(model: torch.nn.Module) -> None:
@@ -75,8 +75,19 @@ def refused(settings: TrainSettings) -> Iterator[None]:
     except (TorchDynamoException, RuntimeError) as error:
         if not isinstance(error, TorchDynamoException) and "aot_autograd" not in str(error):
             raise
-        reason = str(error).strip().splitlines()[0]
+        reason = " ".join(str(error).strip().split("\n\n")[0].split())
         raise UserError("train.compile", "a model and a machine that torch.compile works with", reason) from error
+
+
+def require_gradients(model: torch.nn.Module) -> None:
+    """Refuse a model that several processes would train wrongly: with weights that took no part in the loss.
+
+    Raises:
+        UserError: their names.
+    """
+    idle = [name for name, p in model.named_parameters() if p.requires_grad and p.grad is None]
+    if idle:
+        raise UserError("resources.gpu", "1, for a model whose loss does not depend on all of its weights", idle)
 
 
 def unsynchronised(running: torch.nn.Module, team: Team, last: bool) -> contextlib.AbstractContextManager:

@@ -15,6 +15,7 @@ from typing import Any
 from .errors import NO_ROOM, Stopped, UserError, UserErrors
 from .heartbeat import heartbeat
 
+SILENCE = 60.0  # seconds without a line after which a job gives a sign of life
 PACKAGES = (
     "twirlscope",
     "torch",
@@ -53,7 +54,7 @@ def job(snakemake: Any) -> Iterator[None]:
         contextlib.redirect_stdout(log),
         contextlib.redirect_stderr(log),
         answered(snakemake.rule),
-        heartbeat(snakemake.rule, log),
+        heartbeat(snakemake.rule, log, SILENCE),
     ):
         yield
 

@@ -206,6 +206,8 @@ class Loop:
                 loss = len(few) / len(batch) * sum(t.weight * terms[t.name] for t in self.task.terms)
                 (self.team.size * loss).backward()  # gradients become means over processes
             total = total + loss.detach()
+        if self.team.size > 1:
+            passes.require_gradients(self.model)
         return self.team.total(total.item())
 
     def _trained(self) -> dict[str, Tensor]:

@@ -75,7 +75,7 @@ class TensorProductNetwork(Model):
         self.embed = nn.Embedding(self.rows.count, s.width)
         with eager():
             self.harmonics = o3.SphericalHarmonics(list(range(s.l_max + 1)), False, "component")
-            self.rounds = nn.ModuleList(Round(s, *pair) for pair in pairwise(states))
+            self.blocks = nn.ModuleList(Round(s, *pair) for pair in pairwise(states))
             self.readout = o3.Linear(seen, "1o + 0e" if direct else "0e", biases=True)
 
     def forward(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -107,7 +107,7 @@ class TensorProductNetwork(Model):
         weight = envelope(length / self.settings.cutoff) / math.sqrt(self.settings.average_neighbours)
         edges = Edges(receiver, sender, self.harmonics(vector / length), self._bessel(length), weight)
         x = self.embed(self.rows(numbers.flatten().index_select(0, atoms)))
-        for each in self.rounds:
+        for each in self.blocks:
             x = each(x, edges)
         return padded(self.readout(x), real)
 
