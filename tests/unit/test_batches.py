@@ -9,9 +9,10 @@ import torch
 from test_train import data, run, same, weights  # noqa: F401
 
 import toys
-from twirlscope import train
+from twirlscope import batches, so3, train
 from twirlscope.batches import Loader
 from twirlscope.contracts import Batch
+from twirlscope.errors import UserError
 
 
 def numbered(update: int) -> Batch:
@@ -97,3 +98,36 @@ def test_batch__goes_to_a_device_unchanged_and_floats_to_a_dtype():
     assert moved.inputs["positions"].dtype == torch.float64
     assert moved.inputs["numbers"].dtype == torch.int64
     assert torch.equal(moved.inputs["positions"].float(), batch.inputs["positions"])
+
+
+def test_batch_index__visits_every_sample_once_an_epoch():
+    index = np.arange(100, 110)
+    seen = np.concatenate([batches.batch_index(index, u, 4, seed=0) for u in range(5)])
+    np.testing.assert_array_equal(np.sort(seen[:10]), index)
+    np.testing.assert_array_equal(np.sort(seen[10:]), index)
+    assert list(seen[:10]) != list(seen[10:])
+
+
+def test_rotations__turn_every_sample_by_one_of_its_own():
+    task, index, rng = toys.force_field(), np.arange(4), np.random.default_rng(0)
+    batch = task.batch(index)
+    turned = task.training_batch(index, rng, batches.rotations("haar", 4, 0, 7), "cpu")
+    assert not torch.allclose(turned.inputs["positions"], batch.inputs["positions"])
+    distances = [torch.cdist(b.inputs["positions"], b.inputs["positions"]) for b in (batch, turned)]
+    torch.testing.assert_close(*distances, atol=1e-4, rtol=1e-4)
+    same = task.training_batch(index, rng, batches.rotations("none", 4, 0, 7), "cpu")
+    assert torch.equal(same.inputs["positions"], batch.inputs["positions"])
+    generator = torch.Generator().manual_seed(batches.seed_of(0, batches.ROTATION, 7))
+    expected = so3.matrix(so3.euler_product(4, generator=generator)).float()
+    assert torch.equal(batches.rotations("euler_product", 4, 0, 7), expected)
+
+
+def test_some__choices_are_nested_and_of_the_right_size():
+    index = np.arange(100, 200)
+    small, large = batches.some(index, 10), batches.some(index, 50)
+    assert large[:10].tolist() == small.tolist()
+    assert len(set(large.tolist())) == 50
+    assert set(large.tolist()) <= set(index.tolist())
+    assert batches.some(index, 0) is index
+    with pytest.raises(UserError, match=r"train\.samples: expected at most the 100"):
+        batches.some(index, 101)
