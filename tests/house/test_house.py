@@ -24,15 +24,15 @@ SMK = [ROOT / "Snakefile", *sorted((ROOT / "workflow" / "rules").glob("*.smk"))]
 FLOORS = [
     set(names.split())
     for names in (
-        "hints errors provenance reach energy",
+        "hints errors heartbeat provenance reach energy",
         """so3 octahedral rotation_sets action grid_action voxels peaks eigenvalues lanczos condition losses layers
-        variables settings neighbours elements conservative cells stress""",
+        variables settings neighbours elements conservative cells stress arithmetic""",
         "store joined contracts",
         """datasets models tasks plugins frames molecules rejects resume checkpoints trainings
         twirling estimators spectrum tails lie panel panel_octahedral heldout looks test_sets refusals averaging
         curvature operators suspects certificate gradients hessian_spectra
         backbones sequences backbone_states annealing pair_layers tensor_layers steerable_layers matching
-        sampling cost frame_averaging crossover degrees bulk""",
+        sampling cost frame_averaging crossover degrees bulk batches passes distributed""",
         "prepare train twirl gradient hessian",
         """style charts methods exported findings story sections page translation attribution comparisons quoted
         figures figures_training figures_spectrum figures_density figures_hessian figures_plan figures_reflection

@@ -257,6 +257,7 @@ def test_stage__measures_every_checkpoint_and_gives_the_same_bytes_twice(trained
     assert list(found["layer"]) == ["whole", "inner", "outer"]
     assert found.attrs["weights"] == "moving average"
     assert found.attrs["samples"] == 12
+    assert (found.attrs["dtype"], found.attrs["tf32"]) == ("float32", False)
     assert found["update_share"].isel(step=slice(1, None)).notnull().all()
 
 

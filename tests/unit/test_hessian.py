@@ -245,6 +245,7 @@ def test_hessian__says_when_the_basis_is_smaller_than_asked_for(files, capsys):
     hessian(train, data, out, HessianSettings(**QUICK, basis_memory=4e-6, checkpoints=1), "code")
     assert "float32, 3.26e-06 GB of 4e-06 GB, less than asked for" in capsys.readouterr().out
     assert store.load(out).attrs["basis_dtype"] == "float32"
+    assert store.load(out).attrs["tf32"] is False
 
 
 def test_hessian__refuses_a_model_whose_derivatives_are_wrong(files):

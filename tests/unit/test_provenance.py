@@ -82,3 +82,19 @@ def test_device_of__names_what_the_machine_has():
     assert provenance.device_of("cpu") == "cpu"
     with pytest.raises(UserError, match="cpu"):
         provenance.device_of("tpu")
+
+
+@pytest.mark.parametrize(
+    ("cuda", "mps", "double", "device"),
+    [(1, 1, False, "cuda"), (0, 1, False, "mps"), (0, 1, True, "cpu"), (1, 0, True, "cuda"), (0, 0, False, "cpu")],
+)
+def test_device_of__takes_a_gpu_if_there_is_one_that_has_the_precision(monkeypatch, cuda, mps, double, device):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: bool(cuda))
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: bool(mps))
+    assert provenance.device_of("auto", double) == device
+
+
+def test_device_of__says_so_when_a_gpu_is_asked_for_and_absent(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(UserError, match=r"device: expected a device this machine has, got 'cuda' \(known: cpu"):
+        provenance.device_of("cuda")

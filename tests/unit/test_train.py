@@ -14,7 +14,7 @@ import pytest
 import torch
 
 import toys
-from twirlscope import resume, so3, store, train
+from twirlscope import resume, store, train
 from twirlscope.checkpoints import Trained
 from twirlscope.contracts import split_index
 from twirlscope.errors import UserError
@@ -186,6 +186,36 @@ def test_train__refuses_to_resume_a_changed_run_and_says_what_changed(tmp_path, 
     assert set(old) < set((tmp_path / "checkpoints").iterdir()), "the old checkpoints are kept"
 
 
+@pytest.mark.parametrize(
+    "change", [{"micro_batch": 2}, {"prefetch": 0}, {"compile": True}, {"device": "auto"}, {"save_every": 1.0}], ids=str
+)
+def test_identity__is_not_changed_by_facts_of_the_machine(change):
+    made = [resume.identity_of({"run": run(**settings), "code": "code"}) for settings in ({}, change)]
+    assert made[0] == made[1]
+    shaping = resume.identity_of({"run": run(precision="bf16", tf32=True), "code": "code"})
+    assert {k for k in shaping if shaping[k] != made[0][k]} == {"run.train.precision", "run.train.tf32"}
+
+
+def test_train__resumed_with_passes_of_another_size_goes_on_and_says_where_it_ran(tmp_path, data, monkeypatch):
+    update, out = train.Loop.update, tmp_path / "train.zarr.zip"
+
+    def dies(loop):
+        if loop.step == 20:
+            raise KeyboardInterrupt
+        update(loop)
+
+    monkeypatch.setattr(train.Loop, "update", dies)
+    monkeypatch.setattr(train, "hardware", lambda _: "one device")
+    with pytest.raises(KeyboardInterrupt):
+        train.train(data, out, run(), "code")
+    monkeypatch.setattr(train.Loop, "update", update)
+    monkeypatch.setattr(train, "hardware", lambda _: "another")
+    train.train(data, out, run(micro_batch=1), "code")
+    attributes = store.load(out).attrs
+    assert attributes["device"] == "one device; another"
+    assert (attributes["dtype"], attributes["tf32"], attributes["processes"]) == ("float32", False, 1)
+
+
 def test_train__whose_checkpoints_exist_only_publishes_them(tmp_path, data, monkeypatch):
     out = tmp_path / "train.zarr.zip"
     train.train(data, out, run(), "code")
@@ -254,28 +284,6 @@ def test_update__that_was_changed_is_refused(tmp_path, data):
         Trained(out, data).update(10)
 
 
-def test_batch_index__visits_every_sample_once_an_epoch():
-    index = np.arange(100, 110)
-    seen = np.concatenate([train.batch_index(index, u, 4, seed=0) for u in range(5)])
-    np.testing.assert_array_equal(np.sort(seen[:10]), index)
-    np.testing.assert_array_equal(np.sort(seen[10:]), index)
-    assert list(seen[:10]) != list(seen[10:])
-
-
-def test_rotations__turn_every_sample_by_one_of_its_own():
-    task, index, rng = toys.force_field(), np.arange(4), np.random.default_rng(0)
-    batch = task.batch(index)
-    turned = task.training_batch(index, rng, train.rotations("haar", 4, 0, 7), "cpu")
-    assert not torch.allclose(turned.inputs["positions"], batch.inputs["positions"])
-    distances = [torch.cdist(b.inputs["positions"], b.inputs["positions"]) for b in (batch, turned)]
-    torch.testing.assert_close(*distances, atol=1e-4, rtol=1e-4)
-    same = task.training_batch(index, rng, train.rotations("none", 4, 0, 7), "cpu")
-    assert torch.equal(same.inputs["positions"], batch.inputs["positions"])
-    generator = torch.Generator().manual_seed(train.seed_of(0, train.ROTATION, 7))
-    expected = so3.matrix(so3.euler_product(4, generator=generator)).float()
-    assert torch.equal(train.rotations("euler_product", 4, 0, 7), expected)
-
-
 def test_learning_rate__warms_up_and_falls_to_its_end():
     settings = TrainSettings(steps=100, warmup=10, learning_rate=1.0, final_learning_rate=0.1)
     rates = [train.learning_rate(settings, u) for u in range(100)]
@@ -292,17 +300,6 @@ def test_checkpoint_steps__hold_both_ends_and_about_five_a_decade(steps):
     assert kept == sorted(set(kept))
     if steps == 1000:
         assert sum(10 <= s < 100 for s in kept) == 5
-
-
-def test_some__choices_are_nested_and_of_the_right_size():
-    index = np.arange(100, 200)
-    small, large = train.some(index, 10), train.some(index, 50)
-    assert large[:10].tolist() == small.tolist()
-    assert len(set(large.tolist())) == 50
-    assert set(large.tolist()) <= set(index.tolist())
-    assert train.some(index, 0) is index
-    with pytest.raises(UserError, match=r"train\.samples: expected at most the 100"):
-        train.some(index, 101)
 
 
 def test_train__uses_the_samples_it_is_given(tmp_path, data):

@@ -4,4 +4,5 @@ from twirlscope.provenance import job
 from twirlscope.train import train
 
 with job(snakemake):
-    train(Path(snakemake.input[0]), Path(snakemake.output[0]), **snakemake.params.job)
+    processes = max(snakemake.resources.get("gpu", 1), 1)
+    train(Path(snakemake.input[0]), Path(snakemake.output[0]), **snakemake.params.job, processes=processes)

@@ -41,8 +41,17 @@ class Batch:
         return Batch(*({k: function(v) for k, v in part.items()} for part in (self.inputs, self.targets, self.weights)))
 
     def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> Batch:
-        """On that device; floating-point tensors in that dtype, others as they are."""
-        return self.map(lambda t: t.to(device, dtype if t.is_floating_point() else None))
+        """On that device; floating-point tensors in that dtype, others as they are.
+
+        From the CPU to a GPU of NVIDIA's by way of pinned memory, without waiting until the data are there.
+        """
+        goes_over = str(device).startswith("cuda")
+
+        def moved(t: Tensor) -> Tensor:
+            t = t.to(dtype=dtype) if dtype is not None and t.is_floating_point() else t
+            return t.pin_memory().to(device, non_blocking=True) if goes_over and not t.is_cuda else t.to(device)
+
+        return self.map(moved)
 
     def repeat(self, copies: int) -> Batch:
         """Each sample `copies` times in a row: a, a, b, b, ... (rotations stacked into the batch)."""
@@ -134,6 +143,9 @@ class Task(ABC):
 
 class Model(torch.nn.Module):
     """Maps the inputs of a batch to a prediction: one tensor a term, in the units of the loss.
+
+    Repeated blocks that stand in a ModuleList named `blocks` can be recomputed to save memory in training. Where more
+    than the masks of dropout is drawn in training, the task draws it and hands it over among the inputs.
 
     Args:
         settings: an instance of `Settings`.

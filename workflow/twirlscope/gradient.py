@@ -13,7 +13,7 @@ import numpy as np
 import torch
 import xarray as xr
 
-from . import so3, store
+from . import arithmetic, so3, store
 from .checkpoints import Trained
 from .contracts import Batch, Task, split_index
 from .curvature import Objective, differentiable, rotations
@@ -21,7 +21,7 @@ from .errors import UserError
 from .gradients import PARTS, Batches, with_errors
 from .hints import Array, Float, Int, Sequence, Tensor
 from .losses import mse
-from .provenance import Progress, device_of, hardware
+from .provenance import Progress, device_of
 from .settings.gradient import GradientSettings
 from .variables import VARIABLES
 
@@ -29,6 +29,7 @@ WHOLE = "whole"  # the layer that is all of them
 PRODUCTS = {"mean_mean": (0, 0), "mean_equiv": (0, 1), "equiv_equiv": (1, 1)}
 
 
+@arithmetic.float32()
 def gradient(train: Path, data: Path, out: Path, settings: GradientSettings) -> None:
     """Measure every checkpoint of a run and write `gradient.zarr.zip`.
 
@@ -55,8 +56,7 @@ def gradient(train: Path, data: Path, out: Path, settings: GradientSettings) -> 
         "rotations": settings.rotations,
         "split": settings.split,
         "weights": "moving average" if run.averaged else "as trained",
-        "dtype": settings.dtype,
-        "device": hardware(device),
+        **arithmetic.attributes(settings.dtype, device),
         "labels": run.labels,
         "settings": json.dumps(settings.model_dump()),
     }

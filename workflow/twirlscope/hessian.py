@@ -15,7 +15,7 @@ import numpy as np
 import torch
 import xarray as xr
 
-from . import resume, store
+from . import arithmetic, resume, store
 from .certificate import certify
 from .checkpoints import Trained, sha256
 from .contracts import split_index
@@ -28,6 +28,7 @@ from .provenance import Progress, device_of, hardware, locked
 from .settings.hessian import HessianSettings
 
 
+@arithmetic.float32()
 def hessian(train: Path, data: Path, out: Path, settings: HessianSettings, code: str) -> None:
     """Measure the chosen checkpoints of a run and write `hessian.zarr.zip`.
 
@@ -144,7 +145,6 @@ def _attributes(problem: Problem) -> dict:
         "probes": problem.basis.probes,
         "lanczos_steps": settings.lanczos_steps,
         "basis_dtype": str(problem.basis.dtype).removeprefix("torch."),
-        "dtype": settings.dtype,
-        "device": hardware(problem.device),
+        **arithmetic.attributes(settings.dtype, problem.device),
         "settings": json.dumps(settings.model_dump()),
     }

@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from .errors import NO_ROOM, Stopped, UserError, UserErrors
+from .heartbeat import heartbeat
 
+SILENCE = 60.0  # seconds without a line after which a job gives a sign of life
 PACKAGES = (
     "twirlscope",
     "torch",
@@ -41,9 +43,8 @@ def versions() -> dict[str, str]:
 
 @contextlib.contextmanager
 def job(snakemake: Any) -> Iterator[None]:
-    """A script's frame: everything printed goes to the rule's log, torch gets the rule's threads, and a mistake of
-    the user's ends the job with its one message instead of a traceback. Work that was told to stop ends the job with
-    exit status 75, the customary one for "try again later", so that no product is taken for whole.
+    """A script's frame: everything printed goes to the rule's log, a sign of life when that is silent,
+    and torch gets the rule's threads. It ends as `answered` says.
     """
     import torch
 
@@ -52,21 +53,31 @@ def job(snakemake: Any) -> Iterator[None]:
         Path(snakemake.log[0]).open("a", buffering=1) as log,
         contextlib.redirect_stdout(log),
         contextlib.redirect_stderr(log),
+        answered(snakemake.rule),
+        heartbeat(snakemake.rule, log, SILENCE),
     ):
-        try:
-            yield
-        except (UserError, UserErrors) as error:
-            print(f"ERROR {snakemake.rule}: {error}", file=log)
-            sys.exit(1)
-        except Stopped as reason:
-            print(f"STOPPED {snakemake.rule}: {reason}", file=log)
-            sys.exit(os.EX_TEMPFAIL)
-        except OSError as error:
-            if error.errno not in NO_ROOM:
-                raise
-            said = UserError(error.filename or "disk", "room and permission to write", error.strerror)
-            print(f"ERROR {snakemake.rule}: {said}", file=log)
-            sys.exit(1)
+        yield
+
+
+@contextlib.contextmanager
+def answered(name: str) -> Iterator[None]:
+    """A mistake of the user's ends the process with its one message instead of a traceback. Work that was told to stop
+    ends it with exit status 75, the customary one for "try again later", so that no product is taken for whole.
+    """
+    try:
+        yield
+    except (UserError, UserErrors) as error:
+        print(f"ERROR {name}: {error}", flush=True)
+        sys.exit(1)
+    except Stopped as reason:
+        print(f"STOPPED {name}: {reason}", flush=True)
+        sys.exit(os.EX_TEMPFAIL)
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        said = UserError(error.filename or "disk", "room and permission to write", error.strerror)
+        print(f"ERROR {name}: {said}", flush=True)
+        sys.exit(1)
 
 
 class Progress:
@@ -130,8 +141,12 @@ def locked(folder: Path) -> Iterator[None]:
         yield
 
 
-def device_of(name: str) -> str:
+def device_of(name: str, double: bool = True) -> str:
     """The torch device that a setting means: `auto` is the first GPU if there is one, else the CPU.
+
+    Args:
+        name: `auto`, `cpu`, `cuda` or `mps`.
+        double: whether float64 is needed, which Apple's GPUs do not have.
 
     Raises:
         UserError: a device this machine does not have.
@@ -141,11 +156,11 @@ def device_of(name: str) -> str:
     have = [
         "cpu",
         *(["cuda"] if torch.cuda.is_available() else []),
-        *(["mps"] if torch.backends.mps.is_available() else []),
+        *(["mps"] if torch.backends.mps.is_available() and not double else []),
     ]
     if name == "auto":
-        return "cuda" if "cuda" in have else "cpu"
-    if name.split(":")[0] not in have:
+        return have[1] if have[1:] else "cpu"
+    if name not in have:
         raise UserError("device", "a device this machine has", repr(name), have)
     return name
 
@@ -156,4 +171,6 @@ def hardware(device: str) -> str:
 
     if device.startswith("cuda"):
         return torch.cuda.get_device_name(device)
+    if device == "mps":
+        return f"{platform.machine()} GPU, Metal"
     return f"{platform.machine()} CPU, {torch.get_num_threads()} of {os.cpu_count()} threads"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from .settings.train import MACHINE
 from .store import write_whole
 
 if TYPE_CHECKING:
@@ -21,14 +22,21 @@ STATE, IDENTITY = "state.pt", "identity.json"
 
 
 def identity_of(parts: dict[str, Any]) -> dict[str, str]:
-    """Everything that must be the same for a run to be resumed, flat: key path -> value as JSON."""
+    """Everything that must be the same for a run to be resumed, flat: key path -> value as JSON.
+
+    How a machine trains it is left out (`settings.train.MACHINE`, and the number of processes, which no setting says):
+    a run that was started on a laptop goes on where it was on several GPUs, and no training is done again because it
+    would now be divided otherwise. Its numbers differ in their rounding, as they do between machines anyway.
+    `precision` and `tf32` are no such facts: they shape every number that follows.
+    """
+    machine = {f"run.train.{name}" for name in MACHINE}
     flat: dict[str, str] = {}
 
     def walk(path: str, value: Any) -> None:
         if isinstance(value, dict):
             for key, inner in value.items():
                 walk(f"{path}.{key}" if path else key, inner)
-        elif path not in ("run.train.save_every", "run.train.device"):  # these change no number that is kept
+        elif path not in machine:
             flat[path] = json.dumps(value)
 
     walk("", parts)
@@ -81,6 +89,7 @@ def keep_state(loop: Loop, folder: Path) -> None:
     state = {
         "step": loop.step,
         "seconds": loop.seconds,
+        "devices": loop.devices,
         "model": loop.model.state_dict(),
         "optimiser": loop.optimiser.state_dict(),
         "average": loop.average,
@@ -126,7 +135,10 @@ def restore(loop: Loop, folder: Path) -> None:
     state = torch.load(path, map_location=loop.device, weights_only=True)
     loop.step, loop.seconds = state["step"], state["seconds"]
     loop.average, loop.change = state["average"], state["change"]
+    loop.devices = list(dict.fromkeys([*state["devices"], *loop.devices]))
     loop.model.load_state_dict(state["model"])
+    for saved, own in zip(state["optimiser"]["param_groups"], loop.optimiser.param_groups, strict=True):
+        saved |= {"fused": own["fused"]} if "fused" in own else {}  # a fact of the device, not of the run
     loop.optimiser.load_state_dict(state["optimiser"])
     loop.curve = type(loop.curve)(**state["curve"])
     loop.meter.restore(state["meter"])

@@ -1,7 +1,7 @@
 """Stage `train`: a run from its settings to its checkpoints; killed at any moment, it goes on where it was.
 
 Everything random is drawn from (seed, purpose, update), never from a stream that has to be carried along, so a resumed
-run is bit for bit the uninterrupted one on the CPU.
+run is bit for bit the uninterrupted one on the CPU. Several processes, a GPU each, train on the same batches as one.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ import numpy as np
 import torch
 import xarray as xr
 
-from . import cost, matching, plugins, resume, so3, store
+from . import arithmetic, cost, matching, passes, plugins, resume, store
+from .batches import NOISE, WEIGHTS, Loader, batch_index, rotations, seed_of, some
 from .checkpoints import sha256
 from .contracts import Batch, Model, Task, split_index
+from .distributed import ALONE, Team, job_of_this_process, joined, launch
 from .errors import Stopped, UserError
 from .hints import Array, Float, Int, Tensor
 from .losses import loss_of
-from .provenance import Progress, device_of, hardware, locked, versions
+from .provenance import Progress, answered, device_of, hardware, locked, versions
 from .settings.train import TrainSettings, checkpoint_steps
 
-ORDER, ROTATION, WEIGHTS, SUBSET, NOISE = 1, 2, 3, 4, 5  # purposes of random numbers
 COSTED = 2  # batches on which FLOPs, memory and inference are measured
 
-
-def train(data: Path, out: Path, run: dict[str, Any], code: str) -> None:
+def train(data: Path, out: Path, run: dict[str, Any], code: str, processes: int = 1) -> None:
     """Train one run and write its manifest and curve, last and whole.
 
     Args:
@@ -39,55 +39,47 @@ def train(data: Path, out: Path, run: dict[str, Any], code: str) -> None:
         out: `train.zarr.zip`; checkpoints go to `checkpoints/<identity>` beside it.
         run: the run as the config says it: `task`, `model`, `train`, `seed`, `dataset`.
         code: hash of the code that shapes the result.
+        processes: how many train it together, a GPU each where there are any.
 
     Raises:
-        UserError: the loss is not finite, or the disk is full.
+        UserError: the loss is not finite, the disk is full, or there are fewer GPUs than processes.
         Stopped: a signal asked for it; the state of the last update is saved.
+        SystemExit: one of several processes has raised these, and said so.
     """
     settings = TrainSettings(**run["train"])
     identity = resume.identity_of({"run": run, "code": code, "data": sha256(data), "torch": torch.__version__})
     folder = out.parent / "checkpoints" / resume.short(identity)
     with locked(folder):
         resume.explain(folder, identity)
-        dataset = store.load(data)
-        index = some(split_index(dataset, "train"), settings.samples)
-        task = plugins.make_task(run["task"], dataset)
-        run = run | {"model": matching.resolved(run["model"], task)}
-        loop = Loop(task, run, settings, index)
+        if processes == 1:
+            _train(ALONE, data, out, run, folder)
+        else:
+            enough(device_of(settings.device, double=False), processes)
+            launch(__name__, {"data": str(data), "out": str(out), "run": run, "folder": str(folder)}, processes)
+
+
+def _train(team: Team, data: Path, out: Path, run: dict[str, Any], folder: Path) -> None:
+    """Train as one process of a team; the one that leads writes."""
+    settings, dataset = TrainSettings(**run["train"]), store.load(data)
+    index = some(split_index(dataset, "train"), settings.samples)
+    task = plugins.make_task(run["task"], dataset)
+    run = run | {"model": matching.resolved(run["model"], task)}
+    with arithmetic.float32(settings.tf32):
+        loop = Loop(task, run, settings, index, team)
         loop.train(folder)
-        store.save(_manifest(loop, folder, run), out)
+        if team.leads:
+            store.save(_manifest(loop, folder, run), out)
 
 
-def seed_of(*numbers: int) -> int:
-    """A 64-bit seed from (seed, purpose, counter)."""
-    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)
-
-
-def some(index: Int[Array, " n"], count: int) -> Int[Array, " some"]:
-    """So many of the samples, 0 for all: smaller choices lie within larger ones, as a learning curve needs.
+def enough(device: str, processes: int) -> None:
+    """Refuse more processes than GPUs. Those on the CPU share it, as many as there are.
 
     Raises:
-        UserError: there are not so many.
+        UserError: too few GPUs.
     """
-    if count > len(index):
-        raise UserError("train.samples", f"at most the {len(index)} samples of the train split", count)
-    return np.random.default_rng(SUBSET).permutation(index)[:count] if count else index
-
-
-def batch_index(index: Int[Array, " n"], update: int, size: int, seed: int) -> Int[Array, " batch"]:
-    """Samples of an update: consecutive pieces of an endless row of permutations of all samples, one an epoch."""
-    place = np.arange(update * size, (update + 1) * size)
-    epochs = {e: np.random.default_rng([seed, ORDER, e]).permutation(index) for e in set(place // len(index))}
-    return np.array([epochs[e][p] for e, p in zip(place // len(index), place % len(index), strict=True)])
-
-
-def rotations(kind: str, samples: int, seed: int, update: int) -> Float[Tensor, "sample 3 3"] | None:
-    """A random rotation for every sample of an update; None without augmentation."""
-    if kind == "none":
-        return None
-    generator = torch.Generator().manual_seed(seed_of(seed, ROTATION, update))
-    draw = {"haar": so3.haar, "euler_product": so3.euler_product}[kind]
-    return so3.matrix(draw(samples, generator=generator)).float()
+    have = {"cuda": torch.cuda.device_count(), "mps": 1}.get(device, processes)
+    if processes > have:
+        raise UserError("resources.gpu", f"at most the {have} GPUs that this job sees", processes)
 
 
 def loss_terms(task: Task, prediction: dict[str, Tensor], batch: Batch) -> dict[str, Float[Tensor, ""]]:
@@ -107,6 +99,14 @@ def learning_rate(settings: TrainSettings, update: int) -> float:
     return settings.learning_rate * (low + (1 - low) * 0.5 * (1 + math.cos(math.pi * share)))
 
 
+def optimiser(model: Model, settings: TrainSettings, device: str) -> torch.optim.Optimizer:
+    """The optimiser of a model, in one kernel on a GPU of NVIDIA's; weight decay is for matrices only."""
+    decays = [p for p in model.parameters() if p.ndim > 1]
+    others = [p for p in model.parameters() if p.ndim <= 1]
+    groups = [{"params": decays, "weight_decay": settings.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=settings.learning_rate, fused=device.startswith("cuda") or None)
+
+
 @dataclass
 class Curve:
     """What is recorded at every update, as columns of `train.zarr.zip`."""
@@ -124,20 +124,25 @@ class Loop:
         run: the run as the config says it.
         settings: its `train` section.
         index: samples of the training split.
+        team: the processes that train together; each has a loop.
     """
 
-    def __init__(self, task: Task, run: dict[str, Any], settings: TrainSettings, index: Int[Array, " n"]):
-        self.task, self.settings, self.index, self.seed = task, settings, index, run["seed"]
-        self.device = device_of(settings.device)
+    def __init__(
+        self, task: Task, run: dict[str, Any], settings: TrainSettings, index: Int[Array, " n"], team: Team = ALONE
+    ):
+        self.task, self.settings, self.index, self.team, self.seed = task, settings, index, team, run["seed"]
+        self.device = device_of(settings.device, double=False)
+        if team.size > 1 and self.device == "cuda":
+            self.device = f"cuda:{team.rank}"
+            torch.cuda.set_device(self.device)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed_of(self.seed, WEIGHTS))
             self.model: Model = plugins.make_model(run["model"], task.constants).to(self.device)
-        decays = [p for p in self.model.parameters() if p.ndim > 1]
-        others = [p for p in self.model.parameters() if p.ndim <= 1]
-        groups = [{"params": decays, "weight_decay": settings.weight_decay}, {"params": others, "weight_decay": 0.0}]
-        self.optimiser = torch.optim.AdamW(groups, lr=settings.learning_rate)
+        self.optimiser = optimiser(self.model, settings, self.device)
+        self.running = passes.trainer(self.model, settings, self.device, team)
+        self.loader = Loader(self.batch, settings.steps, settings.prefetch, self.device)
         self.average = {k: v.clone() for k, v in self.model.state_dict().items()} if settings.ema else None
-        self.curve, self.step, self.seconds = Curve(), 0, 0.0
+        self.curve, self.step, self.seconds, self.devices = Curve(), 0, 0.0, [hardware(self.device)]
         self.meter = cost.Meter(self.device)
         self.keep = set(checkpoint_steps(settings))
         self.change: dict[str, Tensor] | None = None
@@ -149,13 +154,14 @@ class Loop:
         start = saved = time.monotonic()
         before = self.seconds
         self.model.train()
-        with resume.stop_signals() as signalled:
+        with resume.stop_signals() as signalled, self.loader:
             while True:
                 self.seconds = before + time.monotonic() - start
-                reason = signalled()
-                if self.step in self.keep:
+                reason, kept = self.team.agreed(signalled()), self.step in self.keep
+                if kept and self.team.leads:
                     resume.keep_checkpoint(self, folder)
-                if self.step in self.keep or reason or time.monotonic() - saved > self.settings.save_every:
+                late = time.monotonic() - saved > self.settings.save_every
+                if (kept or reason or late) and self.team.leads:
                     resume.keep_state(self, folder)
                     saved = time.monotonic()
                 if self.step == self.settings.steps:
@@ -167,30 +173,50 @@ class Loop:
                 progress.advance(f"loss {self.curve.loss[-1]:.4g}")
         progress.close()
 
+    def batch(self, update: int) -> Batch:
+        """The whole batch of an update, the same in every process."""
+        seed, size = self.seed, self.settings.batch
+        index = batch_index(self.index, update, size, seed)
+        rotation = rotations(self.settings.augment, size, seed, update)
+        return self.task.training_batch(index, np.random.default_rng([seed, NOISE, update]), rotation, self.device)
+
     def update(self) -> None:
         """One optimiser update."""
-        seed, size = self.seed, self.settings.batch
-        index = batch_index(self.index, self.step, size, seed)
-        rotation = rotations(self.settings.augment, size, seed, self.step)
-        noise = np.random.default_rng([seed, NOISE, self.step])
-        batch = self.task.training_batch(index, noise, rotation, self.device)
-        torch.manual_seed(seed_of(seed, WEIGHTS, self.step))  # for models that draw (dropout)
-        terms = loss_terms(self.task, self.model(batch.inputs), batch)
-        loss = sum(t.weight * terms[t.name] for t in self.task.terms)
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip or math.inf)
-        self._check(loss.item(), norm.item())
+        loss = self._gradients(self.loader.get(self.step))
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip or math.inf).item()
+        self._check(loss, norm)
         rate = learning_rate(self.settings, self.step)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         with self.meter.aside():
-            before = self._trained() if self.step + 1 in self.keep else None
+            before = self._trained() if self.step + 1 in self.keep and self.team.leads else None
         self.optimiser.step()
         self.step += 1
         with self.meter.aside():
             self.change = before and {k: v - before[k] for k, v in self._trained().items()}
-        self._record(loss.item(), norm.item(), rate)
+        self._record(loss, norm, rate)
+
+    def _gradients(self, batch: Batch) -> float:
+        """Set the gradients of the loss of a batch, in one pass or several, and give the loss.
+
+        Terms of the loss are means over samples, so each pass counts with its share of the batch. Models that draw
+        (dropout) draw from a seed of the update and of the first sample of the pass.
+        """
+        self.optimiser.zero_grad(set_to_none=True)
+        parts, total = self.team.parts(len(batch), self.settings.micro_batch), 0.0
+        for part in parts:
+            torch.manual_seed(seed_of(self.seed, WEIGHTS, self.step, *filter(None, [part.start])))
+            few = batch.map(lambda t, part=part: t[part])
+            with passes.refused(self.settings), passes.unsynchronised(self.running, self.team, part is parts[-1]):
+                with passes.autocast(self.settings, self.device):
+                    prediction = self.running(few.inputs)
+                terms = loss_terms(self.task, prediction, few)  # in the dtype of the targets
+                loss = len(few) / len(batch) * sum(t.weight * terms[t.name] for t in self.task.terms)
+                (self.team.size * loss).backward()  # gradients become means over processes
+            total = total + loss.detach()
+        if self.team.size > 1:
+            passes.require_gradients(self.model)
+        return self.team.total(total.item())
 
     def _trained(self) -> dict[str, Tensor]:
         """A copy of the parameters that the optimiser turns, for the update that a checkpoint keeps."""
@@ -221,17 +247,21 @@ class Loop:
 
 
 def _cost(loop: Loop) -> xr.Dataset:
-    """The cost of the training, which is over, on its first few batches."""
+    """The cost of the training, which is over, on its first few batches, in pieces of one pass of one process."""
     task, size, random = loop.task, loop.settings.batch, np.random.default_rng([loop.seed, NOISE])
-    index = [batch_index(loop.index, update, size, loop.seed) for update in range(COSTED)]
+    few = loop.settings.micro_batch or math.ceil(size / loop.team.size)
+    index = [batch_index(loop.index, update, size, loop.seed)[:few] for update in range(COSTED)]
     batches = [task.training_batch(i, random, None, loop.device) for i in index]
 
     def loss(batch: Batch) -> Float[Tensor, ""]:
         terms = loss_terms(task, loop.model(batch.inputs), batch)
         return sum(t.weight * terms[t.name] for t in task.terms)
 
-    state = (loop.optimiser.state_dict(), loop.average)
-    return cost.measure(loop.model, [b.inputs for b in batches], [partial(loss, b) for b in batches], loop.meter, state)
+    state, inputs = (loop.optimiser.state_dict(), loop.average), [b.inputs for b in batches]
+    found = cost.measure(loop.model, inputs, [partial(loss, b) for b in batches], loop.meter, state)
+    found["flops_update"] = found["flops_update"] * size / few
+    found["device_hours"] = found["device_hours"] * loop.team.size
+    return found
 
 
 def _manifest(loop: Loop, folder: Path, run: dict[str, Any]) -> xr.Dataset:
@@ -254,9 +284,22 @@ def _manifest(loop: Loop, folder: Path, run: dict[str, Any]) -> xr.Dataset:
         "equivariant": bool(loop.model.equivariant),
         "terms": json.dumps([vars(t) for t in loop.task.terms]),
         "seconds": round(loop.seconds, 1),
-        "device": hardware(loop.device),
+        **arithmetic.attributes(passes.PRECISION[loop.settings.precision], loop.device),
+        "device": "; ".join(loop.devices),  # one after the other, where it was resumed
+        "processes": loop.team.size,
         "versions": json.dumps(versions()),
     }
     return xr.Dataset(curve | columns, {"step": np.array(steps, np.int64)}, attributes).merge(
         _cost(loop), combine_attrs="no_conflicts"
     )
+
+
+def _join() -> None:
+    """One process of several: its part of the training, from the process that started it."""
+    job = job_of_this_process()
+    with answered("train"), joined(job) as team:
+        _train(team, Path(job["data"]), Path(job["out"]), job["run"], Path(job["folder"]))
+
+
+if __name__ == "__main__":
+    _join()

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 import xarray as xr
 
-from . import action, refusals, so3, store
+from . import action, arithmetic, refusals, so3, store
 from .checkpoints import Trained
 from .contracts import Task, split_index
 from .degrees import degrees_dataset, measure_degrees
@@ -23,7 +23,7 @@ from .hints import Array, Callable, Float, Int
 from .looks import merits, merits_dataset, slices
 from .losses import inner
 from .panel import Panel, kept_predictions, measure_panel, panel_dataset, panel_of, plan, summarise_panel
-from .provenance import Progress, device_of, hardware
+from .provenance import Progress, device_of
 from .settings.twirl import TwirlSettings
 from .test_sets import drawn, measure_sets
 from .twirling import Given, twisted
@@ -31,6 +31,7 @@ from .twirling import Given, twisted
 FEW = 16  # samples on which floors and figures of merit are measured
 
 
+@arithmetic.float32()
 def twirl(train: Path, data: Path, out: Path, settings: TwirlSettings) -> None:
     """Measure all checkpoints of a run and write `twirl.zarr.zip`.
 
@@ -92,6 +93,7 @@ def _refuse(model: Callable, task: Task, held: Heldout, device: str) -> None:
     refusals.check(model, task, task.batch(held.index[few]).to(device), rotation)
 
 
+@arithmetic.float32()
 def measure(
     model: Callable,
     task: Task,
@@ -158,8 +160,7 @@ def _attributes(run: Trained, settings: TwirlSettings, samples: int, device: str
         "split": settings.split,
         "draws": settings.draws,
         "trivial_below": settings.trivial_below,
-        "dtype": "float32",
-        "device": hardware(device),
+        **arithmetic.attributes("float32", device),
         "settings": json.dumps(settings.model_dump()),
         "labels": run.labels,
         **terms,

@@ -68,13 +68,13 @@ class BackboneTensorProduct(Model):
             harmonics = o3.Irreps.spherical_harmonics(s.l_max, p=1)
             self.harmonics = o3.SphericalHarmonics(harmonics, False, "component")
             self.place = o3.Linear("1e", hidden[1:2])
-            self.rounds = nn.ModuleList(Round(*pair, harmonics, sizes) for pair in pairwise(states))
+            self.blocks = nn.ModuleList(Round(*pair, harmonics, sizes) for pair in pairwise(states))
             self.readout = o3.Linear(hidden[1:2], "1e")
 
     @property
     def activations(self) -> dict[str, str]:
         """The features of the residues after each round of messages."""
-        return {f"rounds.{i}": str(each.after) for i, each in enumerate(self.rounds)}
+        return {f"blocks.{i}": str(each.after) for i, each in enumerate(self.blocks)}
 
     def forward(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         """Velocity `[sample, residue, 3]` in nm, 0 on padding.
@@ -93,7 +93,7 @@ class BackboneTensorProduct(Model):
         known = self.features(torch.cat([place, inputs["chain_break"][..., None].to(place)], -1))
         scalars = (known + time[:, None]).flatten(0, 1).index_select(0, residues)
         x = torch.cat([scalars, self.place(centred)], -1)
-        for each in self.rounds:
+        for each in self.blocks:
             x = each(x, edges)
         return {"velocity": padded(self.readout(x), real)}
 

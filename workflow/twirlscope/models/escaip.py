@@ -132,7 +132,12 @@ class Escaip(Model):
         return self.atoms.read(atoms), messages
 
     def graph(self, inputs: dict[str, Tensor]) -> Graph:
-        """Edges of the real atoms of a batch and their geometry."""
+        """Edges of the real atoms of a batch and their geometry, which autocast leaves in full precision."""
+        with torch.autocast(inputs["positions"].device.type, enabled=False):
+            return self._graph(inputs)
+
+    def _graph(self, inputs: dict[str, Tensor]) -> Graph:
+        """The graph, in the precision that is set."""
         numbers, positions = inputs["numbers"], inputs["positions"]
         s, real = self.settings, numbers > 0
         neighbour, filled, offset = listed(inputs, s.cutoff, s.neighbours)

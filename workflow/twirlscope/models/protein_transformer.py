@@ -109,13 +109,14 @@ class ProteinTransformer(Model):
 
         Args:
             inputs: `positions` [sample, residue, 3] in nm, `time` [sample] in 0..1, `mask` and `chain_break`
-                [sample, residue], and optionally `clean` [sample, residue, 3], a guess of the clean chain in nm.
+                [sample, residue], and optionally `clean` [sample, residue, 3], a guess of the clean chain in nm; for
+                training with self-conditioning `chance` [sample], uniform in 0..1, below 0.5 where one is made.
         """
         clean = inputs.get("clean", torch.zeros_like(inputs["positions"]))
         if self.training and self.settings.self_conditioning:
             with torch.no_grad():
                 step = (1 - inputs["time"])[:, None, None] * self._velocity(inputs, clean)
-                guessed = (torch.rand(len(step)) < 0.5).to(step.device)[:, None, None]  # drawn on the CPU: one stream
+                guessed = (inputs["chance"] < 0.5)[:, None, None]
                 clean = torch.where(guessed, inputs["positions"] + step, clean)
         return {"velocity": self._velocity(inputs, clean)}
 

@@ -84,14 +84,14 @@ class TensorProductNetwork(Model):
         with eager():
             self.harmonics = o3.SphericalHarmonics(list(range(s.l_max + 1)), False, "component")
             sizes = [s.radial, s.radial_width, s.radial_width]
-            self.rounds = nn.ModuleList(Round(*pair, self.harmonics.irreps_out, sizes) for pair in pairwise(states))
+            self.blocks = nn.ModuleList(Round(*pair, self.harmonics.irreps_out, sizes) for pair in pairwise(states))
             out = "1o + 0e" if direct else "0e"
             self.readout = o3.Linear(seen, f"{out} + {IRREPS}" if stressed else out, biases=True)
 
     @property
     def activations(self) -> dict[str, str]:
         """The features of the atoms after each round of messages."""
-        return {f"rounds.{i}": str(each.after) for i, each in enumerate(self.rounds)}
+        return {f"blocks.{i}": str(each.after) for i, each in enumerate(self.blocks)}
 
     def forward(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         """Forces `[sample, atom, 3]` (0 on padding), energy `[sample, 1]`, and stress `[sample, 6]` if the task has it.
@@ -124,7 +124,7 @@ class TensorProductNetwork(Model):
         weight = envelope(length / self.settings.cutoff) / math.sqrt(self.settings.average_neighbours)
         edges = Edges(receiver, sender, self.harmonics(vector / length), self._bessel(length), weight)
         x = self.embed(self.rows(numbers.flatten().index_select(0, atoms)))
-        for each in self.rounds:
+        for each in self.blocks:
             x = each(x, edges)
         return padded(self.readout(x), numbers > 0)
 

@@ -109,7 +109,7 @@ class VectorAttention(Model):
         out = self.atom_readout(rms_norm(atom))
         push = self.pair_readout(rms_norm(pair), rms_norm(atom), edges) * edges.envelope
         columns = push.shape[-1]
-        summed = out[:, :columns].index_add(0, receiver, push)
+        summed = out[:, :columns].to(push).index_add(0, receiver, push)
         return padded(torch.cat([summed, out[:, columns:]], -1), numbers > 0)
 
     def _gaussians(self, length: Float[Tensor, "pair 1"]) -> Float[Tensor, "pair radial"]:
@@ -159,12 +159,13 @@ class Block(nn.Module):
         """Softmax over the pairs of an atom and one null pair of logit 0; a pair counts with its envelope."""
         split = (-1, self.heads, query.shape[-1] // self.heads)
         logit = (query.index_select(0, edges.receiver) * keys).reshape(split).sum(-1) / math.sqrt(split[-1])
+        logit = logit.to(edges.envelope)  # which autocast leaves in full precision
         index = edges.receiver[:, None].expand(-1, self.heads)
         peak = logit.new_zeros(len(query), self.heads).scatter_reduce(0, index, logit.detach(), "amax")
         weight = (logit - peak.index_select(0, edges.receiver)).exp() * edges.envelope
         total = (-peak).exp().index_add(0, edges.receiver, weight)
         weighted = (weight[..., None] * values.reshape(split)).flatten(1)
-        summed = torch.zeros_like(query).index_add(0, edges.receiver, weighted)
+        summed = weighted.new_zeros(query.shape).index_add(0, edges.receiver, weighted)
         return (summed.reshape(split) / total[..., None]).flatten(1)
 
 

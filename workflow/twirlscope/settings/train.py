@@ -6,6 +6,9 @@ from pydantic import model_validator
 
 from .base import Settings, key
 
+# facts of the machine: they change no number beyond its rounding (the masks of dropout apart, where a batch is divided)
+MACHINE = ("save_every", "device", "micro_batch", "activation_checkpointing", "compile", "prefetch")
+
 
 class TrainSettings(Settings):
     """How a run is trained."""
@@ -32,7 +35,22 @@ class TrainSettings(Settings):
         5, "checkpoints a decade of steps, from step 1; step 0 and the end come on top", ge=1
     )
     save_every: float = key(30.0, "time between saves of the state from which a killed run resumes", "s", gt=0)
+    precision: Literal["float32", "bf16"] = key(
+        "float32",
+        "of the model's matrix products in training; bf16 by autocast, with weights and their updates in float32",
+    )
+    tf32: bool = key(False, "whether a GPU may round float32 products to TensorFloat-32, several times faster")
     device: Literal["auto", "cpu", "cuda", "mps"] = key("auto", "where to train; auto takes a GPU if there is one")
+    micro_batch: int = key(
+        0,
+        "most samples in a pass of a process, to save memory: gradients of passes add up; 0 for all at once",
+        ge=0,
+    )
+    activation_checkpointing: bool = key(
+        False, "whether activations inside of blocks are computed again in the backward pass, to save memory"
+    )
+    compile: bool = key(False, "whether torch.compile speeds the model up, minutes after the start")
+    prefetch: int = key(2, "batches made ahead, in a thread, while the model computes; 0 makes each when needed", ge=0)
 
     @model_validator(mode="after")
     def _warmup_fits(self):

@@ -9,6 +9,7 @@ al., arXiv:2503.00710, for prior, times and loss weight.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
@@ -62,9 +63,10 @@ class FlowMatching(Task):
         return self._batch(index, [x for x, _ in found], np.array([t for _, t in found]))
 
     def draw(self, index: Int[Array, " sample"], rng: np.random.Generator) -> Batch:
-        """Each chain with fresh noise and a fresh time."""
+        """Each chain with fresh noise and a fresh time, and a uniform number for self-conditioning."""
         found = [self._noise(n, rng) for _, n in self._counted(index)]
-        return self._batch(index, [x for x, _ in found], np.array([t for _, t in found]))
+        batch = self._batch(index, [x for x, _ in found], np.array([t for _, t in found]))
+        return replace(batch, inputs=batch.inputs | {"chance": torch.from_numpy(rng.random(len(index), np.float32))})
 
     @torch.no_grad()
     def generate(self, model: Callable[[dict], dict], device: str) -> xr.Dataset | None:

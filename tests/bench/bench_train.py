@@ -1,0 +1,227 @@
+"""How fast models of 6M to 398M parameters train, and how much of the device they use: a table, a row for each way.
+
+    python tests/bench/bench_train.py --models 65M 398M --precision bf16 --compile off on
+    python tests/bench/bench_train.py --models tiny_molecules tiny_backbones         # seconds on a processor
+
+Data are made up, all samples of one size, so that the work of an update is always the same. Model FLOPs are those of
+torch's counter (matrix products, forwards and backwards), recomputation left out; utilisation is their rate over the
+peak of the device in that precision. Every run is the training loop itself: drawing, turning and moving batches is in
+its time, and what of it the loop waits for is a column. Of the package's dependencies it imports torch, numpy, xarray,
+zarr, e3nn, pydantic and jaxtyping.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+import xarray as xr
+from torch.utils.flop_counter import FlopCounterMode
+
+sys.path[:0] = [str(Path(__file__).parents[2] / "workflow")]
+
+from twirlscope import arithmetic, plugins, twirling
+from twirlscope.curvature import Objective, rotations
+from twirlscope.errors import UserError
+from twirlscope.operators import operator
+from twirlscope.provenance import device_of, hardware
+from twirlscope.settings.train import TrainSettings
+from twirlscope.train import Loop
+
+# dense peaks [TFLOP/s] of bf16, TF32 and float32 outside of tensor cores, from NVIDIA's data sheets
+PEAKS = {
+    "H200": (989, 495, 67),
+    "H100 PCIe": (756, 378, 51),
+    "H100 NVL": (835, 418, 60),
+    "H100": (989, 495, 67),
+    "A100": (312, 156, 19.5),
+    "L40S": (362, 183, 91.6),
+    "L4": (121, 60, 30.3),
+    "A10": (125, 62.5, 31.2),
+    "V100": (None, None, 15.7),
+    "4090": (165, 82.6, 82.6),
+}
+PUBLISHED = {"width": 128, "layers": 6, "heads": 8, "neighbours": 20, "cutoff": 12.0, "radial": 600}
+PUBLISHED |= {"distance_width": 512, "degrees": 10, "order_width": 64, "element_width": 128, "element_rows": 110}
+WARM = 3  # updates before the clock starts
+
+
+@dataclass(frozen=True)
+class Case:
+    """A model, its task, and samples for it. size: atoms or residues of a sample."""
+
+    task: str
+    model: dict = field(default_factory=dict)
+    batch: int = 8
+    size: int = 256
+
+
+CASES = {
+    "6M": Case("force_field", {"name": "escaip", **PUBLISHED}, batch=64, size=40),
+    "65M": Case("flow_matching", {"name": "protein_transformer", "size": "65M"}),
+    "398M": Case("flow_matching", {"name": "protein_transformer", "size": "398M"}, batch=4),
+    "tiny_molecules": Case("force_field", {"name": "escaip", "width": 8, "layers": 1, "heads": 2}, 2, 6),
+    "tiny_backbones": Case("flow_matching", {"name": "protein_transformer", "width": 8, "layers": 1, "heads": 2}, 2, 8),
+}
+COLUMNS = [
+    *("model", "parameters", "batch", "precision", "TF32", "compile", "recompute"),
+    *("updates/s", "samples/s", "TFLOP/s", "MFU [%]", "waits for data [%]", "memory [GB]"),
+    *("twirl [ms/pass of a sample]", "Hessian product [ms/sample]"),
+]
+
+
+def samples(case: Case, count: int = 256) -> xr.Dataset:
+    """Made-up samples of one size: clouds of atoms as dense as molecules, or random walks."""
+    random, size = np.random.default_rng(0), case.size
+    atoms = ("sample", np.full(count, size, np.int32))
+    if case.task == "flow_matching":
+        steps = random.normal(size=(count, size, 3))
+        walks = np.cumsum(0.38 * steps / np.linalg.norm(steps, axis=-1, keepdims=True), 1)
+        positions = (walks - walks.mean(1, keepdims=True)).reshape(-1, 3).astype(np.float32)
+        broken = np.zeros(count * size, np.int8)
+        return xr.Dataset(
+            {"ca_positions": (("atom", "xyz"), positions), "chain_break": ("atom", broken), "atoms": atoms}
+        )
+    positions = random.normal(scale=0.6 * size ** (1 / 3), size=(count * size, 3)).astype(np.float32)
+    arrays = {"numbers": ("atom", random.choice([1, 6, 7, 8], count * size)), "positions": (("atom", "xyz"), positions)}
+    arrays |= {"forces": (("atom", "xyz"), -positions), "energy": ("sample", np.zeros(count)), "atoms": atoms}
+    arrays |= {"reference_energy": ("element", np.zeros(4)), "force_scale": 1.0, "energy_scale": 1.0}
+    return xr.Dataset(arrays, {"element": np.array([1, 6, 7, 8])})
+
+
+def peak(device: str, precision: str, tf32: bool) -> float | None:
+    """Peak of the device [FLOP/s], None where it is not known."""
+    name = hardware(device) if device.startswith("cuda") else ""
+    found = next((peaks for part, peaks in PEAKS.items() if part in name), (None, None, None))
+    rate = found[0 if precision == "bf16" else 1 if tf32 else 2]
+    return rate and rate * 1e12
+
+
+def synchronise(device: str) -> None:
+    """Wait until the device has done what it was told to."""
+    if device.startswith("cuda"):
+        torch.cuda.synchronize()
+
+
+def loop_of(case: Case, data: xr.Dataset, **settings) -> Loop:
+    """A training on the samples, in training mode."""
+    task = plugins.make_task({"name": case.task}, data)
+    settings = {"steps": 10**6, "batch": case.batch, "checkpoints_per_decade": 1} | settings
+    loop = Loop(task, {"seed": 0, "model": case.model}, TrainSettings(**settings), np.arange(len(data["atoms"])))
+    loop.keep = set()  # what a checkpoint costs is another question
+    loop.model.train()
+    return loop
+
+
+def flops_of(case: Case, data: xr.Dataset, device: str) -> float:
+    """FLOPs of an update, from one sample: they are proportional to samples of one size."""
+    loop = loop_of(case, data, batch=1, prefetch=0, device=device)
+    with FlopCounterMode(display=False) as counter:
+        loop.update()
+    return counter.get_total_flops() * case.batch
+
+
+def timed(loop: Loop, updates: int) -> tuple[float, float, float]:
+    """Seconds of an update, the share of it that waits for data, and the most memory [byte] that tensors took."""
+    get, waited, cuda = loop.loader.get, [0.0], loop.device.startswith("cuda")
+
+    def watched(update):
+        start = time.perf_counter()
+        batch = get(update)
+        waited[0] += time.perf_counter() - start
+        return batch
+
+    with loop.loader:
+        for _ in range(WARM):
+            loop.update()
+        if cuda:
+            torch.cuda.reset_peak_memory_stats()
+        synchronise(loop.device)
+        loop.loader.get, start = watched, time.perf_counter()
+        for _ in range(updates):
+            loop.update()
+        synchronise(loop.device)
+        seconds = time.perf_counter() - start
+    return seconds / updates, waited[0] / seconds, torch.cuda.max_memory_allocated() if cuda else float("nan")
+
+
+@arithmetic.float32()
+def measured(loop: Loop, few: int = 2, count: int = 4) -> tuple[float, float]:
+    """Seconds of a twirled pass of a sample, and of a product with the Hessian on a sample under four rotations."""
+    index, taken = np.arange(few), []
+    quaternion, loop.optimiser = rotations("D2", few, count, 0), None  # and with it, its memory
+    model = loop.model.eval()
+    model.zero_grad(set_to_none=True)
+    for _ in range(2):  # the first warms up
+        start = time.perf_counter()
+        twirling.inner_products(model, loop.task, index, quaternion, few * count, loop.device)
+        synchronise(loop.device)
+        taken.append((time.perf_counter() - start) / (few * count))
+    objective = Objective(model, loop.task, loop.task.batch(index), quaternion, chunk=1)
+    product = operator(objective, "equiv", mode="rebuilt")
+    vector = torch.ones_like(objective.parameters)[:, None].detach()
+    for _ in range(2):
+        start = time.perf_counter()
+        product(vector)
+        synchronise(loop.device)
+        taken.append((time.perf_counter() - start) / few)
+    return taken[1], taken[3]
+
+
+def rows(args: argparse.Namespace):
+    """Rows of the table, as they are found; what cannot be run says why."""
+    device = device_of(args.device)
+    for name in args.models:
+        case = CASES[name]
+        if args.batch:
+            case = Case(case.task, case.model, args.batch, case.size)
+        data = samples(case)
+        flops, stages = flops_of(case, data, device), ("-", "-")
+        for precision in args.precision:
+            for compiled in args.compile:
+                ways = {"precision": precision, "compile": compiled == "on", "tf32": args.tf32, "device": device}
+                ways["activation_checkpointing"] = args.recompute
+                said = [name, None, case.batch, precision, args.tf32, compiled, args.recompute]
+                try:
+                    with arithmetic.float32(args.tf32):
+                        loop = loop_of(case, data, **ways)
+                        seconds, waits, memory = timed(loop, args.updates)
+                except (UserError, torch.cuda.OutOfMemoryError) as error:
+                    yield [*said, f"{type(error).__name__}: {str(error).splitlines()[0][:120]}"]
+                    continue
+                said[1] = f"{sum(p.numel() for p in loop.model.parameters()):,}"
+                if stages[0] == "-" and compiled == "off" and not args.recompute:
+                    stages = tuple(f"{1e3 * s:.3g}" for s in measured(loop))
+                top = peak(device, precision, args.tf32)
+                used = f"{100 * flops / seconds / top:.1f}" if top else "-"
+                speed = [f"{1 / seconds:.3g}", f"{case.batch / seconds:.3g}", f"{flops / seconds / 1e12:.3g}", used]
+                yield [*said, *speed, f"{100 * waits:.1f}", f"{memory / 1e9:.3g}", *stages]
+                del loop
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Print the table, row by row."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--models", nargs="+", choices=CASES, default=["6M", "65M", "398M"])
+    parser.add_argument("--precision", nargs="+", choices=["bf16", "float32"], default=["bf16"])
+    parser.add_argument("--compile", nargs="+", choices=["off", "on"], default=["off", "on"])
+    parser.add_argument("--recompute", action="store_true", help="activation checkpointing")
+    parser.add_argument("--tf32", action="store_true")
+    parser.add_argument("--batch", type=int, default=0, help="samples an update; 0 takes each model's own")
+    parser.add_argument("--updates", type=int, default=20, help="updates that are timed")
+    parser.add_argument("--device", default="auto")
+    args = parser.parse_args(arguments)
+    print(f"{hardware(device_of(args.device))}, torch {torch.__version__}\n")
+    print(f"| {' | '.join(COLUMNS)} |\n|{' --- |' * len(COLUMNS)}")
+    for row in rows(args):
+        print("|", " | ".join(map(str, row)), "|", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
