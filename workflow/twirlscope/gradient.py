@@ -39,7 +39,7 @@ def gradient(train: Path, data: Path, out: Path, settings: GradientSettings) -> 
         UserError: a loss or gradient is not finite, a checkpoint is missing, or the data have no such split.
     """
     run = Trained(train, data)
-    index = drawn(store.load(data), settings)
+    index = drawn(run.samples, settings)
     quaternion = rotations("independent", index.size, settings.rotations, settings.seed, run.task.group)
     quaternion = quaternion.reshape(*index.shape, settings.rotations, 4)
     device = "cuda" if device_of(settings.device) == "cuda" else "cpu"

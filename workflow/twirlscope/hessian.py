@@ -45,7 +45,7 @@ def hessian(train: Path, data: Path, out: Path, settings: HessianSettings, code:
     """
     run = Trained(train, data)
     steps = chosen_steps(run.steps, settings)
-    problem = _problem(run, store.load(data), settings, steps[0])
+    problem = _problem(run, settings, steps[0])
     shaping = {"settings": settings.model_dump(), "code": code, "train": sha256(train), "data": sha256(data)}
     identity = resume.identity_of(shaping | {"torch": torch.__version__, "device": hardware(problem.device)})
     folder = out.parent / "hessian" / resume.short(identity)
@@ -82,9 +82,9 @@ def chosen_steps(steps: Sequence[int], settings: HessianSettings) -> list[int]:
     return [steps[int(i)] for i in np.rint(even)]
 
 
-def _problem(run: Trained, data: xr.Dataset, settings: HessianSettings, step: int) -> Problem:
+def _problem(run: Trained, settings: HessianSettings, step: int) -> Problem:
     """What all checkpoints have in common; any of them says how many parameters there are."""
-    index = _samples(data, settings)
+    index = _samples(run.samples, settings)
     quaternion = rotations(settings.rotation_set, len(index), settings.rotations, settings.seed, run.task.group)
     device = "cuda" if device_of(settings.device) == "cuda" else "cpu"  # others have no float64
     size = sum(p.numel() for p in run.model(step).parameters() if p.requires_grad)

@@ -6,6 +6,7 @@ run is bit for bit the uninterrupted one on the CPU.
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import time
@@ -24,6 +25,7 @@ from .errors import Stopped, UserError
 from .hints import Array, Float, Int, Tensor
 from .losses import loss_of
 from .provenance import Progress, device_of, hardware, locked, versions
+from .ragged import open_samples
 from .settings.train import TrainSettings, checkpoint_steps
 
 ORDER, ROTATION, WEIGHTS, SUBSET, NOISE = 1, 2, 3, 4, 5  # purposes of random numbers
@@ -47,7 +49,7 @@ def train(data: Path, out: Path, run: dict[str, Any], code: str) -> None:
     folder = out.parent / "checkpoints" / resume.short(identity)
     with locked(folder):
         resume.explain(folder, identity)
-        dataset = store.load(data)
+        dataset = open_samples(data)
         index = some(split_index(dataset, "train"), settings.samples)
         loop = Loop(plugins.make_task(run["task"], dataset), run, settings, index)
         loop.train(folder)
@@ -73,8 +75,14 @@ def some(index: Int[Array, " n"], count: int) -> Int[Array, " some"]:
 def batch_index(index: Int[Array, " n"], update: int, size: int, seed: int) -> Int[Array, " batch"]:
     """Samples of an update: consecutive pieces of an endless row of permutations of all samples, one an epoch."""
     place = np.arange(update * size, (update + 1) * size)
-    epochs = {e: np.random.default_rng([seed, ORDER, e]).permutation(index) for e in set(place // len(index))}
-    return np.array([epochs[e][p] for e, p in zip(place // len(index), place % len(index), strict=True)])
+    epochs = {e: order(len(index), e, seed) for e in (place // len(index)).tolist()}
+    return np.array([index[epochs[e][p]] for e, p in zip(place // len(index), place % len(index), strict=True)])
+
+
+@functools.lru_cache(maxsize=2)
+def order(count: int, epoch: int, seed: int) -> Int[Array, " n"]:
+    """The permutation of an epoch, kept until others are asked for: of a million samples it takes as long as an update."""
+    return np.random.default_rng([seed, ORDER, epoch]).permutation(count)
 
 
 def rotations(kind: str, samples: int, seed: int, update: int) -> Float[Tensor, "sample 3 3"] | None:

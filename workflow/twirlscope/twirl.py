@@ -39,8 +39,7 @@ def twirl(train: Path, data: Path, out: Path, settings: TwirlSettings) -> None:
         UserError: a checkpoint is missing or damaged, the data have no such split, or the model is refused.
     """
     run = Trained(train, data)
-    prepared, device = store.load(data), device_of(settings.device)
-    index = _samples(prepared, settings)
+    device, index = device_of(settings.device), _samples(run.samples, settings)
     held = heldout_of(run.task, index, settings)
     panel = panel_of(index, settings, run.task.group) if min(settings.panel, len(index)) > 1 else None
     progress = Progress("twirl", len(run.steps), "checkpoint")
@@ -60,7 +59,7 @@ def twirl(train: Path, data: Path, out: Path, settings: TwirlSettings) -> None:
     result["loss_equiv_floor"] = (("step", "term"), np.stack(floors))
     result = summarise(result, settings).assign_attrs(_attributes(run, settings, len(index), device))
     result = result.merge(merits_dataset(goods)).merge(slices(model, run.task, index[: settings.kept], device))
-    result = result.merge(measure_sets(model, run.task, prepared, settings, device))
+    result = result.merge(measure_sets(model, run.task, run.samples, settings, device))
     if panel is not None:
         result = _panelled(result, model, run.task, panel, panels, kept, settings, device)
     made = run.task.generate(model, device)
