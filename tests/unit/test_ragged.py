@@ -101,7 +101,7 @@ def test_open_samples__is_read_by_threads_at_once(stored):
     found, index = ragged.Ragged(ragged.open_samples(stored(data)), "positions"), np.arange(400)
     parts = [index[i : i + 3] for i in range(0, 400, 3)]
     with ThreadPoolExecutor(8) as pool:
-        rows = [rows for rows, in pool.map(found.rows, parts)]
+        rows = [rows for (rows,) in pool.map(found.rows, parts)]
     np.testing.assert_array_equal(np.concatenate(rows), data["positions"])
 
 
@@ -116,3 +116,33 @@ def test_ragged__pads_samples_in_any_order():
         np.testing.assert_array_equal(positions[row][real[row]], data["positions"][atoms])
     assert not numbers[~real].any()
     assert not positions[~real].any()
+
+
+TRAIN = """
+import sys, re
+from pathlib import Path
+from twirlscope import train
+from twirlscope.settings.train import TrainSettings
+settings = TrainSettings(steps=30, warmup=2, batch=32, device="cpu").model_dump()
+run = {"dataset": "d", "task": {"name": "force_field"}, "model": {"name": sys.argv[2]}, "train": settings, "seed": 0}
+train.train(Path(sys.argv[1]), Path(sys.argv[1]).parent / "train.zarr.zip", run, "code")
+print("peak", re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
+"""
+
+
+def peak(folder, samples):
+    """Peak memory [MB] of a process of its own that trains on so many frames, and the size of their store [MB]."""
+    path = folder / str(samples) / "data.zarr.zip"
+    store.save(toys.many_frames(samples, 60), path)
+    command = [sys.executable, "-c", TRAIN, str(path), f"{TESTS / 'toy_model.py'}:Mlp"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=PACKAGE)
+    assert done.returncode == 0, done.stderr
+    return int(done.stdout.split("peak ")[1]) / 1024, path.stat().st_size / 1e6
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is read from /proc")
+def test_train__takes_memory_that_does_not_grow_with_the_atoms(tmp_path):
+    """What grows is the number of samples: their energies, their order, where their atoms begin."""
+    (few, small), (many, large) = (peak(tmp_path, samples) for samples in (40_000, 160_000))
+    assert large - small > 130
+    assert many - few < 25

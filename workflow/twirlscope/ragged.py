@@ -7,6 +7,7 @@ reads, whatever the number of samples. Reads say where they begin: threads, and 
 from __future__ import annotations
 
 import itertools
+import math
 import os
 import struct
 import weakref
@@ -54,6 +55,8 @@ class InPlace(BackendArray):
     def __init__(self, file: File, members: list[zipfile.ZipInfo], array: zarr.Array):
         self.shape, self.dtype = array.shape, array.dtype
         self._file, self._members, self._rows = file, members, array.chunks[0]
+        self._kind = array.dtype.newbyteorder("<")
+        self._size = self._kind.itemsize * math.prod(self.shape[1:])  # bytes of a row
         self._begin = np.zeros(len(members), np.int64)  # of the values of a chunk; 0 until its checksum was compared
 
     def __getitem__(self, key: indexing.ExplicitIndexer) -> Array:
@@ -75,10 +78,8 @@ class InPlace(BackendArray):
     def _run(self, first: int, count: int) -> Array:
         """Consecutive rows of one chunk."""
         chunk, row = divmod(first, self._rows)
-        kind = self.dtype.newbyteorder("<")
-        size = kind.itemsize * int(np.prod(self.shape[1:]))
-        content = self._file.read(self._checked(chunk) + row * size, count * size)
-        return np.frombuffer(content, kind).reshape(count, *self.shape[1:])
+        content = self._file.read(self._checked(chunk) + row * self._size, count * self._size)
+        return np.frombuffer(content, self._kind).reshape(count, *self.shape[1:])
 
     def _checked(self, chunk: int) -> int:
         """Where the values of a chunk begin, if they are those that were written.

@@ -81,7 +81,7 @@ def batch_index(index: Int[Array, " n"], update: int, size: int, seed: int) -> I
 
 @functools.lru_cache(maxsize=2)
 def order(count: int, epoch: int, seed: int) -> Int[Array, " n"]:
-    """The permutation of an epoch, kept until others are asked for: of a million samples it takes as long as an update."""
+    """The permutation of an epoch, kept for its updates: of a million samples it takes longer than to read a batch."""
     return np.random.default_rng([seed, ORDER, epoch]).permutation(count)
 
 

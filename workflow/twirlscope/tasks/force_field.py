@@ -13,7 +13,7 @@ import torch
 import xarray as xr
 
 from ..contracts import Batch, Task, Term
-from ..hints import Array, Bool, Float, Int
+from ..hints import Array, Float, Int
 from ..ragged import Ragged
 from ..settings.base import Settings, key
 
