@@ -38,6 +38,7 @@ include: "workflow/rules/train.smk"
 include: "workflow/rules/twirl.smk"
 include: "workflow/rules/gradient.smk"
 include: "workflow/rules/hessian.smk"
+include: "workflow/rules/gather.smk"
 
 
 rule all_prepare:
