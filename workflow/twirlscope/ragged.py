@@ -98,27 +98,30 @@ class InPlace(BackendArray):
 
 
 def open_samples(path: str | Path) -> xr.Dataset:
-    """A prepared dataset whose long arrays by atom are read as they are asked for; what is short is in memory.
+    """A prepared dataset whose long arrays by atom are read as they are asked for; other numbers are in memory.
 
     Raises:
         UserError: no such file, or not a whole store.
     """
     data, file = store.open_store(path), File(Path(path))
     try:
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(path) as archive, ZipStore(path, mode="r") as stored:
             members = {member.filename: member for member in archive.infolist()}
-        group = zarr.open_group(ZipStore(path, mode="r"), mode="r")
-        found = {}
-        for name, variable in data.variables.items():
-            if plain(array := group[name]):
-                chunks = [array.metadata.encode_chunk_key((i, *[0] * (array.ndim - 1))) for i in range(array.nchunks)]
-                rows = InPlace(file, [members[f"{name}/{chunk}"] for chunk in chunks], array)
-                found[name] = xr.Variable(variable.dims, indexing.LazilyIndexedArray(rows), variable.attrs)
-            elif variable.dtype.kind in "iufb":
-                variable.load()
+            arrays, found = zarr.open_group(stored, mode="r"), {}
+            for name, variable in data.variables.items():
+                if plain(array := arrays[name]):
+                    rows = InPlace(file, [members[f"{name}/{chunk}"] for chunk in _chunks(array)], array)
+                    found[name] = xr.Variable(variable.dims, indexing.LazilyIndexedArray(rows), variable.attrs)
+                elif variable.dtype.kind in "iufb":
+                    variable.load()
     except store.BROKEN as error:
         raise store.damaged(path, error) from error
     return data.assign(found)
+
+
+def _chunks(array: zarr.Array) -> list[str]:
+    """Names of the chunks of an array that is divided along its first axis alone."""
+    return [array.metadata.encode_chunk_key((i, *(0,) * (array.ndim - 1))) for i in range(array.nchunks)]
 
 
 def plain(array: zarr.Array) -> bool:

@@ -48,14 +48,16 @@ class ForceField(Task):
         self.constants = {"elements": [int(z) for z in data["element"].values], **scales}
         self.attribution = ("forces", "numbers", self.constants["elements"])
         self._atoms = Ragged(data, "numbers", "positions", "forces")
-        self._energies, self._references = data["energy"].values, data["reference_energy"].values
+        self._energies = data["energy"].values
+        self._reference = np.full(max(self.constants["elements"]) + 1, np.nan)  # by atomic number
+        self._reference[self.constants["elements"]] = data["reference_energy"].values
 
     def _energy(
         self, index: Int[Array, " sample"], numbers: Int[Array, " atom"], counts: Int[Array, " sample"]
     ) -> Float[Array, " sample"]:
         """Energies less element references, per atom [eV], of samples whose atoms lie one after another."""
-        each = self._references[np.searchsorted(self.constants["elements"], numbers)]
-        return (self._energies[index] - np.add.reduceat(each, np.cumsum(counts) - counts)) / counts
+        references = np.add.reduceat(self._reference[numbers], np.cumsum(counts) - counts)
+        return (self._energies[index] - references) / counts
 
     def batch(self, index: Int[Array, " sample"]) -> Batch:
         """Molecules padded to the largest of the batch; element 0 marks padding. Centred on the mean position."""
