@@ -1,7 +1,7 @@
 # make run      everything on the default config, from nothing to results/report/index.html
 # make test     all tests          make lint     all checks of form
 # make check-slurm   what `snakemake --profile profiles/slurm` (or PROFILE) would submit, no cluster needed
-# make bench    what twirling and curvature cost beside forward passes and gradients, both in one run
+# make bench    what twirling and curvature cost beside forward passes and gradients, both in one run, and what reading costs
 #
 # TORCH=cpu (default), cu126, cu130 ...: which build of torch the environment gets; a Python that has torch keeps its own
 # CORES=all, ARGS="...": passed on to snakemake          PYTHON=python3.12, VENV=.venv: which environment
@@ -29,6 +29,7 @@ check-slurm: $(READY)-slurm
 bench: $(READY)-dev
 	python tests/bench/bench_twirl.py
 	python tests/bench/bench_hessian.py
+	python tests/bench/bench_reading.py
 
 lint: $(READY)-dev
 	ruff check .

@@ -3,7 +3,7 @@
 #   snakemake --cores 2                 everything, to results/report/index.html
 #   snakemake --cores 2 all_twirl       one stage of every run (all_prepare, all_train, all_twirl, all_gradient,
 #                                     all_hessian)
-#   snakemake --cores 2 -R hessian      a stage again, and what follows from it
+#   snakemake --cores 2 -R hessian      a stage again, and what follows from it (hessian_part where it has several jobs)
 #   snakemake --cores 2 --configfile my.yaml
 #
 # The config holds the experiment (config/README.md says every key), the profiles hold the machine.
@@ -38,6 +38,7 @@ include: "workflow/rules/train.smk"
 include: "workflow/rules/twirl.smk"
 include: "workflow/rules/gradient.smk"
 include: "workflow/rules/hessian.smk"
+include: "workflow/rules/gather.smk"
 
 
 rule all_prepare:

@@ -49,6 +49,25 @@ def crystals(samples: int = 40, seed: int = 0) -> xr.Dataset:
     return data.assign(stress_scale=((), 0.5))
 
 
+def many_frames(samples: int, atoms: int, seed: int = 0) -> xr.Dataset:
+    """Prepared frames of up to that many atoms, at least half of them, made at once: for data that are long."""
+    random = np.random.default_rng(seed)
+    counts = random.integers(atoms // 2, atoms + 1, samples).astype(np.int32)
+    positions = random.standard_normal((counts.sum(), 3), np.float32)
+    split = (random.random(samples) < 0.1).astype(np.int8)
+    few = frames(4)
+    return few.drop_dims(["atom", "sample"]).assign(
+        numbers=("atom", random.integers(0, 2, counts.sum()).astype(np.int16) * 5 + 1),
+        positions=(("atom", "xyz"), positions),
+        forces=(("atom", "xyz"), -positions),
+        energy=("sample", random.standard_normal(samples)),
+        atoms=("sample", counts),
+        molecule=("sample", np.arange(samples, dtype=np.int32)),
+        temperature=("sample", np.full(samples, np.nan, np.float32)),
+        split=("sample", split, few["split"].attrs),
+    )
+
+
 def molecules(samples: int = 40, seed: int = 0) -> xr.Dataset:
     """Prepared geometries of 3 to 6 atoms, none further than 2 Å from the mean of its molecule."""
     data = frames(samples, seed)

@@ -27,8 +27,8 @@ FLOORS = [
         "hints errors heartbeat provenance reach energy",
         """so3 octahedral rotation_sets action grid_action voxels peaks eigenvalues lanczos condition losses layers
         variables settings neighbours elements conservative cells stress arithmetic""",
-        "store joined contracts",
-        """datasets models tasks plugins frames molecules rejects resume checkpoints trainings
+        "store joined ragged contracts",
+        """datasets models tasks plugins frames molecules rejects resume checkpoints shares trainings
         twirling estimators spectrum tails lie panel panel_octahedral heldout looks test_sets refusals averaging
         curvature operators suspects certificate gradients hessian_spectra
         backbones sequences backbone_states annealing pair_layers tensor_layers steerable_layers matching

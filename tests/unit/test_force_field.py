@@ -6,6 +6,7 @@ import torch
 import toys
 from twirlscope import so3
 from twirlscope.contracts import split_index
+from twirlscope.tasks.force_field import ForceField
 
 
 def test_batch__holds_each_molecule_and_nothing_of_its_neighbours():
@@ -33,7 +34,6 @@ def test_batch__energy_is_that_of_an_atom_less_references():
     data = toys.frames()
     data["reference_energy"][:] = [1.5, -2.0]
     data["energy_scale"] = 2.0
-    from twirlscope.tasks.force_field import ForceField
 
     found = ForceField(ForceField.Settings(), data).batch(np.array([3])).targets["energy"].item()
     first = data["atoms"].values[:3].sum()
@@ -65,3 +65,13 @@ def test_split_index__partitions_the_samples():
     data = toys.frames()
     both = np.concatenate([split_index(data, "train"), split_index(data, "test")])
     np.testing.assert_array_equal(np.sort(both), np.arange(data.sizes["sample"]))
+
+
+def test_batch__takes_element_references_by_name_not_by_place():
+    data = toys.frames()
+    data["reference_energy"].values[:] = [-13.6, -1030.0]
+    a, b = (ForceField(ForceField.Settings(), d).batch(np.arange(9)) for d in (data, data.isel(element=[1, 0])))
+    assert torch.equal(a.targets["energy"], b.targets["energy"])
+    count = (a.inputs["numbers"][..., None] == torch.tensor([1, 6])).sum(1)
+    energy = data["energy"].values[:9] - count.numpy() @ np.array([-13.6, -1030.0])
+    np.testing.assert_allclose(a.targets["energy"][:, 0], energy / data["atoms"].values[:9], rtol=1e-6)

@@ -48,6 +48,7 @@ def test_joined__selects_twice_without_reading_in_between(parts):
 def test_save__writes_long_arrays_as_they_were_whether_in_memory_or_not(parts, tmp_path, monkeypatch):
     monkeypatch.setattr(store, "CHUNK", 24)
     monkeypatch.setattr(store, "SHARD", 60)
+    monkeypatch.setattr(store, "PLAIN", 24)
     data = joined(parts[0]).assign_coords(xyz=np.array(list("xyz"), object))
     store.save(data, tmp_path / "a.zarr.zip")
     store.save(data.load(), tmp_path / "b.zarr.zip")
@@ -55,4 +56,5 @@ def test_save__writes_long_arrays_as_they_were_whether_in_memory_or_not(parts, t
     found = store.load(tmp_path / "a.zarr.zip")
     xr.testing.assert_equal(found, data)
     assert found["forces"].attrs["units"] == "eV angstrom-1"
-    assert found["forces"].encoding["shards"] == (4, 3)
+    assert (found["sample"].encoding["chunks"], found["sample"].encoding["shards"]) == ((3,), (6,))
+    assert (found["forces"].encoding["chunks"], found["forces"].encoding["shards"]) == ((2, 3), None)

@@ -1,6 +1,7 @@
 """Config mistakes: every one is named, with its key path and the nearest known name, before any job starts."""
 
 import copy
+import re
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from twirlscope import plugins
 from twirlscope.errors import UserErrors
 from twirlscope.plan import Plan
 from twirlscope.reach import ROOT
+from twirlscope.settings.train import checkpoint_steps
 
 DEFAULT = yaml.safe_load((ROOT.parent.parent / "config" / "config.yaml").read_text())
 
@@ -157,3 +159,30 @@ def test_plan__takes_keys_of_a_run_over_those_of_all():
     assert plan.measure("twirl", "other") == Plan(changed("hessian", {})).measure("twirl", "augmented")
     flags = {(r["run"], r["seed"]): (r["hessian"], r["gradient"]) for r in plan.report()["runs"]}
     assert flags == {run: (run == ("other", 4), True) for run in plan.runs}
+
+
+def test_plan__spreads_checkpoints_over_no_more_jobs_than_there_are_and_changes_no_setting():
+    config = changed("runs.augmented.hessian", {"jobs": 9, "steps": [0, 1]})
+    config["runs"]["other"] = copy.deepcopy(config["runs"]["augmented"]) | {"hessian": {"checkpoints": 5}}
+    config["hessian"] = {"jobs": 3}
+    config["twirl"] = {"jobs": 1000}
+    plan, alone = Plan(config), Plan(DEFAULT)
+    kept = checkpoint_steps(plan.config.runs["augmented"].train)
+    assert [len(plan.shares("hessian", run)) for run in ("augmented", "other")] == [2, 3]
+    assert len(plan.shares("twirl", "augmented")) == len(kept)
+    assert len(plan.shares("gradient", "augmented")) == 1
+    assert plan.measure("hessian", "other", "2")["share"] == {"number": 2, "jobs": 3}
+    assert plan.measure("gradient", "augmented")["settings"] == alone.measure("gradient", "augmented")["settings"]
+    assert "jobs" not in plan.measure("hessian", "augmented")["settings"]
+
+
+def test_plan__says_by_a_pattern_which_runs_one_job_measures():
+    plan = Plan(changed("runs.augmented.gradient", {"jobs": 2}))
+    others = [run for run in plan.config.runs if run != "augmented"]
+    for run in others:
+        assert re.fullmatch(plan.whole("gradient"), run)
+        assert not re.fullmatch(plan.spread("gradient"), run)
+    assert re.fullmatch(plan.spread("gradient"), "augmented")
+    assert not re.fullmatch(plan.whole("gradient"), "augmented")
+    assert not re.fullmatch(plan.spread("twirl"), "augmented")
+    assert not re.fullmatch(plan.spread("twirl"), "")

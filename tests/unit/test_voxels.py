@@ -93,6 +93,6 @@ def test_voxelise__refuses_an_element_without_a_channel_and_an_empty_sample():
 
 def test_check_fit__refuses_what_leaves_the_grid_in_some_orientation_and_says_what_would_do():
     far = torch.tensor([[[2.7, 0.0, 0.0], [-2.7, 0.0, 0.0]]])
-    voxels.check_fit(far, GRID, 0.25)
+    voxels.check_fit(voxels.reach(far), GRID, 0.25)
     with pytest.raises(UserError, match=r"8 Å in every orientation, got one that needs 8\.12 Å"):
-        voxels.check_fit(1.04 * far, GRID, 0.25)
+        voxels.check_fit(1.04 * voxels.reach(far), GRID, 0.25)

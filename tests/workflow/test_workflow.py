@@ -108,6 +108,18 @@ def test_run_again__has_nothing_to_do(project):
     assert "Nothing to be done" in project.snakemake().output
 
 
+def test_checkpoints__measured_by_several_jobs_give_the_store_of_one(project, tmp_path):
+    overlay = write(tmp_path / "o.yaml", "runs: {voxels: {twirl: {jobs: 2}}}")
+    shutil.copytree(project.work, tmp_path / "work")
+    spread, product = type(project)(project.code, tmp_path / "work"), "results/runs/voxels/seed0/twirl.zarr.zip"
+    config = ["--configfile", project.smoke, overlay, "--", product]
+    parts = {f"twirl: part {part} of run voxels, seed 0" for part in range(2)}
+    assert spread.jobs(*config) == parts | {"gather: twirl of run voxels, seed 0"}
+    spread.snakemake(*config)
+    assert (spread.work / product).read_bytes() == (project.work / product).read_bytes()
+    assert not list((spread.work / product).parent.glob("*.parts/*"))
+
+
 def test_changed_steps_of_one_run__rerun_that_runs_stages_alone(project, tmp_path):
     overlay = write(tmp_path / "o.yaml", "runs: {unaugmented: {train: {steps: 14}}}")
     expected = messages("unaugmented", "train", "twirl", "gradient", "hessian") | {REPORT}

@@ -9,6 +9,8 @@ rule gradient:
         "<logs>/gradient/{run}.seed{seed}.log",
     benchmark:
         "<benchmarks>/gradient/{run}.seed{seed}.tsv"
+    wildcard_constraints:
+        run=plan.whole("gradient"),
     conda:
         "../../envs/torch.yaml"
     threads: 1
@@ -21,3 +23,18 @@ rule gradient:
         "gradient: run {wildcards.run}, seed {wildcards.seed}"
     script:
         "../scripts/gradient.py"
+
+
+use rule gradient as gradient_part with:
+    output:
+        temp("<results>/runs/{run}/seed{seed}/gradient.parts/{part}.zarr.zip"),
+    log:
+        "<logs>/gradient/{run}.seed{seed}.{part}.log",
+    benchmark:
+        "<benchmarks>/gradient/{run}.seed{seed}.{part}.tsv"
+    wildcard_constraints:
+        run=plan.spread("gradient"),
+    params:
+        job=lambda wildcards: plan.measure("gradient", wildcards.run, wildcards.part),
+    message:
+        "gradient: part {wildcards.part} of run {wildcards.run}, seed {wildcards.seed}"

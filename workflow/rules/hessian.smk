@@ -9,6 +9,8 @@ rule hessian:
         "<logs>/hessian/{run}.seed{seed}.log",
     benchmark:
         "<benchmarks>/hessian/{run}.seed{seed}.tsv"
+    wildcard_constraints:
+        run=plan.whole("hessian"),
     conda:
         "../../envs/torch.yaml"
     threads: 1
@@ -21,3 +23,18 @@ rule hessian:
         "hessian: run {wildcards.run}, seed {wildcards.seed}"
     script:
         "../scripts/hessian.py"
+
+
+use rule hessian as hessian_part with:
+    output:
+        temp("<results>/runs/{run}/seed{seed}/hessian.parts/{part}.zarr.zip"),
+    log:
+        "<logs>/hessian/{run}.seed{seed}.{part}.log",
+    benchmark:
+        "<benchmarks>/hessian/{run}.seed{seed}.{part}.tsv"
+    wildcard_constraints:
+        run=plan.spread("hessian"),
+    params:
+        job=lambda wildcards: plan.measure("hessian", wildcards.run, wildcards.part),
+    message:
+        "hessian: part {wildcards.part} of run {wildcards.run}, seed {wildcards.seed}"

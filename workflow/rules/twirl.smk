@@ -9,6 +9,8 @@ rule twirl:
         "<logs>/twirl/{run}.seed{seed}.log",
     benchmark:
         "<benchmarks>/twirl/{run}.seed{seed}.tsv"
+    wildcard_constraints:
+        run=plan.whole("twirl"),
     conda:
         "../../envs/torch.yaml"
     threads: 1
@@ -21,3 +23,18 @@ rule twirl:
         "twirl: run {wildcards.run}, seed {wildcards.seed}"
     script:
         "../scripts/twirl.py"
+
+
+use rule twirl as twirl_part with:
+    output:
+        temp("<results>/runs/{run}/seed{seed}/twirl.parts/{part}.zarr.zip"),
+    log:
+        "<logs>/twirl/{run}.seed{seed}.{part}.log",
+    benchmark:
+        "<benchmarks>/twirl/{run}.seed{seed}.{part}.tsv"
+    wildcard_constraints:
+        run=plan.spread("twirl"),
+    params:
+        job=lambda wildcards: plan.measure("twirl", wildcards.run, wildcards.part),
+    message:
+        "twirl: part {wildcards.part} of run {wildcards.run}, seed {wildcards.seed}"

@@ -3,6 +3,7 @@ from pathlib import Path
 from twirlscope.hessian import hessian
 from twirlscope.provenance import job
 from twirlscope.settings.hessian import HessianSettings
+from twirlscope.shares import Share
 
 with job(snakemake):
     hessian(
@@ -11,4 +12,5 @@ with job(snakemake):
         Path(snakemake.output[0]),
         HessianSettings(**snakemake.params.job["settings"]),
         snakemake.params.job["code"],
+        Share(**snakemake.params.job["share"]),
     )

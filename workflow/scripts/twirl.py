@@ -3,6 +3,7 @@ from pathlib import Path
 from twirlscope.twirl import twirl
 from twirlscope.provenance import job
 from twirlscope.settings.twirl import TwirlSettings
+from twirlscope.shares import Share
 
 with job(snakemake):
     twirl(
@@ -10,4 +11,5 @@ with job(snakemake):
         Path(snakemake.input.data),
         Path(snakemake.output[0]),
         TwirlSettings(**snakemake.params.job["settings"]),
+        Share(**snakemake.params.job["share"]),
     )

@@ -7,7 +7,7 @@ depends neither on the number of processes, nor on the size of a pass, nor on wh
 from __future__ import annotations
 
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import partial
+from functools import lru_cache, partial
 
 import numpy as np
 import torch
@@ -39,8 +39,14 @@ def some(index: Int[Array, " n"], count: int) -> Int[Array, " some"]:
 def batch_index(index: Int[Array, " n"], update: int, size: int, seed: int) -> Int[Array, " batch"]:
     """Samples of an update: consecutive pieces of an endless row of permutations of all samples, one an epoch."""
     place = np.arange(update * size, (update + 1) * size)
-    epochs = {e: np.random.default_rng([seed, ORDER, e]).permutation(index) for e in set(place // len(index))}
-    return np.array([epochs[e][p] for e, p in zip(place // len(index), place % len(index), strict=True)])
+    epochs = {e: order(len(index), e, seed) for e in (place // len(index)).tolist()}
+    return np.array([index[epochs[e][p]] for e, p in zip(place // len(index), place % len(index), strict=True)])
+
+
+@lru_cache(maxsize=2)
+def order(count: int, epoch: int, seed: int) -> Int[Array, " n"]:
+    """The permutation of an epoch, kept for its updates: of a million samples it takes longer than to read a batch."""
+    return np.random.default_rng([seed, ORDER, epoch]).permutation(count)
 
 
 def rotations(kind: str, samples: int, seed: int, update: int) -> Float[Tensor, "sample 3 3"] | None:

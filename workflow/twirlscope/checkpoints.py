@@ -12,6 +12,7 @@ from . import plugins, store
 from .contracts import Model
 from .errors import UserError
 from .hints import Tensor
+from .ragged import open_samples
 
 
 class Trained:
@@ -23,6 +24,7 @@ class Trained:
 
     Attributes:
         steps: steps of the checkpoints, ascending.
+        samples: the data; their long arrays by atom are not in memory.
         task: the task, on the data.
         averaged: whether the weights of the checkpoints are a moving average.
         labels: the level of theory of the targets, in words.
@@ -33,11 +35,11 @@ class Trained:
         self._folder = Path(train).parent / manifest.attrs["folder"]
         self._spec = json.loads(manifest.attrs["run"])
         self.steps = [int(s) for s in manifest["step"].values]
-        samples = store.load(data)
+        self.samples = open_samples(data)
         self.averaged = bool(self._spec.get("train", {}).get("ema"))
         self._manifest = manifest
-        self.labels = str(samples.attrs.get("labels", "not stated"))
-        self.task = plugins.make_task(self._spec["task"], samples)
+        self.labels = str(self.samples.attrs.get("labels", "not stated"))
+        self.task = plugins.make_task(self._spec["task"], self.samples)
 
     def model(self, step: int, dtype: torch.dtype = torch.float32) -> Model:
         """The model at this step, in evaluation mode, on the CPU.

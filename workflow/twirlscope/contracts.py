@@ -85,7 +85,8 @@ class Task(ABC):
 
     Args:
         settings: an instance of `Settings`.
-        data: the prepared dataset (`prepare` wrote it).
+        data: the prepared dataset (`prepare` wrote it). Arrays by atom may be longer than memory: `ragged.Ragged` reads
+            those of a batch, where `.values` would read them all.
     """
 
     Settings: ClassVar[type[Settings]]

@@ -23,6 +23,7 @@ from .hints import Array, Float, Int, Sequence, Tensor
 from .losses import mse
 from .provenance import Progress, device_of
 from .settings.gradient import GradientSettings
+from .shares import Share
 from .variables import VARIABLES
 
 WHOLE = "whole"  # the layer that is all of them
@@ -30,8 +31,8 @@ PRODUCTS = {"mean_mean": (0, 0), "mean_equiv": (0, 1), "equiv_equiv": (1, 1)}
 
 
 @arithmetic.float32()
-def gradient(train: Path, data: Path, out: Path, settings: GradientSettings) -> None:
-    """Measure every checkpoint of a run and write `gradient.zarr.zip`.
+def gradient(train: Path, data: Path, out: Path, settings: GradientSettings, share: Share | None = None) -> None:
+    """Measure every checkpoint of a run, or the share of one job, and write `gradient.zarr.zip`.
 
     Gradients are those at the weights that a checkpoint keeps, which are the moving average where the run has one; the
     update is that of the weights which the optimiser itself turned, in the step that led to the checkpoint.
@@ -40,16 +41,17 @@ def gradient(train: Path, data: Path, out: Path, settings: GradientSettings) -> 
         UserError: a loss or gradient is not finite, a checkpoint is missing, or the data have no such split.
     """
     run = Trained(train, data)
-    index = drawn(store.load(data), settings)
+    index = drawn(run.samples, settings)
     quaternion = rotations("independent", index.size, settings.rotations, settings.seed, run.task.group)
     quaternion = quaternion.reshape(*index.shape, settings.rotations, 4)
     device = "cuda" if device_of(settings.device) == "cuda" else "cpu"
-    progress, found = Progress("gradient", len(run.steps), "checkpoint"), []
-    for step in run.steps:
+    steps, found = (share or Share()).of(run.steps), []
+    progress = Progress("gradient", len(steps), "checkpoint")
+    for step in steps:
         found.append(_checkpoint(run, step, index, quaternion, settings, device))
         progress.advance(f"step {step}")
     progress.close()
-    result = joined(found, run.steps)
+    result = joined(found, steps)
     about = {
         "samples": index.size,
         "batches": settings.batches,

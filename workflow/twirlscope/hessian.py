@@ -26,11 +26,14 @@ from .hints import Array, Int, Sequence
 from .lanczos import fitting_basis
 from .provenance import Progress, device_of, hardware, locked
 from .settings.hessian import HessianSettings
+from .shares import Share, in_order
 
 
 @arithmetic.float32()
-def hessian(train: Path, data: Path, out: Path, settings: HessianSettings, code: str) -> None:
-    """Measure the chosen checkpoints of a run and write `hessian.zarr.zip`.
+def hessian(
+    train: Path, data: Path, out: Path, settings: HessianSettings, code: str, share: Share | None = None
+) -> None:
+    """Measure the chosen checkpoints of a run, or the share of one job, and write `hessian.zarr.zip`.
 
     Every checkpoint is certified first, in float64 on a few samples.
 
@@ -39,29 +42,23 @@ def hessian(train: Path, data: Path, out: Path, settings: HessianSettings, code:
         data: the prepared dataset.
         out: `hessian.zarr.zip`, written last and whole.
         code: hash of the code that shapes the result.
+        share: of the checkpoints; all if left out.
 
     Raises:
         UserError: derivatives of the model are wrong or not finite, a checkpoint is missing, the data have no such
             split, or the basis does not fit into the memory allowed.
     """
     run = Trained(train, data)
-    steps = chosen_steps(run.steps, settings)
-    problem = _problem(run, store.load(data), settings, steps[0])
+    steps = (share or Share()).of(chosen_steps(run.steps, settings))
+    problem = _problem(run, settings, steps[0])
     shaping = {"settings": settings.model_dump(), "code": code, "train": sha256(train), "data": sha256(data)}
     identity = resume.identity_of(shaping | {"torch": torch.__version__, "device": hardware(problem.device)})
-    folder = out.parent / "hessian" / resume.short(identity)
+    folder = out.with_name(out.name.removesuffix(".zarr.zip")) / resume.short(identity)
     progress = Progress("hessian", len(steps), "checkpoint")
     with locked(folder):
         kept = [_checkpoint(run, step, problem, folder, progress) for step in steps]
         progress.close()
-        result = xr.concat(
-            [store.load(path) for path in kept],
-            "step",
-            data_vars="minimal",
-            coords="minimal",
-            compat="override",
-            combine_attrs="override",
-        )
+        result = in_order([store.load(path) for path in kept])
         store.save(result.assign_attrs(_attributes(problem) | {"labels": run.labels}), out)
     shutil.rmtree(folder.parent)
 
@@ -83,9 +80,9 @@ def chosen_steps(steps: Sequence[int], settings: HessianSettings) -> list[int]:
     return [steps[int(i)] for i in np.rint(even)]
 
 
-def _problem(run: Trained, data: xr.Dataset, settings: HessianSettings, step: int) -> Problem:
+def _problem(run: Trained, settings: HessianSettings, step: int) -> Problem:
     """What all checkpoints have in common; any of them says how many parameters there are."""
-    index = _samples(data, settings)
+    index = _samples(run.samples, settings)
     quaternion = rotations(settings.rotation_set, len(index), settings.rotations, settings.seed, run.task.group)
     device = "cuda" if device_of(settings.device) == "cuda" else "cpu"  # others have no float64
     size = sum(p.numel() for p in run.model(step).parameters() if p.requires_grad)

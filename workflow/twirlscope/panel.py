@@ -111,7 +111,7 @@ def panel_dataset(panel: Panel, measured: list[tuple[Products, LieError | None]]
     if derivatives:
         lie = np.stack([np.stack(list(d.values.values())) for d in derivatives])
         found = found.assign(panel_lie_error=(("step", "term", "panel"), lie))
-        found.attrs["lie_method"] = ", ".join(dict.fromkeys(d.method for d in derivatives))
+        found.attrs["lie_method"] = "; ".join(sorted({d.method for d in derivatives}))
     return found
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from . import matching, plugins
 from .contracts import Dataset, Model, Task
 from .errors import UserError, UserErrors
+from .hessian import chosen_steps
 from .reach import ROOT, code_hash
 from .settings.base import Settings, parse
 from .settings.config import MEASURES, Config, RunSettings
@@ -102,9 +104,28 @@ class Plan:
             "code": self._code("train", run),
         }
 
-    def measure(self, stage: str, run: str) -> dict[str, Any]:
-        """Parameters of a stage that measures checkpoints (`twirl`, `gradient`, `hessian`)."""
-        return {"settings": self._measured(stage, run).model_dump(), "code": self._code(stage, run)}
+    def measure(self, stage: str, run: str, part: int | str = 0) -> dict[str, Any]:
+        """Parameters of a job of a stage that measures checkpoints (`twirl`, `gradient`, `hessian`)."""
+        share = {"number": int(part), "jobs": len(self.shares(stage, run))}
+        return {"settings": self._measured(stage, run).model_dump(), "code": self._code(stage, run), "share": share}
+
+    def shares(self, stage: str, run: str) -> range:
+        """Jobs that the checkpoints of a run are spread over: as many as wanted, but none without a checkpoint."""
+        settings, kept = self._measured(stage, run), checkpoint_steps(self.config.runs[run].train)
+        measured = chosen_steps(kept, settings) if stage == "hessian" else kept
+        return range(min(settings.jobs, len(measured)))
+
+    def whole(self, stage: str) -> str:
+        """A pattern for the runs whose checkpoints one job measures."""
+        return _pattern(run for run in self.config.runs if len(self.shares(stage, run)) == 1)
+
+    def spread(self, stage: str) -> str:
+        """A pattern for the runs whose checkpoints several jobs measure."""
+        return _pattern(run for run in self.config.runs if len(self.shares(stage, run)) > 1)
+
+    def gather(self) -> dict[str, Any]:
+        """Parameters of the jobs that gather what several jobs have measured."""
+        return {"code": code_hash([SCRIPTS / "gather.py"])}
 
     def report(self) -> dict[str, Any]:
         """Parameters of the report."""
@@ -178,6 +199,11 @@ class Plan:
         wrong = [s for s in self._measured("hessian", name).steps if s not in kept]
         where = f"runs.{name}.hessian.steps" if own else "hessian.steps"
         return [UserError(where, f"steps of checkpoints of runs.{name}: {kept}", wrong)] if wrong else []
+
+
+def _pattern(names: Iterable[str]) -> str:
+    """A regular expression for these names and no other, also where there are none."""
+    return "|".join(names) or "(?!)"
 
 
 def _without_nulls(config: dict[str, Any]) -> dict[str, Any]:

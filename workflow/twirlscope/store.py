@@ -1,7 +1,8 @@
 """Stores: xarray datasets as one `.zarr.zip` file each, checked against the registry, whole or not at all.
 
 The same data give the same bytes, so that workflow checksums work. A store is built aside and renamed into place.
-Long arrays are written in shards, one in memory at a time, so that data may be longer than memory.
+Long arrays are written piece by piece, so that data may be longer than memory: those by atom, of which the samples of a
+batch are read, as they are in memory, the others compressed, in shards.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ BROKEN = (zipfile.BadZipFile, FileNotFoundError, KeyError, ValueError, RuntimeEr
 TEXT = np.dtypes.StringDType()
 LONG = 2**24  # bytes above which an array is written, and better read, in pieces
 CHUNK, SHARD = 2**18, 2**23  # bytes of what is compressed, and of what is written, at once
+PLAIN = 2**20  # bytes of a chunk that is not compressed, whose checksum is taken before any of it is read
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest date that zip knows: no clock in the bytes
 
 
@@ -83,7 +85,7 @@ def open_store(path: str | Path) -> xr.Dataset:
     try:
         return xr.open_dataset(ZipStore(path, mode="r"), engine="zarr", consolidated=False, chunks=None)
     except BROKEN as error:
-        raise _damaged(path, error) from error
+        raise damaged(path, error) from error
 
 
 def load(path: str | Path) -> xr.Dataset:
@@ -92,11 +94,12 @@ def load(path: str | Path) -> xr.Dataset:
         try:
             return data.load()
         except BROKEN as error:
-            raise _damaged(path, error) from error
+            raise damaged(path, error) from error
 
 
-def _damaged(path: Path, error: Exception) -> UserError:
-    return UserError(path, "a whole .zarr.zip store", f"a damaged one ({error}); delete it and run again")
+def damaged(path: str | Path, reason: object) -> UserError:
+    """The error for a store that is not as it was written."""
+    return UserError(path, "a whole .zarr.zip store", f"a damaged one ({reason}); delete it and run again")
 
 
 def write_whole(path: Path, write) -> None:
@@ -121,27 +124,30 @@ def write_whole(path: Path, write) -> None:
 
 
 def _declared(memory: MemoryStore, name: str, variable: xr.Variable) -> zarr.Array:
-    """An array without values yet, its chunks and shards some rows long."""
-    row = max(1, variable.nbytes // len(variable))
-    chunk = max(1, CHUNK // row)
-    shard = chunk * max(1, SHARD // (chunk * row))
+    """An array without values yet, its chunks, and shards where it has any, some rows long."""
+    row, rest = max(1, variable.nbytes // len(variable)), variable.shape[1:]
+    if variable.dims[0] == "atom":
+        layout = {"chunks": (max(1, PLAIN // row), *rest), "compressors": None, "config": {"write_empty_chunks": True}}
+    else:
+        chunk = max(1, CHUNK // row)
+        layout = {"chunks": (chunk, *rest), "shards": (chunk * max(1, SHARD // (chunk * row)), *rest)}
     return zarr.create_array(
         memory,
         name=name,
         shape=variable.shape,
         dtype=variable.dtype,
-        chunks=(chunk, *variable.shape[1:]),
-        shards=(shard, *variable.shape[1:]),
+        **layout,
         attributes=dict(variable.attrs),
         dimension_names=variable.dims,
     )
 
 
 def _filled(arrays: dict[str, zarr.Array], pieces: dict[str, xr.Variable]) -> Iterator[None]:
-    """Fill the arrays, pausing after every shard."""
+    """Fill the arrays, pausing after every shard, or chunk where there are none."""
     for name, array in arrays.items():
-        for start in range(0, array.shape[0], array.shards[0]):
-            part = slice(start, start + array.shards[0])
+        rows = (array.shards or array.chunks)[0]
+        for start in range(0, array.shape[0], rows):
+            part = slice(start, start + rows)
             array[part] = pieces[name][part].values
             yield
 

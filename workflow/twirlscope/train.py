@@ -27,6 +27,7 @@ from .errors import Stopped, UserError
 from .hints import Array, Float, Int, Tensor
 from .losses import loss_of
 from .provenance import Progress, answered, device_of, hardware, locked, versions
+from .ragged import open_samples
 from .settings.train import TrainSettings, checkpoint_steps
 
 COSTED = 2  # batches on which FLOPs, memory and inference are measured
@@ -60,7 +61,7 @@ def train(data: Path, out: Path, run: dict[str, Any], code: str, processes: int 
 
 def _train(team: Team, data: Path, out: Path, run: dict[str, Any], folder: Path) -> None:
     """Train as one process of a team; the one that leads writes."""
-    settings, dataset = TrainSettings(**run["train"]), store.load(data)
+    settings, dataset = TrainSettings(**run["train"]), open_samples(data)
     index = some(split_index(dataset, "train"), settings.samples)
     task = plugins.make_task(run["task"], dataset)
     run = run | {"model": matching.resolved(run["model"], task)}

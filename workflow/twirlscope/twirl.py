@@ -25,6 +25,7 @@ from .losses import inner
 from .panel import Panel, kept_predictions, measure_panel, panel_dataset, panel_of, plan, summarise_panel
 from .provenance import Progress, device_of
 from .settings.twirl import TwirlSettings
+from .shares import Share
 from .test_sets import drawn, measure_sets
 from .twirling import Given, twisted
 
@@ -32,23 +33,24 @@ FEW = 16  # samples on which floors and figures of merit are measured
 
 
 @arithmetic.float32()
-def twirl(train: Path, data: Path, out: Path, settings: TwirlSettings) -> None:
-    """Measure all checkpoints of a run and write `twirl.zarr.zip`.
+def twirl(train: Path, data: Path, out: Path, settings: TwirlSettings, share: Share | None = None) -> None:
+    """Measure all checkpoints of a run, or the share of one job, and write `twirl.zarr.zip`.
 
     Two passes: few independent rotations on the whole held-out set, for the losses; many on a fixed panel, for the
-    spectrum. Models and tasks with which that would be wrong are refused before the first number.
+    spectrum. Models and tasks with which that would be wrong are refused before the first number. What is looked at in
+    the last checkpoint alone is left to the job whose share it is in.
 
     Raises:
         UserError: a checkpoint is missing or damaged, the data have no such split, or the model is refused.
     """
     run = Trained(train, data)
-    prepared, device = store.load(data), device_of(settings.device)
-    index = _samples(prepared, settings)
+    device, index = device_of(settings.device), _samples(run.samples, settings)
     held = heldout_of(run.task, index, settings)
     panel = panel_of(index, settings, run.task.group) if min(settings.panel, len(index)) > 1 else None
-    progress = Progress("twirl", len(run.steps), "checkpoint")
+    steps = (share or Share()).of(run.steps)
+    progress = Progress("twirl", len(steps), "checkpoint")
     measured, floors, goods, degrees, panels, kept = [], [], [], [], [], []
-    for step in run.steps:
+    for step in steps:
         model = run.model(step).to(device)
         _refuse(model, run.task, held, device)
         measured.append(measure_heldout(model, run.task, held, settings, device))
@@ -60,30 +62,38 @@ def twirl(train: Path, data: Path, out: Path, settings: TwirlSettings) -> None:
             kept += kept_predictions(model, run.task, panel, settings, device)
         progress.advance(f"step {step}")
     progress.close()
-    result = heldout_dataset(run.task, run.steps, held, measured)
+    result = heldout_dataset(run.task, steps, held, measured)
     result["loss_equiv_floor"] = (("step", "term"), np.stack(floors))
     result = summarise(result, settings).assign_attrs(_attributes(run, settings, len(index), device))
-    result = result.merge(degrees_dataset(model.activations, degrees))
-    result = result.merge(merits_dataset(goods)).merge(slices(model, run.task, index[: settings.kept], device))
-    result = result.merge(measure_sets(model, run.task, prepared, settings, device))
+    result = result.merge(merits_dataset(goods)).merge(degrees_dataset(model.activations, degrees))
     if panel is not None:
-        result = _panelled(result, model, run.task, panel, panels, kept, settings, device)
-    made = run.task.generate(model, device)
-    store.save(result if made is None else result.merge(made, combine_attrs="no_conflicts"), out)
+        result = result.merge(_panelled(result, panel, panels, kept, settings), combine_attrs="no_conflicts")
+    if steps[-1] == run.steps[-1]:
+        result = result.merge(_of_last(result, model, run, index, panel, settings, device))
+    store.save(result, out)
 
 
-def _panelled(
-    result: xr.Dataset, model: Callable, task: Task, panel: Panel, panels: list, kept: list, settings, device: str
-) -> xr.Dataset:
-    """The result with the panel: what was measured, what follows from it, and test-time twirling of the last model."""
+def _panelled(result: xr.Dataset, panel: Panel, panels: list, kept: list, settings: TwirlSettings) -> xr.Dataset:
+    """What was measured on the panel at every checkpoint, and what follows from it."""
     found = panel_dataset(panel, panels).assign_coords(step=result["step"], term=result["term"])
     if kept:
         found["panel_prediction"] = (("step", "kept", "panel_rotation", "component"), np.stack(kept))
     found = summarise_panel(found, panel, settings)
     found["panel_gram"] = found["panel_gram"].astype(np.float32)  # the largest array; single precision is enough
-    found = found.merge(plan(model, task, found, panel, settings, device))
-    found = found.merge(measure_frames(model, task, panel.index, settings, device), combine_attrs="no_conflicts")
-    return result.merge(found, combine_attrs="no_conflicts")
+    return found
+
+
+def _of_last(
+    result: xr.Dataset, model: Callable, run: Trained, index: Array, panel: Panel | None, settings, device: str
+) -> xr.Dataset:
+    """What is measured at the last checkpoint alone: slices, test sets, test-time twirling, what the model makes."""
+    found = slices(model, run.task, index[: settings.kept], device)
+    found = found.merge(measure_sets(model, run.task, run.samples, settings, device))
+    if panel is not None:
+        found = found.merge(plan(model, run.task, result, panel, settings, device))
+        found = found.merge(measure_frames(model, run.task, panel.index, settings, device))
+    made = run.task.generate(model, device)
+    return found if made is None else found.merge(made)
 
 
 def _refuse(model: Callable, task: Task, held: Heldout, device: str) -> None:

@@ -98,13 +98,16 @@ def reach(positions: Float[Tensor, "sample atom 3"]) -> float:
     return positions.norm(dim=-1).max().item() if positions.numel() else 0.0
 
 
-def check_fit(positions: Float[Tensor, "sample atom 3"], grid: Grid, shift: float) -> None:
+def check_fit(farthest: float, grid: Grid, shift: float) -> None:
     """Refuse molecules that reach out of the grid in some orientation, shifted by up to `shift` [Å] along each axis.
+
+    Args:
+        farthest: their `reach` [Å].
 
     Raises:
         UserError: how large a box would do.
     """
-    needed = 2 * (reach(positions) + grid.radius + shift)
+    needed = 2 * (farthest + grid.radius + shift)
     if needed > grid.box * (1 + 1e-6):
         raise UserError(
             "task",

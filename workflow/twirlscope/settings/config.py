@@ -48,5 +48,5 @@ class Config(Settings):
     def measure(self, stage: str, run: str) -> tuple[Settings | None, list[UserError]]:
         """Settings of a stage that measures checkpoints, those of the run over those of all; or every mistake."""
         own = getattr(self.runs[run], stage)
-        merged = getattr(self, stage).model_dump() | own
+        merged = dict(getattr(self, stage)) | own
         return parse(MEASURES[stage], merged, f"runs.{run}.{stage}")

@@ -25,3 +25,6 @@ class GradientSettings(Settings):
     dtype: Literal["float32", "float64"] = key("float32", "precision of the gradients; products are summed in float64")
     chunk: int = key(8, "samples differentiated at once", ge=1)
     device: Literal["auto", "cpu", "cuda"] = key("auto", "where to evaluate")
+    jobs: int = key(
+        1, "jobs that the checkpoints are spread over; the result does not depend on it", ge=1, exclude=True
+    )

@@ -37,3 +37,6 @@ class HessianSettings(Settings):
     keep_memory: float = key(2.0, "memory for gradient graphs kept between products: twice as fast", "GB", ge=0)
     certificate_samples: int = key(1, "samples on which every checkpoint is certified by finite differences", ge=1)
     device: Literal["auto", "cpu", "cuda"] = key("auto", "where to evaluate")
+    jobs: int = key(
+        1, "jobs that the checkpoints are spread over; the result does not depend on it", ge=1, exclude=True
+    )

@@ -36,6 +36,9 @@ class TwirlSettings(Settings):
     kept: int = key(2, "samples whose twisted predictions are stored, or slices through them if they are fields", ge=0)
     chunk: int = key(256, "rotated samples in memory at once", ge=2)
     device: Literal["auto", "cpu", "cuda"] = key("auto", "where to evaluate; in float32, with sums in float64")
+    jobs: int = key(
+        1, "jobs that the checkpoints are spread over; the result does not depend on it", ge=1, exclude=True
+    )
 
     @model_validator(mode="after")
     def _enough_reflections(self):

@@ -18,6 +18,7 @@ import xarray as xr
 
 from ..contracts import Batch, Task, Term
 from ..hints import Array, Callable, Float, Int
+from ..ragged import Ragged
 from ..sampling import BINS, Solver, distance_shares, integrate
 from ..settings.base import Settings, key
 
@@ -53,9 +54,7 @@ class FlowMatching(Task):
         self.settings = settings
         self.terms = (Term("velocity", "1o", "mse", unit="nm"),)
         self.constants = {}
-        self._first = np.concatenate([[0], np.cumsum(data["atoms"].values)])
-        self._positions = data["ca_positions"].values
-        self._breaks = data["chain_break"].values
+        self._residues = Ragged(data, "ca_positions", "chain_break")
 
     def batch(self, index: Int[Array, " sample"]) -> Batch:
         """Each chain with the noise and the time that belong to its index."""
@@ -71,10 +70,11 @@ class FlowMatching(Task):
     @torch.no_grad()
     def generate(self, model: Callable[[dict], dict], device: str) -> xr.Dataset | None:
         """Chains from noise, as long as the last chains of the data, and the distances in both."""
-        s, last = self.settings, np.arange(len(self._first) - 1)[-max(self.settings.generate, 1) :]
+        s, last = self.settings, np.arange(len(self._residues))[-max(self.settings.generate, 1) :]
         if not s.generate:
             return None
-        data, batch = [self._positions[a:b] for a, b in self._ends(last)], self.batch(last)
+        data = np.split(self._residues.rows(last)[0], np.cumsum(self._residues.counts(last))[:-1])
+        batch = self.batch(last)
         noise = (batch.inputs["positions"] - batch.inputs["time"][:, None, None] * batch.targets["velocity"]).to(device)
         x = integrate(model, noise, batch.inputs["mask"].to(device), s.generate_steps, s.generate_solver).cpu().numpy()
         made = [row[: len(chain)] for row, chain in zip(x, data, strict=True)]
@@ -88,13 +88,9 @@ class FlowMatching(Task):
             | {"xyz": np.array(["x", "y", "z"], object)},
         )
 
-    def _ends(self, index: Int[Array, " sample"]) -> list[tuple[int, int]]:
-        """First atom of each chain, and the one after its last."""
-        return list(zip(self._first[index].tolist(), self._first[index + 1].tolist(), strict=True))
-
     def _counted(self, index: Int[Array, " sample"]) -> list[tuple[int, int]]:
         """Each index with the number of residues of its chain."""
-        return list(zip(index.tolist(), (self._first[index + 1] - self._first[index]).tolist(), strict=True))
+        return list(zip(index.tolist(), self._residues.counts(index).tolist(), strict=True))
 
     def _noise(self, residues: int, rng: np.random.Generator) -> tuple[Float[Array, "residue 3"], float]:
         """Centred Gaussian noise, unit variance a coordinate [nm], and a time."""
@@ -104,11 +100,8 @@ class FlowMatching(Task):
 
     def _batch(self, index: Int[Array, " sample"], noise: list[Array], time: Float[Array, " sample"]) -> Batch:
         """Chains padded to the longest of the batch; real residues are those with mask 1."""
-        counts = self._first[index + 1] - self._first[index]
-        column = np.arange(counts.max())
-        real = column < counts[:, None]
-        atom = np.where(real, self._first[index][:, None] + column, 0)
-        x1 = np.where(real[..., None], self._positions[atom], 0.0)
+        real, (x1, breaks) = self._residues.padded(index)
+        counts = real.sum(1)
         x0 = np.zeros(x1.shape)
         x0[real] = np.concatenate(noise)
         t = time[:, None, None]
@@ -119,7 +112,7 @@ class FlowMatching(Task):
                 "positions": torch.from_numpy(((1 - t) * x0 + t * x1).astype(np.float32)),
                 "time": torch.from_numpy(time.astype(np.float32)),
                 "mask": torch.from_numpy(real.astype(np.int64)),
-                "chain_break": torch.from_numpy(np.where(real, self._breaks[atom], 0).astype(np.int64)),
+                "chain_break": torch.from_numpy(breaks.astype(np.int64)),
             },
             targets={"velocity": torch.from_numpy((x1 - x0).astype(np.float32))},
             weights={"velocity": torch.from_numpy((weight[:, None] * real / counts[:, None]).astype(np.float32))},

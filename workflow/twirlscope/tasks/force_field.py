@@ -17,7 +17,8 @@ import xarray as xr
 
 from ..bulk import Bulk
 from ..contracts import Batch, Task, Term
-from ..hints import Array, Int
+from ..hints import Array, Float, Int
+from ..ragged import Ragged
 from ..settings.base import Settings, key
 
 
@@ -60,39 +61,37 @@ class ForceField(Task):
         scales = {"force_scale": force, "energy_scale": energy}
         self.constants = {"elements": [int(z) for z in data["element"].values], **scales} | self._bulk.constants
         self.attribution = ("forces", "numbers", self.constants["elements"])
-        self._first = np.concatenate([[0], np.cumsum(data["atoms"].values)])
-        self._numbers = data["numbers"].values.astype(np.int64)
-        self._positions = data["positions"].values
-        forces = data["forces"].values
-        self._known = np.isfinite(forces[self._first[:-1], 0])  # some held-out frames have energies alone
-        self._forces = np.where(np.isfinite(forces), forces, 0) / np.float32(force)
-        self._energy = self._reduced_energy(data) / energy
+        self._atoms = Ragged(data, "numbers", "positions", "forces")
+        self._energies = data["energy"].values
+        self._reference = np.full(max(self.constants["elements"]) + 1, np.nan)  # by atomic number
+        self._reference[self.constants["elements"]] = data["reference_energy"].values
 
-    def _reduced_energy(self, data: xr.Dataset) -> Array:
-        """Energy less element references, per atom [eV]."""
-        references = dict(zip(self.constants["elements"], data["reference_energy"].values, strict=True))
-        each = np.array([references[z] for z in self._numbers])
-        return (data["energy"].values - np.add.reduceat(each, self._first[:-1])) / data["atoms"].values
+    def _energy(
+        self, index: Int[Array, " sample"], numbers: Int[Array, " atom"], counts: Int[Array, " sample"]
+    ) -> Float[Array, " sample"]:
+        """Energies less element references, per atom [eV], of samples whose atoms lie one after another."""
+        references = np.add.reduceat(self._reference[numbers], np.cumsum(counts) - counts)
+        return (self._energies[index] - references) / counts
 
     def batch(self, index: Int[Array, " sample"]) -> Batch:
         """Molecules padded to the largest of the batch; element 0 marks padding. Centred on the mean position."""
-        counts = self._first[index + 1] - self._first[index]
-        column = np.arange(counts.max())
-        real = column < counts[:, None]
-        atom = np.where(real, self._first[index][:, None] + column, 0)
-        positions = np.where(real[..., None], self._positions[atom], 0)
+        real, (numbers, positions, forces) = self._atoms.padded(index)
+        counts, (force, energy) = real.sum(1), (term.scale for term in self.terms[:2])
+        known = np.isfinite(forces[:, 0, 0])  # some held-out frames have energies alone
         positions = np.where(real[..., None], positions - positions.sum(1, keepdims=True) / counts[:, None, None], 0)
+        forces = np.where(np.isfinite(forces), forces, 0) / np.float32(force)
+        energies = self._energy(index, numbers[real], counts) / energy
         batch = Batch(
             inputs={
-                "numbers": torch.from_numpy(np.where(real, self._numbers[atom], 0)),
+                "numbers": torch.from_numpy(numbers.astype(np.int64)),
                 "positions": torch.from_numpy(positions.astype(np.float32)),
             },
             targets={
-                "forces": torch.from_numpy(np.where(real[..., None], self._forces[atom], 0).astype(np.float32)),
-                "energy": torch.from_numpy(self._energy[index].astype(np.float32)[:, None]),
+                "forces": torch.from_numpy(forces),
+                "energy": torch.from_numpy(energies.astype(np.float32)[:, None]),
             },
             weights={
-                "forces": torch.from_numpy((real * (self._known[index] / counts)[:, None]).astype(np.float32)),
+                "forces": torch.from_numpy((real * (known / counts)[:, None]).astype(np.float32)),
                 "energy": torch.ones(len(index)),
             },
         )

@@ -20,8 +20,10 @@ import xarray as xr
 from .. import action, peaks, so3, voxels
 from ..contracts import Batch, Task, Term
 from ..hints import Array, Float, Int, Tensor
+from ..ragged import Ragged
 from ..settings.base import Settings, key
 
+BLOCK = 1 << 12  # molecules at a time, where all are gone through
 # by name, the group, how a field turns, and the input that turns like this
 ACTIONS = {
     "octahedral": ("octahedral", "grid 0e", "grid"),
@@ -63,10 +65,8 @@ class VoxelDenoising(Task):
         self.terms = (Term("density", field),)
         self.grid = voxels.Grid(s.size, s.resolution, s.radius, tuple(elements))
         self.constants = {"elements": elements, "size": s.size}
-        self._first = np.concatenate([[0], np.cumsum(data["atoms"].values)])
-        self._numbers = data["numbers"].values.astype(np.int64)
-        self._positions = data["positions"].values
-        voxels.check_fit(torch.from_numpy(self._atoms(np.arange(data.sizes["sample"]))[1]), self.grid, s.shift)
+        self._molecules = Ragged(data, "numbers", "positions")
+        voxels.check_fit(self._reach(), self.grid, s.shift)
 
     def merits(self, index: Int[Array, " sample"], prediction: dict[str, Tensor]) -> dict[str, Float[Array, " sample"]]:
         """Atoms that are found as peaks of the denoised fields, and peaks that are no atoms, both over the atoms."""
@@ -123,15 +123,17 @@ class VoxelDenoising(Task):
         turn = so3.matrix(torch.from_numpy(np.stack([r.normal(size=4) for r in random]))).float()
         return turn, torch.from_numpy(np.stack([r.uniform(-1, 1, 3) for r in random])).float()
 
+    def _reach(self) -> float:
+        """The largest distance of an atom from the mean of its molecule [Å], gone through a few molecules at a time."""
+        every = np.arange(len(self._molecules))
+        pieces = (every[i : i + BLOCK] for i in range(0, len(every), BLOCK))
+        return max(voxels.reach(torch.from_numpy(self._atoms(piece)[1])) for piece in pieces)
+
     def _atoms(self, index: Int[Array, " sample"]) -> tuple[Int[Array, "sample atom"], Float[Array, "sample atom 3"]]:
         """Atomic numbers and positions [Å], padded with 0 to the largest molecule, centred on the mean of the atoms."""
-        counts = self._first[index + 1] - self._first[index]
-        column = np.arange(counts.max())
-        real = column < counts[:, None]
-        atom = np.where(real, self._first[index][:, None] + column, 0)
-        positions = np.where(real[..., None], self._positions[atom], 0)
-        centred = positions - positions.sum(1, keepdims=True) / counts[:, None, None]
-        return np.where(real, self._numbers[atom], 0), np.where(real[..., None], centred, 0).astype(np.float32)
+        real, (numbers, positions) = self._molecules.padded(index)
+        centred = positions - positions.sum(1, keepdims=True) / real.sum(1)[:, None, None]
+        return numbers.astype(np.int64), np.where(real[..., None], centred, 0).astype(np.float32)
 
     def _placed(
         self,
