@@ -23,6 +23,7 @@ from .contracts import Batch, Model, Task, split_index
 from .errors import Stopped, UserError
 from .hints import Array, Float, Int, Tensor
 from .losses import loss_of
+from .optimisers import optimiser
 from .provenance import Progress, device_of, hardware, locked, versions
 from .settings.train import TrainSettings, checkpoint_steps
 
@@ -128,10 +129,7 @@ class Loop:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed_of(self.seed, WEIGHTS))
             self.model: Model = plugins.make_model(run["model"], task.constants).to(self.device)
-        decays = [p for p in self.model.parameters() if p.ndim > 1]
-        others = [p for p in self.model.parameters() if p.ndim <= 1]
-        groups = [{"params": decays, "weight_decay": settings.weight_decay}, {"params": others, "weight_decay": 0.0}]
-        self.optimiser = torch.optim.AdamW(groups, lr=settings.learning_rate)
+        self.optimiser = optimiser(self.model, settings)
         self.average = {k: v.clone() for k, v in self.model.state_dict().items()} if settings.ema else None
         self.curve, self.step, self.seconds = Curve(), 0, 0.0
         self.keep = set(checkpoint_steps(settings))
