@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
 
-from . import plugins
+from . import plugins, sweeps
 from .contracts import Dataset, Model, Task
 from .errors import UserError, UserErrors
 from .reach import ROOT, code_hash
@@ -22,17 +23,18 @@ class Plan:
     """A checked config.
 
     Args:
-        config: the config as YAML gives it. A dataset or run that is null is left out, so that an overlay file can
-            drop what the default config has.
+        config: the config as YAML gives it. A dataset, run or sweep that is null is left out, so that an overlay
+            can drop what the default config has.
 
     Raises:
         UserErrors: every mistake in it, each with its key path.
     """
 
     def __init__(self, config: dict[str, Any]):
-        config = _without_nulls(config)
+        config, members, mistakes = sweeps.expand(_without_nulls(config))
         self.config, errors = parse(Config, config, "")
         self._datasets: dict[str, Dataset] = {}
+        self._hashes: dict[tuple[Path, ...], str] = {}  # of many runs of a sweep, which share their code
         self._known_datasets = [name for name, _ in _sections(config, "datasets")]
         for name, section in _sections(config, "datasets"):
             errors += _name(f"datasets.{name}", name) + self._check_dataset(name, section)
@@ -45,8 +47,10 @@ class Plan:
             for name, run in self.config.runs.items():
                 errors += self._contradictions(f"runs.{name}", run)
                 errors += self._steps(name, run)
-        if errors:
-            raise UserErrors(errors)
+        if mistakes or errors:
+            raise UserErrors(mistakes + sweeps.placed(errors, members))
+        self.sweeps: dict[str, dict[str, dict[str, str]]] = {}
+        self._merge(members)
 
     @property
     def runs(self) -> list[tuple[str, int]]:
@@ -89,17 +93,17 @@ class Plan:
 
     def train(self, run: str, seed: int) -> dict[str, Any]:
         """Parameters of a training, defaults filled in."""
+        return {"run": self._filled(run) | {"seed": int(seed)}, "code": self._code("train", run)}
+
+    def _filled(self, run: str) -> dict[str, Any]:
+        """What a run says of its training, defaults filled in."""
         spec = self.config.runs[run]
         task, model = (plugins.settings_of(k, getattr(spec, k), k)[0].model_dump() for k in ("task", "model"))
         return {
-            "run": {
-                "dataset": spec.dataset,
-                "task": {"name": spec.task["name"], **task},
-                "model": {"name": spec.model["name"], **model},
-                "train": spec.train.model_dump(),
-                "seed": int(seed),
-            },
-            "code": self._code("train", run),
+            "dataset": spec.dataset,
+            "task": {"name": spec.task["name"], **task},
+            "model": {"name": spec.model["name"], **model},
+            "train": spec.train.model_dump(),
         }
 
     def measure(self, stage: str, run: str) -> dict[str, Any]:
@@ -121,9 +125,30 @@ class Plan:
         return {
             "runs": runs,
             "datasets": self.datasets,
+            "sweeps": self.sweeps,
             "config": self.config.model_dump(),
             "code": code_hash([SCRIPTS / "report.py"]),
         }
+
+    def _merge(self, members: list[sweeps.Member]) -> None:
+        """Note the runs of every sweep. One that says the same as another run, seeds apart, is that run: it is dropped,
+        and the other has the seeds of both."""
+        runs, kept = dict(self.config.runs), {}  # by all that a run says, the first that says it
+        made = {m.run for m in members}
+        for name in [n for n in reversed(runs) if n not in made]:
+            kept[self._said(name)] = name
+        for member in members:
+            name = kept.setdefault(self._said(member.run), member.run)
+            if name != member.run:
+                seeds = dict.fromkeys(runs[name].seeds + runs.pop(member.run).seeds)
+                runs[name] = runs[name].model_copy(update={"seeds": list(seeds)})
+            self.sweeps.setdefault(member.sweep, {})[name] = member.values
+        self.config = self.config.model_copy(update={"runs": runs})
+
+    def _said(self, run: str) -> str:
+        """All that a run says and is measured by, defaults filled in, as text."""
+        measures = [self._measured(stage, run).model_dump() for stage in MEASURES]
+        return json.dumps([self._filled(run), measures], sort_keys=True)
 
     def _measured(self, stage: str, run: str) -> Settings:
         """Settings of a stage for a run; they have been checked."""
@@ -133,7 +158,10 @@ class Plan:
         """Hash of the code that a stage of a run reaches, its plug-ins included."""
         spec = self.config.runs[run]
         chosen = [plugins.file_of(kind, getattr(spec, kind)["name"]) for kind in ("task", "model")]
-        return code_hash([SCRIPTS / f"{stage}.py", *chosen])
+        files = (SCRIPTS / f"{stage}.py", *chosen)
+        if files not in self._hashes:
+            self._hashes[files] = code_hash(files)
+        return self._hashes[files]
 
     def _check_dataset(self, name: str, section: dict[str, Any]) -> list[UserError]:
         where = f"datasets.{name}"
@@ -179,9 +207,9 @@ class Plan:
 
 
 def _without_nulls(config: dict[str, Any]) -> dict[str, Any]:
-    """The config without datasets and runs that an overlay set to null."""
+    """The config without datasets, runs and sweeps that an overlay set to null."""
     kept = dict(config)
-    for section in ("datasets", "runs"):
+    for section in ("datasets", "runs", "sweeps"):
         if isinstance(kept.get(section), dict):
             kept[section] = {name: value for name, value in kept[section].items() if value is not None}
     return kept
