@@ -53,7 +53,7 @@ def test_merits__words_are_those_of_the_last_step():
 
 
 def test_sections__show_fields_only_where_there_are_some():
-    names = [[s.anchor for s in sections.tell([training(fields=f)], 2.0, {})] for f in (True, False)]
+    names = [[s.anchor for s in sections.tell([training(fields=f)], 2.0, {}, "weighted")] for f in (True, False)]
     assert "fields" in names[0]
     assert "fields" not in names[1]
 

@@ -69,7 +69,7 @@ def report(
         config,
         settings,
         provenance,
-        sections.tell(trainings, settings.threshold, data),
+        sections.tell(trainings, settings.threshold, data, settings.term),
     )
     write_folder(Path(out), lambda folder: _fill(folder, told, trainings))
 

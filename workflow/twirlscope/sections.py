@@ -27,21 +27,24 @@ from . import (
     findings,
 )
 from .attribution import attribution_table
+from .claims import claims_table, judge
 from .comparisons import convex_table, reflection_table
 from .excess import excess_table
 from .figures_sets import errors_by_set
 from .hints import Mapping, Sequence
 from .learning import learning_frame, learning_table
 from .page import Section, Table
+from .paper import CLAIMS
 from .quoted import published_table, quoted_frame, quoted_table
 from .style import Figure
 from .trainings import Training, by_run, labels_note, slug, terms_of
 from .translation import translation_table
 
 
-def tell(trainings: Sequence[Training], threshold: float, data: Mapping[str, xr.Dataset]) -> list[Section]:
-    """All sections that have something to show."""
+def tell(trainings: Sequence[Training], threshold: float, data: Mapping[str, xr.Dataset], term: str) -> list[Section]:
+    """All sections that have something to show; the claims are about a term of the loss."""
     found = [
+        _claims(trainings, term),
         _percent(trainings, threshold),
         Section(
             "losses",
@@ -63,6 +66,11 @@ def tell(trainings: Sequence[Training], threshold: float, data: Mapping[str, xr.
         Section("training", "Training", figures=[figures_training.training_curves(trainings)]),
     ]
     return [s for s in found if s.sentences or s.figures or s.tables]
+
+
+def _claims(trainings: Sequence[Training], term: str) -> Section:
+    verdicts = judge(CLAIMS, trainings, term)
+    return Section("claims", "Claims", [v.sentence for v in verdicts], tables=[("Verdicts", claims_table(verdicts))])
 
 
 def _told_apart(trainings: Sequence[Training]) -> list[str]:
