@@ -38,7 +38,7 @@ FLOORS = [
         figures figures_training figures_spectrum figures_density figures_hessian figures_plan figures_reflection
         figures_fields figures_gradient figures_gradient_direction figures_gradient_layers figures_condition
         figures_eigenvalues figures_sets figures_backbones figures_covariate figures_learning learning excess
-        claims evidence paper""",
+        claims evidence paper figures_sweeps files""",
         "report",
         "sweeps",
         "plan document",

@@ -141,8 +141,8 @@ def claims_table(verdicts: Sequence[Verdict]) -> Table:
     frame = pd.DataFrame(rows)
     caption = (
         "Each claim with the number that decides it: of all trainings that speak for it, the one furthest outside of "
-        "what is allowed, with its 95 % interval. A claim holds where the intervals of all lie within, does not where one "
-        "lies wholly outside; all else is not enough data."
+        "what is allowed, with its 95 % interval. A claim holds where the intervals of all lie within, does not where "
+        "one lies wholly outside; all else is not enough data."
     )
     brief = frame.drop(columns=["statement", "source", "needs", "limits from", "numbers"])
     return Table("claims", caption, frame, brief)

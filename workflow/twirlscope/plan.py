@@ -10,6 +10,7 @@ from typing import Any
 from . import plugins, sweeps
 from .contracts import Dataset, Model, Task
 from .errors import UserError, UserErrors
+from .files import settings_hash, times
 from .reach import ROOT, code_hash
 from .settings.base import Settings, parse
 from .settings.config import MEASURES, Config, RunSettings
@@ -110,15 +111,17 @@ class Plan:
         """Parameters of a stage that measures checkpoints (`twirl`, `gradient`, `hessian`)."""
         return {"settings": self._measured(stage, run).model_dump(), "code": self._code(stage, run)}
 
-    def report(self) -> dict[str, Any]:
-        """Parameters of the report."""
+    def report(self, partial: bool = False) -> dict[str, Any]:
+        """Parameters of the report, or of one of what is there."""
+        curved, gradient = set(self.curved), set(self.with_gradient)
         runs = [
             {
                 "run": run,
                 "seed": seed,
                 "dataset": self.dataset_of(run),
-                "hessian": (run, seed) in self.curved,
-                "gradient": (run, seed) in self.with_gradient,
+                "hessian": (run, seed) in curved,
+                "gradient": (run, seed) in gradient,
+                "settings": settings_hash(self._filled(run) | {"seed": int(seed)}),
             }
             for run, seed in self.runs
         ]
@@ -126,6 +129,7 @@ class Plan:
             "runs": runs,
             "datasets": self.datasets,
             "sweeps": self.sweeps,
+            "partial": partial,
             "config": self.config.model_dump(),
             "code": code_hash([SCRIPTS / "report.py"]),
         }
@@ -149,6 +153,10 @@ class Plan:
         """All that a run says and is measured by, defaults filled in, as text."""
         measures = [self._measured(stage, run).model_dump() for stage in MEASURES]
         return json.dumps([self._filled(run), measures], sort_keys=True)
+
+    def times(self, results: Path) -> dict[str, int]:
+        """When what is there of all trainings was last changed [ns]."""
+        return times(self.report(), results)
 
     def _measured(self, stage: str, run: str) -> Settings:
         """Settings of a stage for a run; they have been checked."""
