@@ -32,13 +32,13 @@ FLOORS = [
         """datasets models tasks plugins frames molecules rejects resume checkpoints trainings
         twirling estimators spectrum tails lie panel panel_octahedral heldout looks test_sets refusals averaging
         curvature operators suspects certificate gradients hessian_spectra
-        backbones sequences backbone_states annealing pair_layers sampling optimisers""",
+        backbones sequences backbone_states annealing pair_layers sampling optimisers nearest""",
         "prepare train twirl gradient hessian",
         """style findings story sections page translation attribution comparisons quoted
         figures figures_training figures_spectrum figures_density figures_hessian figures_plan figures_reflection
         figures_fields figures_gradient figures_gradient_direction figures_gradient_layers figures_condition
         figures_eigenvalues figures_sets figures_backbones figures_covariate figures_learning learning excess
-        claims evidence paper figures_sweeps files""",
+        claims evidence paper figures_sweeps figures_parameters files""",
         "report",
         "sweeps",
         "plan document",

@@ -20,6 +20,7 @@ from . import (
     figures_gradient_layers,
     figures_hessian,
     figures_learning,
+    figures_parameters,
     figures_plan,
     figures_reflection,
     figures_spectrum,
@@ -167,6 +168,7 @@ def _gradients(trainings: Sequence[Training]) -> Section:
         figures_gradient.noise,
     )
     shown = [draw(measured) for draw in kinds] if measured else []
+    shown += [f for draw in (figures_parameters.against, figures_parameters.nearest) if (f := draw(measured))]
     for training in (seeds[0] for seeds in by_run(measured).values()):
         name = f"gradient_layers_{slug(training.run)}_seed{training.seed}"
         shown.append(figures_gradient_layers.layers(training, name))
