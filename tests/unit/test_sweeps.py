@@ -67,6 +67,11 @@ def test_named_values__set_several_keys_and_their_name_is_in_that_of_the_run():
     assert [pair for pair in plan.runs if pair[0] == "s_size_small"] == [("s_size_small", 3), ("s_size_small", 4)]
 
 
+def test_name__does_not_repeat_the_key_that_a_sweep_is_called_after():
+    config = copy.deepcopy(DEFAULT) | {"sweeps": {"by_batch": {"run": "augmented", "grid": {"train.batch": [4, 8]}}}}
+    assert list(Plan(config).sweeps["by_batch"]) == ["by_batch_4", "by_batch_8"]
+
+
 def test_adding_a_value__leaves_the_other_runs_as_they_were():
     few, more = (Plan(with_sweep(grid={"train.batch": sizes})) for sizes in ([4, 8], [2, 4, 8]))
     assert set(few.sweeps["s"]) < set(more.sweeps["s"])
@@ -79,8 +84,16 @@ def test_equal_run__is_trained_once_with_the_seeds_of_both():
     plan = Plan(with_sweep(grid={"model.width": [width, 16]}, set={"seeds": [1, 2]}))
     assert list(plan.sweeps["s"]) == ["augmented", "s_width_16"]
     assert [seed for run, seed in plan.runs if run == "augmented"] == [0, 1, 2]
-    measured_otherwise = Plan(with_sweep(grid={"model.width": [width, 16]}, set={"twirl.panel": 3}))
-    assert f"s_width_{width}" in measured_otherwise.sweeps["s"]
+
+
+def test_equal_training__is_that_of_the_base_however_measured_unless_measurement_is_what_varies():
+    width = Plan(DEFAULT).train("augmented", 0)["run"]["model"]["width"]
+    plan = Plan(with_sweep(grid={"model.width": [width, 16]}, set={"twirl.panel": 3}))
+    assert list(plan.sweeps["s"]) == ["augmented", "s_width_16"]
+    assert plan.measure("twirl", "augmented") == Plan(DEFAULT).measure("twirl", "augmented")
+    base = plan.measure("twirl", "augmented")["settings"]["rotations"]
+    varied = Plan(with_sweep(grid={"twirl.rotations": [base, base + 1, base + 2]}))
+    assert list(varied.sweeps["s"]) == ["augmented", f"s_rotations_{base + 1}", f"s_rotations_{base + 2}"]
 
 
 def test_null__drops_a_sweep_of_an_overlay():

@@ -23,6 +23,7 @@ EARLY = 0.1  # share of the updates that is start-up, left out where something i
 LEVELS = 1.5  # sizes are different if the largest is at least so many times the smallest
 POINTS = 5  # checkpoints below which no line is fitted
 
+IDLE = {"device", "save_every", "checkpoints_per_decade"}  # keys of the `train` section that change no weight
 DROPPED = {  # of the `train` section, by what varies: what may vary with it
     "size": {"learning_rate"},
     "samples": {"samples"},
@@ -179,7 +180,7 @@ def _task(training: Training) -> str:
 def _all_but(training: Training, kind: str) -> str:
     """Everything that a group of trainings shares, seeds apart."""
     run = _run(training)
-    kept = {k: v for k, v in run["train"].items() if k not in DROPPED[kind] | {"device", "save_every"}}
+    kept = {k: v for k, v in run["train"].items() if k not in DROPPED[kind] | IDLE}
     model = {"name": run["model"]["name"]} if kind == "size" else run["model"]
     return json.dumps([run.get("dataset"), run["task"], model, kept], sort_keys=True)
 

@@ -135,23 +135,24 @@ class Plan:
         }
 
     def _merge(self, members: list[sweeps.Member]) -> None:
-        """Note the runs of every sweep. One that says the same as another run, seeds apart, is that run: it is dropped,
-        and the other has the seeds of both."""
+        """Note the runs of every sweep. One whose training says the same as that of another run, seeds apart, is that
+        run, however it would be measured, unless measurement is what varies: it is dropped, and the other has the seeds
+        of both."""
         runs, kept = dict(self.config.runs), {}  # by all that a run says, the first that says it
         made = {m.run for m in members}
         for name in [n for n in reversed(runs) if n not in made]:
-            kept[self._said(name)] = name
+            kept |= {self._said(name, measured): name for measured in (False, True)}
         for member in members:
-            name = kept.setdefault(self._said(member.run), member.run)
+            name = kept.setdefault(self._said(member.run, member.measured), member.run)
             if name != member.run:
                 seeds = dict.fromkeys(runs[name].seeds + runs.pop(member.run).seeds)
                 runs[name] = runs[name].model_copy(update={"seeds": list(seeds)})
             self.sweeps.setdefault(member.sweep, {})[name] = member.values
         self.config = self.config.model_copy(update={"runs": runs})
 
-    def _said(self, run: str) -> str:
-        """All that a run says and is measured by, defaults filled in, as text."""
-        measures = [self._measured(stage, run).model_dump() for stage in MEASURES]
+    def _said(self, run: str, measured: bool) -> str:
+        """All that a run says of its training, and of how it is measured, defaults filled in, as text."""
+        measures = [self._measured(stage, run).model_dump() for stage in MEASURES] if measured else []
         return json.dumps([self._filled(run), measures], sort_keys=True)
 
     def times(self, results: Path) -> dict[str, int]:

@@ -1,7 +1,7 @@
 """Sweeps: one run and the keys that vary, expanded into named runs before the config is checked.
 
-A run of a sweep is called by the sweep, the keys that vary and their values, `{sweep}_{key}_{value}`: the name of a run
-stays the same when a value is added, so that only what is new is trained.
+A run of a sweep is called by the sweep, the keys that vary and their values, `{sweep}_{key}_{value}`, the key left out
+where the sweep is called after it. The name of a run stays the same when a value is added: only what is new is trained.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 
 from .errors import UserError
 from .settings.base import parse
+from .settings.config import MEASURES
 from .settings.sweep import SweepSettings
 
 MOST = 1000  # runs of a sweep: more are a slip of the pen
@@ -36,6 +37,7 @@ class Member:
 
     values: by axis, the name of its value.
     origin: by key path of the run, the place in the config that set it.
+    measured: whether a key of a measurement varies.
     """
 
     sweep: str
@@ -44,6 +46,7 @@ class Member:
     values: dict[str, str]
     origin: dict[str, str]
     section: dict[str, Any]
+    measured: bool
 
 
 def expand(config: dict[str, Any]) -> tuple[dict[str, Any], list[Member], list[UserError]]:
@@ -157,9 +160,13 @@ def _member(
             _put(section, path, copy.deepcopy(new))
     short = {axis: axis.rsplit(".", 1)[-1] for axis in values}
     doubled = [word for word in short.values() if list(short.values()).count(word) > 1]
-    words = [w for axis, v in values.items() for w in (axis if short[axis] in doubled else short[axis], v.name)]
-    name = "_".join(re.sub(r"[^A-Za-z0-9]+", "_", word).strip("_") for word in (sweep, *words))
-    return Member(sweep, name, run, {axis: v.name for axis, v in values.items()}, origin, section), errors
+    words = [sweep]
+    for axis, value in values.items():
+        word = axis if short[axis] in doubled else short[axis]
+        words += [value.name] if sweep.endswith(word) else [word, value.name]
+    name = "_".join(re.sub(r"[^A-Za-z0-9]+", "_", word).strip("_") for word in words)
+    measured = any(path.split(".")[0] in MEASURES for value in values.values() for path in value.keys)
+    return Member(sweep, name, run, {axis: v.name for axis, v in values.items()}, origin, section, measured), errors
 
 
 def _put(section: dict[str, Any], path: str, value: Any) -> None:
