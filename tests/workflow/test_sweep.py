@@ -67,7 +67,7 @@ def test_report__of_two_hundred_runs_takes_less_than_two_minutes_and_bounded_mem
 
 
 def test_partial_report__is_made_again_only_when_something_new_is_there(swept):
-    begun, config, (failed, waiting, _), plan = swept
+    begun, config, (_, waiting, _), _ = swept
     assert "Nothing to be done" in begun.snakemake(*config, "--", "partial_report").output
     runs = begun.work / "results" / "runs"
     shutil.copytree(runs / "augmented" / "seed0", runs / waiting / "seed0")
