@@ -4,6 +4,8 @@
 #   snakemake --cores 2 all_twirl       one stage of every run (all_prepare, all_train, all_twirl, all_gradient,
 #                                     all_hessian)
 #   snakemake --cores 2 -R hessian      a stage again, and what follows from it (hessian_part where it has several jobs)
+#   snakemake --cores 2 --keep-going    all that can be done where a training fails, and then
+#   snakemake --cores 1 partial_report  the report of what is there, which says what is missing
 #   snakemake --cores 2 --configfile my.yaml
 #
 # The config holds the experiment (config/README.md says every key), the profiles hold the machine.

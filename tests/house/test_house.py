@@ -12,6 +12,7 @@ import pytest
 from twirlscope import document, plugins
 from twirlscope.settings.base import Settings
 from twirlscope.settings.config import Config, RunSettings
+from twirlscope.settings.sweep import SweepSettings
 from twirlscope.settings.train import TrainSettings
 from twirlscope.variables import VARIABLES
 
@@ -32,15 +33,17 @@ FLOORS = [
         twirling estimators spectrum tails lie panel panel_octahedral heldout looks test_sets refusals averaging
         curvature operators suspects certificate gradients hessian_spectra
         backbones sequences backbone_states annealing pair_layers tensor_layers steerable_layers matching
-        sampling cost frame_averaging crossover degrees bulk batches passes distributed""",
+        sampling cost frame_averaging crossover degrees bulk batches passes distributed optimisers nearest""",
         "prepare train twirl gradient hessian",
         """style charts methods exported findings story sections page translation attribution comparisons quoted
         figures figures_training figures_spectrum figures_density figures_hessian figures_plan figures_reflection
         figures_fields figures_gradient figures_gradient_direction figures_gradient_layers figures_condition
         figures_eigenvalues figures_sets figures_backbones figures_covariate figures_learning learning excess
         frontier figures_frontier cost_table
-        price serving verdict figures_price figures_degrees degree_use""",
+        price serving verdict figures_price figures_degrees degree_use
+        claims evidence paper figures_sweeps figures_parameters files""",
         "report",
+        "sweeps",
         "plan document",
     )
 ]
@@ -159,7 +162,7 @@ def test_schema__is_flat_and_describes_every_key():
 
 def all_settings() -> dict[str, type[Settings]]:
     found = {n: Config.model_fields[n].annotation for n in ("twirl", "gradient", "hessian", "report")}
-    found |= {"config": Config, "run": RunSettings, "train": TrainSettings}
+    found |= {"config": Config, "run": RunSettings, "train": TrainSettings, "sweep": SweepSettings}
     found |= {f"{k}.{n}": plugins.find(k, n).Settings for k in plugins.BASES for n in plugins.known(k)}
     return found
 

@@ -4,6 +4,7 @@ import numpy as np
 import synthetic
 
 from twirlscope import figures_fields, findings, looks, octahedral, sections
+from twirlscope.settings.report import ReportSettings
 from twirlscope.trainings import Training
 
 
@@ -53,7 +54,8 @@ def test_merits__words_are_those_of_the_last_step():
 
 
 def test_sections__show_fields_only_where_there_are_some():
-    names = [[s.anchor for s in sections.tell([training(fields=f)], 2.0, {})] for f in (True, False)]
+    made = [[training(fields=f)] for f in (True, False)]
+    names = [[s.anchor for s in sections.tell(m, ReportSettings(), {}, m, {})] for m in made]
     assert "fields" in names[0]
     assert "fields" not in names[1]
 

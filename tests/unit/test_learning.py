@@ -143,4 +143,4 @@ def test_report__has_the_curve_as_figure_table_and_words(tmp_path):
     assert "500 samples: loss" in text
     assert f"{last:.3g} %" in text
     bare = [report._read(runs[0])]
-    assert "learning" not in {s.anchor for s in sections.tell(bare, 2.0, {})}
+    assert "learning" not in {s.anchor for s in sections.tell(bare, ReportSettings(), {}, bare, {})}

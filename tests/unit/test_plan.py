@@ -6,6 +6,7 @@ import re
 import pytest
 import torch
 import yaml
+from snakemake.utils import update_config
 
 from twirlscope import plugins
 from twirlscope.errors import UserErrors
@@ -186,3 +187,49 @@ def test_plan__says_by_a_pattern_which_runs_one_job_measures():
     assert not re.fullmatch(plan.whole("gradient"), "augmented")
     assert not re.fullmatch(plan.spread("twirl"), "augmented")
     assert not re.fullmatch(plan.spread("twirl"), "")
+
+
+def overlaid(name, monkeypatch, folder):
+    """The plan of an overlay of the project, with empty files where its paths say."""
+    overlay = yaml.safe_load((ROOT.parent.parent / "config" / name).read_text())
+    for place in ("data/SPICE-2.0.1.hdf5", "data/structures/one.pdb", "data/qm9.sdf"):
+        (folder / place).parent.mkdir(parents=True, exist_ok=True)
+        (folder / place).touch()
+    monkeypatch.chdir(folder)
+    config = copy.deepcopy(DEFAULT)
+    update_config(config, overlay)
+    return Plan(config)
+
+
+@pytest.mark.parametrize("name", ["paper.yaml", "mini_paper.yaml"])
+def test_plan__of_the_papers_experiments_varies_size_samples_and_optimiser_of_every_task(name, tmp_path, monkeypatch):
+    plan = overlaid(name, monkeypatch, tmp_path)
+    varied = {}
+    for members in plan.sweeps.values():
+        found = [plan.train(run, 0)["run"] for run in members]
+        task = found[0]["task"]["name"]
+        for kind in ("model", "train"):
+            for key in found[0][kind]:
+                if len({str(run[kind].get(key)) for run in found}) > 1:
+                    varied.setdefault(task, set()).add(f"{kind}.{key}")
+    assert set(varied) == set(plugins.known("task"))
+    for task, keys in varied.items():
+        assert {"train.samples", "train.optimiser"} <= keys
+        assert {"model.width", "model.size"} & keys or (task, name) == ("voxel_denoising", "mini_paper.yaml")
+    optimisers = {plan.train(run, 0)["run"]["train"]["optimiser"] for run, _ in plan.runs}
+    assert optimisers == {"adamw", "adam", "sgd", "rmsprop", "muon"}
+
+
+def test_plan__of_the_paper_has_models_from_one_to_four_hundred_million_parameters(tmp_path, monkeypatch):
+    plan = overlaid("paper.yaml", monkeypatch, tmp_path)
+    constants = {"elements": [1, 6, 7, 8, 9], "size": 32}
+    found = {}
+    for run in plan.config.runs:
+        spec = plan.train(run, 0)["run"]["model"]
+        if str(spec) not in found and spec["name"] != "tensor_product":
+            with torch.device("meta"):
+                model = plugins.make_model(spec, constants)
+            found[str(spec)] = sum(p.numel() for p in model.parameters()) / 1e6
+    assert min(found.values()) == pytest.approx(1.0, abs=0.1)
+    assert max(found.values()) == pytest.approx(397, abs=2)  # that of 398M has no fold labels
+    assert len(found) == 14

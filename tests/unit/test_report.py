@@ -361,7 +361,7 @@ def test_top_share__is_that_of_at_least_one_sample():
 def test_labels__are_named_in_the_head_of_the_page_and_under_the_figures(tmp_path):
     data = synthetic.twirl().assign_attrs(labels="GFN2-xTB (semiempirical)")
     one = Training("a", 0, synthetic.train(), data, synthetic.hessian())
-    told = story.tell([one], {}, {}, {}, ReportSettings(), {}, [])
+    told = story.tell([one], {}, {}, {}, ReportSettings(), {}, [], [one], [])
     assert told.summary.endswith("Labels: GFN2-xTB (semiempirical).")
     for figure in (figures.losses([one], "forces"), figures.percent([one], "forces", 2.0)):
         assert "Labels: GFN2-xTB (semiempirical)." in figure.caption

@@ -30,3 +30,26 @@ rule report:
         "report: {output}/index.html"
     script:
         "../scripts/report.py"
+
+
+rule partial_report:
+    """The same page from what is there, where runs failed or are not done: it runs nothing, and names what is missing."""
+    output:
+        directory("<results>/partial_report"),
+    log:
+        "<logs>/partial_report.log",
+    benchmark:
+        "<benchmarks>/partial_report.tsv"
+    conda:
+        "../../envs/report.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        job=plan.report(partial=True),
+        there=lambda wildcards, output: plan.times(Path(output[0]).parent),
+    message:
+        "report of what is there: {output}/index.html"
+    script:
+        "../scripts/report.py"

@@ -17,6 +17,7 @@ from . import plugins
 from .reach import ROOT
 from .settings.base import Settings
 from .settings.config import Config, RunSettings
+from .settings.sweep import SweepSettings
 
 PROJECT = ROOT.parent.parent
 SCHEMA = PROJECT / "workflow" / "schemas" / "config.schema.json"
@@ -40,6 +41,7 @@ def schema() -> dict[str, Any]:
     for kind in ("task", "model"):
         run["properties"][kind] |= _plugin_section(kind)
     root["properties"]["runs"] |= {"additionalProperties": run}
+    root["properties"]["sweeps"] |= {"additionalProperties": _object(SweepSettings)}
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "twirlscope config"}
     return head | root
 
@@ -91,6 +93,7 @@ def tables() -> str:
     """All keys as Markdown tables, one a section and a plug-in."""
     run = {"runs.<run>": RunSettings}
     sections = {"(top level)": Config} | run | {"runs.<run>.train": RunSettings.model_fields["train"].annotation}
+    sections |= {"sweeps.<sweep>": SweepSettings}
     sections |= {name: Config.model_fields[name].annotation for name in ("twirl", "gradient", "hessian", "report")}
     found = [_table(f"`{name}`", cls) for name, cls in sections.items()]
     for kind in ("dataset", "task", "model"):

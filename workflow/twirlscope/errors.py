@@ -20,14 +20,17 @@ class UserError(ValueError):
     """
 
     def __init__(self, where: object, expected: str, got: object, known: Iterable[str] = ()):
-        self.where, self.expected, self.got = str(where), expected, got
-        text = f"{where}: expected {expected}, got {got}"
-        known = list(known)
-        if known:
-            near = nearest(str(got).strip("'\""), known)
-            text += f"; did you mean {near!r}?" if near else ""
-            text += f" (known: {', '.join(known)})"
-        super().__init__(text)
+        self.where, self.expected, self.got, self.known = str(where), expected, got, list(known)
+        self.said = f"expected {expected}, got {got}"
+        if self.known:
+            near = nearest(str(got).strip("'\""), self.known)
+            self.said += f"; did you mean {near!r}?" if near else ""
+            self.said += f" (known: {', '.join(self.known)})"
+        super().__init__(f"{where}: {self.said}")
+
+    def moved(self, where: str) -> UserError:
+        """The same mistake at the place where the user made it."""
+        return UserError(where, self.expected, self.got, self.known)
 
 
 class UserErrors(ValueError):  # noqa: N818

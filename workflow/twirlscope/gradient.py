@@ -13,7 +13,7 @@ import numpy as np
 import torch
 import xarray as xr
 
-from . import arithmetic, so3, store
+from . import arithmetic, nearest, so3, store
 from .checkpoints import Trained
 from .contracts import Batch, Task, split_index
 from .curvature import Objective, differentiable, rotations
@@ -51,7 +51,8 @@ def gradient(train: Path, data: Path, out: Path, settings: GradientSettings, sha
         found.append(_checkpoint(run, step, index, quaternion, settings, device))
         progress.advance(f"step {step}")
     progress.close()
-    result = joined(found, steps)
+    walks = _nearest(run, steps, index.ravel(), quaternion.flatten(0, 1), settings, device)
+    result = joined(found, steps).assign(walks)
     about = {
         "samples": index.size,
         "batches": settings.batches,
@@ -63,6 +64,28 @@ def gradient(train: Path, data: Path, out: Path, settings: GradientSettings, sha
         "settings": json.dumps(settings.model_dump()),
     }
     store.save(result.assign_attrs(about), out)
+
+
+def _nearest(
+    run: Trained,
+    steps: Sequence[int],
+    index: Int[Array, " sample"],
+    quaternion: Float[Tensor, "sample rotation 4"],
+    settings: GradientSettings,
+    device: str,
+) -> dict[str, tuple[str, Array]]:
+    """The walks to more symmetric parameters, on the samples of all batches; nothing where none is asked for."""
+    chosen = nearest.chosen(run.steps, settings.nearest)
+    walks = {}
+    for step in [s for s in steps if s in chosen]:
+        model = run.model(step, getattr(torch, settings.dtype)).to(device)
+        objective = Objective(model, run.task, run.task.batch(index), quaternion, settings.chunk, unbiased=True)
+        walks[step] = nearest.walk(objective, settings.nearest_share, settings.nearest_steps)
+        print(f"nearest: step {step}, {walks[step].left:.2g} of the error left", flush=True)
+    none = nearest.Walk(np.nan, np.nan, np.nan)
+    rows = np.array([[*vars(walks.get(step, none)).values()] for step in steps])
+    names = ("nearest_distance", "nearest_loss_equiv", "nearest_left")
+    return {name: ("step", column) for name, column in zip(names, rows.T, strict=True)} if chosen else {}
 
 
 def joined(found: Sequence[xr.Dataset], steps: Sequence[int]) -> xr.Dataset:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from . import matching, plugins
+from . import matching, plugins, sweeps
 from .contracts import Dataset, Model, Task
 from .errors import UserError, UserErrors
+from .files import settings_hash, times
 from .hessian import chosen_steps
 from .reach import ROOT, code_hash
 from .settings.base import Settings, parse
@@ -24,17 +26,18 @@ class Plan:
     """A checked config.
 
     Args:
-        config: the config as YAML gives it. A dataset or run that is null is left out, so that an overlay file can
-            drop what the default config has.
+        config: the config as YAML gives it. A dataset, run or sweep that is null is left out, so that an overlay
+            can drop what the default config has.
 
     Raises:
         UserErrors: every mistake in it, each with its key path.
     """
 
     def __init__(self, config: dict[str, Any]):
-        config = _without_nulls(config)
+        config, members, mistakes = sweeps.expand(_without_nulls(config))
         self.config, errors = parse(Config, config, "")
         self._datasets: dict[str, Dataset] = {}
+        self._hashes: dict[tuple[Path, ...], str] = {}  # of many runs of a sweep, which share their code
         self._known_datasets = [name for name, _ in _sections(config, "datasets")]
         for name, section in _sections(config, "datasets"):
             errors += _name(f"datasets.{name}", name) + self._check_dataset(name, section)
@@ -47,8 +50,10 @@ class Plan:
             for name, run in self.config.runs.items():
                 errors += self._contradictions(f"runs.{name}", run)
                 errors += self._steps(name, run)
-        if errors:
-            raise UserErrors(errors)
+        if mistakes or errors:
+            raise UserErrors(mistakes + sweeps.placed(errors, members))
+        self.sweeps: dict[str, dict[str, dict[str, str]]] = {}
+        self._merge(members)
 
     @property
     def runs(self) -> list[tuple[str, int]]:
@@ -91,17 +96,17 @@ class Plan:
 
     def train(self, run: str, seed: int) -> dict[str, Any]:
         """Parameters of a training, defaults filled in."""
+        return {"run": self._filled(run) | {"seed": int(seed)}, "code": self._code("train", run)}
+
+    def _filled(self, run: str) -> dict[str, Any]:
+        """What a run says of its training, defaults filled in."""
         spec = self.config.runs[run]
         task = plugins.settings_of("task", spec.task, "task")[0].model_dump()
         return {
-            "run": {
-                "dataset": spec.dataset,
-                "task": {"name": spec.task["name"], **task},
-                "model": matching.settings_of(spec.model, "model")[0],
-                "train": spec.train.model_dump(),
-                "seed": int(seed),
-            },
-            "code": self._code("train", run),
+            "dataset": spec.dataset,
+            "task": {"name": spec.task["name"], **task},
+            "model": matching.settings_of(spec.model, "model")[0],
+            "train": spec.train.model_dump(),
         }
 
     def measure(self, stage: str, run: str, part: int | str = 0) -> dict[str, Any]:
@@ -127,24 +132,53 @@ class Plan:
         """Parameters of the jobs that gather what several jobs have measured."""
         return {"code": code_hash([SCRIPTS / "gather.py"])}
 
-    def report(self) -> dict[str, Any]:
-        """Parameters of the report."""
+    def report(self, partial: bool = False) -> dict[str, Any]:
+        """Parameters of the report, or of one of what is there."""
+        curved, gradient = set(self.curved), set(self.with_gradient)
         runs = [
             {
                 "run": run,
                 "seed": seed,
                 "dataset": self.dataset_of(run),
-                "hessian": (run, seed) in self.curved,
-                "gradient": (run, seed) in self.with_gradient,
+                "hessian": (run, seed) in curved,
+                "gradient": (run, seed) in gradient,
+                "settings": settings_hash(self._filled(run) | {"seed": int(seed)}),
             }
             for run, seed in self.runs
         ]
         return {
             "runs": runs,
             "datasets": self.datasets,
+            "sweeps": self.sweeps,
+            "partial": partial,
             "config": self.config.model_dump(),
             "code": code_hash([SCRIPTS / "report.py"]),
         }
+
+    def _merge(self, members: list[sweeps.Member]) -> None:
+        """Note the runs of every sweep. One whose training says the same as that of another run, seeds apart, is that
+        run, however it would be measured, unless measurement is what varies: it is dropped, and the other has the seeds
+        of both."""
+        runs, kept = dict(self.config.runs), {}  # by all that a run says, the first that says it
+        made = {m.run for m in members}
+        for name in [n for n in reversed(runs) if n not in made]:
+            kept |= {self._said(name, measured): name for measured in (False, True)}
+        for member in members:
+            name = kept.setdefault(self._said(member.run, member.measured), member.run)
+            if name != member.run:
+                seeds = dict.fromkeys(runs[name].seeds + runs.pop(member.run).seeds)
+                runs[name] = runs[name].model_copy(update={"seeds": list(seeds)})
+            self.sweeps.setdefault(member.sweep, {})[name] = member.values
+        self.config = self.config.model_copy(update={"runs": runs})
+
+    def _said(self, run: str, measured: bool) -> str:
+        """All that a run says of its training, and of how it is measured, defaults filled in, as text."""
+        measures = [self._measured(stage, run).model_dump() for stage in MEASURES] if measured else []
+        return json.dumps([self._filled(run), measures], sort_keys=True)
+
+    def times(self, results: Path) -> dict[str, int]:
+        """When what is there of all trainings was last changed [ns]."""
+        return times(self.report(), results)
 
     def _measured(self, stage: str, run: str) -> Settings:
         """Settings of a stage for a run; they have been checked."""
@@ -154,8 +188,10 @@ class Plan:
         """Hash of the code that a stage of a run reaches, its plug-ins included."""
         spec = self.config.runs[run]
         models = [plugins.file_of("model", name) for name in matching.plugin_names(spec.model)]
-        chosen = [plugins.file_of("task", spec.task["name"]), *models]
-        return code_hash([SCRIPTS / f"{stage}.py", *chosen])
+        files = (SCRIPTS / f"{stage}.py", plugins.file_of("task", spec.task["name"]), *models)
+        if files not in self._hashes:
+            self._hashes[files] = code_hash(files)
+        return self._hashes[files]
 
     def _check_dataset(self, name: str, section: dict[str, Any]) -> list[UserError]:
         where = f"datasets.{name}"
@@ -207,9 +243,9 @@ def _pattern(names: Iterable[str]) -> str:
 
 
 def _without_nulls(config: dict[str, Any]) -> dict[str, Any]:
-    """The config without datasets and runs that an overlay set to null."""
+    """The config without datasets, runs and sweeps that an overlay set to null."""
     kept = dict(config)
-    for section in ("datasets", "runs"):
+    for section in ("datasets", "runs", "sweeps"):
         if isinstance(kept.get(section), dict):
             kept[section] = {name: value for name, value in kept[section].items() if value is not None}
     return kept

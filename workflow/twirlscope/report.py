@@ -4,37 +4,22 @@ from __future__ import annotations
 
 import os
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 
 import xarray as xr
 
 from . import charts, exported, page, sections, store, story
 from .errors import UserError
+from .figures_sweeps import Members
+from .files import RunFiles
 from .hints import Callable, Mapping, Sequence
 from .settings.report import ReportSettings
-from .trainings import Training, slug, terms_of
+from .trainings import Training, drawn, slug, terms_of
 from .variables import TWIRL
 
 LARGE = {"rotation", "pair", "panel_rotation"}  # dimensions of Gram matrices and their like, not needed here
 POOLED = {"step", "term", "degree", "irrep", "merit", "element", "rotation_set", "convex"}
 POOLED |= {"activation", "activation_degree"}
-
-
-@dataclass(frozen=True)
-class RunFiles:
-    """The stores of one training; `hessian` and `gradient` are None where they were not asked for.
-
-    `dataset` is a key of `datasets`.
-    """
-
-    run: str
-    seed: int
-    train: Path
-    twirl: Path
-    hessian: Path | None
-    dataset: str
-    gradient: Path | None = None
 
 
 def report(
@@ -44,6 +29,8 @@ def report(
     out: Path,
     settings: ReportSettings,
     provenance: Mapping[str, str],
+    sweeps: Mapping[str, Members] | None = None,
+    missing: Sequence[str] = (),
 ) -> None:
     """Write the folder `out`, whole or not at all; one that is there already is replaced at the very end.
 
@@ -52,16 +39,20 @@ def report(
         datasets: by name, the prepared stores.
         config: as the user gave it, shown on the page.
         provenance: versions, hardware and the like, by name.
+        sweeps: by name, the runs of each and their values.
+        missing: what is not in the report, in words.
 
     Raises:
         UserError: there is nothing to report, or the term asked for was not measured.
     """
     trainings = [_read(files) for files in runs]
     if not trainings:
-        raise UserError("runs", "at least one training", "none")
+        raise UserError("runs", "at least one training", " ".join(missing) or "none")
     if settings.term not in terms_of(trainings):
         raise UserError("report.term", "a term of the loss", repr(settings.term), terms_of(trainings))
     data = {name: _facts_only(path) for name, path in datasets.items()}
+    sweeps = sweeps or {}
+    few = drawn(trainings, sweeps)
     told = story.tell(
         trainings,
         {f.run: f.dataset for f in runs},
@@ -69,7 +60,9 @@ def report(
         config,
         settings,
         provenance,
-        sections.tell(trainings, settings.threshold, data),
+        sections.tell(trainings, settings, data, few, sweeps),
+        few,
+        missing,
     )
     write_folder(Path(out), lambda folder: _fill(folder, told, trainings))
 

@@ -22,50 +22,70 @@ from . import (
     figures_gradient_layers,
     figures_hessian,
     figures_learning,
+    figures_parameters,
     figures_plan,
     figures_price,
     figures_reflection,
     figures_spectrum,
+    figures_sweeps,
     figures_training,
     findings,
     frontier,
     verdict,
 )
 from .attribution import attribution_table
+from .claims import claims_table, judge
 from .comparisons import convex_table, reflection_table
 from .cost_table import cost_table
 from .degree_use import degree_sentence, degree_table, with_degrees
 from .excess import excess_table
 from .figures_sets import errors_by_set
+from .figures_sweeps import Members
 from .hints import Mapping, Sequence
 from .learning import learning_frame, learning_table
 from .page import Section, Table
+from .paper import CLAIMS
 from .quoted import published_table, quoted_frame, quoted_table
+from .settings.report import ReportSettings
 from .style import Figure
 from .trainings import Training, by_run, labels_note, slug, terms_of
 from .translation import translation_table
 
 
-def tell(trainings: Sequence[Training], threshold: float, data: Mapping[str, xr.Dataset]) -> list[Section]:
-    """All sections that have something to show."""
+def tell(
+    every: Sequence[Training],
+    settings: ReportSettings,
+    data: Mapping[str, xr.Dataset],
+    trainings: Sequence[Training],
+    sweeps: Mapping[str, Members],
+) -> list[Section]:
+    """All sections that have something to show.
+
+    Args:
+        every: what claims, sweeps and learning curves are about.
+        trainings: those that are drawn one by one: all, or some of many.
+    """
+    threshold = settings.threshold
     found = [
-        _percent(trainings, threshold),
+        _claims(every, settings.term),
+        _sweeps(every, sweeps, settings),
+        _percent(trainings, every, threshold),
         Section(
             "losses",
             "The two parts of the loss",
             figures=[figures.losses(trainings, term) for term in _told_apart(trainings)] + _by_covariate(trainings),
-            tables=_tables({"Other losses": convex_table(trainings), "Excess loss": excess_table(trainings)}),
+            tables=_tables({"Other losses": convex_table(every), "Excess loss": excess_table(every)}),
         ),
-        _test_sets(trainings, data),
-        _learning(trainings),
-        _price(trainings),
+        _test_sets(every, data),
+        _learning(every),
+        _price(every),
         _spectrum(trainings),
         Section(
             "cost",
             "Cost",
             frontier.sentences(trainings),
             figures_frontier.frontiers(trainings, "weighted"),
-            _tables({"Cost": cost_table(trainings)}),
+            _tables({"Cost": cost_table(every)}),
         ),
         _fields(trainings),
         _gradients(trainings),
@@ -78,6 +98,19 @@ def tell(trainings: Sequence[Training], threshold: float, data: Mapping[str, xr.
         Section("training", "Training", figures=[figures_training.training_curves(trainings)]),
     ]
     return [s for s in found if s.sentences or s.figures or s.tables]
+
+
+def _claims(trainings: Sequence[Training], term: str) -> Section:
+    verdicts = judge(CLAIMS, trainings, term)
+    return Section("claims", "Claims", [v.sentence for v in verdicts], tables=[("Verdicts", claims_table(verdicts))])
+
+
+def _sweeps(trainings: Sequence[Training], sweeps: Mapping[str, Members], settings: ReportSettings) -> Section:
+    shown = [
+        figures_sweeps.sweep(trainings, name, members, settings.term, settings.threshold)
+        for name, members in sweeps.items()
+    ]
+    return Section("sweeps", "Sweeps", figures=[figure for figure in shown if figure])
 
 
 def _told_apart(trainings: Sequence[Training]) -> list[str]:
@@ -97,11 +130,11 @@ def _by_covariate(trainings: Sequence[Training]) -> list[Figure]:
     return [f for t in terms if (f := figures_covariate.by_covariate(trainings, t)) is not None]
 
 
-def _percent(trainings: Sequence[Training], threshold: float) -> Section:
+def _percent(trainings: Sequence[Training], every: Sequence[Training], threshold: float) -> Section:
     terms = _told_apart(trainings)
     shown = [figures.percent(trainings, term, threshold) for term in terms]
     shown += [f for t in terms if t != "weighted" and (f := figures_reflection.reflections(trainings, t))]
-    tables = {"Elements": attribution_table(trainings), "Reflections": reflection_table(trainings)}
+    tables = {"Elements": attribution_table(every), "Reflections": reflection_table(every)}
     return Section("percent", "Equivariance error", figures=shown, tables=_tables(tables))
 
 
@@ -159,6 +192,7 @@ def _gradients(trainings: Sequence[Training]) -> Section:
         figures_gradient.noise,
     )
     shown = [draw(measured) for draw in kinds] if measured else []
+    shown += [f for draw in (figures_parameters.against, figures_parameters.nearest) if (f := draw(measured))]
     for training in (seeds[0] for seeds in by_run(measured).values()):
         name = f"gradient_layers_{slug(training.run)}_seed{training.seed}"
         shown.append(figures_gradient_layers.layers(training, name))

@@ -36,9 +36,11 @@ def tell(
     settings: ReportSettings,
     provenance: Mapping[str, str],
     sections: Sequence[Section],
+    few: Sequence[Training],
+    missing: Sequence[str],
 ) -> Story:
-    """The whole story of a report."""
-    limit = settings.threshold
+    """The whole story of a report; `few` trainings are told one by one, `missing` says what is not there."""
+    limit, told = settings.threshold, {t.run for t in few}
     chosen = with_term(trainings, settings.term)
     lines = [findings.headline(t, settings.term, limit) for t in chosen]
     every = [findings.headline(t, term, limit) for t in trainings for term in terms_of([t])]
@@ -46,12 +48,12 @@ def tell(
         title=settings.title,
         threshold=limit,
         summary=findings.summary(lines, limit) + labels_note(trainings),
-        sentences=[findings.sentence(line, limit) for line in lines],
-        warnings=warnings(lines),
+        sentences=[findings.sentence(line, limit) for line in lines if line.run in told],
+        warnings=[*missing, *_not_told(trainings, few), *warnings([line for line in lines if line.run in told])],
         headline=headline_table(chosen, lines, limit),
         terms=term_table(every, limit),
         trainings=training_table(trainings, dataset_of),
-        models={run: model_facts(seeds[0]) for run, seeds in by_run(trainings).items()},
+        models={run: model_facts(seeds[0]) for run, seeds in by_run(few).items()},
         datasets=[dataset_facts(name, d) for name, d in data.items()],
         sections=sections,
         method=method(trainings),
@@ -60,6 +62,15 @@ def tell(
         paragraph=methods.paragraph(trainings),
         bibtex=methods.bibtex(data, provenance),
     )
+
+
+def _not_told(trainings: Sequence[Training], few: Sequence[Training]) -> list[str]:
+    """Which runs sentences and figures leave out, if there are many."""
+    every, some = by_run(trainings), list(by_run(few))
+    if len(every) == len(some):
+        return []
+    text = f"Sentences and figures of single runs are about {len(some)} of {len(every)} runs: {', '.join(some)}. "
+    return [text + "All are in the tables, in the claims and in the figures of their sweeps."]
 
 
 def warnings(lines: Sequence[Headline]) -> list[str]:

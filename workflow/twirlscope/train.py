@@ -26,11 +26,13 @@ from .distributed import ALONE, Team, job_of_this_process, joined, launch
 from .errors import Stopped, UserError
 from .hints import Array, Float, Int, Tensor
 from .losses import loss_of
+from .optimisers import optimiser
 from .provenance import Progress, answered, device_of, hardware, locked, versions
 from .ragged import open_samples
 from .settings.train import TrainSettings, checkpoint_steps
 
 COSTED = 2  # batches on which FLOPs, memory and inference are measured
+
 
 def train(data: Path, out: Path, run: dict[str, Any], code: str, processes: int = 1) -> None:
     """Train one run and write its manifest and curve, last and whole.
@@ -98,14 +100,6 @@ def learning_rate(settings: TrainSettings, update: int) -> float:
     share = (update - settings.warmup) / max(settings.steps - settings.warmup, 1)
     low = settings.final_learning_rate
     return settings.learning_rate * (low + (1 - low) * 0.5 * (1 + math.cos(math.pi * share)))
-
-
-def optimiser(model: Model, settings: TrainSettings, device: str) -> torch.optim.Optimizer:
-    """The optimiser of a model, in one kernel on a GPU of NVIDIA's; weight decay is for matrices only."""
-    decays = [p for p in model.parameters() if p.ndim > 1]
-    others = [p for p in model.parameters() if p.ndim <= 1]
-    groups = [{"params": decays, "weight_decay": settings.weight_decay}, {"params": others, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=settings.learning_rate, fused=device.startswith("cuda") or None)
 
 
 @dataclass

@@ -306,6 +306,9 @@ GRADIENT = {
     "gradient_loss": _v("step part", "float64", "1", "loss on the samples of the gradients, unbiased", MATH),
     "relative_equiv": _v("step", "float64", "1", "equivariance error over total loss, on the same samples", MATH),
     "update_change": _v("step layer part", "float64", "1", "first-order change of the loss along the update"),
+    "nearest_distance": _v("step", "float64", "1", "distance to the nearest more symmetric parameters; NaN if none"),
+    "nearest_loss_equiv": _v("step", "float64", "1", "equivariance error from which they were looked for", MATH),
+    "nearest_left": _v("step", "float64", "1", "share of that error that was left at the end of the search"),
     "update_share": _v("step layer", "float64", "1", "update_change of equiv over that of total"),
 }
 for _name in [n for n in GRADIENT if n.startswith(("gradient_", "relative_", "noise_", "update_"))]:

@@ -9,6 +9,7 @@ from .base import Settings, key, parse
 from .gradient import GradientSettings
 from .hessian import HessianSettings
 from .report import ReportSettings
+from .sweep import SweepSettings
 from .train import TrainSettings
 from .twirl import TwirlSettings
 
@@ -40,6 +41,7 @@ class Config(Settings):
         ..., "by a name of your choice: `name` of a dataset (or `file.py:Class`) and its settings", min_length=1
     )
     runs: dict[str, RunSettings] = key(..., "by a name of your choice: the trainings", min_length=1)
+    sweeps: dict[str, SweepSettings] = key({}, "by a name of your choice: many runs from one")
     twirl: TwirlSettings = key(TwirlSettings(), "how checkpoints are measured")
     gradient: GradientSettings = key(GradientSettings(), "how gradients are measured")
     hessian: HessianSettings = key(HessianSettings(), "how curvature is measured")

@@ -22,6 +22,13 @@ class GradientSettings(Settings):
         2, "names of a module's path that make a layer: 2 counts `blocks.0.feed.gate` to `blocks.0`", ge=1
     )
     seed: int = key(0, "seed of the samples and rotations", ge=0)
+    nearest: int = key(
+        0,
+        "checkpoints from which the nearest more symmetric parameters are looked for, evenly spread; 0 for none",
+        ge=0,
+    )
+    nearest_share: float = key(0.1, "share of the equivariance error at which the search ends", gt=0, lt=1)
+    nearest_steps: int = key(60, "most steps of the search, a gradient on all samples each", ge=1)
     dtype: Literal["float32", "float64"] = key("float32", "precision of the gradients; products are summed in float64")
     chunk: int = key(8, "samples differentiated at once", ge=1)
     device: Literal["auto", "cpu", "cuda"] = key("auto", "where to evaluate")

@@ -18,12 +18,18 @@ class TrainSettings(Settings):
         0, "samples of the train split that are used, the same first ones for every seed; 0 takes all", ge=0
     )
     batch: int = key(32, "samples an update", ge=1)
-    learning_rate: float = key(1e-3, "highest learning rate, of AdamW", gt=0)
+    optimiser: Literal["adamw", "adam", "sgd", "rmsprop", "muon"] = key(
+        "adamw", "optimiser; `muon` for matrices, with AdamW for all other weights"
+    )
+    learning_rate: float = key(1e-3, "highest learning rate", gt=0)
+    momentum: float = key(0.9, "momentum of `sgd` and `muon`", ge=0, lt=1)
     warmup: int = key(50, "updates over which the learning rate rises linearly", ge=0)
     final_learning_rate: float = key(
         0.01, "learning rate at the end of the cosine, as a share of the highest", ge=0, le=1
     )
-    weight_decay: float = key(0.0, "AdamW weight decay, on matrices only", ge=0)
+    weight_decay: float = key(
+        0.0, "weight decay, on matrices only; `adam`, `sgd` and `rmsprop` add it to the gradient", ge=0
+    )
     clip: float = key(10.0, "largest norm of the gradient; 0 does not clip", ge=0)
     ema: float = key(
         0.0, "decay of the exponential moving average whose weights are kept; 0 keeps the weights", ge=0, lt=1

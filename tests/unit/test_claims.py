@@ -1,0 +1,226 @@
+"""Claims: each verdict for each claim, on made-up trainings whose numbers are known."""
+
+import json
+
+import numpy as np
+import pytest
+import synthetic
+import xarray as xr
+
+from twirlscope import evidence
+from twirlscope.claims import DOES_NOT, HOLDS, UNKNOWN, Claim, Evidence, claims_table, judge
+from twirlscope.paper import CLAIMS
+from twirlscope.trainings import Training
+
+BY_NAME = {claim.name: claim for claim in CLAIMS}
+LONG = (0, 10, 100, 1000, 10000)
+
+
+def one(
+    percent=1.0, half=0.1, steps=LONG, run="a", seed=0, task="force_field", parameters=1000, samples=100, **changes
+):
+    """A training that ends at so many percent, give or take `half`; `changes` are to its `train` section."""
+    course = [40.0, 20.0, 10.0, 5.0, percent][-len(steps) :]
+    twirl = synthetic.twirl(steps, percent=course, terms=1, trivial=[False] * len(steps))
+    course = np.array(course, float)[:, None]
+    width = np.where(np.arange(len(steps)) == len(steps) - 1, half, 0.01 * course[:, 0])[:, None]
+    ends = {"percent_equiv": course, "percent_equiv_low": course - width, "percent_equiv_high": course + width}
+    twirl = twirl.assign({k: (("step", "term"), v) for k, v in ends.items()})
+    settings = {"augment": "haar", "optimiser": "adamw", "learning_rate": 1e-3, "samples": 0} | changes
+    told = {"dataset": "md", "task": {"name": task}, "model": {"name": "net"}, "train": settings, "seed": seed}
+    attrs = {"run": json.dumps(told), "parameters": parameters, "training_samples": samples, "device": "CPU"}
+    return Training(run, seed, xr.Dataset(attrs=attrs), twirl, dataset="md")
+
+
+def verdicts(name, trainings):
+    return {v.scope: v.verdict for v in judge([BY_NAME[name]], trainings, "weighted")}
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "final", "expected"),
+    [
+        (1.0, 1.9, True, HOLDS),
+        (1.0, 2.0, True, HOLDS),
+        (1.9, 2.1, True, UNKNOWN),
+        (2.1, 3.0, True, DOES_NOT),
+        (2.1, 3.0, False, UNKNOWN),
+        (1.0, 1.9, False, HOLDS),
+        (np.nan, np.nan, True, UNKNOWN),
+        (1.0, np.nan, True, UNKNOWN),
+    ],
+)
+def test_verdict__has_three_values_by_the_interval_alone(low, high, final, expected):
+    claim = Claim("n", "S", "s", "q", "l", "x", lambda *_: [Evidence("t", "a", 1.5, low, high, final)], most=2.0)
+    assert [v.verdict for v in judge([claim], [], "weighted")] == [expected]
+
+
+def test_verdict__of_a_scope_is_that_of_its_worst_number_and_names_it():
+    good = ("good", 1.0, 0.9, 1.1)
+    rows = [("t", *good), ("t", "bad", 5.0, 4.0, 6.0), ("u", *good)]
+
+    def numbers(*_):
+        return [Evidence(*row) for row in rows]
+
+    claim = Claim("n", "S", "s", "q", "l", "x", numbers, most=2.0)
+    first, second = judge([claim], [], "weighted")
+    assert (first.scope, first.verdict, first.worst.label, first.count) == ("t", DOES_NOT, "bad", 2)
+    assert (second.scope, second.verdict) == ("u", HOLDS)
+    assert "does not" in first.sentence
+    assert "5 (95 % interval 4 to 6)" in first.sentence
+    table = claims_table([first, second])
+    assert list(table.frame["verdict"]) == [DOES_NOT, HOLDS]
+    assert list(table.frame["value [1]"]) == [5, 1]
+
+
+def test_claims__without_any_training_are_not_enough_data_and_say_what_they_need():
+    found = judge(CLAIMS, [], "weighted")
+    assert [v.verdict for v in found] == [UNKNOWN] * len(CLAIMS)
+    assert all(v.claim.needs in v.sentence for v in found)
+    assert len({c.name for c in CLAIMS}) == len(CLAIMS)
+
+
+def test_quickly_small__holds_does_not_or_is_open_by_task():
+    trainings = [
+        one(1.0, task="force_field"),
+        one(4.0, task="voxel_denoising"),
+        one(2.05, half=0.2, task="flow_matching"),
+    ]
+    expected = {"force_field": HOLDS, "voxel_denoising": DOES_NOT, "flow_matching": UNKNOWN}
+    assert verdicts("quickly small", trainings) == expected
+
+
+def test_quickly_small__is_not_refuted_by_a_training_that_stopped_early_but_may_hold():
+    short = (0, 10, 100, 500, 850)
+    assert verdicts("quickly small", [one(4.0, steps=short)]) == {"force_field": UNKNOWN}
+    assert verdicts("quickly small", [one(1.0, steps=short)]) == {"force_field": HOLDS}
+
+
+def test_quickly_small__asks_only_networks_that_learn_the_symmetry_from_turned_samples():
+    still = one(30.0, augment="none")
+    built_in = one(1.0)
+    built_in = Training(
+        "e", 0, built_in.train, built_in.twirl.assign(percent_equiv=0 * built_in.twirl["percent_equiv"])
+    )
+    assert verdicts("quickly small", [still, built_in]) == {"": UNKNOWN}
+    assert verdicts("quickly small", [still, built_in, one(1.0)]) == {"force_field": HOLDS}
+
+
+def test_quickly_small__does_not_count_a_network_that_learned_nothing():
+    training = one(1.0)
+    nothing = training.twirl.assign(trivial=training.twirl["trivial"] | True)
+    assert verdicts("quickly small", [Training("a", 0, training.train, nothing)]) == {"": UNKNOWN}
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("whatever the model size", {"parameters": 9000, "learning_rate": 1e-4}),
+        ("whatever the data size", {"samples": 5000}),
+        ("whatever the optimiser", {"optimiser": "muon", "learning_rate": 1e-2, "momentum": 0.9}),
+    ],
+)
+def test_robustness__needs_two_levels_and_looks_at_each(name, changes):
+    assert verdicts(name, [one(1.0), one(1.1, seed=1)]) == {"": UNKNOWN}
+    assert verdicts(name, [one(1.0), one(1.1, run="b", **changes)]) == {"force_field": HOLDS}
+    assert verdicts(name, [one(1.0), one(9.0, run="b", **changes)]) == {"force_field": DOES_NOT}
+    assert verdicts(name, [one(1.0), one(2.0, run="b", **changes)]) == {"force_field": UNKNOWN}
+    other = {"batch": 7} | changes
+    assert verdicts(name, [one(1.0), one(1.1, run="b", **other)]) == {"": UNKNOWN}  # something else varies, too
+
+
+def test_small_penalty__is_the_largest_after_the_first_tenth_of_training():
+    training = one(1.0, half=0.1)
+    found = evidence.penalty([training], "weighted")[0]
+    assert found.value == pytest.approx(100 * 5 / 95)  # at step 1000, a tenth: 5 % of the loss
+    assert verdicts("small penalty throughout", [training]) == {"force_field": HOLDS}
+    assert verdicts("small penalty throughout", [one(20.0)]) == {"force_field": DOES_NOT}
+    assert verdicts("small penalty throughout", [one(9.0, half=1.0)]) == {"force_field": UNKNOWN}
+    assert verdicts("small penalty throughout", [one(1.0, augment="none")]) == {"": UNKNOWN}
+
+
+@pytest.mark.parametrize(
+    ("ratio", "low", "high", "converged", "expected"),
+    [
+        (100, 50, 200, True, HOLDS),
+        (2, 1, 4, True, DOES_NOT),
+        (12, 5, 30, True, UNKNOWN),
+        (100, np.nan, np.nan, True, UNKNOWN),
+        (100, 50, 200, False, None),
+    ],
+)
+def test_conditioning__counts_converged_ratios_with_an_interval(ratio, low, high, converged, expected):
+    curved = synthetic.hessian()
+    values = {"condition_ratio": ratio, "condition_ratio_low": low, "condition_ratio_high": high}
+    curved = curved.assign({k: xr.full_like(curved[k], v) for k, v in values.items()})
+    curved = curved.assign(condition_converged=xr.full_like(curved["condition_converged"], converged))
+    training = one()
+    training = Training("a", 0, training.train, training.twirl, curved)
+    expected = {"": UNKNOWN} if expected is None else {"force_field": expected}
+    assert verdicts("better conditioned", [training]) == expected
+
+
+@pytest.mark.parametrize(
+    ("power", "noise", "expected"), [(0.5, 0.05, HOLDS), (-0.5, 0.05, DOES_NOT), (0.02, 1.0, UNKNOWN)]
+)
+def test_gradients__follow_where_the_correlation_is_surely_positive(power, noise, expected):
+    x = np.geomspace(0.5, 0.01, 9)
+    y = x**power * np.exp(noise * np.random.default_rng(0).standard_normal(9))
+    found = synthetic.gradient()
+    ratio = xr.ones_like(found["gradient_norm_ratio"]) * xr.DataArray(y, dims="step")
+    found = found.assign(relative_equiv=("step", x), gradient_norm_ratio=ratio.transpose("step", "layer"))
+    training = one()
+    training = Training("a", 0, training.train, training.twirl, gradient=found)
+    assert verdicts("gradients follow", [training]) == {"force_field": expected}
+
+
+@pytest.mark.parametrize(("power", "noise", "expected"), [(2, 0.02, HOLDS), (1, 0.02, DOES_NOT), (2, 2.0, UNKNOWN)])
+def test_parameters__are_quadratic_by_the_interval_of_the_fitted_exponent(power, noise, expected):
+    distance = np.geomspace(0.1, 2, 9)
+    loss = 3 * distance**power * np.exp(noise * np.random.default_rng(1).standard_normal(9))
+    found = synthetic.gradient().assign(nearest_distance=("step", distance), nearest_loss_equiv=("step", loss))
+    training = one()
+    training = Training("a", 0, training.train, training.twirl, gradient=found)
+    assert verdicts("quadratic in parameters", [training]) == {"force_field": expected}
+    assert verdicts("quadratic in parameters", [one()]) == {"": UNKNOWN}
+
+
+def timed(training, loss, seconds, built_in):
+    """The same with a total loss at every checkpoint, so many seconds an update, and the symmetry built in or not."""
+    updates = int(training.twirl["step"][-1])
+    elapsed = ("update", seconds * np.arange(1.0, updates + 1))
+    shape = training.twirl["loss_total"]
+    values = {"loss_total": 1.0, "loss_total_low": 0.95, "loss_total_high": 1.05}
+    course = xr.DataArray(np.array(loss), dims="step")
+    twirl = training.twirl.assign(
+        {k: (xr.ones_like(shape) * f * course).transpose(*shape.dims) for k, f in values.items()}
+    )
+    if built_in:
+        twirl = twirl.assign(percent_equiv=0 * twirl["percent_equiv"])
+    return Training("e" if built_in else "a", 0, training.train.assign(elapsed=elapsed), twirl, dataset="md")
+
+
+def test_per_hour__compares_the_best_of_both_kinds_after_the_same_time():
+    falling = [1.0, 0.8, 0.5, 0.2, 0.1]
+    slow = timed(one(), falling, 10.0, built_in=True)
+    fast = timed(one(), falling, 1.0, built_in=False)
+    found = evidence.per_time([slow, fast], "weighted")[0]  # 10,000 s: all of the fast one, 1,000 updates of the slow
+    assert found.value == pytest.approx(0.1 / 0.2)
+    assert (found.low, found.high) == (pytest.approx(0.5 * 0.95 / 1.05), pytest.approx(0.5 * 1.05 / 0.95))
+    assert verdicts("ahead by the hour", [slow, fast]) == {"force_field": HOLDS}
+    both = [timed(one(), falling, 1.0, built_in=True), timed(one(), falling, 10.0, built_in=False)]
+    assert verdicts("ahead by the hour", both) == {"force_field": DOES_NOT}
+    same = [timed(one(), falling, 1.0, built_in=b) for b in (True, False)]
+    assert verdicts("ahead by the hour", same) == {"force_field": UNKNOWN}
+    assert verdicts("ahead by the hour", [fast]) == {"": UNKNOWN}
+
+
+def test_exponent__has_the_interval_of_a_least_squares_line():
+    x = np.geomspace(0.1, 10, 40)
+    random = np.random.default_rng(2)
+    inside = 0
+    for _ in range(300):
+        y = 5 * x**2 * np.exp(0.3 * random.standard_normal(40))
+        _, low, high = evidence.exponent(x, y)
+        inside += low < 2 < high
+    assert abs(inside / 300 - 0.95) < 0.04
+    assert evidence.exponent(x[:4], x[:4]) is None

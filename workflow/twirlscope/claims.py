@@ -1,0 +1,148 @@
+"""Claims as data: what somebody said, the number that would show it, and whether the trainings at hand do.
+
+A verdict has three values. A claim holds where every interval lies within what it allows, does not where one lies
+wholly outside, and all else is not enough data: too few trainings, too short ones, intervals across the limit.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import groupby
+
+import pandas as pd
+
+from .hints import Callable, Sequence
+from .page import Table
+from .trainings import Training, say
+
+HOLDS, DOES_NOT, UNKNOWN = "holds", "does not", "not enough data"
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The number of one training, or of one group of them, with its 95 % interval.
+
+    scope: what it speaks for (a task); a verdict is given for each.
+    final: whether more training could not change it; what is not final never refutes.
+    """
+
+    scope: str
+    label: str
+    value: float
+    low: float
+    high: float
+    final: bool = True
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What was said and how it is tested.
+
+    source: where it was said; limits: where the limits come from.
+    quantity: the number in words, with its unit in brackets.
+    needs: what has to be run for it.
+    least, most: what the claim allows, inclusive.
+    evidence: gives the numbers that the trainings have, for a term of the loss.
+    """
+
+    name: str
+    statement: str
+    source: str
+    quantity: str
+    limits: str
+    needs: str
+    evidence: Callable[[Sequence[Training], str], list[Evidence]]
+    least: float = -math.inf
+    most: float = math.inf
+
+    def verdict(self, one: Evidence) -> str:
+        """What one number says."""
+        if self.least <= one.low and one.high <= self.most:
+            return HOLDS
+        outside = one.high < self.least or one.low > self.most
+        return DOES_NOT if outside and one.final else UNKNOWN
+
+    def excess(self, one: Evidence) -> float:
+        """How far the worse end of an interval is beyond a limit, negative inside; infinite if it is unknown."""
+        found = max(self.least - one.low, one.high - self.most)
+        return math.inf if math.isnan(found) else found
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A claim judged for one scope; `worst` is the number that decides, None where there is none."""
+
+    claim: Claim
+    scope: str
+    verdict: str
+    worst: Evidence | None
+    count: int
+
+    @property
+    def sentence(self) -> str:
+        """The verdict in words, with its numbers."""
+        head = f"{self.claim.statement} ({self.claim.source}): {self.verdict}"
+        if self.worst is None:
+            return f"{head}; it needs {self.claim.needs}."
+        number = f"{say(self.worst.value)} (95 % interval {say(self.worst.low)} to {say(self.worst.high)})"
+        which = self.worst.label if self.count == 1 else f"the worst of {self.count}, {self.worst.label}"
+        more = "" if self.worst.final or self.verdict == HOLDS else "; its training is too short to refute the claim"
+        return f"{head} for {self.scope}: {self.claim.quantity} {number} for {which}; {_allowed(self.claim)}{more}."
+
+
+def judge(claims: Sequence[Claim], trainings: Sequence[Training], term: str) -> list[Verdict]:
+    """Every claim for every scope that has numbers; once, without a number, where none has."""
+    return [verdict for claim in claims for verdict in _judge(claim, trainings, term)]
+
+
+def _judge(claim: Claim, trainings: Sequence[Training], term: str) -> list[Verdict]:
+    found = sorted(claim.evidence(trainings, term), key=lambda one: one.scope)
+    made = []
+    for scope, group in groupby(found, key=lambda one: one.scope):
+        numbers = list(group)
+        said = {claim.verdict(one) for one in numbers}
+        verdict = DOES_NOT if DOES_NOT in said else HOLDS if said == {HOLDS} else UNKNOWN
+        deciding = [one for one in numbers if claim.verdict(one) == verdict]
+        made.append(Verdict(claim, scope, verdict, max(deciding, key=claim.excess), len(numbers)))
+    return made or [Verdict(claim, "", UNKNOWN, None, 0)]
+
+
+def _allowed(claim: Claim) -> str:
+    """What the claim allows, in words."""
+    if math.isinf(claim.least):
+        return f"at most {claim.most:g} is needed"
+    if math.isinf(claim.most):
+        return f"at least {claim.least:g} is needed"
+    return f"{claim.least:g} to {claim.most:g} is needed"
+
+
+def claims_table(verdicts: Sequence[Verdict]) -> Table:
+    """One row a claim and scope."""
+    rows = [
+        {
+            "claim": v.claim.name,
+            "for": v.scope or "–",  # noqa: RUF001
+            "verdict": v.verdict,
+            "quantity": v.claim.quantity,
+            "value [1]": v.worst.value if v.worst else math.nan,
+            "from [1]": v.worst.low if v.worst else math.nan,
+            "to [1]": v.worst.high if v.worst else math.nan,
+            "allowed": _allowed(v.claim).removesuffix(" is needed"),
+            "of": v.worst.label if v.worst else "",
+            "numbers": v.count,
+            "statement": v.claim.statement,
+            "source": v.claim.source,
+            "limits from": v.claim.limits,
+            "needs": v.claim.needs,
+        }
+        for v in verdicts
+    ]
+    frame = pd.DataFrame(rows)
+    caption = (
+        "Each claim with the number that decides it: of all trainings that speak for it, the one furthest outside of "
+        "what is allowed, with its 95 % interval. A claim holds where the intervals of all lie within, does not where "
+        "one lies wholly outside; all else is not enough data."
+    )
+    brief = frame.drop(columns=["statement", "source", "needs", "limits from", "numbers"])
+    return Table("claims", caption, frame, brief)
