@@ -16,6 +16,7 @@ from slurm_node import Node, missing, until
 
 # the smoke config with one training long enough to be disturbed
 OVERLAY = "runs: {augmented: {train: {steps: 900, checkpoints_per_decade: 1, save_every: 1000.0, device: cpu}}}"
+pytestmark = pytest.mark.timeout(2400)  # of the whole story, on a busy machine
 SEED = "results/runs/augmented/seed0"
 TRAINING, MEASURING = "rule_train_wildcards_augmented_0", "group_measure_augmented_0_gradient_twirl"
 STARVED = "rule_prepare_wildcards_geometries"
@@ -49,7 +50,7 @@ def profile_here(project, folder):
     profile = yaml.safe_load((project.code / "profiles" / "slurm" / "profile.yaml").read_text())
     profile |= {"slurm-status-command": "squeue", "slurm-init-seconds-before-status-checks": 1, "latency-wait": 5}
     del profile["set-threads"]
-    profile["set-resources"]["prepare"]["mem_mb"] = "300 * 4 ** attempt if wildcards.dataset == 'geometries' else 2000"
+    profile["set-resources"]["prepare"]["mem_mb"] = "125 * 4 ** attempt if wildcards.dataset == 'geometries' else 2000"
     folder.mkdir()
     (folder / "profile.yaml").write_text(yaml.safe_dump(profile))
     return str(folder)
@@ -67,17 +68,17 @@ def story(node, tmp_path_factory):
     with running(project, arguments, folder / "first") as first:
         until(lambda: any((project.work / ".snakemake" / "locks").glob("*")), 60, "no lock")
         refused = project.snakemake(*arguments, ok=False).output
-        until(lambda: any(project.work.glob(f"{SEED}/checkpoints/*/step000000100.pt")), 300, "no training")
+        until(lambda: any(project.work.glob(f"{SEED}/checkpoints/*/step000000100.pt")), 900, "no training")
         job = node.job(TRAINING, "RUNNING")
         node.ask("scontrol", "requeue", job)  # as a partition with PreemptMode=REQUEUE does
         until(lambda: node.job(TRAINING, "PENDING"), 30, "not requeued")
         node.ask("scontrol", "update", f"JobId={job}", "StartTime=now")  # else it waits two minutes
-        until(lambda: node.job(MEASURING, "RUNNING"), 200, "no measurement")
+        until(lambda: node.job(MEASURING, "RUNNING"), 600, "no measurement")
         first.terminate()  # it submits no more
         node.ask("scancel", "--user", "root")
         cancelled = first.wait(timeout=120)
     with running(project, arguments, folder / "second") as second:
-        assert second.wait(timeout=500) == 0, (folder / "second").read_text()[-4000:]
+        assert second.wait(timeout=1500) == 0, (folder / "second").read_text()[-4000:]
     return Story(project, config, refused, cancelled, node.jobs())
 
 
@@ -130,7 +131,7 @@ def test_whole_smoke_run__ends_on_slurm(story):
 
 def test_job_out_of_memory__is_submitted_again_with_more(story):
     tries = [(state, memory) for _, state, memory, comment in story.jobs if comment == STARVED]
-    assert tries == [("FAILED", "1200M"), ("COMPLETED", "4800M")]
+    assert tries == [("FAILED", "500M"), ("COMPLETED", "2000M")]
     logs = (story.project.work / "logs" / "slurm" / "rule_prepare" / "geometries").glob("*.log")
     assert any("exceeded memory limit" in log.read_text() for log in logs)
 
