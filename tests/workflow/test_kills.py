@@ -1,6 +1,8 @@
 """SIGKILL at random moments of the smoke run; then one clean run gives, to the bit, what an undisturbed one gives.
 
-Five kills by default. More, and the story of each:    TWIRLSCOPE_KILLS=30 python -m pytest -s tests/workflow/test_kills.py
+Five kills by default. More, and what became of each:
+
+    TWIRLSCOPE_KILLS=30 python -m pytest -s tests/workflow/test_kills.py
 """
 
 import json

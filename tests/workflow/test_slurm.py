@@ -18,7 +18,7 @@ from slurm_node import Node, missing, until
 OVERLAY = "runs: {augmented: {train: {steps: 900, checkpoints_per_decade: 1, save_every: 1000.0, device: cpu}}}"
 pytestmark = pytest.mark.timeout(2400)  # of the whole story, on a busy machine
 SEED = "results/runs/augmented/seed0"
-TRAINING, MEASURING = "rule_train_wildcards_augmented_0", "group_measure_augmented_0_gradient_twirl"
+TRAINING, MEASURING = "rule_train_wildcards_augmented_0", "rule_measure_augmented_0_gradient_twirl"
 STARVED = "rule_prepare_wildcards_geometries"
 
 
@@ -123,7 +123,7 @@ def test_check__prints_the_sbatch_line_of_every_job_without_a_cluster(blank, tmp
 
 def test_whole_smoke_run__ends_on_slurm(story):
     assert (story.project.work / "results/report/index.html").exists()
-    stages = {"prepare", "train", "group_measure", "hessian", "report"}
+    stages = {"prepare", "train", "measure", "hessian", "report"}
     comments = {comment for _, state, _, comment in story.jobs if state == "COMPLETED"}
     assert all(any(stage in comment for comment in comments) for stage in stages)
     assert not list((story.project.work / "results").rglob("*.part"))
