@@ -3,9 +3,9 @@
     python -m twirlscope.overhead --cores 2 --configfile my.yaml --directory there
 
 after a run from nothing in one command, with that command's arguments. The work of a job is the wall time in its
-benchmark file, start and imports of its own included, times the cores it takes. On some cores no schedule can be shorter
-than the longest chain of jobs that wait for each other, nor than the work of all jobs over the cores; the larger is the
-least. The wall time is that from the opening of Snakemake's log to the last line in it.
+benchmark file, start and imports of its own included, times the cores it takes. No schedule can be shorter than the
+longest chain of jobs that wait for each other, nor than the work of all jobs over the cores; the larger is the least.
+The wall time is that from the opening of Snakemake's log to the last line in it.
 """
 
 from __future__ import annotations
