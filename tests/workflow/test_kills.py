@@ -5,6 +5,7 @@ Five kills by default. More, and what became of each:
     TWIRLSCOPE_KILLS=30 python -m pytest -s tests/workflow/test_kills.py
 """
 
+import contextlib
 import json
 import os
 import re
@@ -48,8 +49,7 @@ class Run:
 
     def start(self, stage):
         """The command that a user gives; after a finished run, that for the stage again."""
-        if self.process is not None and self.process.returncode < 0:
-            self.project.snakemake("--unlock")
+        self.unlock()
         again = ["-R", stage, "--"] if self.process is not None and self.process.returncode == 0 else []
         self.process = subprocess.Popen(
             self.project.command(*again),
@@ -61,6 +61,11 @@ class Run:
         )
         self.groups.append(self.process.pid)
 
+    def unlock(self):
+        """What `snakemake --unlock` does, without the seconds of its start."""
+        for lock in (self.project.work / ".snakemake" / "locks").glob("*"):
+            lock.unlink()
+
     def job_from(self, stage):
         """Wait until a job of the stage, or of a later one, is at work."""
         while True:
@@ -71,28 +76,37 @@ class Run:
             time.sleep(0.05)
 
     def moment(self, stage, seconds):
-        """Wait for a random moment in a job, or for one in which a file is being written."""
+        """Wait for a random moment in a job of so many seconds, or for one in which a file is being written."""
         self.job_from(stage)
-        writing, end = self.random.random() < 0.5, time.monotonic() + seconds * (1 + self.random.random())
-        while self.alive() and time.monotonic() < end:
-            if writing and next(self.project.work.glob("results/**/.*.part"), None):
-                break
-            time.sleep(0.001 if writing else 0.05)
+        writing = self.random.random() < 0.5
+        end = time.monotonic() + seconds * (2 if writing else self.random.random())
+        while self.alive() and time.monotonic() < end and not (writing and half_written(self.project)):
+            time.sleep(0.001)
+        if not self.alive():
+            self.job_from(stage)
 
     def kill(self):
         """SIGKILL to everything, to Snakemake alone (its jobs live on), or to one job (Snakemake lives on)."""
-        group = self.process.pid
-        jobs, victim = jobs_of(group), self.random.choice(["everything", "snakemake", "job"])
-        if victim == "job" and jobs:
+        group, jobs = self.process.pid, jobs_of(self.process.pid)
+        victim = self.random.choice(["everything", "snakemake", *(["job"] if jobs else [])])
+        if victim == "job":
             os.kill(jobs[self.random.integers(len(jobs))][1], signal.SIGKILL)
-        elif victim == "snakemake":
-            os.kill(group, signal.SIGKILL)
         else:
-            os.killpg(group, signal.SIGKILL)
-        if victim != "job":
+            (os.killpg if victim == "everything" else os.kill)(group, signal.SIGKILL)
             self.process.wait()
-        left = [path.name for path in self.project.work.glob("results/**/.*.part")]
-        return f"{victim} killed during {', '.join(name for name, _ in jobs) or 'nothing'}; half-written: {left}"
+        return f"{victim} killed during {', '.join(stage for stage, _ in jobs)}; half-written: {half_written(self.project)}"
+
+    def end(self):
+        """Nothing of it is alive."""
+        for group in self.groups:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(group, signal.SIGKILL)
+        self.process.wait()
+
+
+def half_written(project):
+    """Files that are being written, or were when their process was killed."""
+    return [name for _, _, names in os.walk(project.work / "results") for name in names if name.endswith(".part")]
 
 
 def seconds_of(project, stage):
@@ -125,21 +139,12 @@ def test_random_kills__and_then_a_clean_run_give_the_results_of_an_undisturbed_o
     try:
         for i, stage in enumerate(STAGES[round(k)] for k in np.linspace(0, len(STAGES) - 1, KILLS)):
             run.moment(stage, seconds_of(project, stage))
-            if not run.alive():
-                run.job_from(stage)
             print(f"{i + 1}: {run.kill()}", flush=True)
-        if run.process.poll() is None:
-            run.process.wait()
-        if run.process.returncode < 0:
-            run.project.snakemake("--unlock")
-        run.project.snakemake()
     finally:
-        for group in run.groups:
-            try:
-                os.killpg(group, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
+        run.end()
+    run.project.snakemake("--unlock")
+    run.project.snakemake()
     undisturbed, disturbed = stores(project), stores(run.project)
     assert disturbed.keys() == undisturbed.keys()
     assert not [name for name in undisturbed if content(disturbed[name]) != content(undisturbed[name])]
-    assert not list(run.project.work.glob("results/**/.*.part"))
+    assert not half_written(run.project)
