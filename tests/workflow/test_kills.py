@@ -94,7 +94,8 @@ class Run:
         else:
             (os.killpg if victim == "everything" else os.kill)(group, signal.SIGKILL)
             self.process.wait()
-        return f"{victim} killed during {', '.join(stage for stage, _ in jobs)}; half-written: {half_written(self.project)}"
+        during = ", ".join(stage for stage, _ in jobs)
+        return f"{victim} killed during {during}; half-written: {half_written(self.project)}"
 
     def end(self):
         """Nothing of it is alive."""
