@@ -43,6 +43,7 @@ class Run:
 
     def __init__(self, project, random):
         self.project, self.random, self.process, self.groups = project, random, None, []
+        self.left = set()
 
     def alive(self):
         return self.process is not None and self.process.poll() is None
@@ -80,7 +81,7 @@ class Run:
         self.job_from(stage)
         writing = self.random.random() < 0.5
         end = time.monotonic() + seconds * (2 if writing else self.random.random())
-        while self.alive() and time.monotonic() < end and not (writing and half_written(self.project)):
+        while self.alive() and time.monotonic() < end and not (writing and half_written(self.project) - self.left):
             time.sleep(0.001)
         if not self.alive():
             self.job_from(stage)
@@ -94,8 +95,8 @@ class Run:
         else:
             (os.killpg if victim == "everything" else os.kill)(group, signal.SIGKILL)
             self.process.wait()
-        during = ", ".join(stage for stage, _ in jobs)
-        return f"{victim} killed during {during}; half-written: {half_written(self.project)}"
+        new, self.left = half_written(self.project) - self.left, half_written(self.project)
+        return f"{victim} killed during {', '.join(stage for stage, _ in jobs)}; half-written: {sorted(new)}"
 
     def end(self):
         """Nothing of it is alive."""
@@ -107,7 +108,7 @@ class Run:
 
 def half_written(project):
     """Files that are being written, or were when their process was killed."""
-    return [name for _, _, names in os.walk(project.work / "results") for name in names if name.endswith(".part")]
+    return {name for _, _, names in os.walk(project.work / "results") for name in names if name.endswith(".part")}
 
 
 def seconds_of(project, stage):

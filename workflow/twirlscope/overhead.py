@@ -10,6 +10,8 @@ The wall time is that from the opening of Snakemake's log to the last line in it
 
 from __future__ import annotations
 
+import contextlib
+import io
 import subprocess
 import sys
 import time
@@ -123,9 +125,12 @@ def planned(arguments: list[str]) -> tuple[dict[str, Job], list[Path], Path, int
 
     seen: list[Any] = []
     Executor.printjob = lambda _, job: seen.append((job, Path.cwd()))
-    parser, args = cli.parse_args(["--dry-run", "--forceall", "--quiet", "all", *arguments])
-    if not cli.args_to_api(args, parser):
-        raise UserError("overhead", "arguments of a workflow that has run", " ".join(arguments))
+    parser, args = cli.parse_args(["--dry-run", "--forceall", *arguments])
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+        planned_well = cli.args_to_api(args, parser)
+    if not planned_well:
+        raise UserError("overhead", "arguments of a workflow that has run", said.getvalue())
     ran = {_name(job): (job, folder / job.benchmark) for job, folder in seen if job.benchmark}
     jobs = {
         name: Job(
@@ -156,9 +161,13 @@ def imports(stage: str) -> float:
 
 def main() -> None:
     """Print the table."""
-    jobs, benchmarks, folder, cores = planned(sys.argv[1:])
-    wall = wall_time(sorted((folder / ".snakemake" / "log").glob("*.log")), benchmarks)
-    print(table(jobs, wall, cores, {stage: imports(stage) for stage in dict.fromkeys(j.stage for j in jobs.values())}))
+    try:
+        jobs, benchmarks, folder, cores = planned(sys.argv[1:])
+        wall = wall_time(sorted((folder / ".snakemake" / "log").glob("*.log")), benchmarks)
+    except UserError as error:
+        sys.exit(f"ERROR {error}")
+    stages = dict.fromkeys(job.stage for job in jobs.values())
+    print(table(jobs, wall, cores, {stage: imports(stage) for stage in stages}))
 
 
 if __name__ == "__main__":
