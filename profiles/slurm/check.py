@@ -28,7 +28,7 @@ def print_submission(executor: Executor, job) -> None:
     names = {
         "run_uuid": f"{settings.jobname_prefix}_<id>",
         "slurm_logfile": Path(settings.logdir) / name / wildcards / "%j.log",
-        "comment_str": "_".join([name, *(["wildcards", wildcards] if wildcards else [])]),
+        "comment_str": "_".join(["rule", job.name, *(["wildcards", wildcards] if wildcards else [])]),
         "account": f"--account={account}" if account else "",
         "partition": f"--partition={partition}" if partition else "",
         "workdir": None,

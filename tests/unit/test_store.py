@@ -79,6 +79,13 @@ def test_save__on_a_really_full_disk_says_so(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_save__removes_what_a_killed_process_has_left_of_the_same_store(tmp_path):
+    for name in (".a.zarr.zip.123.part", ".b.zarr.zip.123.part"):
+        (tmp_path / name).touch()
+    store.save(toys.frames(), tmp_path / "a.zarr.zip")
+    assert {path.name for path in tmp_path.iterdir()} == {"a.zarr.zip", ".b.zarr.zip.123.part"}
+
+
 @pytest.mark.parametrize("where", ["front", "middle", "end"])
 def test_load__says_which_store_is_damaged(tmp_path, where):
     path = tmp_path / "a.zarr.zip"

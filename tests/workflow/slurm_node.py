@@ -58,13 +58,14 @@ class Node:
         """What a command of SLURM's prints."""
         return subprocess.run(command, capture_output=True, text=True, timeout=60).stdout
 
-    def job(self, comment: str, *states: str) -> str | None:
-        """The id of the job with a comment, if it is in one of the states."""
-        for line in self.ask("squeue", "--noheader", "--states", "all", "--format", "%i %T %k").splitlines():
-            number, state, said = line.split(maxsplit=2)
-            if said == comment and state in states:
-                return number
-        return None
+    def jobs(self) -> list[list[str]]:
+        """Id, state, memory and comment of every job there was, oldest first."""
+        told = self.ask("squeue", "--noheader", "--states", "all", "--sort", "i", "--format", "%i %T %m %k")
+        return [line.split(maxsplit=3) for line in told.splitlines()]
+
+    def job(self, comment: str, state: str) -> str | None:
+        """The id of the job with a comment, if it is in that state."""
+        return next((number for number, is_, _, said in self.jobs() if (said, is_) == (comment, state)), None)
 
     def _start_munge(self) -> None:
         for folder in ("/run/munge", "/var/log/munge", "/var/lib/munge"):
@@ -114,10 +115,13 @@ SlurmctldLogFile={folder}/slurmctld.log
 SlurmdLogFile={folder}/slurmd.log
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
+# memory is watched and what exceeds its limit killed, without cgroups
 JobAcctGatherType=jobacct_gather/linux
+JobAcctGatherFrequency=task=1
+JobAcctGatherParams=OverMemoryKill
 AccountingStorageType=accounting_storage/none
 # squeue, which stands in for the database, remembers ended jobs for so long [s]
-MinJobAge=900
+MinJobAge=86400
 SchedulerParameters=batch_sched_delay=0,sched_interval=2,bf_interval=2
 SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU_Memory

@@ -55,6 +55,18 @@ def test_run__leaves_every_product_whole_and_nothing_else(project):
     assert not list((project.work / "results").rglob("*.part"))
 
 
+def test_run__leaves_as_few_files_as_it_has_stages_and_checkpoints(project):
+    """Whatever the number of samples, updates and parameters: clusters ration files, not bytes alone."""
+    results, kept = project.work / "results", {"identity.json", "state.pt", ".lock"}
+    assert len(list((results / "data").iterdir())) == 3
+    for run, stages in RUNS.items():
+        folder = results / "runs" / run / "seed0"
+        names = {path.name for path in folder.rglob("*") if path.is_file()}
+        steps = store.load(folder / "train.zarr.zip")["step"].values
+        checkpoints = {f"step{step:09d}.pt" for step in steps} | {f"step{step:09d}.update.pt" for step in steps[1:]}
+        assert names == {f"{stage}.zarr.zip" for stage in stages} | checkpoints | kept
+
+
 def test_run__puts_log_and_benchmark_of_every_job_by_stage_and_run(project):
     for run, stages in RUNS.items():
         for stage in stages:

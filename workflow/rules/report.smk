@@ -25,7 +25,7 @@ rule report:
         mem_mb=4000,
         runtime=60,
     params:
-        job=plan.report(),
+        job=lambda wildcards: plan.report(),
     message:
         "report: {output}/index.html"
     script:

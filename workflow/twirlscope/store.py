@@ -7,6 +7,7 @@ batch are read, as they are in memory, the others compressed, in shards.
 
 from __future__ import annotations
 
+import glob
 import itertools
 import os
 import zipfile
@@ -103,13 +104,16 @@ def damaged(path: str | Path, reason: object) -> UserError:
 
 
 def write_whole(path: Path, write) -> None:
-    """Call `write(file name)` on a file aside, then rename it to `path`: the file appears whole or not at all.
+    """Call `write(file name)` on a file aside, then rename it to `path`: the file appears whole or not at all. What a
+    killed process has left aside is removed.
 
     Raises:
         UserError: no space left, or no permission.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
+        left.unlink(missing_ok=True)
     try:
         write(aside)
         with aside.open("rb+") as file:
