@@ -35,7 +35,7 @@ class SteerableUnet(Model):
     """
 
     class Settings(Settings):
-        """Sizes. A width of 15 has the parameters of `voxel_unet` within 6 %, at a hundred times its cost."""
+        """Sizes. A width of 15 has the parameters of `voxel_unet` within 6 %, at about 13 times its cost."""
 
         width: int = key(4, "fields of every degree on the finest level; twice as many on every coarser one", ge=1)
         levels: int = key(3, "resolutions, each half of the one before", ge=1)
