@@ -1,4 +1,4 @@
-"""Every array that is ever stored (longer because all of them are here): name, dimensions, dtype, unit, meaning, source.
+"""Every array that is ever stored (longer because it holds all): name, dimensions, dtype, unit, meaning, source.
 
 `store.save` refuses any other.
 
