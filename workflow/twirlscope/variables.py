@@ -1,6 +1,6 @@
-"""Every array that is ever stored, longer because it is one list: `store.save` refuses any other.
+"""Every array that is ever stored (longer because it holds all): name, dimensions, dtype, unit, meaning, source.
 
-Of each its name, dimensions, dtype, unit, meaning, source.
+`store.save` refuses any other.
 
 Dimensions are singular words. `step` training step, `sample`, `atom` (all atoms of all samples one after another, in
 the order of the samples), `xyz`, `rotation`, `term` (a term of the loss, or `weighted`, their weighted sum), `part`
