@@ -56,14 +56,13 @@ def curve(ax: Axes, steps: Array, value: Array, low: Array, high: Array, look: t
 
 def losses(trainings: Sequence[Training], term: str) -> Figure:
     """Total loss and its two parts over steps, one panel a run, with the loss of predicting zero."""
-    groups = by_run(with_term(trainings, term))
+    chosen = with_term(trainings, term)
+    groups, steps = by_run(chosen), steps_of(chosen)
     table = twirl_table(
         trainings, term, [f"loss_{p}{e}" for p in style.PARTS for e in ENDS] + ["loss_zero", "loss_equiv_floor"]
     )
-    chosen = with_term(trainings, term)
     drawn = table[[column(f"loss_{p}") for p in style.PARTS] + [column("loss_zero")]].to_numpy()
     seen = np.where(floored(chosen, term)[:, None] & (np.arange(4) == list(style.PARTS).index("equiv")), np.nan, drawn)
-    steps = steps_of(with_term(trainings, term))
 
     def draw(canvas: Canvas, columns: int) -> None:
         axes = style.grid(canvas, len(groups), columns)
@@ -92,7 +91,7 @@ def losses(trainings: Sequence[Training], term: str) -> Figure:
     caption += seeds_note(groups) + floor_note(chosen, term, EDGE) + labels_note(chosen)
     if hidden:
         caption += f" {hidden} estimates at or below zero do not fit a logarithmic axis; they are in the table."
-    each = [f"{t.label}: {_losses_text(t, term)}" for t in with_term(trainings, term)]
+    each = [f"{t.label}: {_losses_text(t, term)}" for t in chosen]
     text = f"Held-out loss of {words(term)} over training steps. " + " ".join(each)
     title = f"The two parts of the loss: {words(term)}"
     return Figure(f"losses_{term}", wide, narrow, title, caption, text, table, _losses_chart())

@@ -101,9 +101,13 @@ def keep_state(loop: Loop, folder: Path) -> None:
 
 
 def dump(data: Any, path: Path) -> None:
-    """`torch.save` that says so when the disk is full: torch itself turns that into an internal error."""
+    """`torch.save` that says so when the disk is full: torch itself turns that into an internal error.
+
+    The same data give the same bytes; given a path, torch would write its name into the file.
+    """
     try:
-        torch.save(data, path)
+        with path.open("wb") as file:
+            torch.save(data, file)
     except RuntimeError:
         with path.open("ab", buffering=0) as file:
             file.write(bytes(1 << 20))  # raises the disk's own error, if that was the reason
