@@ -57,8 +57,7 @@ def curves(verdict: Verdict) -> Figure:
         for i, (ax, name) in enumerate(zip(axes, names, strict=False)):
             _panel(ax, table[table["cost axis"] == name])
             _crossing(ax, verdict, name)
-            ax.set_xscale("log")
-            ax.set_xlabel(LABELS[name])
+            _log_x(ax, table[table["cost axis"] == name]["cost [1]"], LABELS[name])
             style.log_axis(ax, table[list(HEADS)].to_numpy(), "best held-out loss" if i % columns == 0 else "")
         for spare in axes[len(names) :]:
             spare.remove()
@@ -84,6 +83,14 @@ def curves(verdict: Verdict) -> Figure:
 def _name(verdict: Verdict) -> str:
     """For files: the dataset and a run, since a dataset may serve several tasks."""
     return slug(f"{verdict.comparison.dataset}_{next(iter(verdict.comparison.runs[BUILT_IN]))}")
+
+
+def _log_x(ax: Axes, values: pd.Series | np.ndarray, label: str) -> None:
+    """A logarithmic axis of costs, with plain words on its ticks."""
+    low, high = float(values.min()), float(values.max())
+    ax.set_xscale("log")
+    ticks = style.log_ticks(low, high, 4)
+    style.set_ticks(ax.xaxis, ticks, [style.power(t) for t in ticks], [], label)
 
 
 def _panel(ax: Axes, table: pd.DataFrame) -> None:
@@ -127,8 +134,7 @@ def serving(verdict: Verdict) -> Figure:
                 number, loss, low, high = (part[h].to_numpy() for h in ("inferences [1]", *HEADS))
                 ax.fill_between(number, low, high, color=COLOURS[family], alpha=0.16, linewidth=0)
                 ax.plot(number, loss, color=COLOURS[family], linestyle=LOOKS[family][0])
-            ax.set_xscale("log")
-            ax.set_xlabel("inferences")
+            _log_x(ax, each.inferences, "inferences")
             ax.set_title(f"a budget of {say(each.budget)} {BUDGETS[name]}")
             style.log_axis(ax, table[list(HEADS)].to_numpy(), "held-out loss within reach" if i % columns == 0 else "")
         style.legend(canvas, _handles(list(next(iter(reaches.values())).loss)))

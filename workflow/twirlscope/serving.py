@@ -79,19 +79,20 @@ def stretches(found: Reach) -> list[Stretch]:
     for a, b in pairwise(edges):
         if chosen[a] < 0:
             continue
-        ends = (0.0, 0.0) if a == 0 else _turn(found, families[chosen[a - 1]], families[chosen[a]])
+        first, *ends = float(found.inferences[a]), 0.0, 0.0
+        if a and chosen[a - 1] >= 0:
+            first, *ends = _turn(found, families[chosen[a - 1]], families[chosen[a]])
         share = float((lowest[:, a:b] == chosen[a]).mean(0).min())
-        first, last = float(found.inferences[a]), float(found.inferences[b - 1])
-        made.append(Stretch(families[chosen[a]], first, last, *ends, share))
+        made.append(Stretch(families[chosen[a]], first, float(found.inferences[b - 1]), *ends, share))
     return made
 
 
-def _turn(found: Reach, before: str, after: str) -> tuple[float, float]:
-    """95 % interval of the number of inferences from which one family is better than another, for good."""
-    one, other = (np.log(found.loss[f][1:]) for f in (before, after))
+def _turn(found: Reach, before: str, after: str) -> tuple[float, float, float]:
+    """Number of inferences from which one family is better than another, for good, and its 95 % interval."""
+    one, other = (np.log(found.loss[f]) for f in (before, after))
     known = np.isfinite(np.minimum(one, other)).all(0)
     points = np.tile(np.log(found.inferences[known]), (len(one), 1))
     gap = difference(one[:, known], other[:, known])
     turns = np.where(gap[:, -1] <= 0, np.inf, last_change(points, gap))
-    low, high = np.quantile(turns, [0.025, 0.975], method="inverted_cdf")
-    return math.exp(low), math.exp(high)
+    low, high = np.quantile(turns[1:], [0.025, 0.975], method="inverted_cdf")
+    return math.exp(turns[0]), math.exp(low), math.exp(high)
