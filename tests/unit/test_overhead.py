@@ -34,6 +34,25 @@ def test_least__counts_every_core_that_a_job_takes():
     assert overhead.least(jobs, 1) == 12.0, "Snakemake gives a job no more threads than there are cores"
 
 
+@pytest.mark.parametrize(("cores", "seconds"), [(1, 20.0), (2, 17.0)])
+def test_without_gaps__is_the_least_where_cores_can_be_kept_busy(cores, seconds):
+    assert overhead.without_gaps(DIAMOND, cores) == seconds
+
+
+def test_without_gaps__is_longer_where_a_core_has_nothing_to_do():
+    jobs = {name: Job("twirl", 2.0) for name in "abcd"} | {"last": Job("report", 2.0, needs=tuple("abcd"))}
+    assert overhead.least(jobs, 2) == 5.0
+    assert overhead.without_gaps(jobs, 2) == 6.0
+
+
+def test_without_gaps__starts_the_job_first_that_most_waits_for():
+    jobs = {"short": Job("prepare", 1.0), "other": Job("prepare", 1.0), "long": Job("train", 5.0, needs=("other",))}
+    assert overhead.without_gaps(jobs, 1) == 7.0
+    assert overhead.without_gaps(jobs, 2) == 6.0
+    wide = {"wide": Job("train", 3.0, threads=2), "narrow": Job("twirl", 1.0)}
+    assert overhead.without_gaps(wide, 2) == 4.0
+
+
 def written(path, text, time):
     path.write_text(text)
     os.utime(path, (time, time))
