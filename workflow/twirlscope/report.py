@@ -49,24 +49,21 @@ def report(
     sweeps = sweeps or {}
     whole = {files.run for files in drawn(runs, sweeps)}
     trainings = [_read(files, files.run in whole) for files in runs]
+    _check(trainings, settings, missing)
+    data = {name: _facts_only(path) for name, path in datasets.items()}
+    few = [t for t in trainings if t.run in whole]
+    answers = sections.tell(trainings, settings, data, few, sweeps)
+    dataset_of = {f.run: f.dataset for f in runs}
+    told = story.tell(trainings, dataset_of, data, config, settings, provenance, answers, few, missing)
+    write_folder(Path(out), lambda folder: _fill(folder, told, trainings))
+
+
+def _check(trainings: Sequence[Training], settings: ReportSettings, missing: Sequence[str]) -> None:
+    """Refuse to report nothing, or on a term that is none."""
     if not trainings:
         raise UserError("runs", "at least one training", " ".join(missing) or "none")
     if settings.term not in terms_of(trainings):
         raise UserError("report.term", "a term of the loss", repr(settings.term), terms_of(trainings))
-    data = {name: _facts_only(path) for name, path in datasets.items()}
-    few = [t for t in trainings if t.run in whole]
-    told = story.tell(
-        trainings,
-        {f.run: f.dataset for f in runs},
-        data,
-        config,
-        settings,
-        provenance,
-        sections.tell(trainings, settings, data, few, sweeps),
-        few,
-        missing,
-    )
-    write_folder(Path(out), lambda folder: _fill(folder, told, trainings))
 
 
 def _read(files: RunFiles, whole: bool) -> Training:
