@@ -23,6 +23,8 @@ EARLY = 0.1  # share of the updates that is start-up, left out where something i
 LEVELS = 1.5  # sizes are different if the largest is at least so many times the smallest
 POINTS = 5  # checkpoints below which no line is fitted
 
+CURVATURE = ("condition_ratio", "condition_ratio_low", "condition_ratio_high", "condition_converged")
+GRADIENTS = ("relative_equiv", "gradient_norm_ratio", "nearest_distance", "nearest_loss_equiv")
 IDLE = {"device", "save_every", "checkpoints_per_decade"}  # keys of the `train` section that change no weight
 DROPPED = {  # of the `train` section, by what varies: what may vary with it
     "size": {"learning_rate"},

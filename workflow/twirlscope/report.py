@@ -10,6 +10,7 @@ import xarray as xr
 
 from . import charts, exported, page, sections, store, story
 from .errors import UserError
+from .evidence import CURVATURE, GRADIENTS
 from .figures_sweeps import Members
 from .files import RunFiles
 from .hints import Callable, Mapping, Sequence
@@ -45,34 +46,43 @@ def report(
     Raises:
         UserError: there is nothing to report, or the term asked for was not measured.
     """
-    trainings = [_read(files) for files in runs]
+    sweeps = sweeps or {}
+    whole = {files.run for files in drawn(runs, sweeps)}
+    trainings = [_read(files, files.run in whole) for files in runs]
+    _check(trainings, settings, missing)
+    data = {name: _facts_only(path) for name, path in datasets.items()}
+    few = [t for t in trainings if t.run in whole]
+    answers = sections.tell(trainings, settings, data, few, sweeps)
+    dataset_of = {f.run: f.dataset for f in runs}
+    told = story.tell(trainings, dataset_of, data, config, settings, provenance, answers, few, missing)
+    write_folder(Path(out), lambda folder: _fill(folder, told, trainings))
+
+
+def _check(trainings: Sequence[Training], settings: ReportSettings, missing: Sequence[str]) -> None:
+    """Refuse to report nothing, or on a term that is none."""
     if not trainings:
         raise UserError("runs", "at least one training", " ".join(missing) or "none")
     if settings.term not in terms_of(trainings):
         raise UserError("report.term", "a term of the loss", repr(settings.term), terms_of(trainings))
-    data = {name: _facts_only(path) for name, path in datasets.items()}
-    sweeps = sweeps or {}
-    few = drawn(trainings, sweeps)
-    told = story.tell(
-        trainings,
-        {f.run: f.dataset for f in runs},
-        data,
-        config,
-        settings,
-        provenance,
-        sections.tell(trainings, settings, data, few, sweeps),
-        few,
-        missing,
-    )
-    write_folder(Path(out), lambda folder: _fill(folder, told, trainings))
 
 
-def _read(files: RunFiles) -> Training:
-    hessian, gradient = (store.load(f) if f else None for f in (files.hessian, files.gradient))
-    with store.open_store(files.twirl) as lazy:  # the Gram matrices are large and not needed
-        kept = [n for n, v in lazy.data_vars.items() if not LARGE & set(v.dims)]
+def _read(files: RunFiles, whole: bool) -> Training:
+    """A training: all but what is large, or only the numbers that stand for it in tables, claims and sweeps."""
+    hessian = _some(files.hessian, None if whole else CURVATURE)
+    gradient = _some(files.gradient, None if whole else GRADIENTS)
+    with store.open_store(files.twirl) as lazy:
+        dims = {n: set(v.dims) for n, v in lazy.data_vars.items()}
+        kept = [n for n, d in dims.items() if (not LARGE & d if whole else d <= POOLED or n == "sample_loss_equiv")]
         twirl = lazy[kept].load()
     return Training(files.run, files.seed, store.load(files.train), twirl, hessian, files.dataset, gradient)
+
+
+def _some(path: Path | None, names: Sequence[str] | None) -> xr.Dataset | None:
+    """A store, or the variables of these names."""
+    if path is None or names is None:
+        return store.load(path) if path else None
+    with store.open_store(path) as lazy:
+        return lazy[[n for n in names if n in lazy]].load()
 
 
 def _facts_only(path: Path) -> xr.Dataset:

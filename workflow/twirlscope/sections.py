@@ -76,7 +76,7 @@ def tell(
             figures=[figures.losses(trainings, term) for term in _told_apart(trainings)] + _by_covariate(trainings),
             tables=_tables({"Other losses": convex_table(every), "Excess loss": excess_table(every)}),
         ),
-        _test_sets(every, data),
+        _test_sets(trainings, data),
         _learning(every),
         _price(every),
         _spectrum(trainings),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import zlib
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -43,15 +44,15 @@ def terms_of(trainings: Sequence[Training]) -> list[str]:
     return sorted(names, key=lambda name: name != "weighted")
 
 
-def by_run(trainings: Sequence[Training]) -> dict[str, list[Training]]:
-    """The seeds of each run, in the order given."""
+def by_run(trainings: Sequence[Any]) -> dict[str, list[Any]]:
+    """The seeds of each run, in the order given: of trainings, or of their files."""
     groups: dict[str, list[Training]] = {}
     for training in trainings:
         groups.setdefault(training.run, []).append(training)
     return groups
 
 
-def drawn(trainings: Sequence[Training], sweeps: Mapping[str, Mapping[str, object]]) -> list[Training]:
+def drawn(trainings: Sequence[Any], sweeps: Mapping[str, Mapping[str, object]]) -> list[Any]:
     """The trainings that figures and sentences of single runs are about: all of them if the runs are few; else those
     of runs that no sweep made, the first ones if these are many, too."""
     runs = by_run(trainings)
