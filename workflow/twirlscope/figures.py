@@ -82,17 +82,17 @@ def losses(trainings: Sequence[Training], term: str) -> Figure:
         style.legend(canvas, [*handles, zero, _band_handle()])
 
     wide, narrow = style.canvases(draw, len(groups), 2.6)
-    hidden = int((drawn[:, :3] <= 0).sum())
     caption = (
         f"Held-out loss ({words(term)}) over training, split exactly into the twirled prediction error and "
         "the equivariance error; mean squared error in units of the loss. Bands: 95 % intervals, bootstrap by sample. "
         "Step 0 stands left of the break."
     )
     caption += seeds_note(groups) + floor_note(chosen, term, EDGE) + labels_note(chosen)
-    if hidden:
+    if hidden := int((drawn[:, :3] <= 0).sum()):
         caption += f" {hidden} estimates at or below zero do not fit a logarithmic axis; they are in the table."
-    each = [f"{t.label}: {_losses_text(t, term)}" for t in chosen]
-    text = f"Held-out loss of {words(term)} over training steps. " + " ".join(each)
+    text = f"Held-out loss of {words(term)} over training steps. " + " ".join(
+        f"{t.label}: {_losses_text(t, term)}" for t in chosen
+    )
     title = f"The two parts of the loss: {words(term)}"
     return Figure(f"losses_{term}", wide, narrow, title, caption, text, table, _losses_chart())
 

@@ -70,23 +70,12 @@ def tell(
         _claims(every, settings.term),
         _sweeps(every, sweeps, settings),
         _percent(trainings, every, threshold),
-        Section(
-            "losses",
-            "The two parts of the loss",
-            figures=[figures.losses(trainings, term) for term in _told_apart(trainings)] + _by_covariate(trainings),
-            tables=_tables({"Other losses": convex_table(every), "Excess loss": excess_table(every)}),
-        ),
+        _losses(trainings, every),
         _test_sets(trainings, data),
         _learning(every),
-        _price(every),
+        _price(trainings),
         _spectrum(trainings),
-        Section(
-            "cost",
-            "Cost",
-            frontier.sentences(trainings),
-            figures_frontier.frontiers(trainings, "weighted"),
-            _tables({"Cost": cost_table(every)}),
-        ),
+        _cost(trainings, every),
         _fields(trainings),
         _gradients(trainings),
         _curvature(trainings),
@@ -98,6 +87,17 @@ def tell(
         Section("training", "Training", figures=[figures_training.training_curves(trainings)]),
     ]
     return [s for s in found if s.sentences or s.figures or s.tables]
+
+
+def _losses(trainings: Sequence[Training], every: Sequence[Training]) -> Section:
+    shown = [figures.losses(trainings, term) for term in _told_apart(trainings)] + _by_covariate(trainings)
+    tables = _tables({"Other losses": convex_table(every), "Excess loss": excess_table(every)})
+    return Section("losses", "The two parts of the loss", figures=shown, tables=tables)
+
+
+def _cost(trainings: Sequence[Training], every: Sequence[Training]) -> Section:
+    shown, tables = figures_frontier.frontiers(trainings, "weighted"), _tables({"Cost": cost_table(every)})
+    return Section("cost", "Cost", frontier.sentences(trainings), shown, tables)
 
 
 def _claims(trainings: Sequence[Training], term: str) -> Section:
