@@ -76,10 +76,7 @@ def losses(trainings: Sequence[Training], term: str) -> Figure:
             style.log_axis(ax, seen, "held-out loss" if i % columns == 0 else "")
             style.step_axis(ax, steps, "training step" if i >= len(groups) - columns else "")
             ax.set_title(run)
-        looks = style.PARTS.values()
-        handles = [Line2D([], [], color=c, linestyle=ls, marker=m, label=text) for c, ls, m, text in looks]
-        zero = Line2D([], [], color=style.GREY, linestyle=":", linewidth=1.2, label="loss of predicting zero")
-        style.legend(canvas, [*handles, zero, _band_handle()])
+        style.legend(canvas, _losses_handles())
 
     wide, narrow = style.canvases(draw, len(groups), 2.6)
     caption = (
@@ -95,6 +92,13 @@ def losses(trainings: Sequence[Training], term: str) -> Figure:
     )
     title = f"The two parts of the loss: {words(term)}"
     return Figure(f"losses_{term}", wide, narrow, title, caption, text, table, _losses_chart())
+
+
+def _losses_handles() -> list:
+    looks = style.PARTS.values()
+    handles = [Line2D([], [], color=c, linestyle=ls, marker=m, label=text) for c, ls, m, text in looks]
+    zero = Line2D([], [], color=style.GREY, linestyle=":", linewidth=1.2, label="loss of predicting zero")
+    return [*handles, zero, _band_handle()]
 
 
 def _losses_chart() -> Chart:

@@ -1,7 +1,8 @@
 """EScAIP, version 1: attention among the neighbours of an atom. A file longer because a model is one file.
 
-Every hidden feature is a rotation-invariant number, forces are direct. The energy is therefore exactly invariant, and symmetry is broken
-in one place alone: forces multiply each component of a unit vector between two atoms by a weight of its own,
+Every hidden feature is a rotation-invariant number, and forces are direct. The energy is therefore exactly invariant,
+and symmetry is broken in one place alone: forces multiply each component of a unit vector between two atoms by a weight
+of its own,
 
     F_i = m_i SUM_j w_ij * d_ij     (m_i a number, w_ij three numbers, * component by component),
 
