@@ -71,15 +71,13 @@ def test_loader__makes_no_more_batches_once_the_training_has_ended():
 
     def slow(update):
         made.append(update)
-        go.wait(30)
+        assert update == 0 or go.wait(60)
         return numbered(update)
 
     with Loader(slow, 100, 10, "cpu") as loader:
-        go.set()
         loader.get(0)
-        go.clear()
-        threading.Timer(0.2, go.set).start()
-    assert len(made) < 10
+        threading.Timer(0.2, go.set).start()  # the one that is being made is finished, no other begun
+    assert len(made) <= 2
     assert not threads()
 
 

@@ -101,8 +101,7 @@ def test_measure__counts_vector_attention_as_its_formula():
     model = plugins.make_model({"name": "vector_attention", "width": 8, "layers": 2, "heads": 2}, task.constants)
     batch = task.batch(np.arange(BATCH))
     s = model.settings
-    numbers, positions = batch.inputs["numbers"], batch.inputs["positions"]
-    atoms, receiver, _ = pairs(positions, numbers > 0, s.cutoff, s.neighbours)
+    atoms, receiver, *_ = pairs(batch.inputs, s.cutoff, s.neighbours)
     A, P, w, h, r = len(atoms), len(receiver), s.width, round(s.hidden * s.width), s.radial
     once = P * (2 * r * w + 3 * w) + s.layers * P * 3 * h + P * 3 * w  # of inputs without a gradient
     first = P * w * w + 2 * A * w * w

@@ -48,7 +48,7 @@ def test_sweep__pools_the_other_keys_and_keeps_every_number_in_its_table():
     exact = np.median([float(t.twirl["percent_equiv"].sel(term="weighted")[-1]) for t in ones])
     assert np.isclose(last[last["size"] == "1"]["equivariance error [%]"].median(), exact)
     assert f"1: {exact:.3g} % of 10" in figure.alternative
-    assert len(figure.svg) < 400_000
+    assert len(figure.files[".svg"]) < 400_000
 
 
 def test_sweep__of_which_nothing_is_there_has_no_figure():

@@ -142,5 +142,5 @@ def test_report__has_the_curve_as_figure_table_and_words(tmp_path):
     last = float(store.load(runs[0].twirl)["percent_equiv"].sel(term="forces")[-1])
     assert "500 samples: loss" in text
     assert f"{last:.3g} %" in text
-    bare = [report._read(runs[0])]
+    bare = [report._read(runs[0], True)]
     assert "learning" not in {s.anchor for s in sections.tell(bare, ReportSettings(), {}, bare, {})}

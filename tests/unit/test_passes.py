@@ -104,7 +104,7 @@ def test_recompute__says_what_a_model_without_blocks_lacks():
 def test_bf16__trains_weights_in_float32_and_comes_near(name, choice):
     rounded, exact = (loop_of(name, choice, precision=p) for p in ("bf16", "float32"))
     seen = set()
-    linear = next(m for m in rounded.model.modules() if type(m).__name__ in ("Linear", "Conv3d"))
+    linear = next(m for m in rounded.model.modules() if type(m).__name__ in ("Linear", "Conv3d", "Convolution"))
     linear.register_forward_hook(lambda _m, _i, out: seen.add(out.dtype))
     state, _ = (trained(loop, 4) for loop in (rounded, exact))
     assert seen == {torch.bfloat16}

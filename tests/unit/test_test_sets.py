@@ -139,7 +139,7 @@ def test_measure_sets__comes_back_from_its_store_as_the_report_reads_it(data, tm
     store.save(found.assign_attrs(scales), tmp_path / "twirl.zarr.zip")
     store.save(synthetic.train(10), tmp_path / "train.zarr.zip")
     files = report.RunFiles("run", 0, *(tmp_path / f"{n}.zarr.zip" for n in ("train", "twirl")), None, "md")
-    read = report._read(files)
+    read = report._read(files, True)
     pd.testing.assert_frame_equal(quoted.quoted(read, data), quoted.quoted(training(task, found), data))
 
 

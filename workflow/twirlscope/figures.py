@@ -159,8 +159,7 @@ def percent(trainings: Sequence[Training], term: str, threshold: float) -> Figur
         style.log_axis(upper, [*seen, threshold], "equivariance error\n[% of held-out loss]")
         style.step_axis(upper, steps, "")
         style.step_axis(lower, steps)
-        least = np.nanmin([*table[column("learned_fraction")], 0.0])
-        lower.set_ylim(max(least, LEARNED_LEAST) - 0.07, 1.05)
+        lower.set_ylim(max(np.nanmin([*table[column("learned_fraction")], 0.0]), LEARNED_LEAST) - 0.07, 1.05)
         lower.set_ylabel("learned\nfraction")
         canvas.align_ylabels()
         style.legend(canvas, [*run_handles(groups), *_percent_handles(threshold)])
@@ -176,10 +175,13 @@ def percent(trainings: Sequence[Training], term: str, threshold: float) -> Figur
         caption += f" Learned fractions below {LEARNED_LEAST:g} are not drawn; they are in the table."
     text = f"Percent of the held-out loss of {words(term)} that is equivariance error, over training steps. "
     text += " ".join(f"{t.label}: {_percent_text(t, term)}" for t in chosen)
-    series = {"equivariance error": tuple(column(f"percent_equiv{end}") for end in ENDS)}
-    chart = Chart(column("step"), series, "equivariance error [% of held-out loss]", rule=threshold)
     title = f"Percent equivariance error: {words(term)}"
-    return Figure(f"percent_{term}", wide, narrow, title, caption, text, table, chart)
+    return Figure(f"percent_{term}", wide, narrow, title, caption, text, table, _percent_chart(threshold))
+
+
+def _percent_chart(threshold: float) -> Chart:
+    series = {"equivariance error": tuple(column(f"percent_equiv{end}") for end in ENDS)}
+    return Chart(column("step"), series, "equivariance error [% of held-out loss]", rule=threshold)
 
 
 def _percent_curves(upper: Axes, lower: Axes, training: Training, term: str, look: tuple, main: bool) -> None:

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.lines import Line2D
 
 from . import style
+from .charts import Chart
 from .degree_use import RATIO, SHARE, degree_frame, degree_sentence
 from .figures import look_of
 from .style import Figure
@@ -45,7 +46,9 @@ def degrees(training: Training) -> Figure:
         "nothing lost. Triangles at the lower edge: none at all."
     ) + labels_note([training])
     name = f"degrees_{slug(training.run)}_seed{training.seed}"
-    return Figure(name, wide, narrow, f"Degrees in use: {training.label}", caption, degree_sentence(training), frame)
+    label, title = "loss without the degree, over the loss", f"Degrees in use: {training.label}"
+    chart = Chart(STEP, {label: (RATIO, "its standard error [1]")}, label, by=(DEGREE,), panel=("layer",))
+    return Figure(name, wide, narrow, title, caption, degree_sentence(training), frame, chart)
 
 
 def _panel(ax: Axes, frame: pd.DataFrame, head: str) -> None:

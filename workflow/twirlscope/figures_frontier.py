@@ -9,6 +9,7 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.lines import Line2D
 
 from . import style
+from .charts import Chart
 from .figures import look_of, run_handles
 from .frontier import (
     AVERAGE,
@@ -77,7 +78,8 @@ def _figure(firsts: Sequence[Training], term: str) -> Figure:
     )
     name = f"frontier_{slug(firsts[0].run)}_{term}"
     title = f"What averaging at test time buys: {words(term)}, {firsts[0].dataset or 'one dataset'}"
-    return Figure(name, wide, narrow, title, _caption(firsts, term, joined), text, joined)
+    chart = Chart(WAY, {"predicted": (PREDICTED, LOW, HIGH), "measured": (MEASURED, ERROR)}, "held-out loss")
+    return Figure(name, wide, narrow, title, _caption(firsts, term, joined), text, joined, chart)
 
 
 def _caption(firsts: Sequence[Training], term: str, joined: pd.DataFrame) -> str:

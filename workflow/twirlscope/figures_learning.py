@@ -11,6 +11,7 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.lines import Line2D
 
 from . import style
+from .charts import Chart
 from .figures import look_of
 from .hints import Sequence
 from .learning import EPOCHS, ERROR, LOSS, PERCENT, SAMPLES
@@ -63,7 +64,8 @@ def _figure(frame: pd.DataFrame, dataset: str, term: str, labels: str) -> Figure
         _text(name, part, list(panels)) for name, part in curves.items()
     )
     title = f"Learning curve on {dataset}: {words(term)}"
-    return Figure(f"learning_{dataset}_{term}", wide, narrow, title, _caption(frame, term) + labels, text, frame)
+    chart = Chart(SAMPLES, {"held-out loss": (LOSS,)}, "held-out loss", by=("curve",))
+    return Figure(f"learning_{dataset}_{term}", wide, narrow, title, _caption(frame, term) + labels, text, frame, chart)
 
 
 def _caption(frame: pd.DataFrame, term: str) -> str:

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.lines import Line2D
 
 from . import style
+from .charts import Chart
 from .crossover import Curves
 from .hints import Sequence
 from .price import BUILT_IN, LEARNED, TWIRLED
@@ -77,7 +78,9 @@ def curves(verdict: Verdict) -> Figure:
         for (axis, family, run), part in table.groupby(["cost axis", "family", "run"], sort=False)
     )
     title = f"Loss against cost on {verdict.comparison.dataset}"
-    return Figure(f"price_{_name(verdict)}", wide, narrow, title, caption, text, table)
+    best = {"best held-out loss": HEADS}
+    chart = Chart("cost [1]", best, "best held-out loss", by=("family", "run"), panel=("cost axis",))
+    return Figure(f"price_{_name(verdict)}", wide, narrow, title, caption, text, table, chart)
 
 
 def _name(verdict: Verdict) -> str:
@@ -153,7 +156,9 @@ def serving(verdict: Verdict) -> Figure:
         for (axis, family), part in table.groupby(["cost axis", "family"], sort=False)
     )
     title = f"Training and serving on {verdict.comparison.dataset}, within one budget"
-    return Figure(f"serving_{_name(verdict)}", wide, narrow, title, caption, text, table)
+    label = "held-out loss within reach"
+    chart = Chart("inferences [1]", {label: HEADS}, label, by=("family",), panel=("cost axis",))
+    return Figure(f"serving_{_name(verdict)}", wide, narrow, title, caption, text, table, chart)
 
 
 def _reach_table(each: Reach) -> pd.DataFrame:

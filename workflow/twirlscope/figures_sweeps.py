@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 
 from . import style
+from .charts import Chart
 from .figures import look_of
 from .hints import Mapping, Sequence
 from .style import Figure
@@ -65,7 +66,9 @@ def sweep(trainings: Sequence[Training], name: str, members: Members, term: str,
     )
     text = f"Equivariance error at the last checkpoint of the sweep {name}, medians: "
     text += "; ".join(f"{axis} {_medians(last, axis)}" for axis in axes) + "."
-    return Figure(f"sweep_{name}_{term}", wide, narrow, f"Sweep {name}: {words(term)}", caption, text, frame)
+    ends = {"equivariance error": (PERCENT, LOW, HIGH)}
+    chart = Chart(STEP, ends, "equivariance error [% of held-out loss]", by=tuple(axes), rule=threshold)
+    return Figure(f"sweep_{name}_{term}", wide, narrow, f"Sweep {name}: {words(term)}", caption, text, frame, chart)
 
 
 def _courses(ax: Axes, frame: pd.DataFrame, axis: str, values: Sequence[str]) -> None:

@@ -141,9 +141,10 @@ def restore(loop: Loop, folder: Path) -> None:
     loop.average, loop.change = state["average"], state["change"]
     loop.devices = list(dict.fromkeys([*state["devices"], *loop.devices]))
     loop.model.load_state_dict(state["model"])
-    for saved, own in zip(state["optimiser"]["param_groups"], loop.optimiser.param_groups, strict=True):
-        saved |= {"fused": own["fused"]} if "fused" in own else {}  # a fact of the device, not of the run
+    fused = [group.get("fused") for group in loop.optimiser.param_groups]  # a fact of the device, not of the run
     loop.optimiser.load_state_dict(state["optimiser"])
+    for group, own in zip(loop.optimiser.param_groups, fused, strict=True):
+        group |= {"fused": own} if "fused" in group else {}
     loop.curve = type(loop.curve)(**state["curve"])
     loop.meter.restore(state["meter"])
     print(f"resumed at step {loop.step} from {path}", flush=True)

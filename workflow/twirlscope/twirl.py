@@ -65,7 +65,7 @@ def twirl(train: Path, data: Path, out: Path, settings: TwirlSettings, share: Sh
     result = heldout_dataset(run.task, steps, held, measured)
     result["loss_equiv_floor"] = (("step", "term"), np.stack(floors))
     result = summarise(result, settings).assign_attrs(_attributes(run, settings, len(index), device))
-    result = result.merge(merits_dataset(goods)).merge(degrees_dataset(model.activations, degrees))
+    result = result.merge(merits_dataset(goods)).merge(degrees_dataset(list(model.activations), degrees))
     if panel is not None:
         result = result.merge(_panelled(result, panel, panels, kept, settings), combine_attrs="no_conflicts")
     if steps[-1] == run.steps[-1]:

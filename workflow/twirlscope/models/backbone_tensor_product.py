@@ -86,7 +86,7 @@ class BackboneTensorProduct(Model):
         s, real = self.settings, inputs["mask"] > 0
         positions, residues = inputs["positions"] * real[..., None], real.flatten().nonzero()[:, 0]
         centred = (positions - atom_mean(positions, real)[:, None]).flatten(0, 1).index_select(0, residues)
-        time = self.time(waves(TIME_SCALE * inputs["time"], s.time_features, 1e4))
+        time = self.time(waves(TIME_SCALE * inputs["time"], s.time_features, 1e4)).to(positions)
         edges = self._edges(centred, positions, real, time)
         index = torch.arange(real.shape[1], device=real.device, dtype=positions.dtype)
         place = waves(index, s.index_features, INDEX_BASE).expand(len(real), -1, -1)
@@ -95,7 +95,7 @@ class BackboneTensorProduct(Model):
         x = torch.cat([scalars, self.place(centred)], -1)
         for each in self.blocks:
             x = each(x, edges)
-        return {"velocity": padded(self.readout(x), real)}
+        return {"velocity": padded(self.readout(x.to(positions)), real)}
 
     def _edges(
         self, x: Float[Tensor, "real 3"], positions: Float[Tensor, "sample residue 3"], real: Tensor, time: Tensor

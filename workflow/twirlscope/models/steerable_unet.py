@@ -60,27 +60,26 @@ class SteerableUnet(Model):
         elements: Parts = [(len(constants["elements"]), 0)]
         fields = [[(s.width * 2**i, degree) for degree in range(s.l_max + 1)] for i in range(s.levels)]
         self.enter = Convolution(elements, fields[0], s.kernel)
-        self.down = nn.ModuleList(Block(fields[max(i - 1, 0)], fields[i], s.kernel) for i in range(s.levels))
-        self.up = nn.ModuleList(
-            Block(fields[i + 1] + fields[i], fields[i], s.kernel) for i in reversed(range(s.levels - 1))
-        )
+        down = [Block(fields[max(i - 1, 0)], fields[i], s.kernel) for i in range(s.levels)]
+        up = [Block(fields[i + 1] + fields[i], fields[i], s.kernel) for i in reversed(range(s.levels - 1))]
+        self.blocks = nn.ModuleList(down + up)
         self.leave = Convolution(fields[0], elements, s.kernel, FAINT)
 
     @property
     def activations(self) -> dict[str, str]:
         """The fields after each block, on the way down and up again."""
-        named = {f"{way}.{i}": each for way in ("down", "up") for i, each in enumerate(getattr(self, way))}
-        return {name: "+".join(f"{mul}x{degree}e" for mul, degree in each.after) for name, each in named.items()}
+        fields = ("+".join(f"{mul}x{degree}e" for mul, degree in each.after) for each in self.blocks)
+        return {f"blocks.{i}": each for i, each in enumerate(fields)}
 
     def forward(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         """Clean fields `density` of the layout and shape of `inputs["grid"]`, `[sample, x, y, z, channel]`."""
         x, handed = self.enter(inputs["grid"].movedim(-1, 1).contiguous()), []
-        for i, block in enumerate(self.down):
-            x = block(halved(x) if i else x)
-            handed.append(x)
-        handed.pop()
-        for block in self.up:
-            x = block(torch.cat([doubled(x), handed.pop()], 1))
+        for i, block in enumerate(self.blocks):
+            if i < self.settings.levels:
+                x = block(halved(x) if i else x)
+                handed.append(x)
+            else:
+                x = block(torch.cat([doubled(x), handed[2 * self.settings.levels - 2 - i]], 1))
         return {"density": self.leave(x).movedim(1, -1)}
 
 

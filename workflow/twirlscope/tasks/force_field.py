@@ -58,7 +58,7 @@ class ForceField(Task):
             Term("energy", "0e", settings.energy_loss, settings.energy_weight, energy, "eV/atom"),
             *self._bulk.terms,
         )
-        scales = {"force_scale": force, "energy_scale": energy}
+        scales, self._scales = {"force_scale": force, "energy_scale": energy}, (force, energy)
         self.constants = {"elements": [int(z) for z in data["element"].values], **scales} | self._bulk.constants
         self.attribution = ("forces", "numbers", self.constants["elements"])
         self._atoms = Ragged(data, "numbers", "positions", "forces")
@@ -76,7 +76,7 @@ class ForceField(Task):
     def batch(self, index: Int[Array, " sample"]) -> Batch:
         """Molecules padded to the largest of the batch; element 0 marks padding. Centred on the mean position."""
         real, (numbers, positions, forces) = self._atoms.padded(index)
-        counts, (force, energy) = real.sum(1), (term.scale for term in self.terms[:2])
+        counts, (force, energy) = real.sum(1), self._scales
         known = np.isfinite(forces[:, 0, 0])  # some held-out frames have energies alone
         positions = np.where(real[..., None], positions - positions.sum(1, keepdims=True) / counts[:, None, None], 0)
         forces = np.where(np.isfinite(forces), forces, 0) / np.float32(force)
