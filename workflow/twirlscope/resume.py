@@ -91,9 +91,13 @@ def keep_state(loop: Loop, folder: Path) -> None:
 
 
 def dump(data: Any, path: Path) -> None:
-    """`torch.save` that says so when the disk is full: torch itself turns that into an internal error."""
+    """`torch.save` that gives the same bytes for the same data, and says so when the disk is full.
+
+    Told a path, torch writes the file's name into the file; a full disk it turns into an internal error.
+    """
     try:
-        torch.save(data, path)
+        with path.open("wb") as opened:
+            torch.save(data, opened)
     except RuntimeError:
         with path.open("ab", buffering=0) as file:
             file.write(bytes(1 << 20))  # raises the disk's own error, if that was the reason
