@@ -230,6 +230,12 @@ def test_train__stops_with_advice_when_the_loss_is_not_finite(tmp_path, data):
         train.train(data, tmp_path / "train.zarr.zip", run(learning_rate=1e30, clip=0.0, warmup=0), "code")
 
 
+def test_dump__gives_the_same_bytes_under_any_name(tmp_path):
+    for name in ("a.pt", "b.1234.part"):
+        resume.dump({"weights": torch.arange(5.0)}, tmp_path / name)
+    assert (tmp_path / "a.pt").read_bytes() == (tmp_path / "b.1234.part").read_bytes()
+
+
 def test_train__on_a_full_disk_says_so_and_leaves_no_half_checkpoint(tmp_path, data, monkeypatch):
     if not os.path.exists("/dev/full"):
         pytest.skip("this system has no /dev/full")

@@ -101,13 +101,13 @@ def keep_state(loop: Loop, folder: Path) -> None:
 
 
 def dump(data: Any, path: Path) -> None:
-    """`torch.save` that says so when the disk is full: torch itself turns that into an internal error.
+    """`torch.save` that gives the same bytes for the same data, and says so when the disk is full.
 
-    The same data give the same bytes; given a path, torch would write its name into the file.
+    Told a path, torch writes the file's name into the file; a full disk it turns into an internal error.
     """
     try:
-        with path.open("wb") as file:
-            torch.save(data, file)
+        with path.open("wb") as opened:
+            torch.save(data, opened)
     except RuntimeError:
         with path.open("ab", buffering=0) as file:
             file.write(bytes(1 << 20))  # raises the disk's own error, if that was the reason
