@@ -21,7 +21,7 @@ run: $(READY)
 	@echo "The report: $(CURDIR)/results/report/index.html"
 
 test: $(READY)-dev
-	python -m pytest -n 2 --dist loadgroup
+	python -m pytest -n 2
 
 check-slurm: $(READY)-slurm
 	python profiles/slurm/check.py --profile $(PROFILE) $(ARGS)

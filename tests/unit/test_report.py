@@ -196,6 +196,13 @@ def test_report__leaves_nothing_or_the_old_when_it_fails(tmp_path, monkeypatch):
     assert [p.name for p in tmp_path.rglob("*")] == ["out", "old"]
 
 
+def test_report__removes_what_a_killed_process_has_left(tmp_path):
+    (tmp_path / ".out.123.part").mkdir()
+    (tmp_path / ".out.123.part" / "half").touch()
+    write_folder(tmp_path / "out", lambda folder: (folder / "new").touch())
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]
+
+
 def test_report__names_the_terms_when_the_term_is_unknown(tmp_path):
     runs = [synthetic.save_run(tmp_path, with_hessian=False)]
     with pytest.raises(UserError, match="did you mean 'forces'"):

@@ -121,8 +121,12 @@ def summary(trainings: Sequence[Training]) -> xr.DataTree:
 
 
 def write_folder(out: Path, fill: Callable[[Path], None]) -> None:
-    """Call `fill` on an empty folder aside, then put it in the place of `out`; it stays as it was if that fails."""
+    """Call `fill` on an empty folder aside, then put it in the place of `out`; it stays as it was if that fails. What a
+    killed process has left aside is removed.
+    """
     out.parent.mkdir(parents=True, exist_ok=True)
+    for left in out.parent.glob(f".{out.name}.*.*"):
+        shutil.rmtree(left, ignore_errors=True)
     aside, old = (out.with_name(f".{out.name}.{os.getpid()}.{word}") for word in ("part", "old"))
     try:
         aside.mkdir()
