@@ -1,6 +1,15 @@
-"""How tests are spread over processes: a file stays together, and so do the files that share one smoke run."""
+"""How tests are spread over processes: a file stays together, and so do the files that share one smoke run.
+
+The longest come first: the cluster, which mostly waits, then the smoke run.
+"""
 
 import pytest
+
+CLUSTER = "test_slurm.py"
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: (item.path.name != CLUSTER, "workflow" not in item.path.parts))
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -12,6 +21,7 @@ def pytest_xdist_make_scheduler(config, log):
 
         def _split_scope(self, nodeid):
             file = nodeid.split("::")[0]
-            return "one smoke run" if "/workflow/" in file and not file.endswith("test_slurm.py") else file
+            return "one smoke run" if "/workflow/" in file and not file.endswith(CLUSTER) else file
 
+    config.option.loadscopereorder = False  # else those of the most tests come first
     return ByFile(config, log)
