@@ -17,7 +17,8 @@ from twirlscope import degrees, estimators, losses, plugins, rotation_sets
 from twirlscope.contracts import Batch
 from twirlscope.twirling import inner_products
 
-SMALL = {"width": 8, "layers": 2, "heads": 2}  # sizes that most models have; a model takes those that it knows
+SMALL = {"width": 8, "layers": 2, "heads": 2, "levels": 2}  # sizes that many models have; a model takes those it knows
+SMALLER = {"steerable_unet": {"width": 2}}
 TENSORS = {"l_max": 2}  # for a stress
 MODELS = [os.environ["TWIRLSCOPE_MODEL"]] if "TWIRLSCOPE_MODEL" in os.environ else plugins.known("model")
 
@@ -44,7 +45,8 @@ def build(name: str, chosen: dict, kind: str):
     cls = plugins.find("model", name)
     stress = {"stress_weight": 1.0} if kind == "crystals" else {}
     task = plugins.make_task({"name": cls.task, **stress}, DATA[kind]())
-    sizes = {k: v for k, v in (SMALL | (TENSORS if stress else {})).items() if k in cls.Settings.model_fields}
+    chosen_sizes = SMALL | SMALLER.get(name, {}) | (TENSORS if stress else {})
+    sizes = {k: v for k, v in chosen_sizes.items() if k in cls.Settings.model_fields}
     torch.manual_seed(0)
     model = plugins.make_model({"name": name, **sizes, **chosen}, task.constants).double().eval()
     return model, task, task.batch(np.arange(4)).to("cpu", torch.float64)
