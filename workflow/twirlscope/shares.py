@@ -42,7 +42,7 @@ def in_order(found: Sequence[xr.Dataset]) -> xr.Dataset:
     fixed = [name for name, variable in last.variables.items() if "step" not in variable.dims]
     moving = [data.drop_vars(fixed, errors="ignore") for data in found]
     steps = xr.concat(moving, "step", data_vars="minimal", coords="minimal", compat="override", combine_attrs="drop")
-    attrs = {n: _side_by_side([data.attrs[n] for data in found]) for n in last.attrs}
+    attrs = {n: _side_by_side([data.attrs[n] for data in found if n in data.attrs]) for n in last.attrs}
     return last.drop_dims("step").merge(steps.sortby("step")).assign_attrs(attrs).drop_encoding()
 
 

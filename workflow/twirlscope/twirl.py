@@ -69,7 +69,8 @@ def twirl(train: Path, data: Path, out: Path, settings: TwirlSettings, share: Sh
     if panel is not None:
         result = result.merge(_panelled(result, panel, panels, kept, settings), combine_attrs="no_conflicts")
     if steps[-1] == run.steps[-1]:
-        result = result.merge(_of_last(result, model, run, index, panel, settings, device))
+        last = _of_last(result, model, run, index, panel, settings, device)
+        result = result.merge(last, combine_attrs="no_conflicts")
     store.save(result, out)
 
 
@@ -87,13 +88,13 @@ def _of_last(
     result: xr.Dataset, model: Callable, run: Trained, index: Array, panel: Panel | None, settings, device: str
 ) -> xr.Dataset:
     """What is measured at the last checkpoint alone: slices, test sets, test-time twirling, what the model makes."""
-    found = slices(model, run.task, index[: settings.kept], device)
-    found = found.merge(measure_sets(model, run.task, run.samples, settings, device))
+    found = [slices(model, run.task, index[: settings.kept], device)]
+    found.append(measure_sets(model, run.task, run.samples, settings, device))
     if panel is not None:
-        found = found.merge(plan(model, run.task, result, panel, settings, device))
-        found = found.merge(measure_frames(model, run.task, panel.index, settings, device))
+        found.append(plan(model, run.task, result, panel, settings, device))
+        found.append(measure_frames(model, run.task, panel.index, settings, device))
     made = run.task.generate(model, device)
-    return found if made is None else found.merge(made)
+    return xr.merge(found if made is None else [*found, made], combine_attrs="no_conflicts")
 
 
 def _refuse(model: Callable, task: Task, held: Heldout, device: str) -> None:
