@@ -14,7 +14,7 @@ from twirlscope import store
 from twirlscope.plan import Plan
 
 OVERLAY = """
-runs: {unaugmented: null, backbones: null, voxels: null}
+runs: {unaugmented: null, equivariant: null, backbones: null, voxels: null}
 sweeps:
   many:
     run: augmented

@@ -113,7 +113,9 @@ def running(project, arguments, out):
 
 
 def test_check__prints_the_sbatch_line_of_every_job_without_a_cluster(blank, tmp_path):
-    (tmp_path / "overlay.yaml").write_text("runs: {unaugmented: null, backbones: null, voxels: null}")
+    (tmp_path / "overlay.yaml").write_text(
+        "runs: {unaugmented: null, equivariant: null, backbones: null, voxels: null}"
+    )
     profile = blank.code / "profiles" / "slurm"
     command = [sys.executable, profile / "check.py", "--profile", profile, "--directory", blank.work]
     command += ["--configfile", blank.smoke, tmp_path / "overlay.yaml"]

@@ -151,7 +151,8 @@ def specification(figure: Figure) -> str:
         base = base.transform_filter(f"seeds || datum.seed == {json.dumps(seeds[0])}")
     layered = alt.layer(*_marks(base, y, under if (drawn["low"] != drawn["high"]).any() else None, lines, pick))
     if chart.rule is not None:
-        line = alt.Chart(alt.Data(values=[{"y": chart.rule}])).mark_rule(strokeDash=[2, 2], color="#7f7f7f")
+        line = alt.Chart(alt.Data(values=[{"y": chart.rule}])).transform_filter("!positive || datum.y > 0")
+        line = line.mark_rule(strokeDash=[2, 2], color="#7f7f7f")
         layered = alt.layer(layered, line.encode(y=y))
     layered = layered.add_params(*held).properties(
         width="container",
