@@ -277,20 +277,27 @@ def test_interrupted_run__goes_on_where_it_was(project, tmp_path):
     shutil.copytree(project.work / "results" / "data", tmp_path / "work" / "results" / "data")
     begun = type(project)(project.code, tmp_path / "work")
     arguments = ["--configfile", project.smoke, overlay, "--", "all_train"]
-    process = subprocess.Popen(
-        begun.command(*arguments), cwd=begun.code, start_new_session=True, stderr=subprocess.PIPE
-    )
+    process = interruptible(begun, arguments)
     wait_for(lambda: list(begun.work.glob("results/runs/*/seed0/checkpoints/*/step000000063.pt")))
     os.killpg(process.pid, signal.SIGINT)
     process.communicate(timeout=60)
     assert not list(begun.work.rglob("train.zarr.zip"))
-    process = subprocess.Popen(
-        begun.command(*arguments), cwd=begun.code, start_new_session=True, stderr=subprocess.PIPE
-    )
+    process = interruptible(begun, arguments)
     log = begun.work / "logs" / "train" / "augmented.seed0.log"
     wait_for(lambda: log.exists() and re.search(r"resumed at step \d\d+", log.read_text()))
     os.killpg(process.pid, signal.SIGINT)
     process.communicate(timeout=60)
+
+
+def interruptible(begun, arguments):
+    """The command in a group of its own that hears SIGINT, also where these tests run in the background of a shell."""
+    return subprocess.Popen(
+        begun.command(*arguments),
+        cwd=begun.code,
+        start_new_session=True,
+        stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
 
 
 def wait_for(condition, seconds=90):
