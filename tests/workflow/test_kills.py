@@ -20,7 +20,7 @@ import pytest
 
 KILLS = int(os.environ.get("TWIRLSCOPE_KILLS", 5))
 STAGES = ("prepare", "train", "twirl", "gradient", "hessian", "report")
-OF_THE_MACHINE = {"s", "J", "MB", "1/s"}  # units of what differs from run to run: times, energies, memory
+OF_THE_MACHINE = {"s", "h", "J", "MB", "1/s"}  # units of what differs from run to run: times, energies, memory
 ATTRIBUTES_OF_THE_MACHINE = {"seconds"}
 pytestmark = pytest.mark.timeout(300 + 90 * KILLS)
 

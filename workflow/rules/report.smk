@@ -48,7 +48,7 @@ rule partial_report:
         runtime=60,
     params:
         job=plan.report(partial=True),
-        there=lambda wildcards, output: plan.times(Path(output[0]).parent),
+        there=lambda wildcards: plan.times(Path(workflow.pathvars.apply("<results>"))),
     message:
         "report of what is there: {output}/index.html"
     script:
