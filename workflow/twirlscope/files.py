@@ -70,14 +70,14 @@ def there(plan: Mapping[str, Any], results: Path, logs: Path) -> There:
     return There(runs, {name: path for name, path in datasets.items() if path.exists()}, missing)
 
 
-def times(plan: Mapping[str, Any], results: Path) -> dict[str, int]:
-    """When the stores that are there were last changed [ns]: a partial report is made again when that changes."""
+def times(plan: Mapping[str, Any], results: Path) -> str:
+    """A short name for when the stores that are there were last changed: a partial report is made again with it."""
     paths = [path for spec in plan["runs"] for path in _stages(_files(spec, results)).values()]
-    return {str(path): path.stat().st_mtime_ns for path in paths if path.exists()}
+    return settings_hash({str(path): path.stat().st_mtime_ns for path in paths if path.exists()})
 
 
 def settings_hash(run: Mapping[str, Any]) -> str:
-    """A short name for all settings of a training."""
+    """A short name for all settings of a training, or any other facts."""
     return hashlib.sha256(json.dumps(run, sort_keys=True).encode()).hexdigest()[:12]
 
 

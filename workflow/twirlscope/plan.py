@@ -176,8 +176,8 @@ class Plan:
         measures = [self._measured(stage, run).model_dump() for stage in MEASURES] if measured else []
         return json.dumps([self._filled(run), measures], sort_keys=True)
 
-    def times(self, results: Path) -> dict[str, int]:
-        """When what is there of all trainings was last changed [ns]."""
+    def times(self, results: Path) -> str:
+        """A short name for when what is there of all trainings was last changed."""
         return times(self.report(), results)
 
     def _measured(self, stage: str, run: str) -> Settings:
