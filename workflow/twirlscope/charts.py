@@ -152,7 +152,7 @@ def specification(figure: Figure) -> str:
     layered = alt.layer(*_marks(base, y, under if (drawn["low"] != drawn["high"]).any() else None, lines, pick))
     if chart.rule is not None:
         line = alt.Chart(alt.Data(values=[{"y": chart.rule}])).transform_filter("!positive || datum.y > 0")
-        line = line.mark_rule(strokeDash=[2, 2], color="#7f7f7f")
+        line = line.mark_rule(strokeDash=[2, 2], color="#7f7f7f", aria=False)  # the caption says what it is
         layered = alt.layer(layered, line.encode(y=y))
     layered = layered.add_params(*held).properties(
         width="container",
