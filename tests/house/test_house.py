@@ -27,13 +27,14 @@ FLOORS = [
     for names in (
         "hints errors heartbeat provenance reach energy",
         """so3 octahedral rotation_sets action grid_action voxels peaks eigenvalues lanczos condition losses layers
-        variables settings neighbours elements conservative cells stress arithmetic""",
+        variables settings neighbours elements conservative cells stress arithmetic
+        declarations""",
         "store joined ragged contracts",
         """datasets models tasks plugins frames molecules rejects resume checkpoints shares trainings
         twirling estimators spectrum tails lie panel panel_octahedral heldout looks test_sets refusals averaging
         curvature operators suspects certificate gradients hessian_spectra
-        backbones sequences backbone_states annealing pair_layers tensor_layers steerable_layers matching
-        sampling cost frame_averaging crossover degrees bulk batches passes distributed optimisers nearest""",
+        backbones sequences backbone_states annealing pair_layers neighbour_attention tensor_layers steerable_layers
+        matching sampling cost frame_averaging crossover degrees bulk batches passes distributed optimisers nearest""",
         "prepare train twirl gradient hessian",
         """style charts methods exported findings story sections page translation attribution comparisons quoted
         figures figures_training figures_spectrum figures_density figures_hessian figures_plan figures_reflection

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pandas as pd
 import xarray as xr
 
+from .declarations import OMITTED
 from .hints import Sequence
 from .page import Table
 from .trainings import Training
-from .variables import OMITTED
 
 COSTS = {  # variable of the train store -> column, factor
     "flops_update": ("FLOPs of an update [GFLOP]", 1e-9),

@@ -1,6 +1,6 @@
-"""Every array that is ever stored (longer because it holds all): name, dimensions, dtype, unit, meaning, source.
+"""Every array that is ever stored: name, dimensions, dtype, unit, meaning, source. `store.save` refuses any other.
 
-`store.save` refuses any other.
+Those of prepared data and of trainings stand in `declarations`.
 
 Dimensions are singular words. `step` training step, `sample`, `atom` (all atoms of all samples one after another, in
 the order of the samples), `xyz`, `rotation`, `term` (a term of the loss, or `weighted`, their weighted sum), `part`
@@ -11,30 +11,14 @@ bias), `curvature` (`hessian` or `gauss_newton`), `layer` (the module that owns 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from .declarations import BACKBONES, FRAMES, REJECTS, TRAIN
+from .declarations import declared as _v
 
 MATH = "Shen, Nowara, Maser, Cho, TMLR 12/2025, arXiv:2512.02303"
 LIE = "Gruver et al., arXiv:2210.02984"
 NOISE = "McCandlish et al., arXiv:1812.06162"
 FRAME = "Puny et al., arXiv:2110.03336"
-FLOPS = "torch.utils.flop_counter"
-OMITTED = "what goes by element, norms, sums, indexing, spectral transforms, custom kernels"
 LANCZOS = "Golub and Meurant, Matrices, Moments and Quadrature (2010), chapters 4 and 6"
-
-
-@dataclass(frozen=True)
-class Variable:
-    """A declared array: dimensions in order, numpy dtype, unit (UDUNITS), one line of meaning, where it comes from."""
-
-    dims: tuple[str, ...]
-    dtype: str
-    unit: str
-    meaning: str
-    source: str = ""
-
-
-def _v(dims: str, dtype: str, unit: str, meaning: str, source: str = "") -> Variable:
-    return Variable(tuple(dims.split()), dtype, unit, meaning, source)
 
 
 COORDINATES = {
@@ -64,69 +48,6 @@ COORDINATES = {
     "replicate": _v("replicate", "str", "1", "half of the samples: at even or odd places"),
     "activation": _v("activation", "str", "1", "path of a module of an equivariant network whose output is looked at"),
     "activation_degree": _v("activation_degree", "int64", "1", "degree l of features of a network"),
-}
-
-FRAMES = {
-    "numbers": _v("atom", "int16", "1", "atomic number"),
-    "positions": _v("atom xyz", "float32", "angstrom", "position of the atom"),
-    "forces": _v("atom xyz", "float32", "eV angstrom-1", "force on the atom; NaN where only the energy is known"),
-    "energy": _v("sample", "float64", "eV", "total energy of the frame"),
-    "cell": _v(
-        "sample lattice xyz", "float32", "angstrom", "lattice vectors by row; 0 where the frame does not repeat"
-    ),
-    "stress": _v("sample xyz xyz_other", "float32", "eV angstrom-3", "stress, positive under tension; NaN if unknown"),
-    "atoms": _v("sample", "int32", "1", "number of atoms of the sample (of a backbone: CA atoms)"),
-    "molecule": _v("sample", "int32", "1", "index of the molecule: frames of one molecule share it"),
-    "temperature": _v("sample", "float32", "K", "temperature of the thermostat that made the geometry; NaN if unknown"),
-    "split": _v("sample", "int8", "1", "split the sample belongs to, a flag"),
-    "sample_molecule": _v("sample", "str", "1", "name of the molecule of the frame; only in the stores of the parts"),
-    "molecule_name": _v("molecule_index", "str", "1", "name (SMILES or formula) of each molecule"),
-    "reference_energy": _v("element", "float64", "eV", "energy per atom of an element, least squares, train split"),
-    "force_scale": _v("", "float64", "eV angstrom-1", "root mean square force component of the train split"),
-    "energy_scale": _v("", "float64", "eV", "standard deviation of energy per atom less references, train split"),
-    "stress_scale": _v(
-        "", "float64", "eV angstrom-3", "root mean square stress of the train split, by irreps component"
-    ),
-}
-
-BACKBONES = {
-    "ca_positions": _v("atom xyz", "float32", "nm", "position of the CA atom of a residue, from the mean of its chain"),
-    "chain_break": _v("atom", "int8", "1", "1 where residues are missing after this one"),
-    "chain": _v("sample", "str", "1", "name of the chain"),
-    "sequence": _v("sample", "str", "1", "one letter a residue, X for an unknown one; empty where there is none"),
-    "radius_of_gyration": _v("sample", "float64", "nm", "root mean square distance of CA atoms from their mean"),
-    "contacts": _v("sample", "float64", "1", "pairs of residues closer than 0.8 nm, 4 or more apart, per residue"),
-    "right_handed": _v("sample", "float64", "1", "share of residues in a right-handed helical turn"),
-    "left_handed": _v("sample", "float64", "1", "share of residues in a left-handed helical turn"),
-    "cluster": _v("sample", "int32", "1", "index of the cluster of similar sequences that the chain belongs to"),
-}
-
-REJECTS = {
-    "reject_source": _v("reject", "str", "1", "file or molecule of a record that cannot be used"),
-    "reject_index": _v("reject", "int64", "1", "index of the record in its source"),
-    "reject_reason": _v("reject", "str", "1", "why the record cannot be used"),
-}
-
-TRAIN = {
-    "loss": _v("update", "float32", "1", "training loss of the batch, weighted sum of the terms"),
-    "gradient_norm": _v("update", "float32", "1", "norm of the gradient before clipping"),
-    "learning_rate": _v("update", "float32", "1", "learning rate of the update"),
-    "checkpoint_file": _v("step", "str", "1", "file name of the checkpoint, in the folder named by the attribute"),
-    "checkpoint_sha256": _v("step", "str", "1", "SHA-256 of the checkpoint file"),
-    "update_file": _v("step", "str", "1", "file of the optimiser's last update before the checkpoint; empty at step 0"),
-    "update_sha256": _v("step", "str", "1", "SHA-256 of the file of the update"),
-    "elapsed": _v("update", "float64", "s", "time of training until after the update; measuring and saving not in it"),
-    "flops_update": _v("", "float64", "1", f"FLOPs of an update, forward and backward; not counted: {OMITTED}", FLOPS),
-    "flops_inference": _v("", "float64", "1", f"FLOPs of a forward pass, a sample; not counted: {OMITTED}", FLOPS),
-    "seconds_update": _v("", "float64", "s", "median time of an update"),
-    "seconds_inference": _v("", "float64", "s", "median time of a forward pass of a batch, warm, a sample"),
-    "memory_peak": _v(
-        "", "float64", "MB", "largest memory of all tensors in an update: weights, optimiser, activations"
-    ),
-    "device_hours": _v("", "float64", "h", "elapsed times the number of GPUs, or of threads on a CPU"),
-    "device_energy": _v(
-        "", "float64", "J", "used by the GPU, or the processor, during all updates; NaN if it does not tell"
-    ),
 }
 
 TWIRL = {
