@@ -11,10 +11,10 @@ from twirlscope.settings.base import Settings
 from twirlscope.tasks.force_field import ForceField
 
 
-def frames(samples: int = 40, seed: int = 0) -> xr.Dataset:
-    """Prepared frames of 3 to 6 atoms in a harmonic well: energy = sum r^2 / 2, forces = -r, from the mean position."""
+def frames(samples: int = 40, seed: int = 0, atoms: tuple[int, int] = (3, 6)) -> xr.Dataset:
+    """Frames of so many atoms in a harmonic well: energy = sum r^2 / 2, forces = -r, from the mean position."""
     random = np.random.default_rng(seed)
-    counts = random.integers(3, 7, samples)
+    counts = random.integers(*atoms, samples, endpoint=True)
     positions = [r - r.mean(0) for r in (random.normal(size=(n, 3)) for n in counts)]
     split = (np.arange(samples) >= samples * 3 // 4).astype(np.int8)
     stacked = np.concatenate(positions).astype(np.float32)

@@ -11,9 +11,11 @@ from twirlscope import store
 from twirlscope.condition import MEASURES, SIDES
 from twirlscope.gradient import dataset_of, joined
 from twirlscope.report import RunFiles
+from twirlscope.trainings import Training
 
 TERMS = ("weighted", "forces", "energy")
 STEPS = (0, 1, 3, 10, 30, 100, 300, 1000, 3000)
+PRICED = np.array(STEPS[:-1])  # steps of `priced`
 ENDS = ("loss_total", "loss_mean", "loss_equiv", "percent_equiv", "learned_fraction")
 
 
@@ -190,6 +192,47 @@ def gradient(steps=STEPS, seed=0, batches=6, samples=4):
         found.append(dataset_of(torch.tensor(rows), loss, update, places, samples, 1e-7))
     about = {"samples": batches * samples, "batches": batches, "rotations": 2, "split": "train"}
     return joined(found, list(steps)).assign_attrs(about | {"weights": "as trained"})
+
+
+def priced(run, equivariant, seed=0, level=2.0, slope=0.3, second=0.01, serve=1e-3, **changes):
+    """A training whose loss is level * step ** -slope, of which 40 % is equivariance error where it is learned."""
+    random = np.random.default_rng([seed, len(run)])
+    hard = np.exp(0.3 * np.random.default_rng(7).standard_normal(30))
+    course = np.where(PRICED > 0, level * np.maximum(PRICED, 1.0) ** -slope, 3.0) * np.exp(
+        0.05 * random.standard_normal()
+    )
+    total = course[:, None, None] * np.ones(2)[:, None] * hard / hard.mean()
+    share = 1e-9 if equivariant else 0.4
+    data = {
+        "sample_loss_total": total,
+        "sample_loss_mean": (1 - share) * total,
+        "sample_loss_equiv": share * total,
+    }
+    data = {k: (("step", "term", "sample"), v) for k, v in data.items()}
+    data["loss_zero"] = ("term", np.full(2, 1.5))
+    data["percent_equiv"] = (("step", "term"), np.full((len(PRICED), 2), 100 * share))
+    sample = changes.get("sample", np.arange(30))
+    coordinates = {"step": PRICED, "term": np.array(["forces", "weighted"], object), "sample": sample}
+    twirl = xr.Dataset(data, coordinates, {"trivial_below": 0.1} | changes.get("attrs", {}))
+    spec = {"task": {"name": "force_field"}, "model": {}, "train": {}, "seed": seed, "dataset": "md"}
+    costs = {
+        "elapsed": ("update", second * np.arange(1.0, PRICED[-1] + 1)),
+        "flops_update": ((), 1e6 * second),
+        "flops_inference": ((), 1e6 * serve),
+        "seconds_inference": ((), serve),
+    }
+    attrs = {"run": json.dumps(spec | changes.get("spec", {})), "training_samples": 100, "device": "CPU"}
+    made = xr.Dataset(
+        changes.get("costs", costs), attrs=attrs | {"equivariant": equivariant} | changes.get("train", {})
+    )
+    return Training(run, seed, made, twirl, dataset=changes.get("dataset", "md"))
+
+
+def families(seeds=(0, 1, 2), built=None, learned=None):
+    """Built-in symmetry learns faster by update, at ten times the price of one."""
+    built = {"level": 10.0, "slope": 0.6, "second": 0.1, "serve": 1e-2} | (built or {})
+    plain = [priced("plain", False, s, **(learned or {})) for s in seeds]
+    return plain + [priced("exact", True, s, **built) for s in seeds]
 
 
 def frames(rejects=3):

@@ -7,7 +7,7 @@ import pytest
 import synthetic
 import xarray as xr
 
-from twirlscope import evidence
+from twirlscope import evidence, price
 from twirlscope.claims import DOES_NOT, HOLDS, UNKNOWN, Claim, Evidence, claims_table, judge
 from twirlscope.paper import CLAIMS
 from twirlscope.trainings import Training
@@ -17,7 +17,16 @@ LONG = (0, 10, 100, 1000, 10000)
 
 
 def one(
-    percent=1.0, half=0.1, steps=LONG, run="a", seed=0, task="force_field", parameters=1000, samples=100, **changes
+    percent=1.0,
+    half=0.1,
+    steps=LONG,
+    run="a",
+    seed=0,
+    task="force_field",
+    parameters=1000,
+    samples=100,
+    built_in=False,
+    **changes,
 ):
     """A training that ends at so many percent, give or take `half`; `changes` are to its `train` section."""
     course = [40.0, 20.0, 10.0, 5.0, percent][-len(steps) :]
@@ -28,7 +37,7 @@ def one(
     twirl = twirl.assign({k: (("step", "term"), v) for k, v in ends.items()})
     settings = {"augment": "haar", "optimiser": "adamw", "learning_rate": 1e-3, "samples": 0} | changes
     told = {"dataset": "md", "task": {"name": task}, "model": {"name": "net"}, "train": settings, "seed": seed}
-    attrs = {"run": json.dumps(told), "parameters": parameters, "training_samples": samples, "device": "CPU"}
+    attrs = {"run": json.dumps(told), "parameters": parameters, "training_samples": samples, "equivariant": built_in}
     return Training(run, seed, xr.Dataset(attrs=attrs), twirl, dataset="md")
 
 
@@ -97,10 +106,7 @@ def test_quickly_small__is_not_refuted_by_a_training_that_stopped_early_but_may_
 
 def test_quickly_small__asks_only_networks_that_learn_the_symmetry_from_turned_samples():
     still = one(30.0, augment="none")
-    built_in = one(1.0)
-    built_in = Training(
-        "e", 0, built_in.train, built_in.twirl.assign(percent_equiv=0 * built_in.twirl["percent_equiv"])
-    )
+    built_in = one(1e-9, built_in=True)
     assert verdicts("quickly small", [still, built_in]) == {"": UNKNOWN}
     assert verdicts("quickly small", [still, built_in, one(1.0)]) == {"force_field": HOLDS}
 
@@ -184,34 +190,32 @@ def test_parameters__are_quadratic_by_the_interval_of_the_fitted_exponent(power,
     assert verdicts("quadratic in parameters", [one()]) == {"": UNKNOWN}
 
 
-def timed(training, loss, seconds, built_in):
-    """The same with a total loss at every checkpoint, so many seconds an update, and the symmetry built in or not."""
-    updates = int(training.twirl["step"][-1])
-    elapsed = ("update", seconds * np.arange(1.0, updates + 1))
-    shape = training.twirl["loss_total"]
-    values = {"loss_total": 1.0, "loss_total_low": 0.95, "loss_total_high": 1.05}
-    course = xr.DataArray(np.array(loss), dims="step")
-    twirl = training.twirl.assign(
-        {k: (xr.ones_like(shape) * f * course).transpose(*shape.dims) for k, f in values.items()}
-    )
-    if built_in:
-        twirl = twirl.assign(percent_equiv=0 * twirl["percent_equiv"])
-    return Training("e" if built_in else "a", 0, training.train.assign(elapsed=elapsed), twirl, dataset="md")
-
-
 def test_per_hour__compares_the_best_of_both_kinds_after_the_same_time():
-    falling = [1.0, 0.8, 0.5, 0.2, 0.1]
-    slow = timed(one(), falling, 10.0, built_in=True)
-    fast = timed(one(), falling, 1.0, built_in=False)
-    found = evidence.per_time([slow, fast], "weighted")[0]  # 10,000 s: all of the fast one, 1,000 updates of the slow
-    assert found.value == pytest.approx(0.1 / 0.2)
-    assert (found.low, found.high) == (pytest.approx(0.5 * 0.95 / 1.05), pytest.approx(0.5 * 1.05 / 0.95))
-    assert verdicts("ahead by the hour", [slow, fast]) == {"force_field": HOLDS}
-    both = [timed(one(), falling, 1.0, built_in=True), timed(one(), falling, 10.0, built_in=False)]
-    assert verdicts("ahead by the hour", both) == {"force_field": DOES_NOT}
-    same = [timed(one(), falling, 1.0, built_in=b) for b in (True, False)]
-    assert verdicts("ahead by the hour", same) == {"force_field": UNKNOWN}
-    assert verdicts("ahead by the hour", [fast]) == {"": UNKNOWN}
+    ahead = synthetic.families()  # 10 s: 1,000 updates of plain networks, 100 of those with built-in symmetry
+    (found,) = evidence.per_time(ahead, "weighted")
+    (axis,) = (a for a in price.axes(price.comparisons(ahead)[0]) if a.name == "time")
+    ends = price.pairs(axis, 0.0, 1.35)[price.LEARNED]
+    assert found.value in (pytest.approx(ends.ratio), pytest.approx(1 / ends.ratio))  # what the price section shows
+    last = [t.twirl["sample_loss_total"].mean("sample").values[:, 0] for t in ahead]
+    plain, exact = np.mean([x[-1] for x in last[:3]]), np.mean([x[5] for x in last[3:]])
+    assert found.value == pytest.approx(plain / exact, rel=0.02)
+    assert found.low < found.value < found.high
+    assert "after 10 s" in found.label
+    worse = synthetic.families(built={"level": 0.5}, learned={"level": 9.0})
+    assert evidence.per_time(worse, "weighted")[0].value > 1
+
+
+@pytest.mark.parametrize(
+    ("built", "expected"),
+    [
+        ({"level": 100.0}, {"force_field": HOLDS}),
+        ({"level": 0.1}, {"force_field": DOES_NOT}),
+        ({"level": 2.0, "slope": 0.3, "second": 0.01}, {"force_field": UNKNOWN}),
+    ],
+)
+def test_ahead_by_the_hour__holds_does_not_or_is_open(built, expected):
+    assert verdicts("ahead by the hour", synthetic.families(built=built)) == expected
+    assert verdicts("ahead by the hour", synthetic.families(built=built)[:3]) == {"": UNKNOWN}
 
 
 def test_exponent__has_the_interval_of_a_least_squares_line():

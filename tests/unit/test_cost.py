@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import toys
-from twirlscope import cost, energy, plugins, resume, store, train
+from twirlscope import cost, energy, passes, plugins, resume, store, train
 from twirlscope.conservative import with_forces
 from twirlscope.neighbours import pairs
 from twirlscope.settings.train import TrainSettings
@@ -111,7 +111,7 @@ def test_measure__counts_vector_attention_as_its_formula():
     rest = first + s.layers * block + readout
 
     def loss():
-        return sum(train.loss_terms(task, model(batch.inputs), batch).values())
+        return sum(passes.loss_terms(task, model(batch.inputs), batch).values())
 
     found = cost.measure(model, [batch.inputs], [loss], metered(), ())
     assert found["flops_inference"] * BATCH == 2 * (once + rest)
@@ -171,6 +171,20 @@ def test_meter__does_not_count_an_update_that_failed():
     with pytest.raises(KeyboardInterrupt), meter.update():
         raise KeyboardInterrupt
     assert len(meter.elapsed) == 1
+
+
+def test_cost__of_an_update_does_not_depend_on_its_pieces(tmp_path):
+    """Samples of one size cost the same, so that few of them, scaled, say what all cost."""
+    store.save(toys.frames(atoms=(5, 5)), tmp_path / "data.zarr.zip")
+    model, found = {"name": f"{toys.__file__.replace('toys', 'toy_model')}:Mlp"}, {}
+    for pieces in (0, 1, 3):
+        settings = TrainSettings(steps=3, batch=6, warmup=0, micro_batch=pieces, device="cpu").model_dump()
+        run = {"dataset": "well", "task": {"name": "force_field"}, "model": model, "train": settings, "seed": 0}
+        train.train(tmp_path / "data.zarr.zip", tmp_path / f"{pieces}/train.zarr.zip", run, "code")
+        found[pieces] = store.load(tmp_path / f"{pieces}/train.zarr.zip")
+    assert found[0]["flops_update"] > 0
+    assert {float(f["flops_update"]) for f in found.values()} == {float(found[0]["flops_update"])}
+    assert found[1]["memory_peak"] <= found[3]["memory_peak"] <= found[0]["memory_peak"]
 
 
 def test_elapsed__goes_on_where_a_killed_training_was_saved(tmp_path, monkeypatch):

@@ -1,59 +1,14 @@
 """Which runs are compared, against which costs, what is said of it, and what the figures show."""
 
-import json
 import math
 
 import numpy as np
 import pytest
-import xarray as xr
+from synthetic import PRICED, families, priced
 
 from twirlscope import crossover, figures_price, price, serving, verdict
 from twirlscope.price import BUILT_IN, LEARNED, TWIRLED
 from twirlscope.trainings import Training
-
-STEPS = np.array([0, 1, 3, 10, 30, 100, 300, 1000])
-SAMPLES = 30
-
-
-def training(run, equivariant, seed=0, level=2.0, slope=0.3, second=0.01, serve=1e-3, **changes):
-    """A training whose loss is level * step ** -slope, of which 40 % is equivariance error where it is learned."""
-    random = np.random.default_rng([seed, len(run)])
-    hard = np.exp(0.3 * np.random.default_rng(7).standard_normal(SAMPLES))
-    course = np.where(STEPS > 0, level * np.maximum(STEPS, 1.0) ** -slope, 3.0) * np.exp(
-        0.05 * random.standard_normal()
-    )
-    total = course[:, None, None] * np.ones(2)[:, None] * hard / hard.mean()
-    share = 1e-9 if equivariant else 0.4
-    data = {
-        "sample_loss_total": total,
-        "sample_loss_mean": (1 - share) * total,
-        "sample_loss_equiv": share * total,
-    }
-    data = {k: (("step", "term", "sample"), v) for k, v in data.items()}
-    data["loss_zero"] = ("term", np.full(2, 1.5))
-    data["percent_equiv"] = (("step", "term"), np.full((len(STEPS), 2), 100 * share))
-    sample = changes.get("sample", np.arange(SAMPLES))
-    coordinates = {"step": STEPS, "term": np.array(["forces", "weighted"], object), "sample": sample}
-    twirl = xr.Dataset(data, coordinates, {"trivial_below": 0.1} | changes.get("attrs", {}))
-    spec = {"task": {"name": "force_field"}, "model": {}, "train": {}, "seed": seed, "dataset": "md"}
-    costs = {
-        "elapsed": ("update", second * np.arange(1.0, STEPS[-1] + 1)),
-        "flops_update": ((), 1e6 * second),
-        "flops_inference": ((), 1e6 * serve),
-        "seconds_inference": ((), serve),
-    }
-    attrs = {"run": json.dumps(spec | changes.get("spec", {})), "training_samples": 100, "device": "CPU"}
-    made = xr.Dataset(
-        changes.get("costs", costs), attrs=attrs | {"equivariant": equivariant} | changes.get("train", {})
-    )
-    return Training(run, seed, made, twirl, dataset=changes.get("dataset", "md"))
-
-
-def families(seeds=(0, 1, 2), built=None, learned=None):
-    """Built-in symmetry learns faster by update, at ten times the price of one."""
-    built = {"level": 10.0, "slope": 0.6, "second": 0.1, "serve": 1e-2} | (built or {})
-    plain = [training("plain", False, s, **(learned or {})) for s in seeds]
-    return plain + [training("exact", True, s, **built) for s in seeds]
 
 
 def judged(trainings):
@@ -62,7 +17,7 @@ def judged(trainings):
 
 
 def test_comparisons__are_between_runs_that_differ_in_their_claim():
-    (found,) = price.comparisons([*families(), training("other", False, dataset="far")])
+    (found,) = price.comparisons([*families(), priced("other", False, dataset="far")])
     assert {f: list(runs) for f, runs in found.runs.items()} == {LEARNED: ["plain"], BUILT_IN: ["exact"]}
     assert found.learned == pytest.approx(0.9 * 1.5)
 
@@ -73,11 +28,11 @@ def test_comparisons__are_between_runs_that_differ_in_their_claim():
         {"dataset": "far"},
         {"spec": {"task": {"name": "force_field", "force_weight": 2.0}}},
         {"train": {"training_samples": 50}},
-        {"sample": np.arange(SAMPLES) + 1},
+        {"sample": np.arange(30) + 1},
     ],
 )
 def test_comparisons__need_the_same_data_task_and_held_out_samples(change):
-    trainings = [training("plain", False), training("exact", True, **change)]
+    trainings = [priced("plain", False), priced("exact", True, **change)]
     assert price.comparisons(trainings) == []
     (said,) = verdict.unpaired(trainings)
     assert said.startswith("Symmetry is built into exact, but no run with learned symmetry has the same data")
@@ -88,13 +43,13 @@ def test_comparisons__leave_out_trainings_that_do_not_say_what_they_claim():
     del trainings[0].train.attrs["equivariant"]
     assert len(price.comparisons(trainings)[0].runs[LEARNED]["plain"]) == 2
     assert price.comparisons([Training("bare", 0, None, trainings[0].twirl)]) == []
-    assert verdict.unpaired([training("plain", False)]) == []
+    assert verdict.unpaired([priced("plain", False)]) == []
 
 
 def test_axes__are_time_flops_and_updates_with_the_costs_of_the_stores():
     found = judged(families()).axes
     assert list(found) == ["time", "FLOPs", "updates"]
-    after = STEPS[1:]
+    after = PRICED[1:]
     for name, factor in {"time": 0.1, "FLOPs": 1e5, "updates": 1}.items():
         np.testing.assert_allclose(np.exp(found[name].families[BUILT_IN][0].cost[0]), factor * after, rtol=1e-12)
     assert found["time"].serving[BUILT_IN] == [0.01]
@@ -102,11 +57,11 @@ def test_axes__are_time_flops_and_updates_with_the_costs_of_the_stores():
 
 
 def test_axes__leave_out_what_is_not_known_and_times_of_different_devices():
-    elsewhere = [training("plain", False, train={"device": "H100"}), training("exact", True)]
+    elsewhere = [priced("plain", False, train={"device": "H100"}), priced("exact", True)]
     found = judged(elsewhere)
     assert list(found.axes) == ["FLOPs", "updates"]
     assert "By time they cannot be compared" in " ".join(verdict.sentences(found))
-    bare = judged([training("plain", False, costs={}), training("exact", True)])
+    bare = judged([priced("plain", False, costs={}), priced("exact", True)])
     assert list(bare.axes) == ["updates"]
     assert bare.reaches == {}
 
@@ -123,7 +78,7 @@ def test_axes__hold_the_loss_of_twirling_by_passes():
 def test_axes__take_what_sets_of_rotations_leave_from_the_spectrum_of_every_checkpoint():
     trainings = families()
     for one in trainings[:3]:
-        equiv = 0.4 * np.ones((len(STEPS), 2))
+        equiv = 0.4 * np.ones((len(PRICED), 2))
         q = np.stack([np.ones_like(equiv), equiv / 2, equiv / 2], -1)  # degrees 1 and 2
         one.twirl["spectrum"], one.twirl["panel_loss_equiv"] = (
             (("step", "term", "degree"), q),
@@ -241,7 +196,7 @@ def test_price_figures__show_the_curves_and_what_a_budget_buys():
     assert (curves.name, served.name) == ("price_md_exact", "serving_md_exact")
     assert len(curves.wide.axes) == 3
     assert len(served.wide.axes) == 2
-    assert len(curves.table) == 3 * 2 * (len(STEPS) - 1)
+    assert len(curves.table) == 3 * 2 * (len(PRICED) - 1)
     drawn = curves.wide.axes[2].lines[0]
     np.testing.assert_array_equal(drawn.get_xdata(), curves.table.query("`cost axis` == 'updates'")["cost [1]"][:7])
     assert "By updates, learned, plain: from" in curves.alternative

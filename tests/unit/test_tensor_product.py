@@ -1,14 +1,12 @@
 """The tensor-product network: exactly equivariant in every way the package can measure, smooth, and able to learn."""
 
-import time
-
 import e3nn
 import numpy as np
 import pytest
 import torch
 
 import toys
-from twirlscope import certificate, curvature, estimators, lie, losses, plugins, so3, twirl
+from twirlscope import certificate, cost, curvature, estimators, lie, losses, plugins, so3, twirl
 from twirlscope.models.tensor_product import TensorProductNetwork
 from twirlscope.settings.twirl import TwirlSettings
 from twirlscope.twirling import inner_products
@@ -155,22 +153,15 @@ def test_tensor_product__learns_springs_and_predicts_molecules_it_has_not_seen(f
     assert found < 0.1 * zero
 
 
-def test_twirling__costs_little_more_than_the_passes_it_is_made_of():
-    """Times of one process, the fastest of several; the bench has the narrow limit."""
+def test_twirling__computes_what_its_passes_compute_and_turns_of_vectors():
+    """FLOPs, since they do not depend on what else a machine does; the bench compares times."""
     task, net, rotations = toys.force_field(40), model(l_max=1).float(), 4
     quaternion = so3.haar(40, rotations, generator=torch.Generator().manual_seed(0))
-
-    def plain():
-        net(task.batch(np.arange(40)).repeat(rotations).inputs)
-
-    def twirled():
-        inner_products(net, task, np.arange(40), quaternion, chunk=40 * rotations)
-
-    assert min(map(seconds, [twirled] * 5)) < 1.6 * min(map(seconds, [plain] * 5))
-
-
-def seconds(function):
-    start = time.process_time()
-    with torch.no_grad():
-        function()
-    return time.process_time() - start
+    plain, twirled = (
+        cost.flops(torch.no_grad()(work))
+        for work in (
+            lambda: net(task.batch(np.arange(40)).repeat(rotations).inputs),
+            lambda: inner_products(net, task, np.arange(40), quaternion, chunk=40 * rotations),
+        )
+    )
+    assert plain < twirled < 1.05 * plain

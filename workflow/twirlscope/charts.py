@@ -55,9 +55,7 @@ def long(chart: Chart, table: pd.DataFrame) -> pd.DataFrame:
     many, parts = len(chart.series) > 1, []
     for said, (value, *ends) in chart.series.items():
         y = table[value].astype(float)
-        low, high = {0: (y, y), 1: (y - _of(table, ends), y + _of(table, ends))}.get(len(ends)) or tuple(
-            table[end].astype(float) for end in ends
-        )
+        low, high = _ends(table, y, ends)
         panel = (*chart.panel, *chart.by) if many else chart.panel
         columns = {
             "panel": _joined(table, panel),
@@ -73,9 +71,13 @@ def long(chart: Chart, table: pd.DataFrame) -> pd.DataFrame:
     return drawn[drawn["y"].notna()].reset_index(drop=True)
 
 
-def _of(table: pd.DataFrame, ends: Sequence[str]) -> pd.Series | float:
-    """A standard error, 0 where it is unknown."""
-    return table[ends[0]].astype(float).fillna(0.0) if ends else 0.0
+def _ends(table: pd.DataFrame, y: pd.Series, names: Sequence[str]) -> tuple[pd.Series, pd.Series]:
+    """Where bands end: at the value itself, a standard error away (0 where it is unknown), or at columns of theirs."""
+    columns = [table[name].astype(float) for name in names]
+    if len(columns) == 1:
+        error = columns[0].fillna(0.0)
+        return y - error, y + error
+    return (columns[0], columns[1]) if columns else (y, y)
 
 
 def _joined(table: pd.DataFrame, names: Sequence[str]) -> list[str]:

@@ -158,18 +158,25 @@ def _evaluated(model: torch.nn.Module) -> Iterator[None]:
     model.train(training)
 
 
+def flops(work: Callable[[], object]) -> int:
+    """FLOPs of some work, forwards and backwards, as far as torch's counter knows them."""
+    with FlopCounterMode(display=False, custom_mapping=FUSED) as counter:
+        work()
+    return counter.get_total_flops()
+
+
 def _counted(work: Callable[[], object], device: torch.device) -> tuple[float, float, str]:
     """FLOPs of some work and its peak of memory [byte], on a GPU that of all tensors; NaN and why where that fails."""
     memory = Allocated()
     try:
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
-        with FlopCounterMode(display=False, custom_mapping=FUSED) as counter, memory:
-            work()
+        with memory:
+            counted = flops(work)
     except Exception as error:  # a model that trains is not refused because it cannot be counted
         return math.nan, math.nan, f"{type(error).__name__}: {error}"
     peak = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else memory.peak
-    return float(counter.get_total_flops()), float(peak), ""
+    return float(counted), float(peak), ""
 
 
 def _seconds(work: Callable[[], object], device: torch.device) -> float:

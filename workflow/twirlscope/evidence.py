@@ -10,15 +10,14 @@ import math
 from typing import Any
 
 import numpy as np
-import xarray as xr
 from scipy import stats
 
 from .claims import Evidence
 from .hints import Array, Callable, Sequence
-from .trainings import Training, with_term
+from .price import LEARNED, axes, comparisons, pairs
+from .trainings import Training, claimed, say, with_term
 
 LAST = 10_000  # updates within which the error is said to become small
-SYMMETRIC = 0.01  # percent; a network that is never above has the symmetry built in
 EARLY = 0.1  # share of the updates that is start-up, left out where something is said of all of training
 LEVELS = 1.5  # sizes are different if the largest is at least so many times the smallest
 POINTS = 5  # checkpoints below which no line is fitted
@@ -112,26 +111,18 @@ def exponents(trainings: Sequence[Training], term: str) -> list[Evidence]:
 
 
 def per_time(trainings: Sequence[Training], term: str) -> list[Evidence]:
-    """Loss of the best network without built-in symmetry over that of the best with it, after the same training time,
-    on the same data and device."""
-    timed: dict[tuple[str, str, str], list[Training]] = {}
-    for training in with_term(trainings, term):
-        if training.train is not None and "elapsed" in training.train:
-            place = (_task(training), training.dataset, str(training.train.attrs.get("device", "")))
-            timed.setdefault(place, []).append(training)
+    """Loss of networks without built-in symmetry over that of networks with it, of all terms, at the longest training
+    time that both were given, on the same data and device."""
     found = []
-    for (task, dataset, _), group in timed.items():
-        kinds = [[t for t in group if symmetric(t, term) is built_in] for built_in in (False, True)]
-        if not all(kinds):
-            continue
-        budget = min(max(float(t.train["elapsed"][-1]) for t in kind) for kind in kinds)
-        free, bound = (
-            min((_at(t, term, budget) for t in kind), key=lambda x: float(x["loss_total"])) for kind in kinds
-        )
-        names = ("loss_total", "loss_total_low", "loss_total_high")
-        above, below = ([float(x[n]) for n in names] for x in (free, bound))
-        ratio = (above[0] / below[0], above[1] / below[2], above[2] / below[1])
-        found.append(Evidence(task, f"dataset {dataset} after {budget:.3g} s", *ratio))
+    for comparison in comparisons(trainings):
+        for axis in axes(comparison):
+            ends = pairs(axis, 0.0, comparison.learned).get(LEARNED) if axis.name == "time" else None
+            if ends is not None:
+                numbers = (ends.ratio, ends.ratio_low, ends.ratio_high)  # of the family that is ahead over the other
+                if ends.ahead == 1:
+                    numbers = tuple(1 / n if n else math.inf for n in (ends.ratio, ends.ratio_high, ends.ratio_low))
+                task = _task(next(iter(comparison.runs[LEARNED].values()))[0])
+                found.append(Evidence(task, f"dataset {comparison.dataset} after {say(ends.end)} s", *numbers))
     return found
 
 
@@ -159,15 +150,10 @@ def exponent(x: Array, y: Array) -> tuple[float, float, float] | None:
     return float(fit.slope), float(fit.slope) - half, float(fit.slope) + half
 
 
-def symmetric(training: Training, term: str) -> bool:
-    """Whether the network is equivariant by construction, as far as its checkpoints show."""
-    return bool((training.twirl["percent_equiv"].sel(term=term) < SYMMETRIC).all())
-
-
 def _learners(trainings: Sequence[Training], term: str) -> list[Training]:
     """Trainings with turned samples of networks without built-in symmetry."""
     chosen = [t for t in with_term(trainings, term) if t.train is not None and "run" in t.train.attrs]
-    return [t for t in chosen if _run(t)["train"].get("augment") != "none" and not symmetric(t, term)]
+    return [t for t in chosen if _run(t)["train"].get("augment") != "none" and not claimed(t)]
 
 
 def _run(training: Training) -> dict[str, Any]:
@@ -203,11 +189,3 @@ def _varies(levels: Sequence[float | str]) -> bool:
 def _odds(share: Array) -> Array:
     """Percent of the whole -> percent of the rest."""
     return np.where(share < 100, 100 * share / np.maximum(100 - share, 1e-300), math.inf)
-
-
-def _at(training: Training, term: str, budget: float) -> xr.Dataset:
-    """The best checkpoint that is reached within so much training time [s]."""
-    elapsed = np.concatenate([[0.0], training.train["elapsed"].values])  # after so many updates
-    data = training.twirl.sel(term=term)
-    within = data.isel(step=np.flatnonzero(elapsed[data["step"].values] <= budget))
-    return within.isel(step=int(np.argmin(within["loss_total"].values)))

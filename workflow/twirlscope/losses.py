@@ -11,7 +11,7 @@ from .errors import UserError
 from .hints import Float, Tensor
 
 
-def inner(a: Float[Tensor, "sample *v c"], b: Float[Tensor, "sample *v c"], weights: Float[Tensor, "sample *v"]):
+def inner(a: Float[Tensor, "sample *v c"], b: Float[Tensor, "sample *v c"], weights: Float[Tensor, " sample *v"]):
     """Inner product <a, b> a sample, per component: `inner(z - y, z - y, w)` is the mean squared error."""
     products = (a * b).mean(-1) * weights
     return products.reshape(len(products), -1).sum(-1)
@@ -19,7 +19,7 @@ def inner(a: Float[Tensor, "sample *v c"], b: Float[Tensor, "sample *v c"], weig
 
 def mse(
     prediction: Float[Tensor, "sample *v c"], target: Float[Tensor, "sample *v c"], weights
-) -> Float[Tensor, "sample"]:
+) -> Float[Tensor, " sample"]:
     """Mean squared error over components; the split into mean and equivariance error is exact (Pythagoras)."""
     difference = prediction - target  # not F.mse_loss: it has no forward-mode derivative for a constant target
     return inner(difference, difference, weights)
@@ -27,7 +27,7 @@ def mse(
 
 def l2(
     prediction: Float[Tensor, "sample *v c"], target: Float[Tensor, "sample *v c"], weights
-) -> Float[Tensor, "sample"]:
+) -> Float[Tensor, " sample"]:
     """Mean length of the error vectors (not squared), as force fields are often trained.
 
     Its gradient is 0, not NaN, where prediction and target agree exactly (padding).
@@ -40,7 +40,7 @@ def l2(
 
 def l1(
     prediction: Float[Tensor, "sample *v c"], target: Float[Tensor, "sample *v c"], weights
-) -> Float[Tensor, "sample"]:
+) -> Float[Tensor, " sample"]:
     """Mean absolute error over components. NOT invariant: a vector's loss depends on the axes it is written in.
 
     Prediction and target turned together change it, by up to sqrt(3) for a vector; for scalars it equals `l2`.
@@ -51,7 +51,7 @@ def l1(
 
 def huber(
     prediction: Float[Tensor, "sample *v c"], target: Float[Tensor, "sample *v c"], weights, delta: float = 1.0
-) -> Float[Tensor, "sample"]:
+) -> Float[Tensor, " sample"]:
     """Mean Huber loss of the LENGTH r of each error vector: r^2 / 2 up to delta, delta (r - delta / 2) beyond.
 
     Of the vector and not of each component, as elsewhere, so that it does not depend on the axes. It is not divided by

@@ -12,13 +12,11 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
-from . import plugins
+from . import cost, passes, plugins
 from .contracts import Task
 from .errors import UserError
 from .hints import Callable
-from .losses import loss_of
 from .settings.base import Settings, key, parse
 
 WIDEST = 4096  # no model is tried beyond this width
@@ -113,20 +111,9 @@ def parameters(section: Section, task: Task) -> int:
 
 
 def flops(section: Section, task: Task) -> int:
-    """FLOPs of the forward and backward pass of a few samples.
-
-    torch counts matrix products and convolutions alone: what a model does entry by entry, and products written as
-    sums of products of entries, is left out.
-    """
+    """FLOPs of the forward and backward pass of a few samples, as `cost` counts them."""
     model, batch = _made(section, task), task.batch(np.arange(SAMPLES))
-    with FlopCounterMode(display=False) as counter:
-        prediction = model(batch.inputs)
-        parts = (
-            t.weight * loss_of(t.loss)(prediction[t.name], batch.targets[t.name], batch.weights[t.name])
-            for t in task.terms
-        )
-        sum(part.mean() for part in parts).backward()
-    return counter.get_total_flops()
+    return cost.flops(lambda: passes.weighted_loss(task, model(batch.inputs), batch).backward())
 
 
 SIZES = {"parameters": parameters, "cost": flops}

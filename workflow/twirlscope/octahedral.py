@@ -16,7 +16,7 @@ from .hints import Array, Float, Tensor
 IRREPS = {"A1": 1, "A2": 1, "E": 2, "T1": 3, "T2": 3}  # and their dimensions
 
 
-def characters(quaternion: Float[Tensor, "*b 4"]) -> Float[Array, "irrep *b"]:
+def characters(quaternion: Float[Tensor, "*b 4"]) -> Float[Array, " irrep *b"]:
     """Characters of the five irreps at octahedral rotations.
 
     From the matrix R, a permutation of the axes with signs: T1 is its trace, A2 the sign of the permutation, and the

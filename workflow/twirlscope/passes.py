@@ -10,12 +10,28 @@ import torch
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.checkpoint import checkpoint
 
+from .contracts import Batch, Task
 from .distributed import Team
 from .errors import UserError
-from .hints import Callable
+from .hints import Callable, Float, Tensor
+from .losses import loss_of
 from .settings.train import TrainSettings
 
 PRECISION = {"float32": "float32", "bf16": "bfloat16 products of float32 weights"}  # of the settings, in words
+
+
+def loss_terms(task: Task, prediction: dict[str, Tensor], batch: Batch) -> dict[str, Float[Tensor, ""]]:
+    """The training loss of each term, mean over samples, unweighted."""
+    return {
+        t.name: loss_of(t.loss)(prediction[t.name], batch.targets[t.name], batch.weights[t.name]).mean()
+        for t in task.terms
+    }
+
+
+def weighted_loss(task: Task, prediction: dict[str, Tensor], batch: Batch) -> Float[Tensor, ""]:
+    """The training loss: the weighted sum of its terms."""
+    terms = loss_terms(task, prediction, batch)
+    return sum(t.weight * terms[t.name] for t in task.terms)
 
 
 def trainer(model: torch.nn.Module, settings: TrainSettings, device: str, team: Team) -> torch.nn.Module:

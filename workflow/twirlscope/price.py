@@ -14,7 +14,7 @@ import numpy as np
 from . import rotation_sets, spectrum
 from .crossover import Crossover, Curves, Run, crossover, resampled, served
 from .hints import Array, Float, Mapping, Sequence
-from .trainings import Training, by_run
+from .trainings import Training, by_run, claimed
 
 LEARNED, BUILT_IN, TWIRLED = "learned", "built in", "learned, twirled at test time"
 AXES = {"time": "s", "FLOPs": "1", "updates": "1"}  # cost axes and their units
@@ -53,12 +53,6 @@ class Axis:
             family: [served(c, s, inferences) for c, s in zip(curves, self.serving[family], strict=True)]
             for family, curves in self.families.items()
         }
-
-
-def claimed(training: Training) -> bool | None:
-    """Whether the model claims to be equivariant; None where the store does not say."""
-    found = None if training.train is None else training.train.attrs.get("equivariant")
-    return None if found is None else bool(found)
 
 
 def groups(trainings: Sequence[Training]) -> list[dict[str, list[Training]]]:

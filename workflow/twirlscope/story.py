@@ -198,9 +198,9 @@ def model_facts(training: Training) -> dict[str, str]:
     """The card of a run in words: data, settings of task, model and training, environment."""
     attrs = training.train.attrs
     run = _json(attrs.get("run"))
-    found = {"Data": str(run["dataset"])} if "dataset" in run else {}
-    if "training_samples" in attrs:
-        found["Data"] += f", {attrs['training_samples']} training samples"
+    data = [str(run["dataset"])] if "dataset" in run else []
+    data += [f"{attrs['training_samples']} training samples"] if "training_samples" in attrs else []
+    found = {"Data": ", ".join(data)}
     for name, said in (("task", "Task"), ("model", "Model"), ("train", "Training")):
         if run.get(name):
             found[said] = _flat(run[name])

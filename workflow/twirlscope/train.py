@@ -25,8 +25,8 @@ from .contracts import Batch, Model, Task, split_index
 from .distributed import ALONE, Team, job_of_this_process, joined, launch
 from .errors import Stopped, UserError
 from .hints import Array, Float, Int, Tensor
-from .losses import loss_of
 from .optimisers import optimiser
+from .passes import weighted_loss
 from .provenance import Progress, answered, device_of, hardware, locked, versions
 from .ragged import open_samples
 from .settings.train import TrainSettings, checkpoint_steps
@@ -83,14 +83,6 @@ def enough(device: str, processes: int) -> None:
     have = {"cuda": torch.cuda.device_count(), "mps": 1}.get(device, processes)
     if processes > have:
         raise UserError("resources.gpu", f"at most the {have} GPUs that this job sees", processes)
-
-
-def loss_terms(task: Task, prediction: dict[str, Tensor], batch: Batch) -> dict[str, Float[Tensor, ""]]:
-    """The training loss of each term, mean over samples, unweighted."""
-    return {
-        t.name: loss_of(t.loss)(prediction[t.name], batch.targets[t.name], batch.weights[t.name]).mean()
-        for t in task.terms
-    }
 
 
 def learning_rate(settings: TrainSettings, update: int) -> float:
@@ -205,8 +197,7 @@ class Loop:
             with passes.refused(self.settings), passes.unsynchronised(self.running, self.team, part is parts[-1]):
                 with passes.autocast(self.settings, self.device):
                     prediction = self.running(few.inputs)
-                terms = loss_terms(self.task, prediction, few)  # in the dtype of the targets
-                loss = len(few) / len(batch) * sum(t.weight * terms[t.name] for t in self.task.terms)
+                loss = len(few) / len(batch) * weighted_loss(self.task, prediction, few)  # in the dtype of the targets
                 (self.team.size * loss).backward()  # gradients become means over processes
             total = total + loss.detach()
         if self.team.size > 1:
@@ -249,8 +240,7 @@ def _cost(loop: Loop) -> xr.Dataset:
     batches = [task.training_batch(i, random, None, loop.device) for i in index]
 
     def loss(batch: Batch) -> Float[Tensor, ""]:
-        terms = loss_terms(task, loop.model(batch.inputs), batch)
-        return sum(t.weight * terms[t.name] for t in task.terms)
+        return weighted_loss(task, loop.model(batch.inputs), batch)
 
     state, inputs = (loop.optimiser.state_dict(), loop.average), [b.inputs for b in batches]
     found = cost.measure(loop.model, inputs, [partial(loss, b) for b in batches], loop.meter, state)

@@ -38,6 +38,12 @@ class Training:
         return f"{self.run}, seed {self.seed}"
 
 
+def claimed(training: Training) -> bool | None:
+    """Whether the model claims to be equivariant; None where the store does not say."""
+    found = None if training.train is None else training.train.attrs.get("equivariant")
+    return None if found is None else bool(found)
+
+
 def terms_of(trainings: Sequence[Training]) -> list[str]:
     """All terms, the weighted sum first."""
     names = dict.fromkeys(str(t) for training in trainings for t in training.twirl["term"].values)
