@@ -36,9 +36,10 @@ FLOORS = [
         backbones sequences backbone_states annealing pair_layers neighbour_attention tensor_layers steerable_layers
         matching sampling cost frame_averaging crossover degrees bulk batches passes distributed optimisers nearest""",
         "prepare train twirl gradient hessian",
-        """style charts methods exported findings story sections page translation attribution comparisons quoted
-        figures figures_training figures_spectrum figures_density figures_hessian figures_plan figures_reflection
-        figures_fields figures_gradient figures_gradient_direction figures_gradient_layers figures_condition
+        """style charts methods exported findings headline_tables story sections page translation attribution
+        comparisons quoted figures figures_training figures_spectrum figures_density figures_hessian figures_plan
+        figures_reflection figures_fields figures_gradient figures_gradient_direction figures_gradient_layers
+        figures_condition
         figures_eigenvalues figures_sets figures_backbones figures_covariate figures_learning learning excess
         frontier figures_frontier cost_table
         price serving verdict figures_price figures_degrees degree_use

@@ -8,7 +8,7 @@ import synthetic
 import xarray as xr
 
 from twirlscope import evidence, price
-from twirlscope.claims import DOES_NOT, HOLDS, UNKNOWN, Claim, Evidence, claims_table, judge
+from twirlscope.claims import DOES_NOT, HOLDS, UNKNOWN, Claim, Evidence, claims_table, judge, sentences
 from twirlscope.paper import CLAIMS
 from twirlscope.trainings import Training
 
@@ -74,8 +74,9 @@ def test_verdict__of_a_scope_is_that_of_its_worst_number_and_names_it():
     first, second = judge([claim], [], "weighted")
     assert (first.scope, first.verdict, first.worst.label, first.count) == ("t", DOES_NOT, "bad", 2)
     assert (second.scope, second.verdict) == ("u", HOLDS)
-    assert "does not" in first.sentence
-    assert "5 (95 % interval 4 to 6)" in first.sentence
+    (said,) = sentences([first, second])
+    assert said.startswith("S (s): holds for u, does not hold for t. Q, at most 2: ")
+    assert "t 5 (95 % interval 4 to 6; the worst of 2, bad), u 1 (95 % interval 0.9 to 1.1; good)." in said
     table = claims_table([first, second])
     assert list(table.frame["verdict"]) == [DOES_NOT, HOLDS]
     assert list(table.frame["value [1]"]) == [5, 1]
@@ -84,7 +85,7 @@ def test_verdict__of_a_scope_is_that_of_its_worst_number_and_names_it():
 def test_claims__without_any_training_are_not_enough_data_and_say_what_they_need():
     found = judge(CLAIMS, [], "weighted")
     assert [v.verdict for v in found] == [UNKNOWN] * len(CLAIMS)
-    assert all(v.claim.needs in v.sentence for v in found)
+    assert all(claim.needs in said for claim, said in zip(CLAIMS, sentences(found), strict=True))
     assert len({c.name for c in CLAIMS}) == len(CLAIMS)
 
 

@@ -5,7 +5,7 @@ import math
 import pytest
 import synthetic
 
-from twirlscope.cost_table import cost_table
+from twirlscope.cost_table import cost_table, cost_words
 from twirlscope.trainings import Training
 
 
@@ -39,3 +39,11 @@ def test_cost_table__of_trainings_without_a_meter_is_none():
     bare = training()
     assert cost_table([Training("a", 0, bare.train.drop_vars("seconds_update"), bare.twirl)]) is None
     assert cost_table([Training("a", 0, None, bare.twirl)]) is None
+
+
+def test_cost_words__are_the_row_of_a_run_without_what_is_not_known():
+    said = cost_words([training(seed=0), training(seed=1, seconds_update=0.04)])
+    assert "time of an update 30 ms; " in said
+    assert "energy" not in said
+    assert said.count(";") == 5
+    assert cost_words([Training("a", 0, None, synthetic.twirl())]) == ""

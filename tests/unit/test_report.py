@@ -10,7 +10,7 @@ import xarray as xr
 from zarr.storage import ZipStore
 
 import toys
-from twirlscope import comparisons, figures, figures_reflection, findings, report, store, story, twirl
+from twirlscope import comparisons, figures, figures_reflection, findings, headline_tables, report, store, story, twirl
 from twirlscope.attribution import attribution_table
 from twirlscope.errors import UserError
 from twirlscope.findings import Crossing, crossing
@@ -258,12 +258,15 @@ def test_sentence__is_honest(percent, trivial, words):
 
 
 def test_story__leaves_out_what_the_stores_do_not_say():
-    bare = [d.drop_attrs() for d in (synthetic.train(), synthetic.twirl(), synthetic.hessian())]
+    unmetered = synthetic.train().drop_vars("seconds_update")
+    bare = [d.drop_attrs() for d in (unmetered, synthetic.twirl(), synthetic.hessian())]
     training = Training("a", 0, *bare)
     line = findings.headline(training, "weighted", 2.0)
-    assert "forces error [meV/Å]" not in story.headline_table([training], [line], 2.0).frame
+    assert "forces error [meV/Å]" not in headline_tables.headline_table([training], [line], 2.0).frame
     assert story.training_table([training], {}).rows == [["a", "0", "", "–", "–", "–", "3000", "9", "–", "–"]]  # noqa: RUF001
-    assert story.model_facts(training) == story.method([training]) == {}
+    assert story.model_facts([training]) == story.method([training]) == {}
+    training.train.attrs["training_samples"] = 7
+    assert story.model_facts([training]) == {"Data": "7 training samples"}
     assert story.dataset_facts("d", xr.Dataset()).facts == {"Samples": "0", "Rejected records": "none"}
 
 

@@ -17,6 +17,7 @@ from .page import Table
 from .trainings import Training, say
 
 HOLDS, DOES_NOT, UNKNOWN = "holds", "does not", "not enough data"
+IN_WORDS = {HOLDS: HOLDS, DOES_NOT: "does not hold", UNKNOWN: UNKNOWN}
 
 
 @dataclass(frozen=True)
@@ -80,15 +81,30 @@ class Verdict:
     count: int
 
     @property
-    def sentence(self) -> str:
-        """The verdict in words, with its numbers."""
-        head = f"{self.claim.statement} ({self.claim.source}): {self.verdict}"
-        if self.worst is None:
-            return f"{head}; it needs {self.claim.needs}."
-        number = f"{say(self.worst.value)} (95 % interval {say(self.worst.low)} to {say(self.worst.high)})"
+    def number(self) -> str:
+        """The number that decides, in words."""
         which = self.worst.label if self.count == 1 else f"the worst of {self.count}, {self.worst.label}"
-        more = "" if self.worst.final or self.verdict == HOLDS else "; its training is too short to refute the claim"
-        return f"{head} for {self.scope}: {self.claim.quantity} {number} for {which}; {_allowed(self.claim)}{more}."
+        more = "" if self.worst.final or self.verdict == HOLDS else "; too short a training to refute the claim"
+        value, low, high = (say(v) for v in (self.worst.value, self.worst.low, self.worst.high))
+        return f"{self.scope} {value} (95 % interval {low} to {high}; {which}{more})"
+
+
+def sentences(verdicts: Sequence[Verdict]) -> list[str]:
+    """Every claim in words: the verdicts on it, then the numbers."""
+    found = []
+    for claim, group in groupby(verdicts, key=lambda v: v.claim):
+        every = list(group)
+        head = f"{claim.statement} ({claim.source})"
+        if every[0].worst is None:
+            found.append(f"{head}: {UNKNOWN}; it needs {claim.needs}.")
+            continue
+        said = [(words, [v.scope for v in every if v.verdict == verdict]) for verdict, words in IN_WORDS.items()]
+        verdict = ", ".join(f"{words} for {' and '.join(scopes)}" for words, scopes in said if scopes)
+        numbers = ", ".join(v.number for v in every)
+        found.append(
+            f"{head}: {verdict}. {claim.quantity[0].upper()}{claim.quantity[1:]}, {_allowed(claim)}: {numbers}."
+        )
+    return found
 
 
 def judge(claims: Sequence[Claim], trainings: Sequence[Training], term: str) -> list[Verdict]:
@@ -111,10 +127,10 @@ def _judge(claim: Claim, trainings: Sequence[Training], term: str) -> list[Verdi
 def _allowed(claim: Claim) -> str:
     """What the claim allows, in words."""
     if math.isinf(claim.least):
-        return f"at most {claim.most:g} is needed"
+        return f"at most {claim.most:g}"
     if math.isinf(claim.most):
-        return f"at least {claim.least:g} is needed"
-    return f"{claim.least:g} to {claim.most:g} is needed"
+        return f"at least {claim.least:g}"
+    return f"{claim.least:g} to {claim.most:g}"
 
 
 def claims_table(verdicts: Sequence[Verdict]) -> Table:
@@ -128,7 +144,7 @@ def claims_table(verdicts: Sequence[Verdict]) -> Table:
             "value [1]": v.worst.value if v.worst else math.nan,
             "from [1]": v.worst.low if v.worst else math.nan,
             "to [1]": v.worst.high if v.worst else math.nan,
-            "allowed": _allowed(v.claim).removesuffix(" is needed"),
+            "allowed": _allowed(v.claim),
             "of": v.worst.label if v.worst else "",
             "numbers": v.count,
             "statement": v.claim.statement,

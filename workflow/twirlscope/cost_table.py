@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import pandas as pd
 import xarray as xr
 
 from .declarations import OMITTED
 from .hints import Sequence
 from .page import Table
-from .trainings import Training
+from .trainings import Training, say
 
 COSTS = {  # variable of the train store -> column, factor
     "flops_update": ("FLOPs of an update [GFLOP]", 1e-9),
@@ -42,6 +44,16 @@ def cost_table(trainings: Sequence[Training]) -> Table | None:
         "whole device meanwhile; a dash where it does not tell."
     ) + "".join(f" Not counted: {note}." for note in missing)
     return Table("cost", caption, frame, brief.reset_index())
+
+
+def cost_words(seeds: Sequence[Training]) -> str:
+    """What a run cost in words, means over its seeds; empty where no training was metered."""
+    table = cost_table(seeds)
+    if table is None:
+        return ""
+    (row,) = table.shown.to_dict("records")
+    said = [(head.partition(" ["), float(row[head])) for head, _ in COSTS.values()]
+    return "; ".join(f"{words} {say(v)} {unit.rstrip(']')}" for (words, _, unit), v in said if math.isfinite(v))
 
 
 def _row(training: Training, train: xr.Dataset) -> dict:

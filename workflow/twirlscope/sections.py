@@ -34,7 +34,7 @@ from . import (
     verdict,
 )
 from .attribution import attribution_table
-from .claims import claims_table, judge
+from .claims import claims_table, judge, sentences
 from .comparisons import convex_table, reflection_table
 from .cost_table import cost_table
 from .degree_use import degree_sentence, degree_table, with_degrees
@@ -102,7 +102,7 @@ def _cost(trainings: Sequence[Training], every: Sequence[Training]) -> Section:
 
 def _claims(trainings: Sequence[Training], term: str) -> Section:
     verdicts = judge(CLAIMS, trainings, term)
-    return Section("claims", "Claims", [v.sentence for v in verdicts], tables=[("Verdicts", claims_table(verdicts))])
+    return Section("claims", "Claims", sentences(verdicts), tables=[("Verdicts", claims_table(verdicts))])
 
 
 def _sweeps(trainings: Sequence[Training], sweeps: Mapping[str, Members], settings: ReportSettings) -> Section:

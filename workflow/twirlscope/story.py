@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -13,11 +12,13 @@ import xarray as xr
 import yaml
 
 from . import findings, methods
+from .cost_table import cost_words
 from .findings import Headline
+from .headline_tables import frame_of, headline_table, several, term_table
 from .hints import Mapping, Sequence
-from .page import Data, Section, Story, Table, text
+from .page import Data, Section, Story, Table
 from .settings.report import ReportSettings
-from .trainings import Training, by_run, labels_note, slug, terms_of, with_term, words
+from .trainings import Training, by_run, labels_note, slug, terms_of, with_term
 
 GROUPS = {
     "D2": "the 4 of the group D2, at a random orientation of every sample",
@@ -43,7 +44,7 @@ def tell(
     limit, told = settings.threshold, {t.run for t in few}
     chosen = with_term(trainings, settings.term)
     lines = [findings.headline(t, settings.term, limit) for t in chosen]
-    every = [findings.headline(t, term, limit) for t in trainings for term in terms_of([t])]
+    every = [findings.headline(t, term, limit) for t in trainings for term in several(terms_of([t]))]
     return Story(
         title=settings.title,
         threshold=limit,
@@ -53,7 +54,7 @@ def tell(
         headline=headline_table(chosen, lines, limit),
         terms=term_table(every, limit),
         trainings=training_table(trainings, dataset_of),
-        models={run: model_facts(seeds[0]) for run, seeds in by_run(few).items()},
+        models={run: model_facts(seeds) for run, seeds in by_run(few).items()},
         datasets=[dataset_facts(name, d) for name, d in data.items()],
         sections=sections,
         method=method(trainings),
@@ -84,81 +85,6 @@ def warnings(lines: Sequence[Headline]) -> list[str]:
             share = f"{100 * line.heavy:.0f} % of the equivariance error, its tail is heavy"
             found.append(f"{name}: the top 1 % of samples carry {share}; its interval may be too narrow.")
     return found
-
-
-def headline_table(trainings: Sequence[Training], lines: Sequence[Headline], limit: float) -> Table:
-    """One row a training: what it ends with."""
-    rows = []
-    for training, line in zip(trainings, lines, strict=True):
-        errors = {}
-        for term in findings.with_scale(training):
-            value, unit = findings.physical_error(training, term)
-            errors[f"{term} error [{unit}]"] = value
-        start = {"run": line.run, "seed": line.seed, "final step [1]": line.step, "final loss [1]": line.loss}
-        rows.append(start | errors | _symmetry(line, limit))
-    caption = (
-        f"At the last checkpoint: held-out loss ({words(lines[0].term)}), root mean square error of a component, and "
-        f"the equivariance error with its 95 % interval. The steps below {limit:g} % are the first, and the one from "
-        "which it stays below to the end; checkpoints at which nothing is learned (trivial) do not count."
-    )
-    return _both("headline", caption, rows)
-
-
-def _symmetry(line: Headline, limit: float) -> dict[str, Any]:
-    """The columns about symmetry, the same in both tables."""
-    return {
-        "equivariance error [%]": line.percent,
-        "from [%]": line.low,
-        "to [%]": line.high,
-        "floor [%]": 100 * line.floor / line.loss if line.loss else math.nan,
-        f"first below {limit:g} % [step]": line.crossing.first,
-        f"stays below {limit:g} % from [step]": line.crossing.lasting,
-        "learned fraction [1]": line.learned,
-        "trivial": line.trivial,
-        "loss penalty [%]": line.penalty,
-    }
-
-
-def frame_of(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """The rows as a table; whole numbers stay whole where some are missing."""
-    frame = pd.DataFrame(rows)
-    for name in frame:
-        values = [row.get(name) for row in rows]
-        if all(v is None or (isinstance(v, Integral) and not isinstance(v, bool)) for v in values):
-            frame[name] = pd.array(values, dtype="Int64")
-    return frame
-
-
-def _both(name: str, caption: str, rows: Sequence[Mapping[str, Any]]) -> Table:
-    """A table with all columns as CSV, and on the page the interval beside its value and the trivial marked."""
-    frame = frame_of(rows)
-    brief = frame.drop(columns=["from [%]", "to [%]", "trivial", "loss of zero [1]"], errors="ignore")
-    ends = zip(*(frame[f"{n} [%]"] for n in ("equivariance error", "from", "to")), strict=True)
-    brief["equivariance error [%]"] = [f"{text(p)} ({text(a)} to {text(b)})" if p == p else text(p) for p, a, b in ends]
-    learned = zip(frame["learned fraction [1]"], frame["trivial"], strict=True)
-    brief["learned fraction [1]"] = [text(value) + (" (trivial)" if trivial else "") for value, trivial in learned]
-    return Table(name, caption, frame, brief)
-
-
-def term_table(lines: Sequence[Headline], limit: float) -> Table:
-    """One row a training and term."""
-    rows = [
-        {
-            "run": line.run,
-            "seed": line.seed,
-            "term": line.term,
-            "final loss [1]": line.loss,
-            "loss of zero [1]": line.loss_zero,
-        }
-        | _symmetry(line, limit)
-        | {"top 1 % of samples [% of it]": 100 * line.heavy, "floor [1]": line.floor}
-        for line in lines
-    ]
-    caption = (
-        "The same for each term of the loss, with the share of the equivariance error that the top 1 % of samples "
-        "carry, and the equivariance error that rounding (float32 against float64) and the turning of fields make."
-    )
-    return _both("terms", caption, rows)
 
 
 def training_table(trainings: Sequence[Training], dataset_of: Mapping[str, str]) -> Table:
@@ -194,9 +120,9 @@ def _named(section: Any) -> str | None:
     return str(section.get("name", section.get("class", ""))) or None if isinstance(section, dict) else section
 
 
-def model_facts(training: Training) -> dict[str, str]:
-    """The card of a run in words: data, settings of task, model and training, environment."""
-    attrs = training.train.attrs
+def model_facts(seeds: Sequence[Training]) -> dict[str, str]:
+    """The card of a run in words: data, settings of task, model and training, cost, environment."""
+    attrs = seeds[0].train.attrs
     run = _json(attrs.get("run"))
     data = [str(run["dataset"])] if "dataset" in run else []
     data += [f"{attrs['training_samples']} training samples"] if "training_samples" in attrs else []
@@ -204,6 +130,7 @@ def model_facts(training: Training) -> dict[str, str]:
     for name, said in (("task", "Task"), ("model", "Model"), ("train", "Training")):
         if run.get(name):
             found[said] = _flat(run[name])
+    found["Cost"] = cost_words(seeds)
     places = [str(attrs["device"])] if "device" in attrs else []
     found |= {"Environment": "; ".join(places + [f"{k} {v}" for k, v in _json(attrs.get("versions")).items()])}
     return {name: said for name, said in found.items() if said}
