@@ -1,10 +1,14 @@
 """How tests are spread over processes: a file stays together, and so do the files that share one smoke run.
 
-The longest come first: the cluster, which mostly waits, then the smoke run.
+The longest come first: the cluster, which mostly waits, then the smoke run. Each process has one thread: several
+with two each wait for each other's, and a second becomes a minute.
 """
+
+import os
 
 import pytest
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # torch reads it when it is imported
 CLUSTER = "test_slurm.py"
 
 
