@@ -1,10 +1,13 @@
 """The figures of gradients and parameters against the equivariance error, and that of a sweep."""
 
+from pathlib import Path
+
 import numpy as np
 import synthetic
 
 from twirlscope import figures_parameters, figures_sweeps
-from twirlscope.trainings import DRAWN, Training, drawn
+from twirlscope.files import DRAWN, RunFiles, drawn
+from twirlscope.trainings import Training
 
 
 def measured(power=2.0, seed=0, run="a"):
@@ -57,8 +60,8 @@ def test_sweep__of_which_nothing_is_there_has_no_figure():
 
 
 def test_drawn__are_all_of_few_runs_and_of_many_those_that_no_sweep_made():
-    members, trainings = sweep_of(30)
-    own = [measured(run="mine"), measured(run="mine", seed=1)]
-    assert drawn(trainings[:5] + own, {"s": members}) == trainings[:5] + own
-    assert drawn(trainings + own, {"s": members}) == own
-    assert drawn(trainings, {"s": members}) == trainings[:DRAWN]
+    made = [RunFiles(f"s_{i}", 0, Path("t"), Path("w"), None, "d", swept=True) for i in range(30)]
+    own = [RunFiles("mine", seed, Path("t"), Path("w"), None, "d") for seed in (0, 1)]
+    assert drawn(made[:5] + own) == {"mine", *(f.run for f in made[:5])}
+    assert drawn(made + own) == {"mine"}
+    assert drawn(made) == {f.run for f in made[:DRAWN]}

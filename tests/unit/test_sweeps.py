@@ -83,6 +83,7 @@ def test_equal_run__is_trained_once_with_the_seeds_of_both():
     width = Plan(DEFAULT).train("augmented", 0)["run"]["model"]["width"]  # a default, not said in the config
     plan = Plan(with_sweep(grid={"model.width": [width, 16]}, set={"seeds": [1, 2]}))
     assert list(plan.sweeps["s"]) == ["augmented", "s_width_16"]
+    assert {r["run"] for r in plan.report()["runs"] if r["swept"]} == {"s_width_16"}  # the report draws the others
     assert [seed for run, seed in plan.runs if run == "augmented"] == [0, 1, 2]
 
 

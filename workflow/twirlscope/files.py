@@ -11,6 +11,7 @@ from typing import Any
 
 from . import store
 
+DRAWN = 12  # runs; more lines than that tell nothing in one figure
 TAIL = 4096  # bytes at the end of a log
 
 
@@ -18,7 +19,7 @@ TAIL = 4096  # bytes at the end of a log
 class RunFiles:
     """The stores of one training; `hessian` and `gradient` are None where they were not asked for.
 
-    `dataset` is a key of `datasets`.
+    `dataset` is a key of `datasets`; `swept` says whether a sweep made the run, and not the user.
     """
 
     run: str
@@ -28,6 +29,7 @@ class RunFiles:
     hessian: Path | None
     dataset: str
     gradient: Path | None = None
+    swept: bool = False
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,16 @@ def there(plan: Mapping[str, Any], results: Path, logs: Path) -> There:
     return There(runs, {name: path for name, path in datasets.items() if path.exists()}, missing)
 
 
+def drawn(files: Sequence[RunFiles]) -> set[str]:
+    """The runs that figures and sentences of single runs are about: all of them if they are few; else those that no
+    sweep made, the first ones if these are many, too."""
+    runs = list(dict.fromkeys(f.run for f in files))
+    if len(runs) > DRAWN:
+        own = {f.run for f in files if not f.swept}
+        runs = [run for run in runs if run in own or not own][:DRAWN]
+    return set(runs)
+
+
 def times(plan: Mapping[str, Any], results: Path) -> str:
     """A short name for when the stores that are there were last changed: a partial report is made again with it."""
     paths = [path for spec in plan["runs"] for path in _stages(_files(spec, results)).values()]
@@ -90,7 +102,7 @@ def _settings(train: Path) -> str:
 def _files(spec: Mapping[str, Any], results: Path) -> RunFiles:
     folder = results / "runs" / spec["run"] / f"seed{spec['seed']}"
     paths = {s: folder / f"{s}.zarr.zip" for s in ("train", "twirl", "hessian", "gradient") if spec.get(s, True)}
-    return RunFiles(**{"hessian": None} | paths, run=spec["run"], seed=spec["seed"], dataset=spec["dataset"])
+    return RunFiles(**{"hessian": None} | paths, **{key: spec[key] for key in ("run", "seed", "dataset", "swept")})
 
 
 def _stages(files: RunFiles) -> dict[str, Path]:

@@ -53,6 +53,7 @@ class Plan:
         if mistakes or errors:
             raise UserErrors(mistakes + sweeps.placed(errors, members))
         self.sweeps: dict[str, dict[str, dict[str, str]]] = {}
+        self._swept = {m.run for m in members}
         self._merge(members)
 
     @property
@@ -140,6 +141,7 @@ class Plan:
                 "run": run,
                 "seed": seed,
                 "dataset": self.dataset_of(run),
+                "swept": run in self._swept,
                 "hessian": (run, seed) in curved,
                 "gradient": (run, seed) in gradient,
                 "settings": settings_hash(self._filled(run) | {"seed": int(seed)}),
@@ -160,8 +162,7 @@ class Plan:
         run, however it would be measured, unless measurement is what varies: it is dropped, and the other has the seeds
         of both."""
         runs, kept = dict(self.config.runs), {}  # by all that a run says, the first that says it
-        made = {m.run for m in members}
-        for name in [n for n in reversed(runs) if n not in made]:
+        for name in [n for n in reversed(runs) if n not in self._swept]:
             kept |= {self._said(name, measured): name for measured in (False, True)}
         for member in members:
             name = kept.setdefault(self._said(member.run, member.measured), member.run)

@@ -12,10 +12,10 @@ from . import charts, exported, page, sections, store, story
 from .errors import UserError
 from .evidence import CURVATURE, GRADIENTS
 from .figures_sweeps import Members
-from .files import RunFiles
+from .files import RunFiles, drawn
 from .hints import Callable, Mapping, Sequence
 from .settings.report import ReportSettings
-from .trainings import Training, drawn, slug, terms_of
+from .trainings import Training, slug, terms_of
 from .variables import TWIRL
 
 LARGE = {"rotation", "pair", "panel_rotation"}  # dimensions of Gram matrices and their like, not needed here
@@ -47,7 +47,7 @@ def report(
         UserError: there is nothing to report, or the term asked for was not measured.
     """
     sweeps = sweeps or {}
-    whole = {files.run for files in drawn(runs, sweeps)}
+    whole = drawn(runs)
     trainings = [_read(files, files.run in whole) for files in runs]
     _check(trainings, settings, missing)
     data = {name: _facts_only(path) for name, path in datasets.items()}

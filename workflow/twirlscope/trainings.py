@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from .hints import Array, Bool, Mapping, Sequence
+from .hints import Array, Bool, Sequence
 from .variables import VARIABLES
 
-DRAWN = 12  # runs; more lines than that tell nothing in one figure
 WITHIN = 2.0  # of what rounding and turning make
 EDGE = "Triangles at the lower edge: equivariance errors that are what rounding makes"
 LEFT_OUT = "Not drawn, since their equivariance error is what rounding makes"
@@ -56,16 +55,6 @@ def by_run(trainings: Sequence[Any]) -> dict[str, list[Any]]:
     for training in trainings:
         groups.setdefault(training.run, []).append(training)
     return groups
-
-
-def drawn(trainings: Sequence[Any], sweeps: Mapping[str, Mapping[str, object]]) -> list[Any]:
-    """The trainings that figures and sentences of single runs are about: all of them if the runs are few; else those
-    of runs that no sweep made, the first ones if these are many, too."""
-    runs = by_run(trainings)
-    if len(runs) > DRAWN:
-        made = {run for members in sweeps.values() for run in members}
-        runs = dict(list(({r: s for r, s in runs.items() if r not in made} or runs).items())[:DRAWN])
-    return [t for seeds in runs.values() for t in seeds]
 
 
 def with_term(trainings: Sequence[Training], term: str) -> list[Training]:
