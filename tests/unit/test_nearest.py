@@ -65,9 +65,35 @@ def test_walk__leaves_the_model_alone_and_says_where_it_began():
 
 
 def test_walk__that_is_cut_short_has_no_distance():
-    found = nearest.walk(objective(Linear(matrix(2))), 1e-6, 3)
+    torch.manual_seed(0)
+    found = nearest.walk(objective(Mlp(Mlp.Settings(), {})), 1e-6, 3)
     assert math.isnan(found.distance)
     assert 1e-6 < found.left < 1
+
+
+class Mixed(Linear):
+    """The matrix is a mixture of fixed ones, more than it needs: most directions of the coefficients are flat."""
+
+    def __init__(self, coefficients, parts):
+        super().__init__(coefficients)
+        self.parts = parts
+
+    def forward(self, inputs):
+        forces = inputs["positions"] @ torch.einsum("n,nij->ji", self.matrix, self.parts)
+        return {"forces": forces, "energy": torch.zeros_like(forces[:, 0, :1])}
+
+
+def test_walk__ends_at_the_nearest_of_all_parameters_without_error():
+    """Those of the pseudoinverse, for an error whose curvatures differ by orders of magnitude."""
+    generator = torch.Generator().manual_seed(5)
+    parts = torch.randn(20, 3, 3, generator=generator, dtype=torch.float64) * torch.logspace(-1, 0, 20)[:, None, None]
+    coefficients = torch.randn(20, generator=generator, dtype=torch.float64)
+    trace = torch.einsum("nii->n", parts)[:, None, None] / 3
+    away = (parts - trace * torch.eye(3, dtype=torch.float64)).flatten(1).T
+    exact = float((torch.linalg.pinv(away) @ away @ coefficients).norm())
+    found = nearest.walk(objective(Mixed(coefficients, parts)), 1e-10, 200)
+    assert found.distance == pytest.approx(exact, rel=1e-3)
+    assert exact < 0.9 * float(coefficients.norm())
 
 
 def test_walk__of_an_equivariant_model_has_nowhere_to_go():

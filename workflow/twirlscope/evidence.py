@@ -135,9 +135,13 @@ def gradient_points(training: Training) -> tuple[Array, Array]:
 
 
 def nearest_points(training: Training) -> tuple[Array, Array]:
-    """Distance to the nearest more symmetric parameters, and equivariance error there, where both are above zero."""
-    x, y = (training.gradient[n].values for n in ("nearest_distance", "nearest_loss_equiv"))
-    good = np.isfinite(x) & np.isfinite(y) & (x > 0) & (y > 0)
+    """Distance to the nearest more symmetric parameters, and equivariance error there, where both are above zero and
+    something is learned: before, it is the symmetry of a network without any output that is near."""
+    data = training.gradient
+    x, y = (data[n].values for n in ("nearest_distance", "nearest_loss_equiv"))
+    trivial = training.twirl["trivial"].sel(term="weighted", drop=True)
+    learned = ~trivial.reindex(step=data["step"].values, fill_value=False).values.astype(bool)
+    good = np.isfinite(x) & np.isfinite(y) & (x > 0) & (y > 0) & learned
     return x[good], y[good]
 
 

@@ -44,7 +44,8 @@ def nearest(trainings: Sequence[Training]) -> Figure | None:
         said.append(f"{training.label}: {number}")
     caption = (
         "The equivariance error at a checkpoint against the distance from its parameters to those that are reached "
-        "when that error alone is brought down to a share of itself, the same for all points. Grey: slope two, as a "
+        "when that error alone is brought down to a share of itself, the same for all points; checkpoints at which "
+        "nothing is learned (trivial) are left out. Grey: slope two, as a "
         f"quadratic relation would have. Fitted exponents: {'; '.join(said)}."
     )
     text = f"Equivariance error against distance in parameters. Fitted exponents: {'; '.join(said)}. "

@@ -1,14 +1,14 @@
 """How far the nearest more symmetric parameters are: the equivariance error alone is brought down from a checkpoint.
 
-Descent by Polyak's step, the loss over the squared length of its gradient: as the equivariance error is at least zero,
-that is the step to its smallest value if it were a straight line, it needs no learning rate, and where the error is
-convex it never leads away from any parameters without error. So the walk ends near the nearest ones.
+By L-BFGS: where the error is quadratic, its steps from the checkpoint stay in the span of the gradients, which holds no
+direction without curvature, so that they lead to the nearest parameters without error and to no others.
 
 Every walk stops when the same share of its first error is left. Where the error is quadratic, that is the same share of
 the distance, so an exponent fitted over checkpoints does not depend on it. The samples and rotations are fixed: the
 parameters that are found are more symmetric on these, and the true distance is larger.
 
-Source: B. T. Polyak, Introduction to Optimization (1987), section 5.3.
+Source: D. C. Liu and J. Nocedal, On the limited memory BFGS method for large scale optimization, Mathematical
+Programming 45, 503 (1989).
 """
 
 from __future__ import annotations
@@ -18,10 +18,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy import optimize
 
 from .curvature import Objective, differentiable, gradient
-from .hints import Float, Sequence, Tensor
+from .hints import Array, Float, Sequence, Tensor
 
+MEMORY = 20  # of the last steps
 ROUNDING = 1e3  # squared rounding errors of the predictions: an equivariance error below is nothing to bring down
 
 
@@ -40,25 +42,33 @@ class Walk:
 
 
 def walk(objective: Objective, share: float, steps: int) -> Walk:
-    """Bring the equivariance error down to `share` of what it is, in `steps` steps at most."""
+    """Bring the equivariance error down to `share` of what it is, with `steps` gradients at most."""
     start = objective.parameters.detach()
     first, slope = _equiv(objective, start)
-    if first <= ROUNDING * torch.finfo(start.dtype).eps ** 2 * objective.values()["total"]:
+    length = float(slope.norm())
+    if first <= ROUNDING * torch.finfo(start.dtype).eps ** 2 * objective.values()["total"] or length == 0:
         return Walk(math.nan, first, math.nan)
-    at = before = start
-    loss = higher = first
-    for _ in range(steps):
-        square = float(slope.square().sum())
-        if loss <= share * first or square == 0:
-            break
-        before, higher = at, loss
-        at = at - (loss / square) * slope
-        loss, slope = _equiv(objective, at)
-    if not 0 < loss <= share * first:
-        return Walk(math.nan, first, loss / first if first > 0 else math.nan)
+    unit = first / length  # the distance if the error were a straight line
+    passed = [(first, np.zeros(len(start)))]
+
+    def scaled(moved: Float[Array, " n"]) -> tuple[float, Float[Array, " n"]]:
+        loss, slope = _equiv(objective, start + unit * torch.as_tensor(moved).to(start))
+        return loss / first, slope.double().cpu().numpy() * unit / first
+
+    def accepted(intermediate_result: optimize.OptimizeResult) -> None:
+        passed.append((intermediate_result.fun * first, unit * intermediate_result.x.copy()))
+        if intermediate_result.fun <= share:
+            raise StopIteration
+
+    limits = {"maxfun": steps, "maxiter": steps, "maxcor": MEMORY, "ftol": 0.0, "gtol": 0.0}
+    optimize.minimize(scaled, passed[0][1], jac=True, method="L-BFGS-B", callback=accepted, options=limits)
+    loss, at = passed[-1]
+    if not 0 <= loss <= share * first:
+        return Walk(math.nan, first, loss / first)
+    higher, before = passed[-2]
     roots = [math.sqrt(value) for value in (higher, share * first, loss)]
     part = (roots[0] - roots[1]) / (roots[0] - roots[2])  # where the last step passed the share: roots are straight
-    return Walk(float((before + part * (at - before) - start).norm()), first, loss / first)
+    return Walk(float(np.linalg.norm(before + part * (at - before))), first, loss / first)
 
 
 def chosen(steps: Sequence[int], count: int) -> list[int]:
