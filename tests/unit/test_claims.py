@@ -76,7 +76,10 @@ def test_verdict__of_a_scope_is_that_of_its_worst_number_and_names_it():
     assert (second.scope, second.verdict) == ("u", HOLDS)
     (said,) = sentences([first, second])
     assert said.startswith("S (s): holds for u, does not hold for t. Q, at most 2: ")
-    assert "t 5 (95 % interval 4 to 6; the worst of 2, bad), u 1 (95 % interval 0.9 to 1.1; good)." in said
+    assert (
+        "t 5 (95 % interval 4 to 6; bad, the worst of 2, 1 of which is within), u 1 (95 % interval 0.9 to 1.1; good)."
+        in said
+    )
     table = claims_table([first, second])
     assert list(table.frame["verdict"]) == [DOES_NOT, HOLDS]
     assert list(table.frame["value [1]"]) == [5, 1]
@@ -164,6 +167,19 @@ def test_conditioning__counts_converged_ratios_with_an_interval(ratio, low, high
     training = Training("a", 0, training.train, training.twirl, curved)
     expected = {"": UNKNOWN} if expected is None else {"force_field": expected}
     assert verdicts("better conditioned", [training]) == expected
+
+
+def test_conditioning__on_average_is_the_inverse_ratio_of_effective_ranks():
+    curved = synthetic.hessian()
+    at = {"measure": "effective_rank"}
+    for name, value in (("condition_ratio", 0.2), ("condition_ratio_low", 0.1), ("condition_ratio_high", 0.5)):
+        curved[name].loc[at] = value
+    curved["condition_converged"].loc[at] = True
+    training = one()
+    training = Training("a", 0, training.train, training.twirl, curved)
+    (found,) = evidence.conditions("effective_rank", flat=True)([training], "weighted")
+    assert (found.value, found.low, found.high) == (pytest.approx(5), pytest.approx(2), pytest.approx(10))
+    assert verdicts("better conditioned on average", [training]) == {"force_field": HOLDS}
 
 
 @pytest.mark.parametrize(

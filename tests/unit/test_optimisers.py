@@ -10,6 +10,7 @@ import torch
 import toys
 from twirlscope import store, train
 from twirlscope.checkpoints import Trained
+from twirlscope.errors import UserError
 from twirlscope.optimisers import Joined, optimiser
 from twirlscope.settings.train import TrainSettings
 
@@ -73,14 +74,40 @@ def test_muon__takes_the_gradient_to_its_nearest_orthogonal_matrix(shape):
     assert update.norm() * 0.2 * math.sqrt(max(shape)) / math.sqrt(update.numel()) == pytest.approx(0.2, rel=0.25)
 
 
-def test_muon__leaves_vectors_and_convolutions_to_adamw():
+def test_muon__turns_matrices_and_convolutions_and_leaves_the_rest_to_adamw():
     model = torch.nn.Sequential(torch.nn.Conv3d(2, 3, 3), torch.nn.Flatten(), torch.nn.Linear(3, 5))
+    model.stack = torch.nn.Parameter(torch.zeros(2, 4, 4))  # not known to be one matrix
     made = optimiser(model, TrainSettings(optimiser="muon", weight_decay=0.1))
     muon, adamw = made.parts
-    assert [tuple(p.shape) for g in muon.param_groups for p in g["params"]] == [(5, 3)]
+    assert [tuple(p.shape) for g in muon.param_groups for p in g["params"]] == [(3, 54), (5, 3)]
     others = {tuple(p.shape): g["weight_decay"] for g in adamw.param_groups for p in g["params"]}
-    assert others == {(3, 2, 3, 3, 3): 0.1, (3,): 0.0, (5,): 0.0}
+    assert others == {(2, 4, 4): 0.1, (3,): 0.0, (5,): 0.0}
     assert len(made.param_groups) == 3
+
+
+def test_muon__of_a_convolution_is_that_of_the_matrix_it_is():
+    """A convolution whose kernel covers the whole grid is a dense layer."""
+    torch.manual_seed(0)
+    grid, dense = torch.nn.Conv3d(2, 4, 3), torch.nn.Linear(54, 4)
+    with torch.no_grad():
+        dense.weight.copy_(grid.weight.flatten(1))
+        dense.bias.copy_(grid.bias)
+    settings = TrainSettings(optimiser="muon", learning_rate=1e-2, momentum=0.9)
+    pair = [(grid, optimiser(grid, settings)), (dense, optimiser(dense, settings))]
+    for step in range(4):
+        x = torch.randn(5, 2, 3, 3, 3, generator=torch.Generator().manual_seed(step))
+        for model, made in pair:
+            made.zero_grad(set_to_none=step % 2 == 0)
+            model(x if model is grid else x.flatten(1)).square().sum().backward()
+            made.step()
+    assert torch.allclose(grid.weight.flatten(1), dense.weight, atol=1e-5)
+    assert (grid.weight - torch.nn.Conv3d(2, 4, 3).weight).abs().max() > 1e-3
+
+
+def test_muon__is_refused_where_there_is_nothing_for_it():
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.LayerNorm(3))
+    with pytest.raises(UserError, match="without matrices"):
+        optimiser(model, TrainSettings(optimiser="muon"))
 
 
 def test_joined__starts_again_from_its_state():

@@ -14,7 +14,7 @@ import pandas as pd
 
 from .hints import Callable, Sequence
 from .page import Table
-from .trainings import Training, say
+from .trainings import Training, listed, say
 
 HOLDS, DOES_NOT, UNKNOWN = "holds", "does not", "not enough data"
 IN_WORDS = {HOLDS: HOLDS, DOES_NOT: "does not hold", UNKNOWN: UNKNOWN}
@@ -72,18 +72,25 @@ class Claim:
 
 @dataclass(frozen=True)
 class Verdict:
-    """A claim judged for one scope; `worst` is the number that decides, None where there is none."""
+    """A claim judged for one scope.
+
+    worst: the number that decides, None where there is none.
+    count, within: how many numbers there are, and how many of them lie within what the claim allows.
+    """
 
     claim: Claim
     scope: str
     verdict: str
     worst: Evidence | None
     count: int
+    within: int
 
     @property
     def number(self) -> str:
         """The number that decides, in words."""
-        which = self.worst.label if self.count == 1 else f"the worst of {self.count}, {self.worst.label}"
+        which = self.worst.label
+        if self.count > 1:
+            which += f", the worst of {self.count}, {self.within} of which {'is' if self.within == 1 else 'are'} within"
         more = "" if self.worst.final or self.verdict == HOLDS else "; too short a training to refute the claim"
         value, low, high = (say(v) for v in (self.worst.value, self.worst.low, self.worst.high))
         return f"{self.scope} {value} (95 % interval {low} to {high}; {which}{more})"
@@ -99,7 +106,7 @@ def sentences(verdicts: Sequence[Verdict]) -> list[str]:
             found.append(f"{head}: {UNKNOWN}; it needs {claim.needs}.")
             continue
         said = [(words, [v.scope for v in every if v.verdict == verdict]) for verdict, words in IN_WORDS.items()]
-        verdict = ", ".join(f"{words} for {' and '.join(scopes)}" for words, scopes in said if scopes)
+        verdict = ", ".join(f"{words} for {listed(scopes)}" for words, scopes in said if scopes)
         numbers = ", ".join(v.number for v in every)
         found.append(
             f"{head}: {verdict}. {claim.quantity[0].upper()}{claim.quantity[1:]}, {_allowed(claim)}: {numbers}."
@@ -117,11 +124,12 @@ def _judge(claim: Claim, trainings: Sequence[Training], term: str) -> list[Verdi
     made = []
     for scope, group in groupby(found, key=lambda one: one.scope):
         numbers = list(group)
-        said = {claim.verdict(one) for one in numbers}
+        each = [claim.verdict(one) for one in numbers]
+        said, within = set(each), each.count(HOLDS)
         verdict = DOES_NOT if DOES_NOT in said else HOLDS if said == {HOLDS} else UNKNOWN
         deciding = [one for one in numbers if claim.verdict(one) == verdict]
-        made.append(Verdict(claim, scope, verdict, max(deciding, key=claim.excess), len(numbers)))
-    return made or [Verdict(claim, "", UNKNOWN, None, 0)]
+        made.append(Verdict(claim, scope, verdict, max(deciding, key=claim.excess), len(numbers), within))
+    return made or [Verdict(claim, "", UNKNOWN, None, 0, 0)]
 
 
 def _allowed(claim: Claim) -> str:
@@ -147,6 +155,7 @@ def claims_table(verdicts: Sequence[Verdict]) -> Table:
             "allowed": _allowed(v.claim),
             "of": v.worst.label if v.worst else "",
             "numbers": v.count,
+            "within": v.within,
             "statement": v.claim.statement,
             "source": v.claim.source,
             "limits from": v.claim.limits,
@@ -160,5 +169,5 @@ def claims_table(verdicts: Sequence[Verdict]) -> Table:
         "what is allowed, with its 95 % interval. A claim holds where the intervals of all lie within, does not where "
         "one lies wholly outside; all else is not enough data."
     )
-    brief = frame.drop(columns=["statement", "source", "needs", "limits from", "numbers"])
+    brief = frame.drop(columns=["statement", "source", "needs", "limits from"])
     return Table("claims", caption, frame, brief)

@@ -72,18 +72,26 @@ def penalty(trainings: Sequence[Training], term: str) -> list[Evidence]:
     return found
 
 
-def conditions(trainings: Sequence[Training], term: str) -> list[Evidence]:
-    """Condition number of the twirled prediction error over that of the equivariance error, last checkpoint."""
-    found = []
-    for training in _learners(trainings, term):
-        if training.hessian is None:
-            continue
-        last = training.hessian.isel(step=-1).sel(curvature="hessian", side="absolute", measure="kappa_E90")
-        mean = "mean_plugin" if "mean_plugin" in last["part"].values else "mean"
-        if bool(last["condition_converged"].sel(part=[mean, "equiv"]).all()):
-            numbers = [float(last[f"condition_ratio{end}"]) for end in ("", "_low", "_high")]
-            found.append(Evidence(_task(training), training.label, *numbers))
-    return found
+def conditions(measure: str, flat: bool = False) -> Callable[[Sequence[Training], str], list[Evidence]]:
+    """A condition number of the twirled prediction error over that of the equivariance error, last checkpoint; of a
+    measure that is large where a spectrum is `flat` the other way round."""
+
+    def evidence(trainings: Sequence[Training], term: str) -> list[Evidence]:
+        found = []
+        for training in _learners(trainings, term):
+            if training.hessian is None:
+                continue
+            last = training.hessian.isel(step=-1).sel(curvature="hessian", side="absolute", measure=measure)
+            mean = "mean_plugin" if "mean_plugin" in last["part"].values else "mean"
+            if bool(last["condition_converged"].sel(part=[mean, "equiv"]).all()):
+                numbers = [float(last[f"condition_ratio{end}"]) for end in ("", "_low", "_high")]
+                if flat:
+                    value, low, high = ((1 / n if n else math.inf) for n in numbers)
+                    numbers = [value, high, low]
+                found.append(Evidence(_task(training), training.label, *numbers))
+        return found
+
+    return evidence
 
 
 def gradients(trainings: Sequence[Training], term: str) -> list[Evidence]:

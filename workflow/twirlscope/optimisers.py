@@ -9,7 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch.nn.modules.conv import _ConvNd
 
+from .errors import UserError
 from .hints import Sequence, Tensor
 from .settings.train import TrainSettings
 
@@ -17,21 +19,28 @@ from .settings.train import TrainSettings
 def optimiser(model: torch.nn.Module, settings: TrainSettings, device: str = "cpu") -> torch.optim.Optimizer | Joined:
     """The optimiser of a run over all parameters of its model; on a GPU of NVIDIA's in one kernel, where it has one.
 
-    Muon turns the 2-D weights, embeddings included, and AdamW all others (convolutions, biases). Its updates are scaled
-    to the size of AdamW's, so that both have one learning rate.
+    Muon turns the 2-D weights, embeddings included, and the kernels of convolutions as matrices with a row for each
+    output; AdamW has all others. Its updates are scaled to the size of AdamW's, so that both have one learning rate.
 
     Source: K. Jordan et al., Muon: An optimizer for hidden layers in neural networks (2024); the scale is that of
     J. Liu et al., Muon is Scalable for LLM Training, arXiv 2502.16982, section 2.2.
+
+    Raises:
+        UserError: Muon is asked for, and the model has nothing for it.
     """
     rate, decay, momentum = settings.learning_rate, settings.weight_decay, settings.momentum
     fused = {"fused": True} if device.startswith("cuda") else {}
     parameters = list(model.parameters())
     if settings.optimiser == "muon":
-        flat = [p for p in parameters if p.ndim == 2]
-        rest = [p for p in parameters if p.ndim != 2]
+        kernels = {id(m.weight) for m in model.modules() if isinstance(m, _ConvNd)}
+        turned = [p for p in parameters if p.ndim == 2 or id(p) in kernels]
+        rest = [p for p in parameters if not (p.ndim == 2 or id(p) in kernels)]
+        if not turned:
+            expected = "another one for a model without matrices and convolutions"
+            raise UserError("train.optimiser", expected, "'muon'", ["adamw"])
         own = {"lr": rate, "weight_decay": decay, "momentum": momentum, "adjust_lr_fn": "match_rms_adamw"}
-        made = [torch.optim.Muon(flat, **own)] if flat else []
-        return Joined([*made, *([torch.optim.AdamW(_groups(rest, decay), lr=rate, **fused)] if rest else [])])
+        made = Flattened(turned, **own)
+        return Joined([made, *([torch.optim.AdamW(_groups(rest, decay), lr=rate, **fused)] if rest else [])])
     kind, own = {
         "adamw": (torch.optim.AdamW, fused),
         "adam": (torch.optim.Adam, fused),
@@ -46,6 +55,29 @@ def _groups(parameters: Sequence[Tensor], decay: float) -> list[dict[str, Any]]:
     decays = [p for p in parameters if p.ndim > 1]
     others = [p for p in parameters if p.ndim <= 1]
     return [{"params": decays, "weight_decay": decay}, {"params": others, "weight_decay": 0.0}]
+
+
+class Flattened(torch.optim.Muon):
+    """Muon on weights of two and more dimensions, seen as matrices: all but the first dimension are one."""
+
+    def __init__(self, weights: Sequence[Tensor], **settings: Any):
+        self.weights = list(weights)
+        super().__init__([w.detach().view(len(w), -1) for w in self.weights], **settings)
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget the gradients."""
+        for weight in self.weights:
+            if set_to_none or weight.grad is None:
+                weight.grad = None
+            else:
+                weight.grad.zero_()
+
+    def step(self) -> None:
+        """One update."""
+        matrices = (p for group in self.param_groups for p in group["params"])
+        for weight, matrix in zip(self.weights, matrices, strict=True):
+            matrix.grad = None if weight.grad is None else weight.grad.view(len(weight), -1)
+        super().step()
 
 
 class Joined:

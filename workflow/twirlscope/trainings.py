@@ -97,6 +97,11 @@ def words(term: str) -> str:
     return "all terms, weighted" if term == "weighted" else term
 
 
+def listed(names: Sequence[str]) -> str:
+    """`a, b and c`."""
+    return " and ".join(part for part in (", ".join(names[:-1]), *names[-1:]) if part)
+
+
 def say(value: float) -> str:
     """A number in a sentence, three digits."""
     if not np.isfinite(value):

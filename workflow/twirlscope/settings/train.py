@@ -19,7 +19,7 @@ class TrainSettings(Settings):
     )
     batch: int = key(32, "samples an update", ge=1)
     optimiser: Literal["adamw", "adam", "sgd", "rmsprop", "muon"] = key(
-        "adamw", "optimiser; `muon` for matrices, with AdamW for all other weights"
+        "adamw", "optimiser; `muon` for matrices and convolutions, with AdamW for all other weights"
     )
     learning_rate: float = key(1e-3, "highest learning rate", gt=0)
     momentum: float = key(0.9, "momentum of `sgd` and `muon`", ge=0, lt=1)
