@@ -86,7 +86,7 @@ def _courses(ax: Axes, frame: pd.DataFrame, axis: str, values: Sequence[str]) ->
         ax.plot(steps[after], shown[after], color=colour, linestyle=line, marker=marker, markersize=3, label=value)
         ax.plot(steps[~after], shown[~after], marker, color=colour, markersize=3)
     style.step_axis(ax, frame[STEP].to_numpy())
-    ax.legend(loc="upper right")
+    ax.legend(loc="lower left")  # where no course is: all begin high
 
 
 def _ends(ax: Axes, last: pd.DataFrame, axis: str, values: Sequence[str]) -> None:
