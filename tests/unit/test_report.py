@@ -263,11 +263,20 @@ def test_story__leaves_out_what_the_stores_do_not_say():
     training = Training("a", 0, *bare)
     line = findings.headline(training, "weighted", 2.0)
     assert "forces error [meV/Å]" not in headline_tables.headline_table([training], [line], 2.0).frame
-    assert story.training_table([training], {}).rows == [["a", "0", "", "–", "–", "–", "3000", "9", "–", "–"]]  # noqa: RUF001
+    assert story.training_table([training], {}).rows == [["a", "0", "", "–", "–", "–", "3000", "9", "–"]]  # noqa: RUF001
     assert story.model_facts([training]) == story.method([training]) == {}
     training.train.attrs["training_samples"] = 7
     assert story.model_facts([training]) == {"Data": "7 training samples"}
     assert story.dataset_facts("d", xr.Dataset()).facts == {"Samples": "0", "Rejected records": "none"}
+
+
+def test_training_table__says_one_device_once_and_several_by_training():
+    one, other = (Training(n, 0, synthetic.train().assign_attrs(device=d), synthetic.twirl()) for n, d in ("aA", "bB"))
+    alone, both = story.training_table([one, one], {}), story.training_table([one, other], {})
+    assert alone.caption == "The trainings, on A."
+    assert "device" not in alone.shown
+    assert list(alone.frame["device"]) == ["A", "A"]
+    assert list(both.shown["device"]) == ["A", "B"]
 
 
 def test_warnings__name_heavy_tails_but_none_of_rounding():

@@ -106,7 +106,12 @@ def training_table(trainings: Sequence[Training], dataset_of: Mapping[str, str])
                 "device": attrs.get("device"),
             }
         )
-    return Table("trainings", "The trainings.", frame_of(rows))
+    frame = frame_of(rows)
+    devices = list(dict.fromkeys(row["device"] for row in rows if row["device"]))
+    if len(devices) > 1:
+        return Table("trainings", "The trainings.", frame)
+    caption = "The trainings" + "".join(f", on {device}" for device in devices) + "."
+    return Table("trainings", caption, frame, frame.drop(columns="device"))
 
 
 def _json(value: Any) -> dict:
