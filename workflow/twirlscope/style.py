@@ -225,6 +225,6 @@ def rendered(canvas: Canvas, kind: str) -> bytes:
     """The file, `svg` or `pdf`: the same bytes for the same figure."""
     file = io.BytesIO()
     empty = dict.fromkeys(("Creator", "Date", "Format", "Type") if kind == "svg" else ("CreationDate",))
-    with mpl.rc_context(RC):
+    with mpl.rc_context(RC | {"figure.constrained_layout.use": False}):  # else savefig lays it out once more
         canvas.savefig(file, format=kind, metadata=empty)
     return file.getvalue()
