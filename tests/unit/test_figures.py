@@ -103,6 +103,7 @@ def test_figures__have_the_same_bytes_twice_and_text_as_text():
     first, again = (figures.percent([training(run="a $x$ & <b>")], "weighted", 2.0) for _ in range(2))
     for kind in ("svg", "pdf"):
         assert style.rendered(first.wide, kind) == style.rendered(again.wide, kind)
+        assert first.wide.get_layout_engine() is None  # a file does not lay the figure out again
     assert "training step" in first.files[".svg"].decode()
     assert "a $x$ &amp; &lt;b&gt;" in first.files[".svg"].decode()
 

@@ -270,6 +270,20 @@ def test_story__leaves_out_what_the_stores_do_not_say():
     assert story.dataset_facts("d", xr.Dataset()).facts == {"Samples": "0", "Rejected records": "none"}
 
 
+def test_headline__has_no_interval_of_rounding():
+    trainings = [control(), Training("a", 0, None, synthetic.twirl())]
+    lines = [findings.headline(t, "weighted", 2.0) for t in trainings]
+    at_floor, free = headline_tables.term_table(lines, 2.0).shown["equivariance error [%]"]
+    assert at_floor.endswith("(rounding)")
+    assert " to " in free
+
+
+def test_terms__of_a_single_one_are_without_their_sum():
+    assert headline_tables.several(["weighted", "velocity"]) == ["velocity"]
+    assert headline_tables.several(["weighted", "forces", "energy"]) == ["weighted", "forces", "energy"]
+    assert headline_tables.several(["velocity"]) == ["velocity"]
+
+
 def test_training_table__says_one_device_once_and_several_by_training():
     one, other = (Training(n, 0, synthetic.train().assign_attrs(device=d), synthetic.twirl()) for n, d in ("aA", "bB"))
     alone, both = story.training_table([one, one], {}), story.training_table([one, other], {})

@@ -85,10 +85,7 @@ def conditions(measure: str, flat: bool = False) -> Callable[[Sequence[Training]
             mean = "mean_plugin" if "mean_plugin" in last["part"].values else "mean"
             if bool(last["condition_converged"].sel(part=[mean, "equiv"]).all()):
                 numbers = [float(last[f"condition_ratio{end}"]) for end in ("", "_low", "_high")]
-                if flat:
-                    value, low, high = ((1 / n if n else math.inf) for n in numbers)
-                    numbers = [value, high, low]
-                found.append(Evidence(_task(training), training.label, *numbers))
+                found.append(Evidence(_task(training), training.label, *(_inverse(*numbers) if flat else numbers)))
         return found
 
     return evidence
@@ -123,12 +120,11 @@ def per_time(trainings: Sequence[Training], term: str) -> list[Evidence]:
     time that both were given, on the same data and device."""
     found = []
     for comparison in comparisons(trainings):
-        for axis in axes(comparison):
-            ends = pairs(axis, 0.0, comparison.learned).get(LEARNED) if axis.name == "time" else None
+        for axis in axes(comparison, ["time"]):
+            ends = pairs(axis, 0.0, comparison.learned).get(LEARNED)
             if ends is not None:
                 numbers = (ends.ratio, ends.ratio_low, ends.ratio_high)  # of the family that is ahead over the other
-                if ends.ahead == 1:
-                    numbers = tuple(1 / n if n else math.inf for n in (ends.ratio, ends.ratio_high, ends.ratio_low))
+                numbers = _inverse(*numbers) if ends.ahead == 1 else numbers
                 task = _task(next(iter(comparison.runs[LEARNED].values()))[0])
                 found.append(Evidence(task, f"dataset {comparison.dataset} after {say(ends.end)} s", *numbers))
     return found
@@ -201,3 +197,9 @@ def _varies(levels: Sequence[float | str]) -> bool:
 def _odds(share: Array) -> Array:
     """Percent of the whole -> percent of the rest."""
     return np.where(share < 100, 100 * share / np.maximum(100 - share, 1e-300), math.inf)
+
+
+def _inverse(value: float, low: float, high: float) -> tuple[float, float, float]:
+    """A positive number and its interval -> those of one over it."""
+    value, low, high = (1 / n if n else math.inf for n in (value, high, low))
+    return value, low, high

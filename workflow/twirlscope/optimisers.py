@@ -9,11 +9,12 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch.nn.modules.conv import _ConvNd
 
 from .errors import UserError
 from .hints import Sequence, Tensor
 from .settings.train import TrainSettings
+
+CONVOLUTIONS = (torch.nn.Conv1d, torch.nn.Conv2d, torch.nn.Conv3d)
 
 
 def optimiser(model: torch.nn.Module, settings: TrainSettings, device: str = "cpu") -> torch.optim.Optimizer | Joined:
@@ -32,9 +33,9 @@ def optimiser(model: torch.nn.Module, settings: TrainSettings, device: str = "cp
     fused = {"fused": True} if device.startswith("cuda") else {}
     parameters = list(model.parameters())
     if settings.optimiser == "muon":
-        kernels = {id(m.weight) for m in model.modules() if isinstance(m, _ConvNd)}
+        kernels = {id(m.weight) for m in model.modules() if isinstance(m, CONVOLUTIONS)}
         turned = [p for p in parameters if p.ndim == 2 or id(p) in kernels]
-        rest = [p for p in parameters if not (p.ndim == 2 or id(p) in kernels)]
+        rest = [p for p in parameters if all(p is not other for other in turned)]
         if not turned:
             expected = "another one for a model without matrices and convolutions"
             raise UserError("train.optimiser", expected, "'muon'", ["adamw"])
@@ -76,7 +77,7 @@ class Flattened(torch.optim.Muon):
         """One update."""
         matrices = (p for group in self.param_groups for p in group["params"])
         for weight, matrix in zip(self.weights, matrices, strict=True):
-            matrix.grad = None if weight.grad is None else weight.grad.view(len(weight), -1)
+            matrix.grad = None if weight.grad is None else weight.grad.flatten(1)
         super().step()
 
 

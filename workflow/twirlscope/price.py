@@ -87,11 +87,11 @@ def _learned(training: Training) -> float:
     return (1 - float(training.twirl.attrs["trivial_below"])) * zero
 
 
-def axes(comparison: Comparison) -> list[Axis]:
-    """The curves against every cost that all trainings tell; time only where all ran on the same device."""
+def axes(comparison: Comparison, names: Sequence[str] = tuple(AXES)) -> list[Axis]:
+    """The curves against each of these costs that all trainings tell; time only where all ran on the same device."""
     every = [t for family in comparison.runs.values() for seeds in family.values() for t in seeds]
     found = []
-    for name in AXES:
+    for name in names:
         if name == "time" and len({t.train.attrs.get("device") for t in every}) > 1:
             continue
         if all(np.isfinite(_cost(t, name)).all() for t in every):
