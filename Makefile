@@ -43,7 +43,7 @@ format: $(READY)-dev
 	snakefmt Snakefile workflow
 
 docs: $(READY)-dev
-	python -m twirlscope.document --fix
+	python -m twirlscope.planning.config_docs --fix
 
 $(READY): pyproject.toml envs/constraints.txt envs/create.sh
 	sh envs/create.sh "$(PYTHON)" "$(VENV)" "$(TORCH)" . $(@F)

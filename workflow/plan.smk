@@ -3,7 +3,7 @@
 from snakemake.exceptions import WorkflowError
 
 from twirlscope.errors import UserErrors
-from twirlscope.plan import Plan
+from twirlscope.planning.plan import Plan
 
 try:
     plan = Plan(config)

@@ -24,9 +24,10 @@ sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2] / 
 from bench_twirl import force_field, toys
 
 from twirlscope import plugins
-from twirlscope.curvature import Objective, rotations
-from twirlscope.lanczos import dense, lanczos, rademacher
-from twirlscope.operators import CURVATURES, MODES, operator
+from twirlscope.curvature.lanczos import dense, lanczos, rademacher
+from twirlscope.curvature.objective import Objective
+from twirlscope.curvature.operators import CURVATURES, MODES, operator
+from twirlscope.geometry.rotation_sets import rotations
 
 PROBES, STEPS, TOP, ROUNDS, PART, LIMIT = 4, 80, 10, 7, "equiv", 2.3
 GOALS = {"PyHessian": 1.8, "curvlinops": 2.8, "hessian-eigenthings": 1.4}

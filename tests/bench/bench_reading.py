@@ -20,11 +20,13 @@ import torch
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT / "workflow"), str(ROOT / "tests")]
 
-from twirlscope import store, train
 from twirlscope.contracts import split_index
 from twirlscope.plugins import make_task
-from twirlscope.ragged import open_samples
 from twirlscope.settings.train import TrainSettings
+from twirlscope.storage import registry
+from twirlscope.storage.ragged import open_samples
+from twirlscope.training.batches import batch_index
+from twirlscope.training.loop import Loop
 
 FRAMES, ATOMS, BATCH, UPDATES = 1_000_000, 40, 32, 60
 MOST_MEMORY, MOST_SHARE = 100, 0.05  # MB, without the model's; of the time of an update
@@ -52,9 +54,9 @@ def trained(path: Path) -> int:
     imports = peak()
     data = open_samples(path)
     task, index = make_task(run["task"], data), split_index(data, "train")
-    batches = seconds(lambda step: task.batch(train.batch_index(index, step, BATCH, 0)))
+    batches = seconds(lambda step: task.batch(batch_index(index, step, BATCH, 0)))
     reading = peak() - imports
-    loop = train.Loop(task, run | {"seed": 0}, settings, index)
+    loop = Loop(task, run | {"seed": 0}, settings, index)
     updates = seconds(lambda _: loop.update())
     share = np.median(batches) / np.median(updates)
     print(f"{data.sizes['sample']} frames, {data.sizes['atom']} atoms, {path.stat().st_size / 1e6:.0f} MB in the store")
@@ -73,7 +75,7 @@ def main() -> int:
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "data.zarr.zip"
-        store.save(toys.many_frames(FRAMES, ATOMS), path)
+        registry.save(toys.many_frames(FRAMES, ATOMS), path)
         return subprocess.run([sys.executable, __file__, str(path)], check=False).returncode
 
 

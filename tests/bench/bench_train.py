@@ -25,13 +25,16 @@ from torch.utils.flop_counter import FlopCounterMode
 
 sys.path[:0] = [str(Path(__file__).parents[2] / "workflow")]
 
-from twirlscope import arithmetic, plugins, twirling
-from twirlscope.curvature import Objective, rotations
+from twirlscope import plugins
+from twirlscope.curvature.objective import Objective
+from twirlscope.curvature.operators import operator
 from twirlscope.errors import UserError
-from twirlscope.operators import operator
-from twirlscope.provenance import device_of, hardware
+from twirlscope.geometry.rotation_sets import rotations
+from twirlscope.runtime.devices import device_of, hardware
+from twirlscope.runtime.precision import float32
 from twirlscope.settings.train import TrainSettings
-from twirlscope.train import Loop
+from twirlscope.training.loop import Loop
+from twirlscope.twirling import twisting
 
 # dense peaks [TFLOP/s] of bf16, TF32 and float32 outside of tensor cores, from NVIDIA's data sheets
 PEAKS = {
@@ -150,7 +153,7 @@ def timed(loop: Loop, updates: int) -> tuple[float, float, float]:
     return seconds / updates, waited[0] / seconds, torch.cuda.max_memory_allocated() if cuda else float("nan")
 
 
-@arithmetic.float32()
+@float32()
 def measured(loop: Loop, few: int = 2, count: int = 4) -> tuple[float, float]:
     """Seconds of a twirled pass of a sample, and of a product with the Hessian on a sample under four rotations."""
     index, taken = np.arange(few), []
@@ -159,7 +162,7 @@ def measured(loop: Loop, few: int = 2, count: int = 4) -> tuple[float, float]:
     model.zero_grad(set_to_none=True)
     for _ in range(2):  # the first warms up
         start = time.perf_counter()
-        twirling.inner_products(model, loop.task, index, quaternion, few * count, loop.device)
+        twisting.inner_products(model, loop.task, index, quaternion, few * count, loop.device)
         synchronise(loop.device)
         taken.append((time.perf_counter() - start) / (few * count))
     objective = Objective(model, loop.task, loop.task.batch(index), quaternion, chunk=1)
@@ -188,7 +191,7 @@ def rows(args: argparse.Namespace):
                 ways["activation_checkpointing"] = args.recompute
                 said = [name, None, case.batch, precision, args.tf32, compiled, args.recompute]
                 try:
-                    with arithmetic.float32(args.tf32):
+                    with float32(args.tf32):
                         loop = loop_of(case, data, **ways)
                         seconds, waits, memory = timed(loop, args.updates)
                 except (UserError, torch.cuda.OutOfMemoryError) as error:

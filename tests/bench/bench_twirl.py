@@ -16,8 +16,10 @@ import xarray as xr
 
 sys.path[:0] = [str(Path(__file__).parents[2] / "workflow")]
 
-from twirlscope import plugins, so3, twirling
-from twirlscope.datasets import xtb_molecules
+from twirlscope import plugins
+from twirlscope.datasets.molecular.smiles import embed_conformers, parse_smiles
+from twirlscope.geometry import so3
+from twirlscope.twirling import twisting
 
 ROTATIONS, CHUNK, ROUNDS, LIMIT = 4, 256, 9, 1.10
 TOYS, CONFORMERS = 256, 8
@@ -50,8 +52,8 @@ def toys(count: int = TOYS, atoms: int = 13):
 def conformers():
     """Conformers of real molecules of different sizes, mixed as in a held-out split."""
     random = np.random.default_rng(0)
-    parsed = [xtb_molecules.parsed(smiles) for smiles in MOLECULES.values()]
-    found = [(m.numbers, x) for m in parsed for x in xtb_molecules.conformers(m, CONFORMERS, random)]
+    parsed = [parse_smiles(smiles) for smiles in MOLECULES.values()]
+    found = [(m.numbers, x) for m in parsed for x in embed_conformers(m, CONFORMERS, random)]
     sizes = [len(numbers) for numbers, _ in found]
     assert min(sizes) == 10, sizes
     assert max(sizes) <= 30, sizes
@@ -90,7 +92,7 @@ def measured(name: str, frames, chosen: str = "vector_attention") -> float:
             model(task.batch(part).repeat(ROTATIONS).inputs)
 
     def twirled():
-        twirling.inner_products(model, task, index, quaternion, CHUNK, labels=True)
+        twisting.inner_products(model, task, index, quaternion, CHUNK, labels=True)
 
     times = np.array([[seconds(plain), seconds(twirled)] for _ in range(ROUNDS)])[1:]  # the first warms up
     ratio, middle = times[:, 1].min() / times[:, 0].min(), np.median(times[:, 1] / times[:, 0])

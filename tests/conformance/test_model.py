@@ -11,11 +11,14 @@ from typing import get_args
 import numpy as np
 import pytest
 import torch
-
 import toys
-from twirlscope import degrees, estimators, losses, plugins, rotation_sets
+
+from twirlscope import losses, plugins
 from twirlscope.contracts import Batch
-from twirlscope.twirling import inner_products
+from twirlscope.estimators import loss_split
+from twirlscope.geometry import rotation_sets
+from twirlscope.twirling import activation_degrees
+from twirlscope.twirling.twisting import inner_products
 
 SMALL = {"width": 8, "layers": 2, "heads": 2, "levels": 2}  # sizes that many models have; a model takes those it knows
 SMALLER = {"steerable_unet": {"width": 2}}
@@ -196,7 +199,7 @@ def test_model__is_equivariant_exactly_where_it_claims_to_be(case, request):
             p.add_(0.2 * torch.randn(p.shape, generator=generator, dtype=p.dtype))
     turns = rotation_sets.uniform(task.group, 4, 4, generator=torch.Generator().manual_seed(1))
     found = inner_products(model, task, index, turns, dtype=torch.float64)
-    share = estimators.split(found["gram"], found["cross"], found["square"]).equiv.mean(-1)
+    share = loss_split.split(found["gram"], found["cross"], found["square"]).equiv.mean(-1)
     share = share / np.einsum("tsrr->t", found["gram"]) * 16  # of the mean square of the prediction
     assert ((share < 1e-10).all(), (share > 1e-7).any()) == (model.equivariant, not model.equivariant), share
 
@@ -205,10 +208,12 @@ def test_model__names_activations_of_the_irreps_that_they_have(case):
     model, _, batch = case
     for path, irreps in model.activations.items():
         shapes = []
-        with degrees.hooked(model, {path: lambda out, seen=shapes: seen.append(out.shape)}):
+        with activation_degrees.hooked(model, {path: lambda out, seen=shapes: seen.append(out.shape)}):
             model(batch.inputs)
         assert shapes
-        assert all(shape[1 if len(shape) == 5 else -1] == len(degrees.degrees_of(irreps)) for shape in shapes)
+        assert all(
+            shape[1 if len(shape) == 5 else -1] == len(activation_degrees.degrees_of(irreps)) for shape in shapes
+        )
 
 
 def test_model__names_the_wrong_key_of_its_settings():

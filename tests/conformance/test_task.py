@@ -5,9 +5,10 @@ import os
 import numpy as np
 import pytest
 import torch
-
 import toys
-from twirlscope import plugins, rotation_sets, so3
+
+from twirlscope import plugins
+from twirlscope.geometry import rotation_sets, so3
 from twirlscope.losses import loss_of
 
 TASKS = [os.environ["TWIRLSCOPE_TASK"]] if "TWIRLSCOPE_TASK" in os.environ else plugins.known("task")

@@ -1,107 +1,137 @@
-"""The shape of the house, as tests: floors, sizes, names, declared things that are used."""
+"""The shape of the house, as tests: rooms, sizes, names, declared things that are used."""
 
 import ast
 import json
 import re
 import subprocess
 import sys
+from collections import Counter
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
 
-from twirlscope import document, plugins
+from twirlscope import plugins
+from twirlscope.planning import config_docs
 from twirlscope.settings.base import Settings
-from twirlscope.settings.config import Config, RunSettings
+from twirlscope.settings.experiment import Config, RunSettings
 from twirlscope.settings.sweep import SweepSettings
 from twirlscope.settings.train import TrainSettings
-from twirlscope.variables import VARIABLES
+from twirlscope.storage.registry import VARIABLES
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "workflow" / "twirlscope"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 SMK = [ROOT / "Snakefile", *sorted((ROOT / "workflow" / "rules").glob("*.smk"))]
 
-# imports only point down; a module may import its own floor's neighbours only where the floor is marked
-FLOORS = [
-    set(names.split())
-    for names in (
-        "hints errors heartbeat provenance reach energy",
-        """so3 octahedral rotation_sets action grid_action voxels peaks eigenvalues lanczos condition losses layers
-        variables settings neighbours elements conservative cells stress arithmetic
-        declarations""",
-        "store joined ragged contracts",
-        """datasets models tasks plugins frames molecules rejects resume checkpoints shares trainings
-        twirling estimators spectrum tails lie panel panel_octahedral heldout looks test_sets refusals averaging
-        curvature operators suspects certificate gradients hessian_spectra
-        backbones sequences backbone_states annealing pair_layers neighbour_attention tensor_layers steerable_layers
-        matching sampling cost frame_averaging crossover degrees bulk batches passes distributed optimisers nearest""",
-        "prepare train twirl gradient hessian",
-        """style charts methods exported findings headline_tables story sections page translation attribution
-        comparisons quoted figures figures_training figures_spectrum figures_density figures_hessian figures_plan
-        figures_reflection figures_fields figures_gradient figures_gradient_direction figures_gradient_layers
-        figures_condition
-        figures_eigenvalues figures_sets figures_backbones figures_covariate figures_learning learning excess
-        frontier figures_frontier cost_table
-        price serving verdict figures_price figures_degrees degree_use
-        claims evidence paper figures_sweeps figures_parameters files""",
-        "report",
-        "sweeps",
-        "plan document overhead",
-    )
+# from above: a module imports from its own room and from rooms below it
+ROOMS = [
+    "planning",
+    "stages",
+    "report",
+    "curvature",
+    "twirling",
+    "training",
+    "models",
+    "tasks",
+    "datasets",
+    "storage",
+    "contracts",
+    "settings",
+    "estimators",
+    "geometry",
+    "runtime",
+    "base",
 ]
-MODULE, FUNCTION, RULE, SCRIPT = 300, 40, 30, 25
+APART = {"models", "tasks", "datasets", "twirling", "curvature"}  # these rooms do not know each other
+GROUND = {"estimators", "geometry"}  # these know nothing but base
+BASE = {"errors", "_typing"}  # modules beside the rooms that everybody may import; the others are contracts
+STAGES = {"prepare", "train", "twirl", "gradient", "hessian", "report"}
+MODULE, FUNCTION, RULE, SCRIPT, FOLDER, CROWD = 300, 40, 30, 25, 16, 12
 
 
-def floor_of(module: str) -> int:
-    found = [i for i, names in enumerate(FLOORS) if module in names]
-    assert found, f"{module} has no floor: add it to FLOORS in {Path(__file__).name}"
-    return found[0]
+def name_of(path: Path) -> str:
+    """The path of a module inside the package, without its ending."""
+    return path.relative_to(PACKAGE).with_suffix("").as_posix()
 
 
-def room(path: Path) -> str:
-    """The module, or the folder, that stands on a floor."""
-    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+CODE = {name_of(path): path for path in MODULES if path.name != "__init__.py"}
 
 
-def imported(path: Path) -> set[str]:
-    """Rooms of the package that a file imports, outside of TYPE_CHECKING."""
-    tree, found = ast.parse(path.read_text()), set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING":
-            node.body = []
-    depth = len(path.relative_to(PACKAGE).parts) - 1
-    for node in ast.walk(tree):
+def room(module: str) -> str:
+    """The first folder of a module, or which room the modules beside the folders are in."""
+    return module.split("/")[0] if "/" in module else "base" if module in BASE else "contracts"
+
+
+def imported(module: str) -> list[tuple[str, str]]:
+    """(module, name) of every import from the package; through a room's `__init__` it has the folder as module."""
+    folder, found = module.split("/")[:-1], []
+    for node in ast.walk(ast.parse(CODE[module].read_text())):
         if isinstance(node, ast.ImportFrom) and node.level:
-            up = node.level - 1
-            if up < depth:
-                continue  # a neighbour in the same folder
-            found |= {node.module.split(".")[0]} if node.module else {n.name for n in node.names}
+            parts = folder[: len(folder) - node.level + 1] + (node.module.split(".") if node.module else [])
+            for alias in node.names:
+                inside = "/".join([*parts, alias.name])
+                found.append((inside, "") if inside in CODE else ("/".join(parts), alias.name))
     return found
 
 
-@pytest.mark.parametrize("path", [m for m in MODULES if m.name != "__init__.py"], ids=lambda p: p.stem)
-def test_imports__only_point_down(path):
-    here = floor_of(room(path))
-    wrong = sorted(name for name in imported(path) if floor_of(name) > here)
-    assert not wrong, f"{path.name} (floor {here}) imports {wrong} from above"
+@pytest.mark.parametrize("module", CODE)
+def test_imports__come_from_modules_and_only_point_down(module):
+    here = room(module)
+    for target, name in imported(module):
+        assert target in CODE, (
+            f"{module} imports {name} through {target}/__init__.py, which the code hash does not follow"
+        )
+        there = room(target)
+        if there == here:
+            continue
+        assert ROOMS.index(there) > ROOMS.index(here), f"{module} imports {target} from above"
+        assert not {here, there} <= APART, f"{module} imports {target}: these rooms do not know each other"
+        assert here not in GROUND or there == "base", f"{module} imports {target}: {here} knows nothing but base"
+
+
+def test_imports__form_no_circle():
+    graph = {module: {target for target, _ in imported(module)} for module in CODE}
+    assert len(list(TopologicalSorter(graph).static_order())) == len(CODE)  # raises CycleError
 
 
 def test_stages__never_import_each_other():
-    stages = FLOORS[4]
-    for stage in stages & {room(m) for m in MODULES}:
-        assert not imported(PACKAGE / f"{stage}.py") & stages
+    for stage in STAGES:
+        others = {f"stages/{name}" for name in STAGES}
+        assert not others & {target for target, _ in imported(f"stages/{stage}")}, stage
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda p: p.stem)
-def test_sizes__of_modules_and_functions(path):
-    text = path.read_text()
+def test_rooms__are_not_crowded():
+    sizes = Counter(path.parent.relative_to(PACKAGE).as_posix() for path in CODE.values())
+    assert max(sizes.values()) <= FOLDER, sizes.most_common(3)
+    mean = sum(n * n for n in sizes.values()) / sum(sizes.values())
+    assert mean < CROWD, f"a module stands among {mean:.1f} in its folder, on average"
+    assert {s.split("/")[0] for s in sizes} - {"."} == set(ROOMS) - {"contracts", "base"}
+
+
+def test_rooms__say_in_their_init_what_they_are_and_nothing_else():
+    for path in (p for p in MODULES if p.name == "__init__.py" and p.parent != PACKAGE):
+        body = ast.parse(path.read_text()).body
+        assert len(body) == 1, f"{path} is one docstring"
+        assert ast.get_docstring(ast.parse(path.read_text())), path
+
+
+def test_tests__lie_where_their_modules_lie():
+    rooms = {p.parent.relative_to(PACKAGE).as_posix() for p in CODE.values()}
+    for path in (ROOT / "tests" / "unit").rglob("test_*.py"):
+        assert path.parent.relative_to(ROOT / "tests" / "unit").as_posix() in rooms | {"bench"}, path
+
+
+@pytest.mark.parametrize("module", CODE)
+def test_sizes__of_modules_and_functions(module):
+    text = CODE[module].read_text()
     if "longer because" in text.split("\n", 1)[0]:
         return
-    assert text.count("\n") <= MODULE, f"{path.name}: {text.count(chr(10))} lines"
+    assert text.count("\n") <= MODULE, f"{module}: {text.count(chr(10))} lines"
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             lines = node.end_lineno - node.lineno + 1
-            assert lines <= FUNCTION, f"{path.name}:{node.lineno} {node.name}: {lines} lines"
+            assert lines <= FUNCTION, f"{module}:{node.lineno} {node.name}: {lines} lines"
 
 
 def test_sizes__of_scripts():
@@ -126,15 +156,15 @@ def test_rules__are_short_and_complete(file, name, text):
 
 
 def test_words__of_stages_are_the_same_everywhere():
-    for stage in sorted(FLOORS[4] | {"report"}):
+    for stage in sorted(STAGES):
         for path in (
             f"rules/{stage}.smk",
             f"scripts/{stage}.py",
-            f"twirlscope/{stage}.py",
+            f"twirlscope/stages/{stage}.py",
             f"twirlscope/settings/{stage}.py",
         ):
             assert (ROOT / "workflow" / path).exists(), path
-        assert (ROOT / "tests" / "unit" / f"test_{stage}.py").exists()
+        assert (ROOT / "tests" / "unit" / "stages" / f"test_{stage}.py").exists()
 
 
 def test_names__use_underscores_only():
@@ -143,8 +173,10 @@ def test_names__use_underscores_only():
 
 
 def test_generated_files__agree_with_the_settings_classes():
-    stale = [p.name for p, text in document.wanted().items() if not p.exists() or p.read_text(encoding="utf-8") != text]
-    assert not stale, "run `python -m twirlscope.document --fix`"
+    stale = [
+        p.name for p, text in config_docs.wanted().items() if not p.exists() or p.read_text(encoding="utf-8") != text
+    ]
+    assert not stale, "run `python -m twirlscope.planning.config_docs --fix`"
 
 
 def leaves(schema, path=""):
@@ -154,10 +186,10 @@ def leaves(schema, path=""):
 
 
 def test_schema__is_flat_and_describes_every_key():
-    text = json.dumps(document.schema())
+    text = json.dumps(config_docs.schema())
     assert "$ref" not in text
     assert "anyOf" not in text
-    for path, leaf in leaves(document.schema()):
+    for path, leaf in leaves(config_docs.schema()):
         assert leaf.get("description"), f"{path} has no description"
         assert "type" in leaf, f"{path} has no type"
 
@@ -176,7 +208,7 @@ def read_names() -> set[str]:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Attribute):
                 found.add(node.attr)
-            elif isinstance(node, ast.Constant) and isinstance(node.value, str) and path.name != "variables.py":
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str) and path.parent.name != "arrays":
                 found |= set(re.findall(r"\w+", node.value)) if len(node.value) < 60 else set()
             elif isinstance(node, ast.keyword) and node.arg:
                 found.add(node.arg)
@@ -190,7 +222,7 @@ def test_settings__have_no_key_that_no_code_reads(name):
 
 
 def test_variables__are_all_written_by_something():
-    text = "\n".join(p.read_text() for p in MODULES if p.name != "variables.py")
+    text = "\n".join(p.read_text() for p in MODULES if p.parent.name != "arrays")
     stems = {n: re.sub("^(sample_|o3_|convex_)+|_(low|high|error)$", "", n) for n in VARIABLES}
     assert not [n for n, stem in stems.items() if stem not in text]
     for name, variable in VARIABLES.items():

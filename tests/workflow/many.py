@@ -10,8 +10,8 @@ from pathlib import Path
 import yaml
 from snakemake.utils import update_config
 
-from twirlscope import store
-from twirlscope.plan import Plan
+from twirlscope.planning.plan import Plan
+from twirlscope.storage import registry, store
 
 OVERLAY = """
 runs: {unaugmented: null, equivariant: null, backbones: null, voxels: null}
@@ -49,5 +49,5 @@ def pretend(work: Path, plan: Plan, model: str = "augmented") -> list[tuple[str,
         for stage in STAGES:
             os.link(source / f"{stage}.zarr.zip", folder / f"{stage}.zarr.zip")
         said = json.dumps(plan.train(run, seed)["run"], sort_keys=True)
-        store.save(trained.assign_attrs(run=said), folder / "train.zarr.zip")
+        registry.save(trained.assign_attrs(run=said), folder / "train.zarr.zip")
     return made

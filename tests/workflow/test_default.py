@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from twirlscope import store
+from twirlscope.storage import store
 
 RESULTS = os.environ.get("TWIRLSCOPE_RESULTS")
 pytestmark = pytest.mark.skipif(not RESULTS, reason="TWIRLSCOPE_RESULTS does not name the results of `make run`")

@@ -11,7 +11,7 @@ import zipfile
 
 import pytest
 
-from twirlscope import store
+from twirlscope.storage import store
 
 REPORT = "report: results/report/index.html"
 STAGES = ("train", "twirl", "gradient", "hessian")

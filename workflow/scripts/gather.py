@@ -1,7 +1,7 @@
 from pathlib import Path
 
-from twirlscope.provenance import job
-from twirlscope.shares import gather
+from twirlscope.runtime.job import job
+from twirlscope.stages.gather import gather
 
 with job(snakemake):
     gather([Path(part) for part in snakemake.input], Path(snakemake.output[0]))

@@ -1,9 +1,9 @@
 from pathlib import Path
 
-from twirlscope.gradient import gradient
-from twirlscope.provenance import job
+from twirlscope.stages.gradient import gradient
+from twirlscope.runtime.job import job
 from twirlscope.settings.gradient import GradientSettings
-from twirlscope.shares import Share
+from twirlscope.stages.gather import Share
 
 with job(snakemake):
     gradient(

@@ -1,9 +1,9 @@
 from pathlib import Path
 
-from twirlscope.hessian import hessian
-from twirlscope.provenance import job
+from twirlscope.stages.hessian import hessian
+from twirlscope.runtime.job import job
 from twirlscope.settings.hessian import HessianSettings
-from twirlscope.shares import Share
+from twirlscope.stages.gather import Share
 
 with job(snakemake):
     hessian(

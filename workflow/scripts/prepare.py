@@ -1,8 +1,8 @@
 from pathlib import Path
 
 from twirlscope.plugins import make_dataset
-from twirlscope.prepare import prepare
-from twirlscope.provenance import job
+from twirlscope.stages.prepare import prepare
+from twirlscope.runtime.job import job
 
 with job(snakemake):
     prepare(

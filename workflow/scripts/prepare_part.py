@@ -1,8 +1,8 @@
 from pathlib import Path
 
 from twirlscope.plugins import make_dataset
-from twirlscope.prepare import prepare_part
-from twirlscope.provenance import job
+from twirlscope.stages.prepare import prepare_part
+from twirlscope.runtime.job import job
 
 with job(snakemake):
     dataset = make_dataset(snakemake.params.job["dataset"])

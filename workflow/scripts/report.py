@@ -1,8 +1,9 @@
 from pathlib import Path
 
-from twirlscope.files import there
-from twirlscope.provenance import job, versions
-from twirlscope.report import report
+from twirlscope.report.inventory import there
+from twirlscope.runtime.job import job
+from twirlscope.runtime.devices import versions
+from twirlscope.stages.report import report
 from twirlscope.settings.report import ReportSettings
 
 out, plan = Path(snakemake.output[0]), snakemake.params.job

@@ -1,7 +1,7 @@
 from pathlib import Path
 
-from twirlscope.provenance import job
-from twirlscope.train import train
+from twirlscope.runtime.job import job
+from twirlscope.stages.train import train
 
 with job(snakemake):
     processes = max(snakemake.resources.get("gpu", 1), 1)

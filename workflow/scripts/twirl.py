@@ -1,9 +1,9 @@
 from pathlib import Path
 
-from twirlscope.twirl import twirl
-from twirlscope.provenance import job
+from twirlscope.stages.twirl import twirl
+from twirlscope.runtime.job import job
 from twirlscope.settings.twirl import TwirlSettings
-from twirlscope.shares import Share
+from twirlscope.stages.gather import Share
 
 with job(snakemake):
     twirl(

@@ -1,33 +1,38 @@
 """twirlscope: how fast, how completely and why neural networks learn 3D rotational symmetry.
 
 In a notebook: `twirlscope.open_store("results/runs/.../twirl.zarr.zip")` gives an xarray Dataset;
-`twirlscope.measure(predict, twirlscope.Given(batch, ...))` measures a model of your own.
+`twirlscope.measure(predict, twirlscope.FixedBatchTask(batch, ...))` measures a model of your own.
 """
 
 from importlib import import_module
 
 _PUBLIC = {
-    "open_store": "store",
-    "load": "store",
-    "save": "store",
-    "twisted": "twirling",
-    "measure": "twirl",
-    "Given": "twirling",
-    "twirled": "averaging",
-    "frame_averaged": "frame_averaging",
-    "inner_products": "twirling",
-    "rotation_set": "rotation_sets",
-    "smallest": "rotation_sets",
-    "spectrum_fit": "spectrum",
-    "split": "estimators",
-    "percent": "estimators",
-    "Trained": "checkpoints",
+    "open_store": "storage.store",
+    "load": "storage.store",
+    "save": "storage.registry",
+    "twisted": "twirling.twisting",
+    "measure": "twirling.measure",
+    "FixedBatchTask": "twirling.twisting",
+    "twirled": "twirling.averaging",
+    "frame_averaged": "twirling.frame_averaging",
+    "inner_products": "twirling.twisting",
+    "rotation_set": "geometry.rotation_sets",
+    "smallest": "geometry.rotation_sets",
+    "spectrum_fit": "estimators.degree_spectrum",
+    "split": "estimators.loss_split",
+    "percent": "estimators.loss_split",
+    "Trained": "training.checkpoints",
     "split_index": "contracts",
     "Batch": "contracts",
     "Term": "contracts",
     "Task": "contracts",
     "Model": "contracts",
     "Dataset": "contracts",
+    "Part": "contracts",
+    "Reject": "contracts",
+    "Settings": "settings.base",
+    "key": "settings.base",
+    "LayerNorm": "models.layers.norms",
     "UserError": "errors",
 }
 __all__ = list(_PUBLIC)

@@ -16,8 +16,8 @@ import numpy as np
 import torch
 import xarray as xr
 
-from . import action
-from .hints import Array, Callable, Float, Int, Tensor
+from ._typing import Array, Callable, Float, Int, Tensor
+from .geometry import action
 from .settings.base import Settings
 from .settings.prepare import DatasetSettings
 

@@ -7,8 +7,9 @@ weighted mean over the vectors of a sample.
 
 from __future__ import annotations
 
+from ._typing import Float, Tensor
+from .contracts import Batch, Task
 from .errors import UserError
-from .hints import Float, Tensor
 
 
 def inner(a: Float[Tensor, "sample *v c"], b: Float[Tensor, "sample *v c"], weights: Float[Tensor, " sample *v"]):
@@ -81,3 +82,17 @@ def loss_of(kind: str):
     if kind not in LOSSES:
         raise UserError("loss", "the name of a loss", repr(kind), LOSSES)
     return LOSSES[kind]
+
+
+def loss_terms(task: Task, prediction: dict[str, Tensor], batch: Batch) -> dict[str, Float[Tensor, ""]]:
+    """The training loss of each term, mean over samples, unweighted."""
+    return {
+        t.name: loss_of(t.loss)(prediction[t.name], batch.targets[t.name], batch.weights[t.name]).mean()
+        for t in task.terms
+    }
+
+
+def weighted_loss(task: Task, prediction: dict[str, Tensor], batch: Batch) -> Float[Tensor, ""]:
+    """The training loss: the weighted sum of its terms."""
+    terms = loss_terms(task, prediction, batch)
+    return sum(t.weight * terms[t.name] for t in task.terms)

@@ -5,7 +5,6 @@ A section of the config that names a plug-in holds `name` and the plug-in's own 
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
 import inspect
 import sys

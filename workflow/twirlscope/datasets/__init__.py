@@ -1,1 +1,1 @@
-"""The datasets that the package brings, a file each."""
+"""Datasets, plug-ins: one file each; `molecular/` and `protein/` hold what several share."""

@@ -15,16 +15,17 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from .. import frames, molecules
+from .._typing import Array, Float, Int, Sequence
 from ..contracts import Dataset, Part, Reject
 from ..errors import UserError
-from ..hints import Array, Float, Int, Sequence
-from ..molecules import Unusable
 from ..settings.base import key
 from ..settings.prepare import DatasetSettings
-from .extxyz import atoms_of
+from .molecular import frames
+from .molecular.smiles import SMILES_LIST, Unusable, embed_conformers, parse_smiles, read_smiles_list
+from .molecular.xyz_files import atoms_of
 
 STRIDE = 1 << 32  # more records than a file has: samples are ordered by file, then by place
+
 ABOUT = {
     "labels": "",  # positions alone
     "citation": "Riniker, Landrum, J. Chem. Inf. Model. 55, 2562 (2015); Halgren, J. Comput. Chem. 17, 490 (1996)",
@@ -92,7 +93,7 @@ class Conformers(Dataset):
         Raises:
             UserError: a file is missing, damaged, named twice or of a kind that is not known.
         """
-        found, lost, files = [], [], self.files() or [molecules.LIST]
+        found, lost, files = [], [], self.files() or [SMILES_LIST]
         for place, path in enumerate(files):
             if path in files[:place]:
                 raise UserError("files", "each file once", path)
@@ -146,9 +147,9 @@ class Conformers(Dataset):
     def _made(self, path: Path, place: int, part: int) -> Iterator[Geometry | Reject]:
         """Conformers of the molecules of a list of SMILES that belong to a part."""
         seen, s = set(), self.settings
-        for i, (line, smiles) in enumerate(molecules.listed(path)):
+        for i, (line, smiles) in enumerate(read_smiles_list(path)):
             try:
-                molecule = molecules.parsed(smiles)
+                molecule = parse_smiles(smiles)
                 if molecule.smiles in seen:
                     raise Unusable("molecule is in the list already")
                 seen.add(molecule.smiles)
@@ -156,7 +157,7 @@ class Conformers(Dataset):
                     continue
                 if not set(molecule.numbers.tolist()) <= self._allowed:
                     raise Unusable("an element that is not among `elements`")
-                for k, x in enumerate(molecules.conformers(molecule, s.conformers, molecule.rng(s.seed))):
+                for k, x in enumerate(embed_conformers(molecule, s.conformers, molecule.rng(s.seed))):
                     order = place * STRIDE + i * s.conformers + k
                     yield Geometry(order, molecule.smiles, k, molecule.numbers, x, molecule.smiles)
             except Unusable as why:

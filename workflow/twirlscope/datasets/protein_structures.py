@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from .. import backbones
-from ..backbones import BackboneSettings, Chain
+from .._typing import Array
 from ..contracts import Part, Reject
 from ..errors import UserError
-from ..hints import Array
 from ..settings.base import key
+from .protein import backbones
+from .protein.backbones import BackboneSettings, Chain
 
 PDB, CIF = (".pdb", ".ent"), (".cif", ".mmcif")
 STRIDE = 1 << 20  # more chains than a file has: chains are ordered by file, then by place

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from .. import frames
 from ..contracts import Part, Reject
 from ..errors import UserError
-from ..frames import BOHR, HARTREE, Frame
 from ..settings.base import key
 from ..settings.prepare import DatasetSettings
+from .molecular import frames
+from .molecular.frames import BOHR, HARTREE, Frame
 
 if TYPE_CHECKING:
     import h5py

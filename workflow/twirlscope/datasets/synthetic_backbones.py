@@ -9,12 +9,13 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from .. import backbone_states, backbones, so3
-from ..annealing import Wells, folded
-from ..backbones import BackboneSettings, Chain
+from .._typing import Array, Int
 from ..contracts import Part, Reject
-from ..hints import Array, Int
+from ..geometry import so3
 from ..settings.base import key
+from .protein import backbones, ca_statistics
+from .protein.backbones import BackboneSettings, Chain
+from .protein.folding import Wells, folded
 
 ABOUT = {"labels": "synthetic CA traces (Markov chain of angles fitted to PDB chains, annealed), no real proteins"}
 
@@ -48,12 +49,12 @@ class SyntheticBackbones(backbones.Backbones):
                     found.append(chain)
         samples = backbones.table(found)
         if samples is not None:
-            samples.attrs = ABOUT | {"source": f"synthetic; statistics of {backbone_states.provenance()}"}
+            samples.attrs = ABOUT | {"source": f"synthetic; statistics of {ca_statistics.provenance()}"}
         return Part(samples, lost)
 
     def _batch(self, batch: int, count: int) -> list[Chain]:
         """The chains of a batch, in nm."""
-        s, states = self.settings, backbone_states.load()
+        s, states = self.settings, ca_statistics.load()
         rng = np.random.default_rng([s.seed, batch])
         length = rng.integers(s.shortest, s.longest + 1, count)
         state = drawn(states, count, s.longest - 2, rng)
@@ -68,9 +69,7 @@ class SyntheticBackbones(backbones.Backbones):
         return [Chain(first + i, f"synthetic {first + i}", x[i, : length[i]]) for i in range(count)]
 
 
-def drawn(
-    states: backbone_states.States, count: int, places: int, rng: np.random.Generator
-) -> Int[Array, "chain place"]:
+def drawn(states: ca_statistics.States, count: int, places: int, rng: np.random.Generator) -> Int[Array, "chain place"]:
     """States of `count` chains, each place given the two before."""
     first = (states.pairs.cumsum() < rng.random(count)[:, None] * states.pairs.sum()).sum(1)
     row = [first // len(states.angle), first % len(states.angle)]

@@ -20,21 +20,28 @@ import torch
 import xarray as xr
 from pydantic import Field
 
-from .. import frames, molecules, rejects, so3
+from .._typing import Array, Callable, Float
 from ..contracts import Part, Reject
 from ..errors import UserError
-from ..frames import BOHR, HARTREE, KCAL_PER_MOL, Frame
-from ..hints import Array, Callable, Float
-from ..molecules import Molecule, Unusable, conformers, parsed
+from ..geometry import so3
 from ..settings.base import key
 from ..settings.prepare import DatasetSettings
+from ..storage import rejects
+from .molecular import frames
+from .molecular.frames import BOHR, HARTREE, KCAL_PER_MOL, Frame
+from .molecular.smiles import SMILES_LIST, Molecule, Unusable, embed_conformers, parse_smiles, read_smiles_list
 
 BOLTZMANN = 8.617333262e-5  # [eV/K] CODATA 2018
 ACCELERATION = 9.648533212e-3  # [Å/fs²] of 1 amu under 1 eV/Å, CODATA 2018
+
 Rng = np.random.Generator
+
 Xyz = Float[Array, "run atom xyz"]
+
 Force = Callable[[Array], Array]
+
 Kelvin = Annotated[float, Field(gt=0)]
+
 ABOUT = {
     "source": "RDKit ETKDGv3 conformers, Langevin dynamics on MMFF94, GFN2-xTB single points",
     "citation": "Bannwarth, Ehlert, Grimme, J. Chem. Theory Comput. 15, 1652 (2019); Halgren, J. Comput. Chem. 17, 490"
@@ -70,7 +77,7 @@ class XtbMolecules(frames.Frames):
     @property
     def _list(self) -> Path:
         """The SMILES list that is read."""
-        return Path(self.settings.file) if self.settings.file else molecules.LIST
+        return Path(self.settings.file) if self.settings.file else SMILES_LIST
 
     def read(self, part: int) -> Part:
         """Every `parts`-th molecule of the list.
@@ -79,9 +86,9 @@ class XtbMolecules(frames.Frames):
             UserError: the list cannot be read or holds no molecule.
         """
         found, lost, seen = [], [], set()
-        for place, (line, smiles) in enumerate(molecules.listed(self._list)):
+        for place, (line, smiles) in enumerate(read_smiles_list(self._list)):
             try:
-                molecule = parsed(smiles)
+                molecule = parse_smiles(smiles)
                 if molecule.smiles in seen:
                     raise Unusable("molecule is in the list already")
                 seen.add(molecule.smiles)
@@ -104,7 +111,7 @@ class XtbMolecules(frames.Frames):
             UserError: more than `max_rejected` of the molecules have no frame.
         """
         data = super().finish(data)
-        listed = len(molecules.listed(self._list))
+        listed = len(read_smiles_list(self._list))
         lost, limit = listed - data.sizes["molecule_index"], self.settings.max_rejected
         if lost > limit * listed:
             got = f"{lost} of {listed}: {rejects.summary(rejects.of(data))}"
@@ -134,7 +141,7 @@ class XtbMolecules(frames.Frames):
         s = self.settings
         runs = min(len(s.temperatures) * s.conformers, s.frames_per_molecule)
         kelvin = np.resize(s.temperatures, runs)
-        x = conformers(molecule, runs, rng)
+        x = embed_conformers(molecule, runs, rng)
         v = thermal(molecule.masses, kelvin, rng, x.shape)
         force, rounds, rest = mmff(molecule), [], s.equilibration
         for _ in range(math.ceil(s.frames_per_molecule / runs)):

@@ -1,1 +1,1 @@
-"""The models that the package brings, a file each."""
+"""Models, plug-ins: one file each; `layers/` holds what they are built of."""

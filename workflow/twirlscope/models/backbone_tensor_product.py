@@ -14,12 +14,12 @@ import torch
 from e3nn import o3
 from torch import nn
 
+from .._typing import Bool, Float, Int, Tensor
 from ..contracts import Model
-from ..hints import Bool, Float, Int, Tensor
-from ..neighbours import atom_mean, envelope, nearest, padded
-from ..pair_layers import waves
 from ..settings.base import Settings, key
-from ..tensor_layers import Edges, Round, eager
+from .layers.neighbours import atom_mean, envelope, nearest, padded
+from .layers.pairs import waves
+from .layers.tensor_products import Edges, Round, eager
 
 INDEX_BASE = 2056.0  # longest wavelength of the sines that encode the place in the chain
 TIME_SCALE = 2000.0  # of the time in its sines

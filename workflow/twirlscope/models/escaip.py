@@ -21,14 +21,14 @@ import torch
 from pydantic import model_validator
 from torch import nn
 
-from ..conservative import with_forces
+from .._typing import Float, Tensor
 from ..contracts import Model
-from ..elements import ElementRows
-from ..hints import Float, Tensor
-from ..neighbour_attention import Block, Graph, Head, Input, Stream
-from ..neighbours import atom_mean, listed, neighbour_mean, order_parameters, padded
+from ..geometry.stress import COMPONENTS, components
 from ..settings.base import Settings, key
-from ..stress import COMPONENTS, components
+from .layers.conservative_forces import with_forces
+from .layers.edge_attention import Block, Graph, Head, Input, Stream
+from .layers.element_rows import ElementRows
+from .layers.neighbours import atom_mean, listed, neighbour_mean, order_parameters, padded
 
 
 class Escaip(Model):

@@ -17,14 +17,15 @@ import torch
 from pydantic import model_validator
 from torch import nn
 
+from .._typing import Float, Int, Tensor
 from ..contracts import Model
-from ..hints import Float, Int, Tensor
-from ..pair_layers import Adaptive, Affine, Gated, Norm, PairUpdate, closed_gate, normed, waves
 from ..settings.base import Settings, key
+from .layers.pairs import Adaptive, Affine, Gated, Norm, PairUpdate, closed_gate, normed, waves
 
 SMALLEST = {"time_features": 48, "index_features": 32, "condition_layers": 0, "separations": 33, "distance_bins": 24}
 USUAL = {"time_features": 256, "index_features": 128, "condition_layers": 2, "separations": 127, "distance_bins": 64}
 LARGE = USUAL | {"condition": 512, "time_features": 1024}
+
 SIZES: dict[str, dict[str, int]] = {
     "170k": SMALLEST | {"width": 48, "layers": 3, "heads": 4, "pair": 16, "condition": 48},
     "1.0M": USUAL | {"width": 96, "layers": 4, "heads": 4, "pair": 64, "condition": 96},
@@ -34,6 +35,7 @@ SIZES: dict[str, dict[str, int]] = {
     "191M": LARGE | {"width": 768, "layers": 15, "heads": 12, "pair": 512},
     "398M": LARGE | {"width": 1024, "layers": 18, "heads": 16, "pair": 512, "pair_update_every": 5},
 }
+
 REGISTERS = 10  # learned tokens before the chain that attend and are attended to
 SHORTEST, LONGEST = 0.1, 3.0  # [nm] range of the bins of distances
 INDEX_BASE = 2056.0  # longest wavelength of the sines that encode the place in the chain

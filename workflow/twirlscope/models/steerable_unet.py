@@ -14,11 +14,11 @@ import torch
 from pydantic import model_validator
 from torch import nn
 
+from .._typing import Tensor
 from ..contracts import Model
 from ..errors import UserError
-from ..hints import Tensor
 from ..settings.base import Settings, key
-from ..steerable_layers import Convolution, Field, Gate, Parts, doubled, halved
+from .layers.steerable import Convolution, Field, Gate, Parts, doubled, halved
 
 FAINT = 0.1  # of the first output: densities are mostly 0
 

@@ -18,15 +18,15 @@ import torch
 from e3nn import o3
 from torch import nn
 
-from ..conservative import with_forces
+from .._typing import Float, Tensor
 from ..contracts import Model
-from ..elements import ElementRows
 from ..errors import UserError
-from ..hints import Float, Tensor
-from ..neighbours import atom_mean, envelope, padded, pairs
+from ..geometry.stress import IRREPS
 from ..settings.base import Settings, key
-from ..stress import IRREPS
-from ..tensor_layers import Edges, Round, eager
+from .layers.conservative_forces import with_forces
+from .layers.element_rows import ElementRows
+from .layers.neighbours import atom_mean, envelope, padded, pairs
+from .layers.tensor_products import Edges, Round, eager
 
 
 class TensorProductNetwork(Model):

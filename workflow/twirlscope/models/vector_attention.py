@@ -14,14 +14,14 @@ import torch
 from pydantic import model_validator
 from torch import nn
 
-from ..conservative import with_forces
+from .._typing import Float, Int, Tensor
 from ..contracts import Model
-from ..elements import ElementRows
-from ..hints import Float, Int, Tensor
-from ..layers import rms_norm
-from ..neighbours import atom_mean, envelope, padded, pairs
+from ..geometry.stress import COMPONENTS
 from ..settings.base import Settings, key
-from ..stress import COMPONENTS
+from .layers.conservative_forces import with_forces
+from .layers.element_rows import ElementRows
+from .layers.neighbours import atom_mean, envelope, padded, pairs
+from .layers.norms import rms_norm
 
 SCALE = math.sqrt(3)  # of a unit vector, so that its components have unit variance over directions
 

@@ -14,12 +14,12 @@ from typing import Literal
 import torch
 from torch import nn
 
-from .. import so3
+from .._typing import Float, Tensor
 from ..contracts import Model
 from ..errors import UserError
-from ..grid_action import permute
-from ..hints import Float, Tensor
-from ..rotation_sets import rotation_set
+from ..geometry import so3
+from ..geometry.grid_action import permute
+from ..geometry.rotation_sets import rotation_set
 from ..settings.base import Settings, key
 
 

@@ -1,1 +1,1 @@
-"""The config, a class a section; a stage imports only its own, so that editing one section's code reruns one stage."""
+"""The config, one class per section; a stage imports only its own."""

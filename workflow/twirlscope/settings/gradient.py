@@ -1,5 +1,7 @@
 """Settings of the stage `gradient`."""
 
+from __future__ import annotations
+
 from typing import Literal
 
 from .base import Settings, key

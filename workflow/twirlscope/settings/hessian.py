@@ -1,7 +1,13 @@
 """Settings of the stage `hessian`."""
 
+from __future__ import annotations
+
 from typing import Literal
 
+import numpy as np
+
+from .._typing import Sequence
+from ..errors import UserError
 from .base import Settings, key
 
 
@@ -40,3 +46,20 @@ class HessianSettings(Settings):
     jobs: int = key(
         1, "jobs that the checkpoints are spread over; the result does not depend on it", ge=1, exclude=True
     )
+
+
+def chosen_steps(steps: Sequence[int], settings: HessianSettings) -> list[int]:
+    """Steps of the checkpoints that are looked at, ascending.
+
+    Raises:
+        UserError: a step without a checkpoint.
+    """
+    wrong = sorted(set(settings.steps) - set(steps))
+    if wrong:
+        raise UserError("hessian.steps", "steps of checkpoints", wrong, [str(s) for s in steps])
+    if settings.steps:
+        return sorted(set(settings.steps))
+    if settings.checkpoints == 1:
+        return [steps[-1]]
+    even = np.linspace(0, len(steps) - 1, min(settings.checkpoints, len(steps)))
+    return [steps[int(i)] for i in np.rint(even)]

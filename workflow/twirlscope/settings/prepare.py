@@ -1,5 +1,7 @@
 """What every dataset is asked for, whatever it is made from."""
 
+from __future__ import annotations
+
 from typing import Literal
 
 from .base import Settings, key

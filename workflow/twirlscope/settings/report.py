@@ -1,5 +1,7 @@
 """What the report is asked for."""
 
+from __future__ import annotations
+
 from .base import Settings, key
 
 

@@ -1,13 +1,18 @@
 """Settings of the stage `train`."""
 
+from __future__ import annotations
+
 from typing import Literal
 
 from pydantic import model_validator
 
 from .base import Settings, key
 
-# facts of the machine: they change no number beyond its rounding (the masks of dropout apart, where a batch is divided)
-MACHINE = ("save_every", "device", "micro_batch", "activation_checkpointing", "compile", "prefetch")
+# How a machine executes a training: not part of its identity, as little as the number of processes. A run that was
+# started on a laptop goes on where it was on several GPUs, and nothing is trained again because a batch would now be
+# divided otherwise. Numbers differ in their rounding, as between machines (and in the masks of dropout, where a batch
+# is divided). `precision` and `tf32` are no such keys: they shape every number that follows.
+EXECUTION_KEYS = ("save_every", "device", "micro_batch", "activation_checkpointing", "compile", "prefetch")
 
 
 class TrainSettings(Settings):

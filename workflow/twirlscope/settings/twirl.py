@@ -1,10 +1,12 @@
 """Settings of the stage `twirl`."""
 
+from __future__ import annotations
+
 from typing import Literal
 
 from pydantic import model_validator
 
-from ..rotation_sets import DEGREES
+from ..geometry.rotation_sets import DEGREES
 from .base import Settings, key
 
 

@@ -1,1 +1,1 @@
-"""The tasks that the package brings, a file each."""
+"""Tasks, plug-ins: one file each."""

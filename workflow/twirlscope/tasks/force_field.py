@@ -9,17 +9,19 @@ prediction of zero therefore has a loss near 1 in every term.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
 import torch
 import xarray as xr
 
-from ..bulk import Bulk
+from .._typing import Array, Float, Int
 from ..contracts import Batch, Task, Term
-from ..hints import Array, Float, Int
-from ..ragged import Ragged
+from ..errors import UserError
+from ..geometry import stress
 from ..settings.base import Settings, key
+from ..storage.ragged import Ragged
 
 
 class ForceField(Task):
@@ -96,3 +98,40 @@ class ForceField(Task):
             },
         )
         return self._bulk.added(batch, index)
+
+
+class Bulk:
+    """Cells and stresses of prepared frames, as additions to a task; they are none where no frame is periodic.
+
+    Args:
+        data: prepared frames.
+        loss, weight: of the stress in the loss; without a weight there is no such term.
+
+    Raises:
+        UserError: a weight, but no stress in the training data.
+    """
+
+    def __init__(self, data: xr.Dataset, loss: str, weight: float):
+        if weight and "stress_scale" not in data:
+            raise UserError("stress_weight", "0, as no training frame has a stress", weight)
+        self._cells = data["cell"].values if "cell" in data else None
+        self.turns = {} if self._cells is None else {"cell": "1o"}
+        self.terms, self.constants = (), {}
+        if self._cells is not None:
+            self.constants = {"optional": ["cell"]}
+        if weight:
+            scale = float(data["stress_scale"])
+            self.terms = (Term("stress", stress.IRREPS, loss, weight, scale, "eV/Å³"),)
+            self.constants = {"optional": ["cell", "stress"], "stress_scale": scale}
+            self._stress = stress.components(torch.from_numpy(data["stress"].values)) / scale
+
+    def added(self, batch: Batch, index: Int[Array, " sample"]) -> Batch:
+        """A batch of these samples, with their cells and stresses; a stress that is not known has no weight."""
+        if self._cells is not None:
+            batch = replace(batch, inputs=batch.inputs | {"cell": torch.from_numpy(self._cells[index])})
+        if self.terms:
+            found = self._stress[torch.from_numpy(index)]
+            known = found.isfinite().all(-1)
+            targets = batch.targets | {"stress": torch.where(known[:, None], found, 0.0)}
+            batch = replace(batch, targets=targets, weights=batch.weights | {"stress": known.to(found.dtype)})
+        return batch

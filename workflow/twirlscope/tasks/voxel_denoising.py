@@ -17,13 +17,14 @@ import numpy as np
 import torch
 import xarray as xr
 
-from .. import action, peaks, so3, voxels
+from .._typing import Array, Float, Int, Tensor
 from ..contracts import Batch, Task, Term
-from ..hints import Array, Float, Int, Tensor
-from ..ragged import Ragged
+from ..geometry import action, so3, voxels
 from ..settings.base import Settings, key
+from ..storage.ragged import Ragged
 
 BLOCK = 1 << 12  # molecules at a time, where all are gone through
+
 # by name, the group, how a field turns, and the input that turns like this
 ACTIONS = {
     "octahedral": ("octahedral", "grid 0e", "grid"),
@@ -73,8 +74,8 @@ class VoxelDenoising(Task):
         numbers, positions = self._placed(index, *self._pose(_random(index)))
         counts = []
         for field, z, x in zip(prediction["density"], numbers.numpy(), positions.numpy(), strict=True):
-            found, true = peaks.peaks(field, self.grid), (z[z > 0], x[z > 0])
-            right = peaks.matched(found, true)
+            found, true = voxels.peaks(field, self.grid), (z[z > 0], x[z > 0])
+            right = voxels.matched(found, true)
             counts.append([right / len(true[0]), (len(found[0]) - right) / len(true[0])])
         return dict(zip(("atoms found", "atoms made up"), np.array(counts).T, strict=True))
 

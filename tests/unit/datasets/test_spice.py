@@ -1,0 +1,165 @@
+"""SPICE files of the real layout, made here: units, references, splits, and memory that does not grow."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from twirlscope import plugins
+from twirlscope.contracts import split_index
+from twirlscope.datasets.molecular.frames import BOHR, HARTREE
+from twirlscope.errors import UserError
+from twirlscope.stages import prepare
+from twirlscope.storage import store
+
+h5py = pytest.importorskip("h5py")
+PACKAGE = Path(prepare.__file__).parents[2]
+SITE = 2.2  # bohr
+ATOM = {1: -0.5, 6: -37.8, 8: -75.0}  # hartree
+
+
+def write(path, molecules, conformations=5, seed=0, atoms=6):
+    """A file of the layout of SPICE: springs to sites on a line, on top of the energies of atoms, in hartree, bohr."""
+    rng = np.random.default_rng(seed)
+    with h5py.File(path, "w") as file:
+        for m in range(molecules):
+            numbers = rng.choice(list(ATOM), atoms)
+            away = rng.uniform(0, 0.2, (conformations, atoms, 3))
+            group = file.create_group(f"{m:06d}")
+            text = h5py.string_dtype()
+            group.create_dataset("smiles", data=[f"[C:1][O:2].[{m // 2}:3]"], dtype=text)
+            group.create_dataset(
+                "subset", data=["SPICE Dipeptides Single Points" if m % 2 else "SPICE Ion Pairs"], dtype=text
+            )
+            group["atomic_numbers"] = numbers.astype(np.int16)
+            group["conformations"] = (SITE * np.arange(atoms)[:, None] + away).astype(np.float32)
+            group["conformations"].attrs["units"] = "bohr"
+            group["dft_total_energy"] = sum(ATOM[z] for z in numbers) + 0.01 * (away**2).sum((1, 2))
+            group["dft_total_gradient"] = (0.02 * away).astype(np.float32)
+    return path
+
+
+def made(path, **settings):
+    return plugins.make_dataset({"name": "spice", "file": str(path), **settings})
+
+
+def prepared(dataset, folder):
+    paths = [Path(folder) / f"part{p}.zarr.zip" for p in range(dataset.settings.parts)]
+    for part, path in enumerate(paths):
+        prepare.prepare_part(dataset, part, path)
+    prepare.prepare(dataset, paths, Path(folder) / "out.zarr.zip")
+    return Path(folder) / "out.zarr.zip"
+
+
+def test_read__is_in_electronvolts_and_angstroms(tmp_path):
+    samples = made(write(tmp_path / "a.hdf5", 3), parts=1).read(0).samples
+    with h5py.File(tmp_path / "a.hdf5") as file:
+        x, energy = file["000001/conformations"][2], file["000001/dft_total_energy"][2]
+        gradient = file["000001/dft_total_gradient"][2]
+    atoms = slice((5 + 2) * 6, (5 + 3) * 6)
+    np.testing.assert_allclose(samples["positions"].values[atoms], x * 0.529177210903, rtol=1e-6)
+    np.testing.assert_allclose(samples["energy"].values[7], energy * 27.211386245988, rtol=1e-12)
+    np.testing.assert_allclose(
+        samples["forces"].values[atoms], -gradient * 51.4220675, rtol=1e-6
+    )  # atomic unit of force
+
+
+def test_read__has_forces_that_are_minus_the_slope_of_the_energy(tmp_path):
+    """Springs: E = 0.01 r^2 hartree/bohr^2, in eV and Å."""
+    samples = made(write(tmp_path / "a.hdf5", 1), parts=1).read(0).samples
+    away = samples["positions"].values - np.tile(SITE * BOHR * np.arange(6), 5)[:, None]
+    np.testing.assert_allclose(samples["forces"].values, -0.02 * HARTREE / BOHR**2 * away, rtol=1e-4, atol=1e-4)
+
+
+def test_read__gives_the_same_store_in_any_number_of_parts(tmp_path):
+    path, stores = write(tmp_path / "a.hdf5", 30), []
+    for parts in (1, 7):
+        (tmp_path / str(parts)).mkdir()
+        stores.append(prepared(made(path, parts=parts), tmp_path / str(parts)))
+    assert stores[0].read_bytes() == stores[1].read_bytes()
+
+
+def test_finish__splits_by_molecule_whatever_its_atoms_are_called(tmp_path):
+    data = store.load(prepared(made(write(tmp_path / "a.hdf5", 30), parts=2), tmp_path))
+    train, test = (set(data["molecule"].values[split_index(data, s)].tolist()) for s in ("train", "test"))
+    assert not train & test
+    assert len(train | test) == 15  # two groups share a SMILES
+    assert data["molecule_name"].values[0] == "[C][O].[0]"
+
+
+def test_finish__references_take_out_the_energies_of_the_atoms(tmp_path):
+    data = store.load(prepared(made(write(tmp_path / "a.hdf5", 30), parts=2), tmp_path))
+    reference = dict(zip(data["element"].values.tolist(), data["reference_energy"].values, strict=True))
+    for z, energy in ATOM.items():
+        assert reference[z] == pytest.approx(energy * HARTREE, abs=0.02 * HARTREE * 6)
+    assert float(data["energy_scale"]) < 0.1 * HARTREE
+
+
+def test_read__takes_the_subsets_that_are_asked_for(tmp_path):
+    path = write(tmp_path / "a.hdf5", 4)
+    assert made(path, parts=1, subsets=["SPICE Dipeptides"]).read(0).samples.sizes["sample"] == 10
+    assert made(path, parts=1, subsets=["nothing"]).read(0).samples is None
+
+
+def test_read__rejects_what_it_cannot_use_and_keeps_the_rest(tmp_path):
+    path = write(tmp_path / "a.hdf5", 4)
+    with h5py.File(path, "a") as file:
+        del file["000001/dft_total_gradient"]
+        file["000002/dft_total_energy"][3] = np.nan
+    found = made(path, parts=1).read(0)
+    assert found.samples.sizes["sample"] == 14
+    assert [(r.source, r.index, r.reason) for r in found.rejects] == [
+        (f"{path}:000001", 0, "no dataset 'dft_total_gradient'"),
+        (f"{path}:000002", 3, "the energy is not finite"),
+    ]
+
+
+def test_read__refuses_other_units_and_files_that_are_none(tmp_path):
+    path = write(tmp_path / "a.hdf5", 1)
+    with h5py.File(path, "a") as file:
+        file["000000/conformations"].attrs["units"] = "angstrom"
+    with pytest.raises(UserError, match="conformations: expected values in bohr, got 'angstrom'"):
+        made(path).read(0)
+    (tmp_path / "b.hdf5").write_text("no")
+    with pytest.raises(UserError, match="HDF5 file that can be read"):
+        made(tmp_path / "b.hdf5").read(0)
+
+
+PEAK = """
+import resource, sys
+from pathlib import Path
+from twirlscope import plugins
+from twirlscope.stages import prepare
+dataset = plugins.make_dataset({"name": "spice", "file": sys.argv[1], "parts": int(sys.argv[2])})
+paths = [Path(sys.argv[3]) / f"part{p}.zarr.zip" for p in range(dataset.settings.parts)]
+if sys.argv[4] == "parts":
+    for part, path in enumerate(paths):
+        prepare.prepare_part(dataset, part, path)
+else:
+    prepare.prepare(dataset, paths, Path(sys.argv[3]) / "out.zarr.zip")
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+"""
+
+
+def peak(*arguments):
+    """Peak memory [MB] of a process of its own that makes the parts, or gathers them."""
+    command = [sys.executable, "-c", PEAK, *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=PACKAGE)
+    assert done.returncode == 0, done.stderr
+    return float(done.stdout)
+
+
+def test_prepare__takes_memory_that_does_not_grow_with_the_atoms(tmp_path):
+    """16 times as many frames in 16 times as many parts: their arrays take 5 and 83 MB."""
+    found = []
+    for scale in (1, 16):
+        folder = tmp_path / str(scale)
+        folder.mkdir()
+        path = write(folder / "a.hdf5", 20 * scale, conformations=100, atoms=100)
+        found.append([peak(path, 2 * scale, folder, step) for step in ("parts", "gather")])
+    (parts, gather), (many_parts, many_gather) = found
+    assert (tmp_path / "16" / "out.zarr.zip").stat().st_size > 50e6
+    assert many_parts < parts + 20
+    assert many_gather < gather + 60

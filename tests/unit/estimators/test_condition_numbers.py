@@ -1,0 +1,189 @@
+import functools
+import math
+
+import bowls
+import numpy as np
+import pytest
+import torch
+
+from twirlscope.curvature.lanczos import dense, lanczos, rademacher
+from twirlscope.estimators import condition_numbers
+from twirlscope.estimators.condition_numbers import MEASURES, estimate, measured, ratio
+
+CASES = [(name, part, steps) for name in bowls.MODELS for part in ("mean", "equiv") for steps in (0, 100)]
+
+
+def number(name, value, count=None, side="absolute"):
+    value = np.asarray(value, float)
+    return measured(MEASURES[name][0], value, np.ones(len(value)) if count is None else np.asarray(count, float), side)
+
+
+@functools.cache
+def basis(size):
+    generator = torch.Generator().manual_seed(0)
+    return torch.linalg.qr(torch.randn(size, size, dtype=torch.float64, generator=generator)).Q
+
+
+def run(values, probes=4, steps=10, seed=0):
+    """Lanczos on a matrix with these eigenvalues and random eigenvectors."""
+    values, q = torch.as_tensor(values, dtype=torch.float64), basis(len(values))
+    return lanczos(lambda v: q @ (values[:, None] * (q.T @ v)), rademacher(len(q), probes, seed), steps, seed=seed)
+
+
+@pytest.mark.parametrize("zeros", [0, 1000])
+def test_measures__of_equal_eigenvalues_are_one_and_their_number_whatever_the_null_space(zeros):
+    value = [3.0] * 7 + [0.0] * zeros
+    for name in ("kappa_E90", "kappa_E99", "kappa_GD10", "kappa_GD50"):
+        assert number(name, value) == pytest.approx(1)
+    for name in ("effective_rank", "participation_ratio", "stable_rank"):
+        assert number(name, value) == pytest.approx(7)
+
+
+def test_measures__of_a_spectrum_with_a_known_answer():
+    value = [8.0, -4.0, 2.0, 1.0, 1.0]  # 16 in all: 8, 12, 14, 15, 16
+    assert number("kappa_E90", value) == 8
+    assert number("count_E90", value) == pytest.approx(3.4)
+    assert number("effective_rank", value) == 2
+    assert number("participation_ratio", value) == pytest.approx(256 / 86)
+    assert number("stable_rank", value) == pytest.approx(86 / 64)
+    assert number("negative_energy", value) == 0.25
+    assert number("kappa_E90", value, side="positive") == 8
+    assert number("effective_rank", value, side="positive") == 1.5
+    assert number("negative_energy", value, side="positive") == 0
+
+
+@pytest.mark.parametrize("kappa", [3.0, 100.0, 1e6])
+@pytest.mark.parametrize("name", ["kappa_GD10", "kappa_GD50"])
+def test_descent_condition__of_a_bowl_of_one_curvature_is_that_of_its_slowest_direction(kappa, name):
+    exact = 1 / -math.log1p(-1 / kappa)  # (1 - 1 / kappa)^(2 T) = eps
+    assert number(name, [kappa, 1.0], [1e-9, 1e9]) == pytest.approx(exact, rel=1e-4)
+
+
+def test_descent_condition__is_what_gradient_descent_takes():
+    value = np.geomspace(1, 1e-4, 500)
+    left, steps = value.copy(), 0
+    while left.sum() > 0.1 * value.sum():
+        left, steps = left * (1 - value) ** 2, steps + 1
+    assert number("kappa_GD10", value) == pytest.approx(2 * steps / math.log(10), rel=2 / steps)
+
+
+def test_measures__take_counts_for_copies_and_leave_out_padding():
+    value, count = np.array([5.0, 2.0, -1.0, 0.01]), np.array([1, 3, 10, 50])
+    copies = np.repeat(value, count)
+    for name in MEASURES:
+        for side in condition_numbers.SIDES:
+            one = number(name, np.append(value, np.nan), np.append(count, np.nan), side)
+            assert one == pytest.approx(number(name, copies, side=side)), (name, side)
+
+
+def test_measures__do_not_depend_on_the_scale_of_the_loss():
+    value = np.concatenate([np.geomspace(10, 1e-6, 50), -np.geomspace(1, 1e-3, 20)])
+    for name in MEASURES:
+        assert number(name, 1e-8 * value) == pytest.approx(number(name, value), rel=1e-9)
+
+
+@pytest.mark.parametrize("side", condition_numbers.SIDES)
+def test_measures__of_nothing_are_nan(side):
+    for name in MEASURES:
+        assert math.isnan(number(name, [0.0, 0.0], side=side))
+    assert math.isnan(number("kappa_E90", [-1.0], side="positive"))
+    assert not estimate(run(np.zeros(30), steps=2), MEASURES["kappa_E90"][0]).converged
+
+
+def test_estimate__of_a_complete_spectrum_has_no_error_and_of_few_probes_none_that_means_anything():
+    values = np.geomspace(1, 1e-3, 60)
+    exact = estimate(dense(torch.diag(torch.as_tensor(values))), MEASURES["kappa_GD10"][0])
+    assert (exact.error, exact.depth_bias, exact.converged) == (0, 0, True)
+    assert math.isnan(estimate(run(values, probes=2), MEASURES["kappa_GD10"][0]).error)
+
+
+def test_estimate__error_is_the_spread_over_seeds_where_nothing_is_deflated():
+    values = np.linspace(0.1, 1, 500)
+    found = [estimate(run(values, 4, 2, seed), MEASURES["effective_rank"][0]) for seed in range(40)]
+    spread = np.std([f.value for f in found])
+    assert np.sqrt(np.mean([f.error**2 for f in found])) == pytest.approx(spread, rel=0.3)
+
+
+def test_estimate__says_that_a_spectrum_of_many_scales_has_not_converged():
+    values = np.geomspace(1, 1e-8, 600)
+    shallow, deep = (estimate(run(values, 4, m), MEASURES["kappa_E99"][0]) for m in (4, 80))
+    assert not shallow.converged
+    assert deep.converged
+    assert abs(shallow.depth_bias) > abs(deep.depth_bias)
+
+
+def test_ratio__cancels_what_both_owe_to_the_probes():
+    values = np.random.default_rng(0).exponential(size=500)
+    one, other = (run(f * values, 4, 4) for f in (1.0, 1e-3))
+    assert estimate(one, MEASURES["effective_rank"][0]).error > 0
+    assert ratio(one, other, MEASURES["effective_rank"][0]) == pytest.approx((1, 1, 1))
+
+
+def test_ratio__interval_holds_the_truth_and_is_not_given_for_two_probes():
+    first, second = np.geomspace(1, 1e-3, 500), np.geomspace(1, 1e-2, 500)
+    measure = MEASURES["effective_rank"][0]
+    exact = number("effective_rank", first) / number("effective_rank", second)
+    inside = 0
+    for seed in range(12):
+        _, low, high = ratio(run(first, 4, 6, seed), run(second, 4, 6, seed), measure)
+        inside += low <= exact <= high
+    assert inside >= 10
+    value, *ends = ratio(run(first, 2, 6), run(second, 2, 6), measure)
+    assert value == pytest.approx(exact, rel=0.2)
+    assert np.isnan(ends).all()
+
+
+def spectra(name, part, steps, scale=1.0):
+    """Four runs of 4 probes and 40 steps, 160 products each, and the exact spectrum."""
+    matrix = scale * bowls.hessian(name, part, steps)
+    found = [lanczos(lambda v: matrix @ v, rademacher(len(matrix), 4, s), 40, seed=s) for s in range(4)]
+    return found, dense(matrix), matrix
+
+
+@pytest.mark.parametrize(("name", "part", "steps"), CASES)
+def test_spectra__of_small_models_agree_with_their_dense_hessians(name, part, steps):
+    found, exact, _ = spectra(name, part, steps)
+    for one in found:
+        np.testing.assert_allclose(one.top(10)[0], exact.top(10)[0], rtol=1e-8)
+        assert np.abs(one.value[one.converged][:, None] - exact.value).min(1).max() < 1e-3 * exact.value.max()
+    for measure in ("kappa_E90", "kappa_GD10"):
+        truth = estimate(exact, MEASURES[measure][0]).value
+        each = np.array([estimate(one, MEASURES[measure][0]).value for one in found])
+        assert np.sqrt(np.mean((each / truth - 1) ** 2)) < 0.15, (measure, each / truth)
+
+
+def quadrature(matrix, probe, steps):
+    """Standard stochastic Lanczos quadrature for one probe: nodes and weights; full reorthogonalisation, no more."""
+    basis, alpha, beta = [probe / probe.norm()], [], []
+    for _ in range(steps):
+        w = matrix @ basis[-1]
+        alpha.append(float(basis[-1] @ w))
+        q = torch.stack(basis)
+        for _ in range(2):
+            w = w - q.T @ (q @ w)
+        beta.append(float(w.norm()))
+        basis.append(w / w.norm())
+    value, vector = np.linalg.eigh(np.diag(alpha) + np.diag(beta[:-1], 1) + np.diag(beta[:-1], -1))
+    return value, vector[0] ** 2
+
+
+@pytest.mark.parametrize("name", list(bowls.MODELS))
+def test_effective_rank__is_three_times_as_precise_as_standard_quadrature_at_equal_products(name):
+    errors = []
+    for part in ("mean", "equiv"):
+        found, exact, matrix = spectra(name, part, 100)
+        truth = estimate(exact, MEASURES["effective_rank"][0]).value
+        for seed, one in enumerate(found):
+            runs = [quadrature(matrix, v, 40) for v in rademacher(len(matrix), 4, seed).T]
+            standard = len(matrix) * np.mean([w @ np.abs(v) for v, w in runs]) / max(np.abs(v).max() for v, _ in runs)
+            errors.append((estimate(one, MEASURES["effective_rank"][0]).value / truth - 1, standard / truth - 1))
+    ours, theirs = np.sqrt(np.mean(np.square(errors), axis=0))
+    assert theirs > 3 * ours
+
+
+def test_spectra__do_not_depend_on_the_scale_of_the_loss():
+    (one, *_), _, _ = spectra("conservative", "mean", 0)
+    (small, *_), _, _ = spectra("conservative", "mean", 0, 1e-8)
+    np.testing.assert_allclose(small.top(10)[0], 1e-8 * one.top(10)[0], rtol=1e-10)
+    for measure, _ in MEASURES.values():
+        assert estimate(small, measure).value == pytest.approx(estimate(one, measure).value, rel=1e-6)

@@ -1,0 +1,128 @@
+"""The estimators of gradients: unbiased over many draws, against closed forms, honest about noise."""
+
+import numpy as np
+import pytest
+
+from twirlscope.estimators.gradient_statistics import (
+    Batches,
+    between,
+    gradient_statistics,
+    statistics,
+    update_statistics,
+    with_errors,
+)
+
+TRUTH = np.array([[2.0, -1.0, 0.5, 0.0], [0.5, 1.0, 0.0, -0.5]])  # gradients of mean and equiv
+SPREAD = np.array([[3.0, 0.5, 1.0, 2.0], [0.2, 1.0, 0.7, 0.1]])  # standard deviations of a sample's gradient
+
+
+def draws(count, batches, size, seed=0):
+    """Gram matrices of `count` experiments: gradients of a sample are Gaussian around the truth."""
+    noise = np.random.default_rng(seed).normal(size=(count, 2, batches, 4)) * SPREAD[:, None] / size**0.5
+    rows = TRUTH[:, None] + noise
+    return np.einsum("xpbn,xqcn->xpqbc", rows, rows), rows
+
+
+def batch_of(gram, size=4, seed=1):
+    random = np.random.default_rng(seed)
+    count = gram.shape[-1]
+    return Batches(gram, random.uniform(1, 2, (2, count)), random.normal(-1, 0.1, (*gram.shape[:-4], 2, count)), size)
+
+
+def within_three_errors(values, truth):
+    error = values.std(0) / len(values) ** 0.5
+    np.testing.assert_array_less(np.abs(values.mean(0) - truth), 3 * error)
+
+
+@pytest.mark.parametrize("batches", [2, 3, 8])
+def test_statistics__are_unbiased_over_many_draws(batches):
+    found = gradient_statistics(draws(20000, batches, 4)[0], 4)
+    total = TRUTH.sum(0)
+    squares = [TRUTH[0] @ TRUTH[0], TRUTH[1] @ TRUTH[1], total @ total]
+    within_three_errors(found["gradient_square"], squares)
+    within_three_errors(found["gradient_inner"], TRUTH[0] @ TRUTH[1])
+    traces = [*(SPREAD**2).sum(1), (SPREAD**2).sum()]
+    within_three_errors(found["gradient_variance"], traces)
+
+
+def test_statistics__of_gradients_without_noise_are_the_exact_ones():
+    rows = np.repeat(TRUTH[:, None], 3, 1)
+    found = gradient_statistics(np.einsum("pbn,qcn->pqbc", rows, rows), 4)
+    mean, equiv = (np.linalg.norm(g) for g in TRUTH)
+    assert found["gradient_cosine"] == pytest.approx(TRUTH[0] @ TRUTH[1] / mean / equiv)
+    assert found["gradient_norm_ratio"] == pytest.approx(equiv / mean)
+    assert found["gradient_square_ratio"] == pytest.approx((equiv / mean) ** 2)
+    np.testing.assert_allclose(found["noise_scale"], 0, atol=1e-12)
+
+
+def test_between__is_the_mean_over_pairs_and_refuses_a_single_batch():
+    gram = draws(1, 5, 4)[0][0, 0, 1]
+    pairs = [gram[b, c] for b in range(5) for c in range(5) if b != c]
+    assert between(gram) == pytest.approx(np.mean(pairs))
+    with pytest.raises(ValueError, match="need two"):
+        between(gram[:1, :1])
+
+
+def test_negative_squares__are_kept_and_what_divides_by_them_is_nan():
+    gram = np.zeros((2, 2, 2, 2))
+    gram[0, 0] = [[1.0, -0.5], [-0.5, 1.0]]
+    gram[1, 1] = np.ones((2, 2))
+    found = gradient_statistics(gram, 4)
+    assert found["gradient_square"][0] == -0.5
+    for name in ("gradient_cosine", "gradient_norm_ratio", "gradient_square_ratio"):
+        assert np.isnan(found[name]), name
+    assert np.isnan(found["noise_scale"][0])
+    assert found["noise_scale"][1] == 0
+
+
+def test_negative_equiv__keeps_its_ratio_of_squares_but_has_no_ratio_of_norms():
+    gram = np.zeros((2, 2, 2, 2))
+    gram[0, 0], gram[1, 1] = 1.0, [[1.0, -0.5], [-0.5, 1.0]]
+    found = gradient_statistics(gram, 4)
+    assert found["gradient_square_ratio"] == -0.5
+    assert np.isnan(found["gradient_norm_ratio"])
+
+
+def test_jackknife__of_a_mean_is_its_standard_error():
+    batches = batch_of(draws(1, 8, 4)[0][0])
+    found = with_errors(batches)
+    expected = batches.update.std(-1, ddof=1) / 8**0.5
+    np.testing.assert_allclose(found["update_change_error"][:2], expected)
+    assert set(found) == {n + e for n in statistics(batches) for e in ("", "_error")}
+
+
+def test_jackknife__says_how_much_estimates_scatter():
+    gram = draws(400, 12, 4)[0]
+    found = [with_errors(batch_of(g)) for g in gram]
+    for name in ("gradient_square", "gradient_inner", "gradient_cosine"):
+        values = np.array([f[name] for f in found])
+        errors = np.array([f[f"{name}_error"] for f in found])
+        scatter = values.std(0)
+        np.testing.assert_allclose(np.sqrt((errors**2).mean(0)), scatter, rtol=0.25, err_msg=name)
+
+
+def test_jackknife__of_two_batches_gives_no_errors():
+    found = with_errors(batch_of(draws(1, 2, 4)[0][0]))
+    assert np.isfinite(found["gradient_square"]).all()
+    assert np.isnan(found["gradient_square_error"]).all()
+
+
+def test_update_share__is_that_of_plain_gradient_descent_in_closed_form():
+    """u = -rate G_total: the share is <G_total, G_equiv> / |G_total|^2."""
+    total = TRUTH.sum(0)
+    found = update_statistics((TRUTH @ (-0.1 * total))[:, None].repeat(3, 1))
+    assert found["update_share"] == pytest.approx(total @ TRUTH[1] / (total @ total))
+    np.testing.assert_allclose(found["update_change"], -0.1 * np.array([*(TRUTH @ total), total @ total]))
+
+
+def test_update_share__of_no_update_is_nan():
+    assert np.isnan(update_statistics(np.zeros((2, 3)))["update_share"])
+
+
+def test_layers__add_up_to_the_whole():
+    _, rows = draws(1, 5, 4)
+    split = [rows[0][..., :1], rows[0][..., 1:]]
+    grams = [np.einsum("pbn,qcn->pqbc", r, r) for r in (*split, rows[0])]
+    first, second, whole = (gradient_statistics(g, 4) for g in grams)
+    for name in ("gradient_square", "gradient_inner", "gradient_variance"):
+        np.testing.assert_allclose(first[name] + second[name], whole[name], atol=1e-12)

@@ -1,0 +1,70 @@
+"""Heavy tails: closed forms, and the warning against the coverage that it is about."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from twirlscope.estimators import bootstrap, heavy_tails
+
+LIGHT = {"gamma 2": stats.gamma(2), "uniform": stats.uniform(), "Pareto 4": stats.pareto(4)}
+HEAVY = {"Pareto 1.2": stats.pareto(1.2), "lognormal 2.5": stats.lognorm(2.5), "Pareto 1.5": stats.pareto(1.5)}
+
+
+def coverage(law, samples=500, repeats=400, seed=0):
+    """How often the 95 % interval of the mean holds the truth, and how often the rule warns."""
+    values = law.rvs((repeats, samples), random_state=seed)
+    low, high = bootstrap.interval(bootstrap.resampled_means(values, 600, seed))
+    return np.mean((low <= law.mean()) & (law.mean() <= high)), np.mean(heavy_tails.heavy(values))
+
+
+@pytest.mark.parametrize("name", sorted(LIGHT))
+def test_interval__covers_the_mean_of_light_tails_without_a_warning(name):
+    covered, warned = coverage(LIGHT[name])
+    assert 0.92 < covered < 0.98
+    assert warned < 0.03
+
+
+@pytest.mark.parametrize("name", sorted(HEAVY))
+def test_heavy__warns_where_the_interval_misses_the_mean(name):
+    covered, warned = coverage(HEAVY[name])
+    assert covered < 0.85
+    assert warned > 0.9
+
+
+def test_top_share__is_that_of_at_least_one_sample():
+    values = np.ones((2, 200))
+    values[0, 3] = 100
+    np.testing.assert_allclose(heavy_tails.top_share(values), [101 / 299, 0.01])
+    assert heavy_tails.top_share(np.array([1.0, 3.0])) == pytest.approx(0.75)
+    assert np.isnan(heavy_tails.top_share(np.zeros(5)))
+
+
+def test_effective_samples__counts_equal_samples_and_ignores_empty_ones():
+    assert heavy_tails.effective_samples(np.full(30, 0.2)) == pytest.approx(30)
+    assert heavy_tails.effective_samples(np.array([0.0, 1.0, 1.0, 0.0])) == pytest.approx(2)
+
+
+def test_tail_index__is_the_exponent_of_a_pareto_law_at_any_scale():
+    values = stats.pareto(1.7).rvs((200, 2000), random_state=0)
+    found = heavy_tails.tail_index(values)
+    assert found.mean() == pytest.approx(1.7, rel=0.03)
+    np.testing.assert_allclose(heavy_tails.tail_index(1e-6 * values), found)
+
+
+@pytest.mark.parametrize("values", [np.ones(10), np.full(100, np.nan), np.full(100, np.inf)], ids=["few", "nan", "inf"])
+def test_heavy__warns_where_nothing_can_be_said(values):
+    assert heavy_tails.heavy(values)
+
+
+def test_heavy__does_not_warn_of_equal_samples():
+    assert not heavy_tails.heavy(np.ones(64))
+    assert heavy_tails.heavy(np.ones((3, 2, 64))).shape == (3, 2)
+
+
+def test_medians__are_of_samples_and_leave_out_those_without_loss():
+    total = np.array([[1.0, 2.0, 4.0, 0.0], [0.0, 0.0, 0.0, 0.0]])
+    equiv = np.array([[0.5, 0.2, 4.0, 0.0], [0.0, 0.0, 0.0, 0.0]])
+    found = heavy_tails.medians(total, equiv)
+    np.testing.assert_allclose(found.equiv, [0.35, 0])
+    np.testing.assert_allclose(found.percent, [50, np.nan])
+    assert heavy_tails.medians(total[0, :2], equiv[0, :2]).percent == pytest.approx(30)

@@ -1,0 +1,96 @@
+"""How tensors turn."""
+
+import pytest
+import torch
+from e3nn.io import CartesianTensor
+from e3nn.o3 import Irrep, rand_matrix
+
+from twirlscope.errors import UserError
+from twirlscope.geometry import action, so3
+
+
+def test_turn__leaves_scalars_alone():
+    x = torch.randn(4, 5, 1)
+    assert action.turn("0e", rand_matrix(4), x) is x
+
+
+def test_turn__turns_vectors_by_the_matrix_itself():
+    R, x = rand_matrix(4), torch.randn(4, 5, 3)
+    torch.testing.assert_close(action.turn("1o", R, x), torch.einsum("sij,saj->sai", R, x))
+
+
+@pytest.mark.parametrize("degree", [0, 1, 2, 3, 6])
+def test_representation__is_an_orthogonal_representation_in_e3nns_basis(degree):
+    a, b = rand_matrix(2, 8, dtype=torch.float64)
+    D = [action.representation(f"{degree}e", R) for R in (a, b, a @ b)]
+    torch.testing.assert_close(D[0] @ D[1], D[2], atol=1e-12, rtol=0)
+    torch.testing.assert_close(D[0] @ D[0].mT, torch.eye(2 * degree + 1).double().expand(8, -1, -1), atol=1e-12, rtol=0)
+    torch.testing.assert_close(D[0], Irrep(degree, 1).D_from_matrix(a), atol=1e-5, rtol=0)
+
+
+def test_representation__of_degree_one_is_the_rotation_itself():
+    R = rand_matrix(4, dtype=torch.float64)
+    torch.testing.assert_close(action.representation("1e", R), R, atol=1e-13, rtol=0)
+
+
+def test_turn__of_a_symmetric_tensor_is_conjugation():
+    R = rand_matrix(6, dtype=torch.float64)
+    basis = CartesianTensor("ij=ji")
+    change = basis.reduced_tensor_products().change_of_basis  # float32 constants: agreement to 1e-5
+    m = torch.randn(6, 3, 3, dtype=torch.float64)
+    m = m + m.mT
+    turned = action.turn(str(basis), R, torch.einsum("aij,sij->sa", change.double(), m))
+    expected = torch.einsum("aij,sij->sa", change.double(), R @ m @ R.mT)
+    torch.testing.assert_close(turned, expected, atol=1e-5, rtol=0)
+
+
+def test_twist__undoes_turn():
+    R, x = rand_matrix(4, dtype=torch.float64), torch.randn(4, 2, 9, dtype=torch.float64)
+    irreps = "0e+1o+2e"
+    torch.testing.assert_close(action.twist(irreps, R, action.turn(irreps, R, x)), x, atol=1e-12, rtol=0)
+
+
+def improper(count, seed=0):
+    """Elements of O(3), every other one with inversion."""
+    quaternion = so3.haar(count, generator=torch.Generator().manual_seed(seed))
+    return so3.matrix(quaternion, 1 - 2 * (torch.arange(count) % 2))
+
+
+@pytest.mark.parametrize("degree", [0, 1, 2, 3])
+@pytest.mark.parametrize("parity", ["e", "o"])
+def test_representation__under_inversion_has_the_parity_of_the_irrep(degree, parity):
+    irreps, sign = f"{degree}{parity}", {"e": 1, "o": -1}[parity]
+    a, b = improper(8), improper(8, 1).flip(0)
+    D = [action.representation(irreps, R) for R in (a, b, a @ b)]
+    torch.testing.assert_close(D[0] @ D[1], D[2], atol=1e-12, rtol=0)
+    torch.testing.assert_close(action.representation(irreps, -a), sign * D[0], atol=1e-13, rtol=0)
+    torch.testing.assert_close(D[0], Irrep(irreps).D_from_matrix(a), atol=1e-5, rtol=0)
+
+
+def test_turn__by_an_improper_rotation_of_a_cross_product_is_that_of_a_pseudo_vector():
+    R, (a, b) = improper(6), torch.randn(2, 6, 4, 3, dtype=torch.float64)
+    turned = torch.linalg.cross(action.turn("1o", R, a), action.turn("1o", R, b))
+    torch.testing.assert_close(action.turn("1e", R, torch.linalg.cross(a, b)), turned, atol=1e-12, rtol=0)
+
+
+def test_turn__by_an_improper_rotation_of_a_triple_product_is_that_of_a_pseudo_scalar():
+    R, (a, b, c) = improper(6), torch.randn(3, 6, 1, 3, dtype=torch.float64)
+    triple = lambda *v: torch.linalg.det(torch.stack(v, -2))  # noqa: E731
+    turned = triple(*(action.turn("1o", R, v) for v in (a, b, c)))
+    torch.testing.assert_close(action.turn("0o", R, triple(a, b, c)), turned, atol=1e-12, rtol=0)
+    torch.testing.assert_close(turned, torch.tensor([[1.0], [-1]] * 3) * triple(a, b, c), atol=1e-12, rtol=0)
+
+
+def test_twist__undoes_turn_with_inversion():
+    R, x = improper(4), torch.randn(4, 2, 14, dtype=torch.float64)
+    irreps = "0o+2x1e+1x1o+0e+1x1o"
+    torch.testing.assert_close(action.twist(irreps, R, action.turn(irreps, R, x)), x, atol=1e-12, rtol=0)
+
+
+@pytest.mark.parametrize(("irreps", "shape"), [("1o", (4, 5, 2)), ("0e+2e", (4, 9)), ("2x1o", (4, 2, 3))])
+def test_turn__refuses_a_shape_that_does_not_fit_the_irreps(irreps, shape):
+    size = {"1o": 3}.get(irreps, 6)
+    with pytest.raises(UserError) as error:
+        action.turn(irreps, rand_matrix(4), torch.zeros(shape))
+    for told in (irreps, f"{size} components", str(shape)):
+        assert told in str(error.value)

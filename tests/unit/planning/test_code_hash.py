@@ -1,0 +1,69 @@
+"""The hash that decides what runs again."""
+
+import pytest
+
+from twirlscope.planning import code_hash
+
+
+def names(files):
+    return {p.name for p in code_hash.reached(files)}
+
+
+def test_reached__follows_imports_inside_the_package():
+    found = names([code_hash.ROOT / "stages" / "twirl.py"])
+    assert {"so3.py", "loss_split.py", "store.py", "declaration.py"} <= found
+    assert not {"curves.py", "plan.py", "objective.py"} & found
+    assert code_hash.ROOT / "stages" / "train.py" not in code_hash.reached([code_hash.ROOT / "stages" / "twirl.py"])
+
+
+def test_reached__includes_modules_beside_a_users_plugin(tmp_path):
+    (tmp_path / "net.py").write_text("import layers\nfrom twirlscope.geometry import so3\n")
+    (tmp_path / "layers.py").write_text("x = 1\n")
+    assert {"net.py", "layers.py", "so3.py"} <= names([tmp_path / "net.py"])
+
+
+@pytest.fixture
+def hash_of(tmp_path):
+    def give(text, neighbour="y = 1\n"):
+        folder = tmp_path / f"{len(list(tmp_path.iterdir()))}"
+        folder.mkdir()
+        (folder / "a.py").write_text(text)
+        (folder / "b.py").write_text(neighbour)
+        return code_hash.code_hash([folder / "a.py"])
+
+    return give
+
+
+def test_code_hash__ignores_docstrings_comments_and_layout(hash_of):
+    plain = hash_of("import b\ndef f(x):\n    return x + 1\n")
+    worded = hash_of('"""Words."""\nimport b\n\n\ndef f(x):\n    """More."""\n    # why\n    return (x + 1)\n')
+    assert plain == worded
+
+
+def test_code_hash__changes_with_code_here_and_in_what_is_imported(hash_of):
+    plain = hash_of("import b\nx = 1\n")
+    assert plain != hash_of("import b\nx = 2\n")
+    assert plain != hash_of("import b\nx = 1\n", neighbour="y = 2\n")
+    assert hash_of("x = 1\n") == hash_of("x = 1\n", neighbour="y = 2\n")
+
+
+def test_code_hash__covers_files_beside_a_module_under_its_name(tmp_path):
+    (tmp_path / "page.py").write_text("x = 1\n")
+    plain = code_hash.code_hash([tmp_path / "page.py"])
+    (tmp_path / "page.css").write_text("body {}")
+    styled = code_hash.code_hash([tmp_path / "page.py"])
+    (tmp_path / "page.css").write_text("body {margin: 0}")
+    (tmp_path / "other.css").write_text("body {}")
+    assert len({plain, styled, code_hash.code_hash([tmp_path / "page.py"])}) == 3
+    assert names([code_hash.ROOT / "stages" / "report.py"]) >= {"page.css", "page.html.j2"}
+    assert "smiles.smi" in names([code_hash.ROOT / "datasets" / "xtb_molecules.py"])
+
+
+@pytest.mark.parametrize("store", ["data", "train", "twirl", "gradient", "hessian"])
+def test_code_hash__of_a_stage_follows_the_declarations_of_its_own_store_alone(store):
+    stages = {"data": "prepare", "train": "train", "twirl": "twirl", "gradient": "gradient", "hessian": "hessian"}
+    declared = code_hash.ROOT / "storage" / "arrays" / f"{store}.py"
+    scripts = code_hash.ROOT.parent / "scripts"
+    reached = {name for name in stages.values() if declared in code_hash.reached([scripts / f"{name}.py"])}
+    assert reached == {stages[store]}
+    assert declared in code_hash.reached([scripts / "report.py"]), "the page says the units of every store"

@@ -1,0 +1,101 @@
+"""Interactive twins: the page holds the numbers of the figure, and Vega can draw what Altair specified."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import synthetic
+import vl_convert
+
+from twirlscope.report.figures import vega
+from twirlscope.report.figures.figure import Chart
+from twirlscope.report.sections import equivariance_error, loss_parts
+from twirlscope.report.sections.gradients import norms
+from twirlscope.report.trainings import Training
+
+
+def training(run="small", seed=0):
+    return Training(run, seed, None, synthetic.twirl(seed=seed), gradient=synthetic.gradient(seed=seed))
+
+
+TRAININGS = [training(), training(seed=1), training("other")]
+FIGURES = {
+    "percent": lambda: equivariance_error.percent(TRAININGS, "weighted", 2.0),
+    "losses": lambda: loss_parts.losses(TRAININGS, "energy"),
+    "ratio": lambda: norms.ratio(TRAININGS),
+    "noise": lambda: norms.noise(TRAININGS),
+    "norms": lambda: norms.norms(TRAININGS),
+}
+
+
+def unpacked(figure):
+    """What the page's script makes of the numbers."""
+    held = json.loads(vega.packed(figure))
+    columns = [c if isinstance(c, list) else [c["texts"][i] for i in c["codes"]] for c in held["columns"]]
+    return held, pd.DataFrame(dict(zip(("panel", "line", "seed", "x", "y", "low", "high"), columns, strict=True)))
+
+
+def test_numbers__of_several_series_are_lines_of_a_panel_a_run():
+    _, rows = unpacked(FIGURES["losses"]())
+    assert set(rows["line"]) == {"total loss", "twirled prediction error", "equivariance error"}
+    assert set(rows["panel"]) == {"small", "other"}
+    mine = rows[(rows["panel"] == "small") & (rows["seed"] == "1") & (rows["line"] == "equivariance error")]
+    data = TRAININGS[1].twirl.sel(term="energy")
+    np.testing.assert_allclose(mine["x"], data["step"])
+    for name, stored in (("y", ""), ("low", "_low"), ("high", "_high")):
+        np.testing.assert_allclose(mine[name], data[f"loss_equiv{stored}"], rtol=1e-3)
+
+
+def test_numbers__of_one_series_are_a_line_a_run_with_the_ends_of_its_standard_error():
+    table = pd.DataFrame({"run": ["a", "b"], "x [s]": [1, 2], "value": [3.0, np.nan], "error": [0.5, 1.0]})
+    rows = vega.long(Chart("x [s]", {"value": ("value", "error")}, "value"), table)
+    assert rows.values.tolist() == [["", "a", "0", 1.0, 3.0, 2.5, 3.5]]
+
+
+def test_numbers__name_what_a_number_is_that_tells_panels_apart():
+    table = pd.DataFrame({"run": ["a", "a"], "step [1]": [1, 2000], "x": [1, 2], "value": [3.0, 4.0]})
+    rows = vega.long(Chart("x", {"value": ("value",)}, "value", by=("step [1]",), panel=("run",)), table)
+    assert rows["line"].tolist() == ["step 1", "step 2000"]
+
+
+def test_packed__ends_no_script_and_has_no_number_that_json_lacks():
+    figure = FIGURES["percent"]()
+    figure.table["run"] = "</script><b>"
+    figure.table.iloc[0, 4] = np.inf
+    text = vega.packed(figure)
+    assert "<" not in text
+    assert "Infinity" not in text
+    assert json.loads(text)["columns"][1]["texts"] == ["</script><b>"]
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_specification__is_drawn_by_vega_with_every_line_in_the_legend(name):
+    figure = FIGURES[name]()
+    spec, (_, rows) = json.loads(vega.specification(figure)), unpacked(figure)
+    rows = rows.replace({np.nan: None})
+    whole = spec | {"datasets": {"numbers": rows.to_dict("records")}, "width": 500}
+    drawn = vl_convert.vegalite_to_svg(whole)
+    assert drawn.count("<path") > len(set(rows["line"])) * 3
+    assert all(f">{line}<" in drawn for line in set(rows["line"]))
+
+
+@pytest.mark.parametrize(("low", "high"), [(1e-9, 1e3), (0.9, 1.1), (3, 4000)])
+def test_ticks__are_few_and_reach_over_the_values(low, high):
+    ticks = vega.log_ticks(pd.Series([0, low, high]), (1, 2, 5))
+    assert ticks[0] == 0
+    assert 3 <= len(ticks) <= 20
+    assert ticks[1] <= low * 1.01
+    assert ticks[-1] * 100 > high
+
+
+def test_ticks__of_nothing_positive_is_zero():
+    assert vega.log_ticks(pd.Series([0.0]), (1,)) == [0]
+
+
+def test_bundle__is_one_script_that_ends_no_script_and_leaves_one_name():
+    text = vega.bundle()
+    assert text.startswith("(() => {")
+    assert text.rstrip().endswith("})();")
+    assert "window.vegaEmbed=" in text
+    assert "</script" not in text

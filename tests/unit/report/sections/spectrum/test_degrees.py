@@ -1,0 +1,73 @@
+"""Figures of the spectrum and of test-time twirling against their stores."""
+
+import numpy as np
+import pytest
+import synthetic
+
+from twirlscope.report.sections.spectrum import degrees, test_time
+from twirlscope.report.trainings import Training
+
+
+def training(run="a", seed=0):
+    return Training(run, seed, synthetic.train(50, seed), synthetic.spectral(synthetic.twirl(seed=seed)))
+
+
+def test_spectrum__table_holds_every_checkpoint_and_degree_of_the_store():
+    one = training()
+    table = degrees.spectrum([one], "forces").table
+    assert len(table) == one.twirl.sizes["step"] * one.twirl.sizes["degree"]
+    row = table[(table["step [1]"] == 100) & (table["degree [1]"] == 2)]
+    assert row["spectrum [1]"].item() == one.twirl["spectrum"].sel(step=100, term="forces", degree=2)
+
+
+def test_spectrum__says_in_words_which_degree_is_the_largest():
+    text = degrees.spectrum([training()], "forces").alternative
+    assert "at step 0 degree 1 is the largest, 66.9 % of the error" in text
+    assert "at step 3000 degree 1" in text
+
+
+def test_effective_degree__table_and_words_agree_with_the_store():
+    one = training()
+    figure = degrees.effective_degree([one, training(seed=1)], "forces")
+    values = one.twirl["effective_degree"].sel(term="forces").values
+    np.testing.assert_array_equal(figure.table["effective_degree [1]"][: len(values)], values)
+    assert f"from {values[0]:.3g} to {values[-1]:.3g}" in figure.alternative
+
+
+def test_plan__gives_what_is_left_as_a_share_of_the_equivariance_error():
+    one = training()
+    table = test_time.residual(one, "forces").set_index("rotation_set")
+    assert table.loc["D2", "twirled_loss_predicted_share"] == pytest.approx(0.3)
+    assert table.loc["T", "twirled_loss_share"] == pytest.approx(0.105)
+    assert np.isnan(table.loc["I", "twirled_loss_share"])
+    text = test_time.plan([one], "forces").alternative
+    assert "D2 (4 passes) 30 % predicted, 31.5 % measured" in text
+    assert "I (60" not in text
+
+
+def test_measured__leaves_out_trainings_without_a_panel():
+    without = Training("b", 0, synthetic.train(50), synthetic.twirl())
+    one = training()
+    chosen = degrees.measured([one, without], "forces")
+    assert len(chosen) == 1
+    assert chosen[0] is one
+
+
+@pytest.mark.parametrize("count", [1, 2, 9])
+def test_shown_steps__are_few_and_hold_both_ends(count):
+    steps = np.arange(count) * 10
+    shown = degrees.shown_steps(steps)
+    assert shown[0] == 0
+    assert shown[-1] == steps[-1]
+    assert len(shown) == len(set(shown)) <= degrees.SHOWN
+
+
+def test_spectrum__names_the_steps_of_every_panel_where_runs_have_others():
+    data = synthetic.spectral(synthetic.twirl())
+    one, other = Training("a", 0, None, data), Training("b", 0, None, data.assign_coords(step=data["step"] * 2))
+    alike, apart = (degrees.spectrum(runs, "forces").wide for runs in ([one], [one, other]))
+    assert "steps" not in alike.axes[0].get_title(loc="left")
+    titles = [ax.get_title(loc="left") for ax in apart.axes]
+    for title, run in zip(titles, (one, other), strict=True):
+        shown = degrees.shown_steps(run.twirl["step"].values)
+        assert title.endswith(f"steps {', '.join(map(str, shown))}")

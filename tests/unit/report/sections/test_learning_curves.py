@@ -1,0 +1,148 @@
+"""Learning curves: which trainings are on one, and that figure and table say what the stores say."""
+
+import json
+
+import numpy as np
+import pytest
+import synthetic
+
+from twirlscope.report.sections import contents, learning_curves
+from twirlscope.report.trainings import Training
+from twirlscope.settings.report import ReportSettings
+from twirlscope.stages import report
+from twirlscope.storage import store
+
+PERCENT = {500: 8.0, 2000: 4.0, 14000: 1.0}
+
+
+def training(samples, seed=0, run="", dataset="md", terms=3, **changes):
+    """One of a curve; `changes` are of its run, a dictionary for a section of it."""
+    changes = {"dataset": dataset} | changes
+    made = synthetic.train(30, seed, samples)
+    spec = json.loads(made.attrs["run"])
+    for name, change in changes.items():
+        spec[name] = spec[name] | change if isinstance(change, dict) else change
+    twirl = synthetic.twirl((0, 3000), seed, percent=[50, PERCENT.get(samples, 2.0)], terms=terms)
+    made = made.assign_attrs(run=json.dumps(spec))
+    return Training(run or f"run_{samples}", seed, made, twirl.assign_attrs(settings="{}"), dataset=dataset)
+
+
+def curve():
+    return [training(n, seed) for n in (14000, 500, 2000) for seed in (0, 1)]
+
+
+def test_curves__hold_all_sizes_and_seeds_fewest_samples_first():
+    found = learning_curves.curves(curve())
+    assert list(found) == ["run_500 to run_14000"]
+    assert [(t.run, t.seed) for t in found["run_500 to run_14000"]] == [
+        (f"run_{n}", seed) for n in (500, 2000, 14000) for seed in (0, 1)
+    ]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"model": {"width": 65}},
+        {"task": {"force_weight": 2.0}},
+        {"train": {"batch": 64}},
+        {"train": {"augment": "none"}},
+        {"dataset": "other"},
+    ],
+)
+def test_curves__are_not_drawn_between_runs_that_differ_in_anything_else(change):
+    assert learning_curves.curves([training(500), training(14000, **change)]) == {}
+    mixed = learning_curves.curves([*curve(), training(8000, **change)])
+    assert "run_8000" not in {t.run for t in mixed["run_500 to run_14000"]}
+
+
+def test_curves__are_not_drawn_between_runs_that_were_measured_in_another_way():
+    one, other = training(500), training(14000)
+    other.twirl.attrs["settings"] = '{"samples": 7}'
+    assert learning_curves.curves([one, other]) == {}
+
+
+def test_curves__need_two_sizes_that_the_stores_say():
+    assert learning_curves.curves([training(500, 0), training(500, 1), training(500, 2, "again")]) == {}
+    one, other = training(500), training(14000)
+    del other.train.attrs["training_samples"]
+    assert learning_curves.curves([one, other, Training("bare", 0, None, synthetic.twirl())]) == {}
+    assert learning_curves.learning_frame([one, other]) is None
+
+
+def test_curves__all_samples_stand_at_their_number():
+    frame = learning_curves.learning_frame([training(10), training(0)])
+    assert sorted(set(frame[learning_curves.SAMPLES])) == [10, 15]
+
+
+def test_learning_frame__holds_the_numbers_of_the_stores():
+    trainings = curve()
+    frame = learning_curves.learning_frame(trainings)
+    assert len(frame) == 6 * 3
+    for one in trainings:
+        row = frame.query(f"run == '{one.run}' and seed == {one.seed} and term == 'forces'").iloc[0]
+        last = one.twirl.sel(term="forces").isel(step=-1)
+        assert [row[name] for name in learning_curves.LOSSES] == [last[f"loss_{p}"] for p in ("total", "mean", "equiv")]
+        ends = [row[f"equivariance error{end} [%]"] for end in ("", ", from", ", to")]
+        assert ends == [last[f"percent_equiv{end}"] for end in ("", "_low", "_high")]
+        assert row["root mean square error [meV/Å]"] == pytest.approx(1700 * float(last["loss_total"]) ** 0.5)
+        assert np.isnan(row["root mean square error [meV/atom]"])
+        assert row[learning_curves.EPOCHS] == 3000 * 32 / one.train.attrs["training_samples"]
+
+
+def test_learning_frame__leaves_the_sum_out_where_there_is_one_term():
+    trainings = [training(n, terms=2) for n in (500, 2000)]
+    assert set(learning_curves.learning_frame(trainings)["term"]) == {"forces"}
+
+
+def test_means__are_over_seeds_and_hide_no_seed_that_diverged():
+    frame = learning_curves.learning_frame(curve()).query("term == 'forces'")
+    name = learning_curves.LOSS
+    found = learning_curves.means(frame, [name])[name]
+    seeds = [t.twirl["loss_total"].sel(term="forces").values[-1] for t in curve()[:2]]
+    assert found[14000] == pytest.approx(np.mean(seeds), rel=1e-14)
+    frame.loc[frame.index[0], name] = np.nan
+    assert np.isnan(learning_curves.means(frame, [name])[name][500])
+
+
+def test_learning_curves__are_a_figure_a_dataset_and_term_with_an_error_where_there_is_a_unit():
+    elsewhere = [training(n, 0, f"far_{n}", "far", terms=2) for n in (500, 2000)]
+    frame = learning_curves.learning_frame([*curve(), *elsewhere])
+    found = {f.name: f for f in learning_curves.learning_curves(frame, " Labels: none.")}
+    assert list(found) == [f"learning_{n}" for n in ("md_weighted", "md_forces", "md_energy", "far_forces")]
+    assert [len(found[f"learning_md_{term}"].wide.axes) for term in ("weighted", "forces", "energy")] == [2, 3, 3]
+    figure = found["learning_md_forces"]
+    drawn = figure.wide.axes[0].lines[0]
+    np.testing.assert_array_equal(drawn.get_xdata(), [500, 2000, 14000])
+    np.testing.assert_array_equal(
+        drawn.get_ydata(), learning_curves.means(figure.table, [learning_curves.LOSS]).to_numpy()[:, 0]
+    )
+    assert "192 times at most, 6.86 times at least. Labels: none." in figure.caption
+    assert "14000 samples: loss 0.0" in figure.alternative
+    assert "meV/atom" not in " ".join(figure.table)
+
+
+def test_learning_curves__mark_what_is_trivial_and_say_what_does_not_fit_the_axis():
+    trainings = curve()
+    trainings[0].twirl["trivial"][-1] = True
+    trainings[1].twirl["percent_equiv"][-1] = -0.1
+    figure = learning_curves.learning_curves(learning_curves.learning_frame(trainings), "")[0]
+    legend = [text.get_text() for text in figure.wide.legends[0].get_texts()]
+    assert legend == ["run_500 to run_14000", "trivial: nothing learned"]
+    assert figure.caption.endswith("1 estimates at or below zero do not fit a logarithmic axis; they are in the table.")
+
+
+def test_report__has_the_curve_as_figure_table_and_words(tmp_path):
+    runs = [
+        synthetic.save_run(tmp_path, f"run_{n}", with_hessian=False, training_samples=n, percent=p, steps=(0, 3000))
+        for n, p in ((500, [50, 8]), (14000, [50, 1]))
+    ]
+    report.report(runs, synthetic.save_frames(tmp_path), {}, tmp_path / "out", ReportSettings(), {})
+    text = (tmp_path / "out/index.html").read_text(encoding="utf-8")
+    assert '<h2 id="learning">Learning curve</h2>' in text
+    for name in ("learning", "learning_md_weighted", "learning_md_forces", "learning_md_energy"):
+        assert (tmp_path / f"out/tables/{name}.csv").exists()
+    last = float(store.load(runs[0].twirl)["percent_equiv"].sel(term="forces")[-1])
+    assert "500 samples: loss" in text
+    assert f"{last:.3g} %" in text
+    bare = [report._read(runs[0], True)]
+    assert "learning" not in {s.anchor for s in contents.contents(bare, ReportSettings(), {}, bare, {})}

@@ -1,0 +1,302 @@
+"""Training: reproducible, resumable, honest about what it was given."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import short_trainings
+import torch
+from short_trainings import run, same, stored_frames, weights  # noqa: F401
+
+from twirlscope.contracts import split_index
+from twirlscope.errors import UserError
+from twirlscope.runtime import identity
+from twirlscope.settings.train import EXECUTION_KEYS, TrainSettings, checkpoint_steps
+from twirlscope.stages import train
+from twirlscope.storage import store
+from twirlscope.training import loop as loop_module
+from twirlscope.training import processes, state
+from twirlscope.training.checkpoints import Trained
+from twirlscope.training.loop import Loop, learning_rate
+
+
+def test_train__is_bit_for_bit_reproducible(tmp_path, data):
+    for name in "ab":
+        train.train(data, tmp_path / name / "train.zarr.zip", run(), "code")
+    for step in (0, 10, 60):
+        a, b = (weights(tmp_path / name / "train.zarr.zip", data, step) for name in "ab")
+        assert same(a, b)
+
+
+def test_train__learns_the_well(tmp_path, data):
+    train.train(data, tmp_path / "train.zarr.zip", run(steps=300, learning_rate=1e-2), "code")
+    loss = store.load(tmp_path / "train.zarr.zip")["loss"].values
+    assert loss[-20:].mean() < 0.2 * loss[:5].mean()
+
+
+def test_train__keeps_checkpoints_on_a_log_grid_with_both_ends(tmp_path, data):
+    train.train(data, tmp_path / "train.zarr.zip", run(), "code")
+    assert Trained(tmp_path / "train.zarr.zip", data).steps == [0, 1, 2, 3, 4, 6, 10, 16, 25, 40, 60]
+
+
+@pytest.mark.parametrize("ema", [0.0, 0.9])
+def test_train__interrupted_and_resumed_ends_with_identical_weights(tmp_path, data, monkeypatch, ema):
+    train.train(data, tmp_path / "whole" / "train.zarr.zip", run(ema=ema), "code")
+    update, out = Loop.update, tmp_path / "broken" / "train.zarr.zip"
+    for stop in (7, 33):
+
+        def dies(loop, stop=stop):
+            if loop.step == stop:
+                raise KeyboardInterrupt
+            update(loop)
+
+        monkeypatch.setattr(Loop, "update", dies)
+        with pytest.raises(KeyboardInterrupt):
+            train.train(data, out, run(ema=ema), "code")
+        assert not out.exists()
+    monkeypatch.setattr(Loop, "update", update)
+    train.train(data, out, run(ema=ema), "code")
+    whole, broken = (store.load(tmp_path / n / "train.zarr.zip") for n in ("whole", "broken"))
+    np.testing.assert_array_equal(whole["loss"], broken["loss"])
+    runs = [Trained(path, data) for path in (out, tmp_path / "whole" / "train.zarr.zip")]
+    for step in runs[0].steps:
+        assert same(*(run.model(step).state_dict() for run in runs))
+        assert step == 0 or same(*(run.update(step) for run in runs))
+
+
+def signalled(tmp_path, data, kind, settings):
+    """A real process as the rule runs it, with pauses, that gets a signal in the middle; its exit status and log."""
+    log = tmp_path / "train.log"
+    code = f"""
+        import sys; sys.path[:0] = {sys.path!r}
+        from pathlib import Path
+        from types import SimpleNamespace
+        import short_trainings
+        import twirlscope.stages.train as t
+        from twirlscope.training.loop import Loop
+        from twirlscope.runtime.job import job
+        update = Loop.update
+        def slow(loop):
+            import time; time.sleep(0.01); update(loop)
+        Loop.update = slow
+        out = Path({str(tmp_path / "broken" / "train.zarr.zip")!r})
+        with job(SimpleNamespace(rule="train", threads=1, log=[{str(log)!r}])):
+            t.train(Path({str(data)!r}), out, short_trainings.run(**{settings!r}), "code")
+    """
+    environment = os.environ | {"PYTHONPATH": str(Path(short_trainings.__file__).parent)}
+    process = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(code)], env=environment, stderr=subprocess.DEVNULL
+    )
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.glob("broken/checkpoints/*/step000000016.pt")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(kind)
+    status = process.wait(timeout=30)
+    assert list(tmp_path.glob("broken/checkpoints/*/state.pt"))
+    assert not (tmp_path / "broken" / "train.zarr.zip").exists()
+    return status, log.read_text()
+
+
+def ends_with_the_weights_of_an_undisturbed_run(tmp_path, data, settings):
+    for name in ("broken", "whole"):
+        train.train(data, tmp_path / name / "train.zarr.zip", run(**settings), "code")
+    a, b = (weights(tmp_path / name / "train.zarr.zip", data, 60) for name in ("broken", "whole"))
+    return same(a, b)
+
+
+def test_train__killed_with_sigkill_resumes_to_identical_weights(tmp_path, data):
+    """A real process, really killed, in the middle of whatever it does."""
+    settings = {"save_every": 0.05}
+    status, _ = signalled(tmp_path, data, signal.SIGKILL, settings)
+    assert status == -signal.SIGKILL
+    assert ends_with_the_weights_of_an_undisturbed_run(tmp_path, data, settings)
+
+
+@pytest.mark.parametrize("kind", [signal.SIGTERM, signal.SIGUSR1], ids=lambda kind: kind.name)
+def test_train__told_to_stop_saves_its_state_and_resumes_there_to_identical_weights(tmp_path, data, capsys, kind):
+    settings = {"save_every": 1000.0, "ema": 0.9}  # no state is saved between checkpoints but for the signal
+    status, log = signalled(tmp_path, data, kind, settings)
+    assert status == os.EX_TEMPFAIL
+    stop = re.fullmatch(rf"STOPPED train: {kind.name} at step (\d+) of 60; .*", log.splitlines()[-1])
+    assert stop
+    assert "Traceback" not in log
+    assert ends_with_the_weights_of_an_undisturbed_run(tmp_path, data, settings)
+    assert f"resumed at step {stop[1]} from" in capsys.readouterr().out
+
+
+def test_train__told_to_stop_after_its_last_update_ends_as_usual(tmp_path, data, monkeypatch):
+    update, out = Loop.update, tmp_path / "train.zarr.zip"
+
+    def ends_with_a_signal(loop):
+        update(loop)
+        if loop.step == loop.settings.steps:
+            signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(Loop, "update", ends_with_a_signal)
+    train.train(data, out, run(), "code")
+    assert out.exists()
+
+
+def test_stop_signals__are_the_process_s_own_again_afterwards():
+    before = [signal.getsignal(kind) for kind in (signal.SIGTERM, signal.SIGUSR1)]
+    with processes.stop_signals() as signalled:
+        assert signalled() is None
+        signal.raise_signal(signal.SIGUSR1)
+        signal.raise_signal(signal.SIGTERM)
+        assert signalled() == "SIGUSR1", "the first that came"
+    assert [signal.getsignal(kind) for kind in (signal.SIGTERM, signal.SIGUSR1)] == before
+
+
+def test_train__refuses_to_resume_a_changed_run_and_says_what_changed(tmp_path, data, capsys):
+    out = tmp_path / "train.zarr.zip"
+    train.train(data, out, run(), "code")
+    old = sorted((tmp_path / "checkpoints").iterdir())
+    capsys.readouterr()
+    train.train(data, out, run(learning_rate=5e-4), "code")
+    printed = capsys.readouterr().out
+    assert "not resumed" in printed
+    assert "run.train.learning_rate: 0.001 -> 0.0005" in printed
+    assert "run.train.batch" not in printed
+    assert set(old) < set((tmp_path / "checkpoints").iterdir()), "the old checkpoints are kept"
+
+
+@pytest.mark.parametrize(
+    "change", [{"micro_batch": 2}, {"prefetch": 0}, {"compile": True}, {"device": "auto"}, {"save_every": 1.0}], ids=str
+)
+def test_identity__is_not_changed_by_facts_of_the_machine(change):
+    without = [f"run.train.{name}" for name in EXECUTION_KEYS]
+    made = [identity.identity_of({"run": run(**settings), "code": "code"}, without) for settings in ({}, change)]
+    assert made[0] == made[1]
+    shaping = identity.identity_of({"run": run(precision="bf16", tf32=True), "code": "code"}, without)
+    assert {k for k in shaping if shaping[k] != made[0][k]} == {"run.train.precision", "run.train.tf32"}
+
+
+def test_train__resumed_with_passes_of_another_size_goes_on_and_says_where_it_ran(tmp_path, data, monkeypatch):
+    update, out = Loop.update, tmp_path / "train.zarr.zip"
+
+    def dies(loop):
+        if loop.step == 20:
+            raise KeyboardInterrupt
+        update(loop)
+
+    monkeypatch.setattr(Loop, "update", dies)
+    monkeypatch.setattr(loop_module, "hardware", lambda _: "one device")
+    with pytest.raises(KeyboardInterrupt):
+        train.train(data, out, run(), "code")
+    monkeypatch.setattr(Loop, "update", update)
+    monkeypatch.setattr(loop_module, "hardware", lambda _: "another")
+    train.train(data, out, run(micro_batch=1), "code")
+    attributes = store.load(out).attrs
+    assert attributes["device"] == "one device; another"
+    assert (attributes["dtype"], attributes["tf32"], attributes["processes"]) == ("float32", False, 1)
+
+
+def test_train__whose_checkpoints_exist_only_publishes_them(tmp_path, data, monkeypatch):
+    out = tmp_path / "train.zarr.zip"
+    train.train(data, out, run(), "code")
+    out.unlink()
+    monkeypatch.setattr(Loop, "update", lambda loop: pytest.fail("trained again"))
+    train.train(data, out, run(), "code")
+    assert out.exists()
+
+
+def test_train__stops_with_advice_when_the_loss_is_not_finite(tmp_path, data):
+    with pytest.raises(UserError, match=r"train\.learning_rate"):
+        train.train(data, tmp_path / "train.zarr.zip", run(learning_rate=1e30, clip=0.0, warmup=0), "code")
+
+
+def test_dump__gives_the_same_bytes_under_any_name(tmp_path):
+    for name in ("a.pt", "b.1234.part"):
+        state.dump({"weights": torch.arange(5.0)}, tmp_path / name)
+    assert (tmp_path / "a.pt").read_bytes() == (tmp_path / "b.1234.part").read_bytes()
+
+
+def test_train__on_a_full_disk_says_so_and_leaves_no_half_checkpoint(tmp_path, data, monkeypatch):
+    if not os.path.exists("/dev/full"):
+        pytest.skip("this system has no /dev/full")
+    dump = state.dump
+
+    def full(weights, path):
+        path.symlink_to("/dev/full")
+        dump(weights, path)
+
+    monkeypatch.setattr(state, "dump", full)
+    with pytest.raises(UserError, match=r"step000000000\.pt: expected room .* No space left"):
+        train.train(data, tmp_path / "train.zarr.zip", run(), "code")
+    assert {p.name for p in tmp_path.glob("checkpoints/*/*")} == {"identity.json", ".lock"}
+
+
+def test_trained__refuses_a_checkpoint_that_was_changed(tmp_path, data):
+    out = tmp_path / "train.zarr.zip"
+    train.train(data, out, run(), "code")
+    path = next((tmp_path / "checkpoints").glob(f"*/{state.checkpoint_name(10)}"))
+    path.write_bytes(path.read_bytes()[:-10])
+    with pytest.raises(UserError, match="another content"):
+        Trained(out, data).model(10)
+    path.unlink()
+    with pytest.raises(UserError, match="no such file"):
+        Trained(out, data).model(10)
+
+
+def test_update__is_the_difference_of_the_weights_of_neighbouring_steps(tmp_path, data):
+    train.train(data, tmp_path / "train.zarr.zip", run(), "code")
+    trained = Trained(tmp_path / "train.zarr.zip", data)
+    assert trained.update(0) is None
+    for step in (1, 2, 3, 4):
+        before, after = (trained.model(s).state_dict() for s in (step - 1, step))
+        assert same({n: v - before[n] for n, v in after.items()}, trained.update(step))
+
+
+def test_update__is_that_of_the_weights_and_not_of_their_moving_average(tmp_path, data):
+    for name, ema in (("plain", 0.0), ("averaged", 0.9)):
+        train.train(data, tmp_path / name / "train.zarr.zip", run(ema=ema), "code")
+    plain, averaged = (Trained(tmp_path / n / "train.zarr.zip", data) for n in ("plain", "averaged"))
+    assert averaged.averaged
+    assert not plain.averaged
+    assert same(plain.update(40), averaged.update(40))
+    assert not same(plain.model(40).state_dict(), averaged.model(40).state_dict())
+
+
+def test_update__that_was_changed_is_refused(tmp_path, data):
+    out = tmp_path / "train.zarr.zip"
+    train.train(data, out, run(), "code")
+    next((tmp_path / "checkpoints").glob(f"*/{state.update_name(10)}")).write_bytes(b"")
+    with pytest.raises(UserError, match=r"step000000010\.update\.pt.*another content"):
+        Trained(out, data).update(10)
+
+
+def test_learning_rate__warms_up_and_falls_to_its_end():
+    settings = TrainSettings(steps=100, warmup=10, learning_rate=1.0, final_learning_rate=0.1)
+    rates = [learning_rate(settings, u) for u in range(100)]
+    np.testing.assert_allclose(rates[:10], np.arange(1, 11) / 10)
+    assert np.all(np.diff(rates[10:]) < 0)
+    assert rates[-1] == pytest.approx(0.1, abs=0.01)
+
+
+@pytest.mark.parametrize("steps", [1, 7, 100, 1000])
+def test_checkpoint_steps__hold_both_ends_and_about_five_a_decade(steps):
+    kept = checkpoint_steps(TrainSettings(steps=steps, warmup=0))
+    assert kept[0] == 0
+    assert kept[-1] == steps
+    assert kept == sorted(set(kept))
+    if steps == 1000:
+        assert sum(10 <= s < 100 for s in kept) == 5
+
+
+def test_train__uses_the_samples_it_is_given(tmp_path, data):
+    """Four samples of a well, over and over, are learned by heart: the loss falls below that with all samples."""
+    losses = []
+    for samples in (4, 0):
+        out = tmp_path / str(samples) / "train.zarr.zip"
+        train.train(data, out, run(steps=400, learning_rate=1e-2, samples=samples, augment="none"), "code")
+        found = store.load(out)
+        assert found.attrs["training_samples"] == (samples or len(split_index(store.load(data), "train")))
+        losses.append(found["loss"].values[-20:].mean())
+    assert losses[0] < losses[1]

@@ -1,0 +1,133 @@
+"""Batches made ahead: the same as on demand, their mistakes their own, and no thread left."""
+
+import threading
+import time
+
+import numpy as np
+import pytest
+import torch
+import toys
+from short_trainings import run, same, stored_frames, weights  # noqa: F401
+
+from twirlscope.contracts import Batch
+from twirlscope.errors import UserError
+from twirlscope.geometry import so3
+from twirlscope.stages import train
+from twirlscope.training import batches
+from twirlscope.training.batches import Loader
+
+
+def numbered(update: int) -> Batch:
+    return Batch({}, {"t": torch.full((1, 1), float(update))}, {})
+
+
+def values(loader, updates):
+    return [loader.get(u).targets["t"].item() for u in updates]
+
+
+def threads() -> list[str]:
+    return [t.name for t in threading.enumerate() if t.name.startswith("batches")]
+
+
+@pytest.mark.parametrize("ahead", [0, 1, 3, 100])
+def test_loader__gives_the_batch_of_every_update_in_order_and_leaves_no_thread(ahead):
+    with Loader(numbered, 10, ahead, "cpu") as loader:
+        assert values(loader, range(3, 10)) == list(range(3, 10))
+        assert bool(threads()) == bool(ahead)
+    assert not threads()
+
+
+def test_loader__makes_as_many_ahead_as_it_is_told_and_none_beyond_the_end():
+    made = []
+
+    def noted(update):
+        made.append(update)
+        return numbered(update)
+
+    with Loader(noted, 5, 2, "cpu") as loader:
+        loader.get(0)
+        deadline = time.monotonic() + 30
+        while made != [0, 1, 2] and time.monotonic() < deadline:
+            time.sleep(0.001)
+        assert made == [0, 1, 2]
+        values(loader, range(1, 5))
+    assert made == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("ahead", [0, 2])
+def test_loader__raises_what_went_wrong_where_the_batch_is_asked_for(ahead):
+    def fails_at_two(update):
+        if update == 2:
+            raise ZeroDivisionError("of mine")
+        return numbered(update)
+
+    with Loader(fails_at_two, 5, ahead, "cpu") as loader:
+        assert values(loader, [0, 1]) == [0, 1]
+        with pytest.raises(ZeroDivisionError, match="of mine"):
+            loader.get(2)
+    assert not threads()
+
+
+def test_loader__makes_no_more_batches_once_the_training_has_ended():
+    go, made = threading.Event(), []
+
+    def slow(update):
+        made.append(update)
+        assert update == 0 or go.wait(60)
+        return numbered(update)
+
+    with Loader(slow, 100, 10, "cpu") as loader:
+        loader.get(0)
+        threading.Timer(0.2, go.set).start()  # the one that is being made is finished, no other begun
+    assert len(made) <= 2
+    assert not threads()
+
+
+@pytest.mark.parametrize("ema", [0.0, 0.9])
+def test_training__does_not_depend_on_what_is_made_ahead(tmp_path, data, ema):
+    for ahead in (0, 3):
+        out = tmp_path / str(ahead) / "train.zarr.zip"
+        train.train(data, out, run(steps=20, prefetch=ahead, ema=ema), "code")
+    for step in (4, 20):
+        assert same(*(weights(tmp_path / str(ahead) / "train.zarr.zip", data, step) for ahead in (0, 3)))
+
+
+def test_batch__goes_to_a_device_unchanged_and_floats_to_a_dtype():
+    batch = toys.force_field().batch(np.arange(3))
+    moved = batch.to("cpu", torch.float64)
+    assert moved.inputs["positions"].dtype == torch.float64
+    assert moved.inputs["numbers"].dtype == torch.int64
+    assert torch.equal(moved.inputs["positions"].float(), batch.inputs["positions"])
+
+
+def test_batch_index__visits_every_sample_once_an_epoch():
+    index = np.arange(100, 110)
+    seen = np.concatenate([batches.batch_index(index, u, 4, seed=0) for u in range(5)])
+    np.testing.assert_array_equal(np.sort(seen[:10]), index)
+    np.testing.assert_array_equal(np.sort(seen[10:]), index)
+    assert list(seen[:10]) != list(seen[10:])
+
+
+def test_rotations__turn_every_sample_by_one_of_its_own():
+    task, index, rng = toys.force_field(), np.arange(4), np.random.default_rng(0)
+    batch = task.batch(index)
+    turned = task.training_batch(index, rng, batches.rotations("haar", 4, 0, 7), "cpu")
+    assert not torch.allclose(turned.inputs["positions"], batch.inputs["positions"])
+    distances = [torch.cdist(b.inputs["positions"], b.inputs["positions"]) for b in (batch, turned)]
+    torch.testing.assert_close(*distances, atol=1e-4, rtol=1e-4)
+    same = task.training_batch(index, rng, batches.rotations("none", 4, 0, 7), "cpu")
+    assert torch.equal(same.inputs["positions"], batch.inputs["positions"])
+    generator = torch.Generator().manual_seed(batches.seed_of(0, batches.ROTATION, 7))
+    expected = so3.matrix(so3.euler_product(4, generator=generator)).float()
+    assert torch.equal(batches.rotations("euler_product", 4, 0, 7), expected)
+
+
+def test_some__choices_are_nested_and_of_the_right_size():
+    index = np.arange(100, 200)
+    small, large = batches.some(index, 10), batches.some(index, 50)
+    assert large[:10].tolist() == small.tolist()
+    assert len(set(large.tolist())) == 50
+    assert set(large.tolist()) <= set(index.tolist())
+    assert batches.some(index, 0) is index
+    with pytest.raises(UserError, match=r"train\.samples: expected at most the 100"):
+        batches.some(index, 101)

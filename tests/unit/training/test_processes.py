@@ -1,0 +1,146 @@
+"""Several processes train what one trains, stop together, and leave nothing behind."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import short_trainings
+import torch
+from short_trainings import run, stored_frames, weights  # noqa: F401
+
+from twirlscope.errors import UserError
+from twirlscope.stages import train
+from twirlscope.storage import store
+from twirlscope.training.processes import ProcessGroup
+
+TESTS = Path(short_trainings.__file__).parent
+needs_proc = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="no /proc to look processes up in")
+
+
+def distance(a, b):
+    """The norm of the difference of all weights over that of the weights."""
+    return (sum((a[k] - b[k]).square().sum() for k in a) / sum(b[k].square().sum() for k in b)).sqrt().item()
+
+
+def test_two_processes__end_with_the_weights_and_losses_of_one(tmp_path, data):
+    paths = [tmp_path / str(n) / "train.zarr.zip" for n in (1, 2)]
+    for processes, out in enumerate(paths, 1):
+        train.train(data, out, run(steps=20, learning_rate=1e-2), "code", processes)
+    start, one, two = (weights(out, data, step) for out, step in ((paths[0], 0), (paths[0], 20), (paths[1], 20)))
+    assert distance(two, one) < 1e-6
+    assert distance(start, one) > 0.01, "they have moved"
+    one, two = map(store.load, paths)
+    for name in ("loss", "gradient_norm"):
+        np.testing.assert_allclose(two[name], one[name], rtol=2e-6)
+    assert [one.attrs["processes"], two.attrs["processes"]] == [1, 2]
+    assert one.attrs["folder"] == two.attrs["folder"], "the same run"
+
+
+def started(tmp_path, data, **settings):
+    """The stage with two processes in a process of its own, as the rule runs it, at its 16th step; their ids too."""
+    code = f"""
+        import sys; sys.path[:0] = {sys.path!r}
+        from pathlib import Path
+        from types import SimpleNamespace
+        import short_trainings
+        import twirlscope.stages.train as t
+        from twirlscope.runtime.job import job
+        with job(SimpleNamespace(rule="train", threads=2, log=[{str(tmp_path / "train.log")!r}])):
+            out = Path({str(tmp_path / "broken" / "train.zarr.zip")!r})
+            t.train(Path({str(data)!r}), out, short_trainings.run(**{settings!r}), "code", 2)
+    """
+    environment = os.environ | {"PYTHONPATH": str(TESTS)}
+    process = subprocess.Popen([sys.executable, "-c", textwrap.dedent(code)], env=environment)
+    wait_for(lambda: list(tmp_path.glob("broken/checkpoints/*/step000000016.pt")))
+    children = [int(p) for p in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
+    assert len(children) == 2
+    return process, children
+
+
+def wait_for(something, seconds=180):
+    deadline = time.monotonic() + seconds
+    while not something():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@needs_proc
+def test_two_processes__told_to_stop_save_their_state_and_go_on_there(tmp_path, data):
+    """Of a batch that they cannot halve, in passes of at most two samples, with a moving average."""
+    settings = {"steps": 200, "batch": 5, "micro_batch": 2, "ema": 0.9, "save_every": 1000.0}
+    process, children = started(tmp_path, data, **settings)
+    process.send_signal(signal.SIGUSR1)
+    log = tmp_path / "train.log"
+    assert process.wait(timeout=180) == os.EX_TEMPFAIL, log.read_text()
+    assert not any(map(alive, children))
+    assert not (tmp_path / "broken" / "train.zarr.zip").exists()
+    assert len(re.findall(r"STOPPED train: SIGUSR1 at step (\d+) of 200", log.read_text())) == 1
+    for name, processes in (("broken", 2), ("whole", 1)):
+        train.train(data, tmp_path / name / "train.zarr.zip", run(**settings), "code", processes)
+    assert distance(*(weights(tmp_path / n / "train.zarr.zip", data, 200) for n in ("broken", "whole"))) < 1e-5
+
+
+@needs_proc
+def test_two_processes__of_which_one_is_killed_end_together_and_one_goes_on(tmp_path, data, capsys):
+    process, children = started(tmp_path, data, steps=200)
+    os.kill(children[1], signal.SIGKILL)
+    assert process.wait(timeout=180) == 128 + signal.SIGKILL
+    assert not any(map(alive, children))
+    assert "killed by SIGKILL" in (tmp_path / "train.log").read_text()
+    for name in ("broken", "whole"):
+        train.train(data, tmp_path / name / "train.zarr.zip", run(steps=200), "code")
+    assert "resumed at step" in capsys.readouterr().out
+    assert distance(*(weights(tmp_path / n / "train.zarr.zip", data, 200) for n in ("broken", "whole"))) < 1e-5
+
+
+@needs_proc
+def test_two_processes__do_not_outlive_the_one_that_started_them(tmp_path, data):
+    process, children = started(tmp_path, data, steps=100000)
+    process.kill()
+    process.wait()
+    wait_for(lambda: not any(map(alive, children)), 20)
+
+
+def test_two_processes__say_a_mistake_once(tmp_path, data, capfd):
+    with pytest.raises(SystemExit) as ended:
+        train.train(data, tmp_path / "train.zarr.zip", run(learning_rate=1e30, clip=0.0, warmup=0), "code", 2)
+    assert ended.value.code == 1
+    out, err = capfd.readouterr()
+    assert (out + err).count("ERROR train: ") == 1
+    assert "Traceback" not in err
+
+
+def test_train__refuses_more_processes_than_gpus(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    train.enough("cuda", 2)
+    train.enough("cpu", 64)
+    with pytest.raises(UserError, match=r"resources\.gpu: expected at most the 2 GPUs .*, got 3"):
+        train.enough("cuda", 3)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5])
+@pytest.mark.parametrize("most", [0, 1, 2, 100])
+def test_parts__of_all_processes_are_the_batch(size, most):
+    for samples in (5, 6, 32):
+        parts = [ProcessGroup(rank, size).parts(samples, most) for rank in range(size)]
+        covered = [i for team in parts for part in team for i in range(samples)[part]]
+        assert covered == list(range(samples))
+        assert all(1 <= part.stop - part.start <= (most or samples) for team in parts for part in team)
+        if not most:
+            assert all(len(team) == 1 for team in parts)
+    with pytest.raises(UserError, match="one sample for each of 6 processes"):
+        ProcessGroup(0, 6).parts(5, 0)

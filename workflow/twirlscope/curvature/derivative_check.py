@@ -1,0 +1,225 @@
+"""The certificate of curvature: products against finite differences in float64, before any is believed.
+
+Automatic differentiation of second and third order is silently wrong for some ordinary modules (`nn.LayerNorm` inside
+a force that is itself a gradient is off by 5 to 70 %), and a wrong product may still be symmetric.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from dataclasses import dataclass
+
+import torch
+
+from .._typing import Callable, Float, Tensor
+from ..contracts import Batch, Task
+from ..errors import UserError
+from ..runtime.precision import differentiable, duplicate
+from .lanczos import rademacher
+from .objective import PARTS, Objective, gradient
+from .operators import operator
+from .unsafe_modules import suspects
+
+TOLERANCE = 1e-6  # relative; right products reach 1e-8 to 1e-11, wrong ones seen were above 1e-2
+FLOOR = 1e-3  # a part's error is relative to its own product, but to no less than this share of the total one
+STEPS = (1e-5, 1e-6, 1e-4)  # of the differences, tried in turn: truncation and rounding depend on the model
+SAFE = 0.1  # a step that meets this share of the tolerance is good enough
+DIRECTIONS = 3  # wrong derivatives have been seen that were right on the first call
+CERTIFIED = (*PARTS, "mean_plugin")
+
+Products = dict[str, Tensor]  # by part
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """How far products with the curvature are from what they should be; all relative.
+
+    gradient: by part, first derivatives along the directions against central differences of the loss.
+    error: by part, float64 products with the Hessian against central differences of the gradient; the largest of
+        several directions.
+    gauss_newton: by part, the same of the Gauss-Newton matrix against J^T Q (J v), J v from central differences.
+    symmetry: by part, |u'Av - v'Au|, the larger of both matrices.
+    split: of A_mean v + A_equiv v against A_total v, the larger of both matrices.
+    precision: by part, products with the Hessian in the working precision against float64.
+    mode: how the products were made.
+    """
+
+    gradient: dict[str, float]
+    error: dict[str, float]
+    gauss_newton: dict[str, float]
+    symmetry: dict[str, float]
+    split: float
+    precision: dict[str, float]
+    mode: str
+
+
+def certify(
+    model: torch.nn.Module,
+    task: Task,
+    batch: Batch,
+    quaternion: Float[Tensor, "sample rotation 4"],
+    *,
+    dtype: torch.dtype = torch.float32,
+    unbiased: bool = False,
+    seed: int = 0,
+    tolerance: float = TOLERANCE,
+    mode: str = "auto",
+    factory: Callable = operator,
+) -> Certificate:
+    """The evidence that products with the curvature of this model are right, on these samples and in this mode.
+
+    Every error is relative to the product itself, or to a thousandth of the product for the total loss where that is
+    more: an equivariant model has no H_equiv to be relative to.
+
+    Args:
+        mode: of the products; `auto` is what `operators.operator` would choose for these few samples.
+        factory: makes the operators that are looked at, called like `operators.operator`.
+
+    Raises:
+        UserError: an error in float64 above the tolerance; the message names modules known to have wrong derivatives.
+    """
+    double = duplicate(model).double()
+    exact = Objective(double, task, batch, quaternion, unbiased=unbiased)
+    vectors = rademacher(len(exact.parameters), DIRECTIONS, seed).to(exact.parameters.device)
+    mode = getattr(factory(exact, PARTS[0], mode=mode), "mode", mode)  # what `auto` chose
+    found = {c: _check(functools.partial(factory, curvature=c, mode=mode), exact, vectors, c, tolerance) for c in ROADS}
+    slope = _slope_errors(exact, vectors, tolerance)
+    if not all(e <= tolerance for e in (*slope.values(), *(check.largest() for check in found.values()))):
+        raise _failure(double, exact, mode, found, slope, tolerance)
+    first, second = found["hessian"], found["gauss_newton"]
+    symmetry = {p: max(first.symmetry[p], second.symmetry[p]) for p in CERTIFIED}
+    working, precision = Objective(duplicate(model).to(dtype), task, batch, quaternion, unbiased=unbiased), {}
+    for part in CERTIFIED:
+        rounded = factory(working, part, curvature="hessian", mode=mode)(vectors[:, :1])
+        precision[part] = _worst(rounded - first.products[part][:, :1], first.scale[part][:1])
+    return Certificate(slope, first.error, second.error, symmetry, max(first.split, second.split), precision, mode)
+
+
+@dataclass(frozen=True)
+class _Check:
+    """Products with one matrix, by part, and their errors as in `Certificate`. scale: what errors are relative to."""
+
+    products: Products
+    scale: Products
+    error: dict[str, float]
+    symmetry: dict[str, float]
+    split: float
+
+    def largest(self) -> float:
+        """The largest error of all; NaN counts as infinite."""
+        errors = (*self.error.values(), *self.symmetry.values(), self.split)
+        return max(math.inf if math.isnan(e) else e for e in errors)
+
+
+def _check(
+    make: Callable, objective: Objective, vectors: Float[Tensor, "n b"], curvature: str, tolerance: float
+) -> _Check:
+    """Products of the operators that `make(objective, part)` gives, one column at a time: several calls."""
+    products = {}
+    for part in (*CERTIFIED, "total"):
+        multiply = make(objective, part)
+        products[part] = torch.cat([multiply(v) for v in vectors.split(1, 1)], 1)
+    scale = {p: torch.maximum(v.norm(dim=0), FLOOR * products["total"].norm(dim=0)) for p, v in products.items()}
+    expected = functools.partial(ROADS[curvature], objective)
+    error = _errors(products, vectors, expected, scale, tolerance)
+    overlap = {p: vectors.T @ products[p] for p in CERTIFIED}
+    symmetry = {p: _worst(overlap[p] - overlap[p].T, scale[p] * vectors[:, 0].norm()) for p in CERTIFIED}
+    split = _worst(products["mean"] + products["equiv"] - products["total"], scale["total"])
+    return _Check(products, scale, error, symmetry, split)
+
+
+def _worst(difference: Float[Tensor, "n b"], scale: Float[Tensor, " b"]) -> float:
+    """Largest length of a column over its scale; 0 where both are 0."""
+    return (difference.norm(dim=0) / scale.clamp_min(torch.finfo(scale.dtype).tiny)).max().item()
+
+
+def _errors(
+    products: Products, vectors: Float[Tensor, "n b"], expected: Callable, scale: Products, tolerance: float
+) -> dict[str, float]:
+    """Error of the products by part, the largest over directions; a direction counts with its best step."""
+    best = torch.full((len(CERTIFIED), vectors.shape[1]), math.inf)
+    for j, vector in enumerate(vectors.T):
+        for step in STEPS:
+            for i, (part, product) in enumerate(zip(CERTIFIED, expected(vector, step), strict=True)):
+                distance = product - products[part][:, j]
+                best[i, j] = min(best[i, j], _worst(distance[:, None], scale[part][j : j + 1]))
+            if (best[:, j] < SAFE * tolerance).all():
+                break
+    return dict(zip(CERTIFIED, best.max(1).values.tolist(), strict=True))
+
+
+def _central(function: Callable, at: Tensor, vector: Tensor, step: float) -> Tensor:
+    """Derivative along a vector from five points: what is left of the truncation is of fourth order."""
+    near, far = (function(at + h * vector) - function(at - h * vector) for h in (step, 2 * step))
+    return (8 * near - far) / (12 * step)
+
+
+def _slope_errors(objective: Objective, vectors: Float[Tensor, "n b"], tolerance: float) -> dict[str, float]:
+    """Errors of the gradients by part, relative to their length or, near a minimum, to `FLOOR` of the loss."""
+    at, values = objective.parameters.detach(), objective.values()
+    found = dict(zip(CERTIFIED, objective.gradients(at, CERTIFIED), strict=True))
+    least = FLOOR * max(values["total"], (found["mean"] + found["equiv"]).norm().item())
+
+    def losses(parameters: Tensor) -> Tensor:
+        moved = objective.values(parameters)
+        return torch.tensor([moved[p] for p in CERTIFIED], dtype=torch.float64)
+
+    best = dict.fromkeys(CERTIFIED, math.inf)
+    for step in STEPS:
+        slopes = torch.stack([_central(losses, at, v, step) for v in vectors.T], 1)
+        for part, slope in zip(CERTIFIED, slopes, strict=True):
+            off = (slope - (found[part] @ vectors).cpu()).abs().max().item()
+            best[part] = min(best[part], off / max(found[part].norm().item(), least))
+        if max(best.values()) < SAFE * tolerance:
+            break
+    return best
+
+
+def _gradients(objective: Objective, vector: Float[Tensor, " n"], step: float) -> Float[Tensor, "part n"]:
+    """Products with the Hessians from differences of gradients."""
+    return _central(lambda p: objective.gradients(p, CERTIFIED), objective.parameters.detach(), vector, step)
+
+
+def _gauss_newton(objective: Objective, vector: Float[Tensor, " n"], step: float) -> Float[Tensor, "part n"]:
+    """Products with the Gauss-Newton matrices from differences of predictions."""
+    parameters = objective.parameters
+    total = vector.new_zeros(len(CERTIFIED), len(vector))
+    with differentiable():
+        for chunk in objective.chunks:
+            twisted = lambda p, c=chunk: objective.twisted(p, c).detach()  # noqa: E731
+            pushed = _central(twisted, parameters.detach(), vector, step)
+            z = objective.twisted(parameters, chunk)
+            for row, part in zip(total, CERTIFIED, strict=True):
+                row += chunk.share * gradient(z, parameters, objective.curve(pushed, chunk, part), retain_graph=True)
+    return total
+
+
+ROADS = {"hessian": _gradients, "gauss_newton": _gauss_newton}  # by curvature: products without its operators
+
+
+def _failure(
+    model: torch.nn.Module,
+    objective: Objective,
+    mode: str,
+    found: dict[str, _Check],
+    slope: dict[str, float],
+    tolerance: float,
+) -> UserError:
+    words = {"hessian": "Hessian", "gauss_newton": "Gauss-Newton"}
+    numbers = [
+        f"{c.error[p]:.1e} in {words[k]} of L_{p} (symmetry {c.symmetry[p]:.1e})"
+        for k, c in found.items()
+        for p in CERTIFIED
+    ]
+    numbers.append(f"{max(slope.values()):.1e} in the gradient")
+    named = suspects(model, objective.chunks[0].first().inputs)
+    names = ", ".join(named[:8]) + (f" and {len(named) - 8} more" if len(named) > 8 else "")
+    remedy = "; use twirlscope.LayerNorm" if "layer_norm" in names else ""
+    remedy += "; or mode 'difference', for which a right gradient is enough" if mode != "difference" else ""
+    return UserError(
+        f"hessian, model {type(model).__name__}",
+        f"products with the curvature within {tolerance:.0e} of central differences of first derivatives",
+        f"relative errors {', '.join(numbers)}, split {max(c.split for c in found.values()):.1e}; automatic "
+        f"differentiation in mode {mode!r} is wrong here; suspect modules: {names or 'none known'}{remedy}",
+    )

@@ -1,0 +1,170 @@
+"""Gradients of both parts of the loss at one checkpoint, by layer: their inner products, and those with the update.
+
+The loss is the squared error, whatever the training loss.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import xarray as xr
+
+from .._typing import Array, Float, Int, Sequence, Tensor
+from ..contracts import Batch, Task
+from ..errors import UserError
+from ..estimators.gradient_statistics import PARTS, Batches, with_errors
+from ..geometry import so3
+from ..losses import mse
+from ..runtime.precision import differentiable
+from ..settings.gradient import GradientSettings
+from ..storage.arrays.gradient import GRADIENT
+from .objective import Objective
+
+WHOLE = "whole"  # the layer that is all of them
+PRODUCTS = {"mean_mean": (0, 0), "mean_equiv": (0, 1), "equiv_equiv": (1, 1)}
+
+
+def layers_of(model: torch.nn.Module, depth: int) -> dict[str, Int[Array, " parameter"]]:
+    """Layers, in the order of the model, and the places of their parameters in the vector of all trained ones.
+
+    A layer is the path of the module that owns the parameter, cut after `depth` names; what the model owns itself is
+    `model`. Frozen parameters are in no layer.
+    """
+    found: dict[str, list[Array]] = {}
+    start = 0
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            layer = ".".join(name.split(".")[:-1][:depth]) or "model"
+            found.setdefault(layer, []).append(np.arange(start, start + parameter.numel()))
+            start += parameter.numel()
+    return {layer: np.concatenate(places) for layer, places in found.items()}
+
+
+def flat_update(model: torch.nn.Module, update: dict[str, Tensor] | None) -> Float[Tensor, " n"] | None:
+    """The update of the trained parameters as one vector, None where there was none (step 0)."""
+    if update is None:
+        return None
+    return torch.cat([update[n].flatten() for n, p in model.named_parameters() if p.requires_grad])
+
+
+def part_gradients(objective: Objective) -> tuple[Float[Tensor, "part n"], list[float]]:
+    """Gradients of mean and equiv on the samples of an objective, and the two losses; a chunk in memory at a time."""
+    parameters = objective.parameters
+    total, values = parameters.new_zeros(2, len(parameters)), [0.0, 0.0]
+    with differentiable():
+        for chunk in objective.chunks:
+            found = objective.losses(parameters, chunk)
+            for i, part in enumerate(PARTS[:2]):
+                values[i] += chunk.share * found[part].item()
+                if found[part].requires_grad:
+                    total[i] += chunk.share * _flat(found[part], [parameters], retain_graph=True)
+    return total, values
+
+
+def total_gradient(
+    model: torch.nn.Module, task: Task, batch: Batch, quaternion: Float[Tensor, "sample rotation 4"], chunk: int
+) -> Float[Tensor, " n"]:
+    """Gradient of the mean squared error of the turned samples against the turned targets: no split, no twist."""
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    total = 0.0
+    with differentiable():
+        for start in range(0, len(batch), chunk):
+            few = slice(start, start + chunk)
+            rotation = so3.matrix(quaternion[few].reshape(-1, 4))
+            part = batch.to("cpu", torch.float64).map(lambda t, few=few: t[few]).repeat(quaternion.shape[1])
+            turned = task.rotate(part, rotation).to(parameters[0].device, parameters[0].dtype)
+            out = model(turned.inputs)
+            terms = [t.weight * mse(out[t.name], turned.targets[t.name], turned.weights[t.name]) for t in task.terms]
+            total = total + _flat(sum(terms).sum(), parameters) / (len(batch) * quaternion.shape[1])
+    return total
+
+
+def _flat(loss: Tensor, parameters: Sequence[Tensor], **keys: bool) -> Float[Tensor, " n"]:
+    """The gradient as one vector."""
+    found = torch.autograd.grad(loss, parameters, materialize_grads=True, **keys)
+    return torch.cat([g.flatten() for g in found])
+
+
+def measure(
+    model: torch.nn.Module,
+    task: Task,
+    index: Int[Array, "batch sample"],
+    quaternion: Float[Tensor, "batch sample rotation 4"],
+    settings: GradientSettings,
+    update: dict[str, Tensor] | None,
+    step: int,
+) -> xr.Dataset:
+    """One checkpoint as a dataset.
+
+    Args:
+        update: what the optimiser added to each parameter in the step that led to the checkpoint.
+        step: of the checkpoint, for errors.
+
+    Raises:
+        UserError: a loss or gradient is not finite.
+    """
+    batches = [task.batch(i) for i in index]
+    pieces = []
+    for b, batch in enumerate(batches):
+        pieces.append(part_gradients(Objective(model, task, batch, quaternion[b], settings.chunk, unbiased=True)))
+        if not (pieces[-1][0].isfinite().all() and np.isfinite(pieces[-1][1]).all()):
+            culprit = _culprit(model, task, index[b], quaternion[b])
+            raise UserError(f"gradient, step {step}", "finite losses and gradients", culprit)
+    rows = torch.stack([g for g, _ in pieces])
+    total = total_gradient(model, task, batches[0], quaternion[0], settings.chunk)
+    identity = ((total - rows[0].sum(0)).norm() / total.norm()).item()
+    loss = np.array([values for _, values in pieces]).T
+    change = flat_update(model, update)
+    return dataset_of(rows, loss, change, layers_of(model, settings.layer_depth), settings.samples, identity)
+
+
+def _culprit(
+    model: torch.nn.Module, task: Task, index: Int[Array, " sample"], quaternion: Float[Tensor, "sample rotation 4"]
+) -> str:
+    """Which sample, in which rotation, gives what is not finite."""
+    like = next(model.parameters())
+    for sample, each in zip(index, quaternion, strict=True):
+        one = task.batch(sample[None])
+        for k, rotation in enumerate(so3.matrix(each)):
+            turned = task.rotate(one.to("cpu", torch.float64), rotation[None]).to(like.device, like.dtype)
+            out = model(turned.inputs)
+            if not all(out[t.name].isfinite().all() for t in task.terms):
+                return f"a prediction that is not, of sample {sample} in rotation {k}"
+    return f"finite predictions with a gradient that is not, on samples {', '.join(map(str, index))}"
+
+
+def dataset_of(
+    rows: Float[Tensor, "batch part n"],
+    loss: Float[Array, "part batch"],
+    update: Float[Tensor, " n"] | None,
+    layers: dict[str, Int[Array, " parameter"]],
+    samples: int,
+    identity: float,
+) -> xr.Dataset:
+    """What is stored of one checkpoint: inner products by layer, their sum as the layer `whole`, and statistics."""
+    flat = rows.flatten(0, 1)
+    change = torch.full_like(flat[0], torch.nan) if update is None else update.to(flat)
+    products, squares = [], []
+    for places in layers.values():
+        here, step = flat[:, places].double(), change[places].double()
+        products.append(torch.cat([here, step[None]]) @ here.T)
+        squares.append((step @ step).item())
+    each = torch.stack([sum(products), *products]).cpu().numpy()
+    shape = (len(each), len(rows), 2)
+    gram = each[:, :-1].reshape(*shape, *shape[1:]).transpose(0, 2, 4, 1, 3)
+    along = each[:, -1].reshape(shape).transpose(0, 2, 1)
+    arrays = with_errors(Batches(gram, loss, along, samples))
+    arrays |= {
+        "gradient_gram": np.stack([gram[:, p, q] for p, q in PRODUCTS.values()], 1),
+        "update_product": along,
+        "update_square": np.array([sum(squares), *squares]),
+        "batch_loss": loss,
+        "identity_error": np.float64(identity),
+    }
+    coordinates = {"layer": [WHOLE, *layers], "part": PARTS, "split_part": PARTS[:2], "product": list(PRODUCTS)}
+    sizes = [len(places) for places in layers.values()]
+    return xr.Dataset(
+        {name: (GRADIENT[name].dims[1:], np.asarray(value)) for name, value in arrays.items()}
+        | {"layer_parameters": ("layer", np.array([sum(sizes), *sizes], np.int64))},
+        {name: np.array(values, object) for name, values in coordinates.items()},
+    )

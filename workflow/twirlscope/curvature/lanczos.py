@@ -1,0 +1,245 @@
+"""Spectra of large symmetric operators from matrix-vector products: block Lanczos.
+
+The Krylov space of `probes` random vectors gives Ritz values with residual bounds (eigenvalues at both ends of the
+spectrum), and by Gauss quadrature the weight of each Ritz value in the spectral measure of each probe, whose mean over
+probes estimates the spectral density. Nothing here knows what the operator is.
+
+Source: Golub and Meurant, Matrices, Moments and Quadrature (2010), chapters 4 and 6; reorthogonalisation after Daniel,
+Gragg, Kaufman, Stewart, Math. Comp. 30, 772 (1976).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from .._typing import Array, Callable, Float, Tensor
+from ..errors import UserError
+from ..estimators.eigenvalues import Spectrum
+
+BREAKDOWN = 1e-12  # a new direction shorter than this share of the largest product is rounding: it is replaced
+NOT_FINITE = "the operator returned numbers that are not finite"
+DROP = 1e-3  # a block that a projection shortens by more than this is projected once more (Daniel et al.)
+
+
+def rademacher(size: int, probes: int, seed: int) -> Float[Tensor, "n b"]:
+    """Probes of independent signs, in float64 on the CPU: the same for the same seed, whatever the operator."""
+    generator = torch.Generator().manual_seed(seed)
+    return 2.0 * torch.randint(0, 2, (probes, size), generator=generator).T.double() - 1.0
+
+
+@dataclass(frozen=True)
+class Basis:
+    """The basis of a run that fits into the memory: its dtype, the number of probes, its size in bytes."""
+
+    dtype: torch.dtype
+    probes: int
+    bytes: int
+
+
+def fitting_basis(size: int, probes: int, steps: int, dtype: torch.dtype, room: float) -> Basis:
+    """The largest basis of at most `room` bytes: as asked for, else in float32, else of fewer probes.
+
+    Args:
+        size: n, length of a vector.
+        probes: wanted; two are kept at least, if that many were wanted, since one has no error bars.
+        dtype: wanted.
+
+    Raises:
+        UserError: not even the smallest basis fits; the message has the numbers.
+    """
+    columns = min(size, probes * steps)  # more directions than there are need no room
+    wanted = Basis(dtype, probes, dtype.itemsize * size * columns)
+    if wanted.bytes <= room:
+        return wanted
+    small = torch.float32
+    for fewer in range(probes, min(2, probes) - 1, -1):
+        found = Basis(small, fewer, small.itemsize * size * min(size, fewer * steps))
+        if found.bytes <= room:
+            return found
+    raise UserError(
+        "hessian.basis_memory",
+        f"{found.bytes / 1e9:.3g} GB or more, for a float32 basis of {fewer} probes x {steps} steps x {size} "
+        f"parameters ({wanted.bytes / 1e9:.3g} GB as asked for)",
+        f"{room / 1e9:.3g} GB; allow more, or at most {int(room / (small.itemsize * size * fewer))} lanczos_steps",
+    )
+
+
+def lanczos(
+    matvec: Callable[[Tensor], Tensor],
+    probes: Float[Tensor, "n b"],
+    steps: int,
+    *,
+    seed: int = 0,
+    noise: float = 0.0,
+    trace_probes: int = 0,
+) -> Spectrum:
+    """The spectrum of a symmetric operator by block Lanczos with full reorthogonalisation; `steps * b` products.
+
+    The basis has the dtype and device of the probes and takes n * b * steps numbers of memory. Exhausted directions
+    are replaced by random ones, so that `b * steps >= n` gives the whole spectrum whatever its multiplicities.
+
+    Args:
+        matvec: the operator on a block of columns, `[n, b] -> [n, b]`; b may shrink in the last step.
+        probes: starting block, see `rademacher`.
+        steps: block steps, at least 1.
+        seed: of the replacements and of the fresh probes.
+        trace_probes: fresh probes, a product each, for the trace outside the basis.
+        noise: relative error of a product, if above rounding of the basis: no error falls below `noise * max|value|`.
+
+    Raises:
+        ValueError: no step or no probe.
+        FloatingPointError: products that are not finite.
+    """
+    if steps < 1 or probes.shape[1] < 1:
+        raise ValueError("block Lanczos needs at least one step and one probe")
+    generator = torch.Generator().manual_seed(seed)
+    run = _krylov(matvec, probes, steps, generator)
+    noise = max(noise, torch.finfo(probes.dtype).eps)
+    outside = _trace_outside(matvec, run.basis, 0 if run.complete else trace_probes, seed + 1)
+    cut = 0 if run.complete else steps // 2 * len(run.start)
+    half = _spectrum(run, cut, noise, np.zeros(0), None) if cut else None
+    return _spectrum(run, len(run.projected), noise, outside, half)
+
+
+def _spectrum(run: _Krylov, cut: int, noise: float, rest: Array, half: Spectrum | None) -> Spectrum:
+    """What the first `cut` rows of the basis know: a run of fewer steps is the leading part of a longer one."""
+    value, vector = torch.linalg.eigh(run.projected[:cut, :cut])
+    if run.complete:
+        residual = torch.zeros_like(value)
+    elif cut == len(run.projected):
+        residual = (run.rest @ vector[run.last]).norm(dim=0)
+    else:
+        width = len(run.start)
+        residual = (run.projected[cut : cut + width, cut - width : cut] @ vector[cut - width :]).norm(dim=0)
+    weight = (run.start.T @ vector[: len(run.start)]) ** 2
+    weight = (weight / weight.sum(1, keepdim=True)).numpy()
+    error = residual.clamp_min(noise * float(value.abs().max())).numpy()
+    return Spectrum(value.numpy(), error, weight, run.basis.shape[1], run.complete, rest, half)
+
+
+def _trace_outside(matvec: Callable, basis: Float[Tensor, "m n"], probes: int, seed: int) -> Float[Array, " fresh"]:
+    """Hutchinson estimates of the trace of the operator on the complement of the basis."""
+    if not probes:
+        return np.zeros(0)
+    vectors = _project(rademacher(basis.shape[1], probes, seed).to(basis), basis)[1]
+    return (vectors * matvec(vectors)).sum(0).double().cpu().numpy()
+
+
+@dataclass(frozen=True)
+class _Krylov:
+    """The basis and the operator projected on it; all but the basis on the CPU in float64.
+
+    projected: block tridiagonal.
+    basis: orthonormal rows, where the probes are.
+    start: the probes in the first rows of the basis.
+    rest: R of what the last product had outside the basis; `last`: the block of rows it came from.
+    """
+
+    projected: Float[Tensor, "m m"]
+    basis: Float[Tensor, "m n"]
+    start: Float[Tensor, "b probe"]
+    rest: Float[Tensor, "c c"]
+    last: slice
+    complete: bool
+
+
+def _krylov(matvec: Callable, probes: Float[Tensor, "n b"], steps: int, generator: torch.Generator) -> _Krylov:
+    size, width = probes.shape
+    basis = probes.new_empty(min(size, steps * width), size)
+    projected = torch.zeros(len(basis), len(basis), dtype=torch.float64)
+    block, start = _orthonormal(probes, basis[:0], probes.norm(dim=0).max(), generator)
+    used, scale, last = 0, probes.new_zeros(()), slice(0, 0)
+    while True:
+        near = last.start  # of the block before: outside the last two, a product has next to nothing in the basis
+        last, used = slice(used, used + len(block)), used + len(block)
+        basis[last] = block
+        product = matvec(block.T).to(block)
+        if not product.isfinite().all():
+            raise FloatingPointError(NOT_FINITE)
+        scale = torch.maximum(scale, product.norm(dim=0).max())
+        large, rest = _subtract(product, basis[near:used])
+        small, rest = _project(rest, basis[:used])
+        projected[last, last] = _symmetric((large[last.start - near :] + small[last]).double().cpu())
+        if used == len(basis):
+            break
+        block, coupling = _orthonormal(rest, basis[:used], scale, generator)
+        following = slice(used, used + len(block))
+        projected[following, last] = coupling.double().cpu()
+        projected[last, following] = projected[following, last].T
+    rest = torch.linalg.qr(rest, mode="r").R.double().cpu()
+    return _Krylov(projected, basis, start.double().cpu(), rest, last, used == size)
+
+
+def _symmetric(matrix: Tensor) -> Tensor:
+    return (matrix + matrix.T) / 2
+
+
+def _subtract(block: Tensor, basis: Tensor) -> tuple[Float[Tensor, "m b"], Float[Tensor, "n b"]]:
+    """Coefficients of the block in the basis (rows), and what remains of it."""
+    coefficient = basis @ block
+    return coefficient, block - basis.T @ coefficient
+
+
+def _project(block: Tensor, basis: Tensor) -> tuple[Float[Tensor, "m b"], Float[Tensor, "n b"]]:
+    """The same in one pass, two where a column shrank: what remains is orthogonal to rounding over its length."""
+    coefficient, rest = _subtract(block, basis)
+    if (rest.norm(dim=0) < DROP * block.norm(dim=0)).any():
+        correction, rest = _subtract(rest, basis)
+        coefficient = coefficient + correction
+    return coefficient, rest
+
+
+def _orthonormal(block: Tensor, basis: Tensor, scale: Tensor, generator: torch.Generator):
+    """Orthonormal rows q, orthogonal to the basis as the block is, and R with `block = q.T @ R`.
+
+    Where the block has lost rank against `scale`, q has random rows instead, as far as there is
+    room, and R rows of zero.
+    """
+    size, width = block.shape
+    q, r = torch.linalg.qr(block)
+    u, s, v = torch.linalg.svd(r)
+    keep = min(int((s > max(BREAKDOWN, torch.finfo(s.dtype).eps) * scale).sum()), size - len(basis))
+    q, r = q @ u[:, :keep], s[:keep, None] * v[:keep]
+    if keep and s[keep - 1] < DROP * s[0]:  # a short direction is orthogonal only to rounding over its length
+        q, change = torch.linalg.qr(_subtract(q, basis)[1])
+        r = change @ r
+    q = q.T
+    missing = min(width, size - len(basis)) - keep
+    if missing > 0:
+        fresh = torch.randn(missing, size, dtype=torch.float64, generator=generator).to(block).T
+        for _ in range(2):  # not on both at once: the basis may fill the memory
+            fresh = torch.linalg.qr(_project(_project(fresh, basis)[1], q)[1]).Q
+        q, r = torch.cat([q, fresh.T]), torch.cat([r, r.new_zeros(missing, width)])
+    return q, r
+
+
+def dense(
+    matrix: Float[Tensor, "n n"] | Callable[[Tensor], Tensor],
+    size: int | None = None,
+    block: int = 64,
+    noise: float = 0.0,
+) -> Spectrum:
+    """The exact spectrum, from a symmetric matrix or from n products with the columns of the identity; for small n.
+
+    Every eigenvalue has weight 1/n, for a single probe.
+
+    Args:
+        matrix: the matrix, or an operator on blocks of columns.
+        size: n, needed for an operator.
+        block: columns a call of the operator.
+        noise: relative error of a product, see `lanczos`.
+
+    Raises:
+        FloatingPointError: products that are not finite.
+    """
+    if callable(matrix):
+        columns = torch.eye(size, dtype=torch.float64).split(block, 1)
+        matrix = torch.cat([matrix(c) for c in columns], 1)
+    if not matrix.isfinite().all():
+        raise FloatingPointError(NOT_FINITE)
+    value = torch.linalg.eigvalsh(_symmetric(matrix.double().cpu())).numpy()
+    error = np.full_like(value, max(noise, np.finfo(np.float64).eps) * np.abs(value).max())
+    return Spectrum(value, error, np.full((1, len(value)), 1 / len(value)), len(value), True, np.zeros(0))

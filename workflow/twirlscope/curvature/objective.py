@@ -1,0 +1,184 @@
+"""The two parts of the loss as functions of all parameters, twice differentiable: what curvature is taken of.
+
+The loss is the squared error, whatever the training loss, and both parts come from one forward pass of the batch with
+all rotations g_1..g_N of each sample, twisted predictions z_i, their mean zbar and the target y:
+
+    L_equiv = mean_i |z_i - zbar|^2,    L_mean = |zbar - y|^2,    L_mean + L_equiv = mean_i |z_i - y|^2 exactly.
+
+These are plug-in values. With a group {h g_i k}, h and k uniform for each sample, the expectation of L_mean is the true
+one plus SUM_l q_l alpha_l, and what alpha_l does not let through (for the tetrahedral group: nothing of degrees 1, 2,
+a seventh of degree 3) is all that L_equiv lacks. So a design with small alpha_l needs no correction of the bias, and
+should have none: subtracting L_equiv / N makes L_mean unbiased but its Hessian indefinite, with negative eigenvalues
+that belong to L_equiv. Independent rotations (alpha_l = 1/N for every l) are corrected nonetheless, as elsewhere;
+`mean_plugin` is then the part without the correction, whose curvature may be read.
+
+Source: Shen et al., arXiv:2512.02303.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+
+import torch
+
+from .._typing import Float, Sequence, Tensor
+from ..contracts import Batch, Task
+from ..geometry import action, so3
+from ..losses import inner
+from ..runtime.precision import differentiable, duplicate
+
+PARTS = ("mean", "equiv")
+LOSSES = (*PARTS, "total", "mean_plugin")
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Some samples in all their rotations: what stays the same while the parameters change.
+
+    inputs, rotation: one entry a rotated sample, the rotations of a sample in a row.
+    targets, weights: one entry a sample, not rotated.
+    share: of the samples of the whole batch.
+    """
+
+    inputs: dict[str, Tensor]
+    rotation: Float[Tensor, "rotated 3 3"]
+    targets: dict[str, Tensor]
+    weights: dict[str, Tensor]
+    share: float
+
+    def first(self) -> Chunk:
+        """The first sample alone."""
+        copies = len(self.rotation) // len(self)
+        inputs = {k: v[:copies] for k, v in self.inputs.items()}
+        targets, weights = ({k: v[:1] for k, v in d.items()} for d in (self.targets, self.weights))
+        return Chunk(inputs, self.rotation[:copies], targets, weights, self.share / len(self))
+
+    def __len__(self) -> int:
+        return len(next(iter(self.targets.values())))
+
+
+class Objective:
+    """Both parts of the loss as functions of the flat parameter vector, on fixed samples and rotations.
+
+    Dtype and device are those of the model; a copy of it is kept, in evaluation mode. Frozen parameters are left out.
+
+    Args:
+        task: says how samples turn, and the terms of the loss and their weights.
+        batch: the samples, not rotated.
+        quaternion: the rotations, `rotations` makes them.
+        chunk: samples differentiated at once; the result does not depend on it.
+        unbiased: split for independent rotations, without the plug-in's bias.
+    """
+
+    def __init__(
+        self,
+        model: torch.nn.Module,
+        task: Task,
+        batch: Batch,
+        quaternion: Float[Tensor, "sample rotation 4"],
+        chunk: int = 8,
+        unbiased: bool = False,
+    ):
+        self._model, self._task, self._unbiased = duplicate(model).eval(), task, unbiased
+        self._fixed = task, batch, quaternion, chunk, unbiased
+        named = {n: p for n, p in self._model.named_parameters() if p.requires_grad}
+        self._shapes = {n: p.shape for n, p in named.items()}
+        self._sizes = [p.numel() for p in named.values()]
+        self.parameters = torch.cat([p.detach().flatten() for p in named.values()]).requires_grad_()
+        starts = range(0, len(batch), chunk)
+        self.chunks = [self._chunk(batch, quaternion, slice(s, s + chunk)) for s in starts]
+
+    def _chunk(self, batch: Batch, quaternion: Tensor, part: slice) -> Chunk:
+        """Turned in float64, so that every dtype sees the same geometry to its rounding."""
+        whole, device, dtype = len(batch), self.parameters.device, self.parameters.dtype
+        batch = batch.to("cpu", torch.float64).map(lambda t: t[part])
+        rotation = so3.matrix(quaternion[part].reshape(-1, 4))
+        inputs = self._task.rotate(batch.repeat(quaternion.shape[1]), rotation).to(device, dtype).inputs
+        share, batch = len(batch) / whole, batch.to(device, dtype)
+        return Chunk(inputs, rotation.to(device, dtype), batch.targets, batch.weights, share)
+
+    def double(self) -> Objective:
+        """The same objective in float64, its samples turned anew."""
+        return Objective(duplicate(self._model).double(), *self._fixed)
+
+    def alone(self) -> Objective:
+        """The same objective on its first sample, for a look at what it costs and what it allows."""
+        small = copy.copy(self)
+        small.chunks = [self.chunks[0].first()]
+        return small
+
+    def twisted(self, parameters: Float[Tensor, " n"], chunk: Chunk) -> Float[Tensor, " m"]:
+        """The twisted predictions of all terms, in a row: the loss is a quadratic function of them."""
+        pieces = zip(self._shapes.items(), parameters.split(self._sizes), strict=True)
+        named = {name: piece.view(shape) for (name, shape), piece in pieces}
+        prediction = torch.func.functional_call(self._model, named, (chunk.inputs,))
+        z = (action.twist(t.irreps, chunk.rotation, prediction[t.name]) for t in self._task.terms)
+        return torch.cat([t.flatten() for t in z])
+
+    def losses(self, parameters: Float[Tensor, " n"], chunk: Chunk) -> dict[str, Tensor]:
+        """The losses named in `LOSSES`: means over the samples of a chunk, weighted sums of the terms.
+
+        `mean` + `equiv` = `total`; `mean_plugin` differs from `mean` where `mean` is corrected for its bias.
+        """
+        return self._parts(self.twisted(parameters, chunk), chunk)
+
+    def curve(self, z: Float[Tensor, " m"], chunk: Chunk, part: str) -> Float[Tensor, " m"]:
+        """Q z, with the Hessian Q of a part of the loss with respect to the twisted predictions.
+
+        Q is positive semidefinite but for the `mean` that is corrected for its bias: there it is indefinite.
+        """
+        z = z.detach().requires_grad_()
+        return gradient(self._parts(z, chunk, origin=True)[part], z)  # a quadratic form: its gradient is linear
+
+    def _parts(self, z: Float[Tensor, " m"], chunk: Chunk, origin: bool = False) -> dict[str, Tensor]:
+        """The losses from twisted predictions, about the targets or about zero."""
+        mean = equiv = plugin = z.new_zeros(())
+        copies = len(chunk.rotation) // len(chunk)
+        sizes = [copies * chunk.targets[t.name].numel() for t in self._task.terms]
+        for term, piece in zip(self._task.terms, z.split(sizes), strict=True):
+            y, weights = chunk.targets[term.name], chunk.weights[term.name]
+            y = torch.zeros_like(y) if origin else y
+            found = _split(piece.reshape(len(y), copies, *y.shape[1:]), y, weights, self._unbiased)
+            mean, equiv, plugin = (s + term.weight * f for s, f in zip((mean, equiv, plugin), found, strict=True))
+        return {"mean": mean, "equiv": equiv, "total": mean + equiv, "mean_plugin": plugin}
+
+    def values(self, parameters: Float[Tensor, " n"] | None = None) -> dict[str, float]:
+        """The losses of the whole batch, at the parameters of the model or at others."""
+        parameters = self.parameters if parameters is None else parameters
+        with differentiable():
+            found = [self.losses(parameters, c) for c in self.chunks]
+        return {k: sum(c.share * f[k].item() for c, f in zip(self.chunks, found, strict=True)) for k in found[0]}
+
+    def gradients(self, parameters: Float[Tensor, " n"], parts: Sequence[str] = PARTS) -> Float[Tensor, "part n"]:
+        """Gradients of parts of the loss at any parameters, on the whole batch."""
+        parameters = parameters.detach().requires_grad_()
+        total = parameters.new_zeros(len(parts), len(parameters))
+        with differentiable():
+            for chunk in self.chunks:
+                losses = self.losses(parameters, chunk)
+                for row, part in zip(total, parts, strict=True):
+                    row += chunk.share * gradient(losses[part], parameters, retain_graph=True)
+        return total
+
+
+def _split(
+    z: Float[Tensor, "sample rotation *v c"], y: Float[Tensor, "sample *v c"], weights: Tensor, unbiased: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean, equivariance error and plug-in mean of one term, means over samples."""
+    K = z.shape[1]
+    centre = z.mean(1)
+    spread = (z - centre[:, None]).flatten(0, 1)
+    equiv = inner(spread, spread, weights.repeat_interleave(K, 0)).mean()
+    plugin = inner(centre - y, centre - y, weights).mean()
+    if not unbiased:
+        return plugin, equiv, plugin
+    equiv = equiv * (K / (K - 1))
+    return plugin - equiv / K, equiv, plugin
+
+
+def gradient(value: Tensor, at: Tensor, vector: Tensor | None = None, **keys: bool) -> Tensor:
+    """Gradient, or vector-Jacobian product; zeros where nothing depends on `at`."""
+    if not value.requires_grad:
+        return torch.zeros_like(at)
+    return torch.autograd.grad(value, at, vector, materialize_grads=True, **keys)[0]

@@ -1,0 +1,236 @@
+"""The spectra of one checkpoint: both parts of the loss, both curvatures, halves of the data, and what is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import xarray as xr
+
+from .._typing import Array, Float, Int, Tensor
+from ..contracts import Batch, Task
+from ..errors import UserError
+from ..estimators import condition_numbers
+from ..estimators.condition_numbers import MEASURES, SIDES
+from ..estimators.eigenvalues import Spectrum, converged
+from ..settings.hessian import HessianSettings
+from .derivative_check import Certificate
+from .lanczos import Basis, dense, lanczos, rademacher
+from .objective import PARTS, Objective
+from .operators import CURVATURES, operator
+
+GB = 1e9
+REPLICATES = ("even", "odd")  # halves of the samples, by their place
+ENDS = ("", "_low", "_high")
+
+Key = tuple[str, str]  # curvature, part
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is looked at, the same at every checkpoint: samples, their rotations, and how closely."""
+
+    task: Task
+    batch: Batch
+    index: Int[Array, " sample"]
+    quaternion: Float[Tensor, "sample rotation 4"]
+    settings: HessianSettings
+    device: str
+    basis: Basis
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The parts of the loss; where `mean` is corrected for its bias, also as it is without."""
+        return ("mean", "mean_plugin", "equiv") if self.settings.rotation_set == "independent" else PARTS
+
+    @property
+    def curvatures(self) -> tuple[str, ...]:
+        """The matrices."""
+        return CURVATURES if self.settings.gauss_newton else CURVATURES[:1]
+
+    @property
+    def readable(self) -> str:
+        """The mean part whose curvature can be read: without the correction, which adds negative eigenvalues."""
+        return "mean_plugin" if "mean_plugin" in self.parts else "mean"
+
+    def objective(self, model: torch.nn.Module, some: slice = slice(None)) -> Objective:
+        """The loss on some of the samples."""
+        batch, unbiased = self.batch.map(lambda t: t[some]), "mean_plugin" in self.parts
+        return Objective(model, self.task, batch, self.quaternion[some], self.settings.chunk, unbiased)
+
+    def matrices(self) -> Iterator[Key]:
+        """Every matrix; the Gauss-Newton matrix of a corrected mean is none: it would be indefinite."""
+        for curvature in self.curvatures:
+            for part in self.parts:
+                if curvature == "hessian" or part != "mean" or self.readable == "mean":
+                    yield curvature, part
+
+
+@dataclass(frozen=True)
+class Found:
+    """The spectra of a checkpoint; `replicates` are those of both halves of the samples, at half the depth."""
+
+    spectra: dict[Key, Spectrum]
+    replicates: dict[Key, list[Spectrum]]
+    products: dict[Key, int]
+    values: dict[str, float]
+
+
+def spectra(model: torch.nn.Module, problem: Problem, step: int, certificate: Certificate) -> Found:
+    """Every spectrum of the model, from products as they were certified.
+
+    Raises:
+        UserError: products are not finite; the message names the step, and the sample and rotation.
+    """
+    whole = problem.objective(model)
+    halves = (slice(0, None, 2), slice(1, None, 2)) if problem.settings.halves and len(problem.batch) > 1 else ()
+    some = [problem.objective(model, s) for s in halves]
+    found = Found({}, {}, {}, whole.values())
+    for key in problem.matrices():
+        make = [
+            operator(o, key[1], key[0], certificate.mode, problem.settings.keep_memory * GB) for o in (whole, *some)
+        ]
+        try:
+            found.spectra[key] = one = _spectrum(make[0], problem, 1)
+            found.replicates[key] = [_spectrum(o, problem, 2) for o in make[1:]]
+        except FloatingPointError as error:
+            raise not_finite(model, problem, step) from error
+        found.products[key] = sum(o.products for o in make)
+        print(f"step {step}, {key[0]} of L_{key[1]}: {_line(one)}", flush=True)
+    return found
+
+
+def _spectrum(products, problem: Problem, depth: int) -> Spectrum:
+    """The spectrum of an operator, to a `depth`-th of the depth; exact where that takes no more products."""
+    settings, basis = problem.settings, problem.basis
+    noise, steps = torch.finfo(getattr(torch, settings.dtype)).eps, settings.lanczos_steps // depth
+    if basis.probes * settings.lanczos_steps >= products.size:
+        return dense(products, products.size, noise=noise)
+    probes = rademacher(products.size, basis.probes, settings.seed).to(problem.device, basis.dtype)
+    fresh = settings.trace_probes if depth == 1 else 0
+    return lanczos(products, probes, steps, seed=settings.seed, noise=noise, trace_probes=fresh)
+
+
+def _line(spectrum: Spectrum) -> str:
+    """What the log says of one spectrum."""
+    (top, *_), (error, *_) = spectrum.top(1)
+    low, (trace, spread) = spectrum.bottom(1)[0][0], spectrum.trace()
+    kappa = condition_numbers.estimate(spectrum, MEASURES["kappa_E90"][0])
+    text = f"eigenvalues {low:.3g} to {top:.4g} ± {error:.1g}, {spectrum.converged.sum()} converged"
+    half = kappa.value - kappa.depth_bias
+    return f"{text}, trace {trace:.3g} ± {spread:.1g}, kappa_E90 {kappa.value:.3g} (at half depth {half:.3g})"
+
+
+def require_finite(model: torch.nn.Module, problem: Problem, step: int) -> None:
+    """Refuse a model whose curvature is not finite on all samples in all rotations.
+
+    Raises:
+        UserError: it names the step, the sample and the rotation.
+    """
+    objective = problem.objective(model)
+    if (
+        not operator(objective, "total", keep_bytes=0.0)(torch.ones_like(objective.parameters)[:, None])
+        .isfinite()
+        .all()
+    ):
+        raise not_finite(model, problem, step)
+
+
+def not_finite(model: torch.nn.Module, problem: Problem, step: int) -> UserError:
+    """The error for products that are not finite, with the first sample and rotation that make it so."""
+    where, expected = f"hessian, step {step}", "finite products with the curvature of the loss"
+    for s, sample in enumerate(problem.index.tolist()):
+        batch = problem.batch.map(lambda t, s=s: t[s : s + 1])
+        for r, quaternion in enumerate(problem.quaternion[s]):
+            one = Objective(model, problem.task, batch, quaternion[None, None])
+            product = operator(one, "total")(torch.ones_like(one.parameters)[:, None])
+            if not product.isfinite().all():
+                turned = ", ".join(f"{q:.4f}" for q in quaternion.tolist())
+                return UserError(where, expected, f"NaN or infinity for sample {sample}, rotation {r} ({turned})")
+    return UserError(where, expected, f"NaN or infinity in {problem.settings.dtype}, for no sample and rotation alone")
+
+
+def dataset(found: Found, certificate: Certificate, problem: Problem, step: int) -> xr.Dataset:
+    """One checkpoint as a dataset, NaN where a matrix was not looked at."""
+    each = {key: _arrays(spectrum, problem) for key, spectrum in found.spectra.items()}
+    errors = {"hessian": certificate.error, "gauss_newton": certificate.gauss_newton}
+    for (curvature, part), arrays in each.items():
+        halves = [_measures(s) for s in found.replicates[curvature, part]]
+        halves = halves or [np.full((len(SIDES), len(MEASURES)), np.nan)] * len(REPLICATES)
+        arrays["condition_replicate"] = ("side measure replicate", np.stack(halves, -1))
+        arrays["certificate_error"] = ("", np.array(errors[curvature][part]))
+        arrays["products"] = ("", np.array(found.products[curvature, part]))
+    missing = {n: (dims, _nothing(v)) for n, (dims, v) in next(iter(each.values())).items()}
+    rows = [[each.get((c, p), missing) for p in problem.parts] for c in problem.curvatures]
+    stacked = {
+        name: (f"curvature part {dims}", np.array([[a[name][1] for a in row] for row in rows]))
+        for name, (dims, _) in missing.items()
+    }
+    stacked |= _ratios(found, problem)
+    stacked["loss_value"] = ("part", np.array([found.values[p] for p in problem.parts]))
+    stacked["precision_error"] = ("part", np.array([certificate.precision[p] for p in problem.parts]))
+    size = next(iter(found.spectra.values())).size
+    shared = {
+        "rank_bound": ("part", np.array(_rank_bounds(problem))),
+        "parameters": ((), np.int64(size)),
+        "definition": ("measure", np.array([text for _, text in MEASURES.values()], object)),
+    }
+    names = {"curvature": problem.curvatures, "part": problem.parts, "side": SIDES, "measure": tuple(MEASURES)}
+    coordinates = {k: np.array(v, object) for k, v in (names | {"replicate": REPLICATES}).items()}
+    at_step = {name: (("step", *dims.split()), values[None]) for name, (dims, values) in stacked.items()}
+    return xr.Dataset(at_step | shared, {"step": np.array([step], np.int64)} | coordinates)
+
+
+def _rank_bounds(problem: Problem) -> list[int]:
+    """Largest rank of the Gauss-Newton matrix of each part: it is a sum over the components of all predictions."""
+    batch, spread = problem.batch, problem.quaternion.shape[1] - 1
+    components = sum(int((w > 0).sum()) * batch.targets[n].shape[-1] for n, w in batch.weights.items())
+    return [components * (spread if part == "equiv" else 1) for part in problem.parts]
+
+
+def _nothing(value: Array) -> Array:
+    """An array of the same shape that says nothing."""
+    return np.full(value.shape, np.nan if value.dtype.kind == "f" else 0, value.dtype)
+
+
+def _arrays(spectrum: Spectrum, problem: Problem) -> dict[str, tuple[str, Array]]:
+    """What is stored of one spectrum: dimensions and values."""
+    count, half = problem.settings.eigenvalues, spectrum.half or spectrum
+    (top, top_error), (bottom, bottom_error) = spectrum.top(count), spectrum.bottom(count)
+    estimates = [[condition_numbers.estimate(spectrum, m, side) for m, _ in MEASURES.values()] for side in SIDES]
+    trace, trace_error = spectrum.trace()
+    named = {"": "value", "_error": "error", "_depth_bias": "depth_bias", "_converged": "converged"}
+    return {
+        "eigenvalue_top": ("rank", top),
+        "eigenvalue_top_error": ("rank", top_error),
+        "eigenvalue_top_converged": ("rank", converged(top, top_error)),
+        "eigenvalue_bottom": ("rank", bottom),
+        "eigenvalue_bottom_error": ("rank", bottom_error),
+        "eigenvalue_bottom_converged": ("rank", converged(bottom, bottom_error)),
+        "ritz_value": ("ritz", spectrum.value),
+        "ritz_error": ("ritz", spectrum.error),
+        "ritz_weight": ("ritz probe", spectrum.weight.T),
+        "ritz_weight_deflated": ("ritz probe", spectrum.deflated.T),
+        "half_ritz_value": ("ritz_half", half.value),
+        "half_ritz_weight_deflated": ("ritz_half probe", half.deflated.T),
+        "trace": ("", np.asarray(trace)),
+        "trace_error": ("", np.asarray(trace_error)),
+    } | {
+        f"condition{end}": ("side measure", np.array([[getattr(e, field) for e in row] for row in estimates]))
+        for end, field in named.items()
+    }
+
+
+def _measures(spectrum: Spectrum) -> Float[Array, "side measure"]:
+    return np.array([[condition_numbers.estimate(spectrum, m, s).value for m, _ in MEASURES.values()] for s in SIDES])
+
+
+def _ratios(found: Found, problem: Problem) -> dict[str, tuple[str, Array]]:
+    """Every number of the mean part over that of the equivariance part, with its interval."""
+    pairs = [[found.spectra[c, part] for part in (problem.readable, "equiv")] for c in problem.curvatures]
+    each = np.array(
+        [[[condition_numbers.ratio(*pair, m, s) for m, _ in MEASURES.values()] for s in SIDES] for pair in pairs]
+    )
+    return {f"condition_ratio{end}": ("curvature side measure", each[..., i]) for i, end in enumerate(ENDS)}

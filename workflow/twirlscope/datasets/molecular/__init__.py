@@ -1,0 +1,1 @@
+"""Molecules and frames: what several datasets of molecules share."""

@@ -1,0 +1,94 @@
+"""Molecules from SMILES: lists, hydrogens, conformers. Shared by the datasets that make geometries."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..._typing import Array, Float, Int
+from ...errors import UserError
+
+SMILES_LIST = Path(__file__).with_suffix(".smi")  # the list that comes along
+
+
+class Unusable(Exception):  # noqa: N818
+    """A molecule or frame that goes to the table of rejects; its text is the reason."""
+
+
+@dataclass(frozen=True)
+class Molecule:
+    """A molecule with its hydrogens. `mol` is RDKit's; `unpaired` counts electrons."""
+
+    smiles: str
+    mol: Any
+    numbers: Int[Array, " atom"]
+    masses: Float[Array, " atom"]
+    charge: int
+    unpaired: int
+
+    def rng(self, seed: int) -> np.random.Generator:
+        """Random numbers of its own, from the seed and its SMILES: they depend neither on its list nor on its place."""
+        name = np.frombuffer(hashlib.sha256(self.smiles.encode()).digest(), np.uint32).tolist()
+        return np.random.default_rng([seed, *name])
+
+
+def read_smiles_list(path: Path) -> list[tuple[int, str]]:
+    """Line number, from 1, and SMILES of each molecule of a list: a SMILES and a name a line, # for comments, also .gz.
+
+    Raises:
+        UserError: the list cannot be read or holds no molecule.
+    """
+    try:
+        raw = path.read_bytes()
+        lines = (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode("utf-8-sig").splitlines()
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+        raise UserError(path, "a text file of SMILES", error) from error
+    words = [(i, line.split()) for i, line in enumerate(lines, 1)]
+    found = [(i, w[0]) for i, w in words if w and not w[0].startswith("#")]
+    if not found:
+        raise UserError(path, "at least one SMILES", "none")
+    return found
+
+
+def parse_smiles(smiles: str) -> Molecule:
+    """The molecule of a SMILES. Raises Unusable."""
+    from rdkit import Chem, rdBase
+
+    with rdBase.BlockLogs():
+        mol = Chem.MolFromSmiles(smiles)
+    if mol is None or not mol.GetNumAtoms():
+        raise Unusable("RDKit cannot read the SMILES")
+    if len(Chem.GetMolFrags(mol)) > 1:
+        raise Unusable("SMILES of more than one molecule")
+    canonical = Chem.MolToSmiles(mol)
+    mol = Chem.AddHs(Chem.MolFromSmiles(canonical))
+    atoms = list(mol.GetAtoms())
+    numbers, masses = np.array([a.GetAtomicNum() for a in atoms]), np.array([a.GetMass() for a in atoms])
+    unpaired = sum(a.GetNumRadicalElectrons() for a in atoms)
+    return Molecule(canonical, mol, numbers, masses, Chem.GetFormalCharge(mol), unpaired)
+
+
+def embed_conformers(molecule: Molecule, count: int, rng: np.random.Generator) -> Float[Array, "run atom xyz"]:
+    """ETKDGv3 conformers, relaxed on MMFF94 [Å]. Raises Unusable.
+
+    Source: Riniker and Landrum, J. Chem. Inf. Model. 55, 2562 (2015); Wang et al., ibid. 60, 2044 (2020).
+    """
+    from rdkit import rdBase
+    from rdkit.Chem import rdDistGeom, rdForceFieldHelpers
+
+    way = rdDistGeom.ETKDGv3()
+    way.randomSeed, way.numThreads = int(rng.integers(1, 2**31 - 1)), 1
+    with rdBase.BlockLogs():
+        if not rdForceFieldHelpers.MMFFHasAllMoleculeParams(molecule.mol):
+            raise Unusable("no MMFF94 parameters for an atom")
+        found = list(rdDistGeom.EmbedMultipleConfs(molecule.mol, count, way))
+        if not found:
+            raise Unusable("ETKDGv3 finds no conformer")
+        rdForceFieldHelpers.MMFFOptimizeMoleculeConfs(molecule.mol, numThreads=1)
+    return np.array([molecule.mol.GetConformer(found[i % len(found)]).GetPositions() for i in range(count)])

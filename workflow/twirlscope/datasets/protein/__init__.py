@@ -1,0 +1,1 @@
+"""Chains of proteins: what several datasets of backbones share."""

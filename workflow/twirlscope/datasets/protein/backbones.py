@@ -1,0 +1,131 @@
+"""Backbones: single protein chains as CA traces, stored one after another (all CA atoms in one row, counts beside).
+
+Shared by every dataset of the kind `backbones`; a dataset only has to make `Chain`s. Lengths are in nm throughout.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import xarray as xr
+from pydantic import model_validator
+
+from ..._typing import Array, Float, Int, Sequence
+from ...contracts import Dataset
+from ...errors import UserError
+from ...settings.base import key
+from ...settings.prepare import DatasetSettings
+from ..molecular.frames import ordered
+from . import ca_statistics, sequence_clusters
+
+BREAK = 0.40  # [nm] CA atoms of residues in a row are 0.38 apart, or 0.29 across a cis peptide bond
+SMALLEST_DISTANCE = 0.25  # [nm] no two CA atoms of a sound model are closer
+
+
+@dataclass(frozen=True)
+class Chain:
+    """One chain as it was found: `fault` says whether it can be used.
+
+    order: place among all chains of the dataset, whichever part found it.
+    name: file and chain, for tables.
+    positions: of the CA atoms, `[residue, 3]` in nm.
+    sequence: one letter a residue, X for an unknown one; empty for a chain that has none.
+    """
+
+    order: int
+    name: str
+    positions: Array
+    sequence: str = ""
+
+
+class BackboneSettings(DatasetSettings):
+    """Keys of every dataset of backbones."""
+
+    split_by: Literal["chain", "cluster"] = key(
+        "cluster", "what is held out: single chains, or whole clusters of similar sequences"
+    )
+    test_fraction: float = key(0.1, "share of the chains that is held out", gt=0, lt=1)
+    shortest: int = key(50, "fewest residues of a chain", ge=4)
+    longest: int = key(256, "most residues of a chain", ge=4)
+
+    @model_validator(mode="after")
+    def _some_length(self):
+        if self.longest < self.shortest:
+            raise ValueError(f"longest of at least shortest = {self.shortest}")
+        return self
+
+
+def breaks(positions: Float[Array, "residue 3"]) -> Int[Array, " residue"]:
+    """1 where the next residue of the chain is farther than a peptide bond allows: residues are missing between."""
+    step = np.linalg.norm(np.diff(positions, axis=0), axis=1)
+    return np.append(step > BREAK, False).astype(np.int8)
+
+
+def fault(chain: Chain, settings: BackboneSettings, most_breaks: int) -> str | None:
+    """Why a chain cannot be used, or None when it can."""
+    count = len(chain.positions)
+    if count < settings.shortest:
+        return f"shorter than {settings.shortest} residues"
+    if count > settings.longest:
+        return f"longer than {settings.longest} residues"
+    if not np.isfinite(chain.positions).all():
+        return "a position is not finite"
+    if breaks(chain.positions).sum() > most_breaks:
+        return f"more than {most_breaks} chain breaks"
+    square = ((chain.positions[:, None] - chain.positions[None]) ** 2).sum(-1)
+    if square[np.triu_indices(count, 1)].min() < SMALLEST_DISTANCE**2:
+        return f"two CA atoms are closer than {SMALLEST_DISTANCE} nm"
+    return None
+
+
+def table(chains: Sequence[Chain]) -> xr.Dataset | None:
+    """Chains as stored variables of a part, centred, before clusters and splits; None for no chains."""
+    if not chains:
+        return None
+    centred = [c.positions - c.positions.mean(0) for c in chains]
+    return xr.Dataset(
+        {
+            "atoms": ("sample", np.array([len(c.positions) for c in chains], np.int32)),
+            "chain": ("sample", np.array([c.name for c in chains], object)),
+            "sequence": ("sample", np.array([c.sequence for c in chains], object)),
+            "ca_positions": (("atom", "xyz"), np.concatenate(centred).astype(np.float32)),
+            "chain_break": ("atom", np.concatenate([breaks(c.positions) for c in chains])),
+        },
+        coords={"sample": ("sample", np.array([c.order for c in chains], np.int64))},
+    )
+
+
+class Backbones(Dataset):
+    """A dataset of backbones: `read` gives `Part(table(chains), rejects)`, the rest is here."""
+
+    kind = "backbones"
+
+    def finish(self, data: xr.Dataset) -> xr.Dataset:
+        """Chains in order, with clusters and a split that no cluster crosses.
+
+        Raises:
+            UserError: too few chains or clusters to split.
+        """
+        data = ordered(data)
+        letters = [str(s) for s in data["sequence"].values]
+        by_cluster = self.settings.split_by == "cluster"
+        cluster = sequence_clusters.clusters(letters) if by_cluster else np.arange(len(letters))
+        data["cluster"] = ("sample", cluster.astype(np.int32))
+        data["split"] = ("sample", self._drawn(cluster), {"flag_values": [0, 1], "flag_meanings": "train test"})
+        traces = np.split(data["ca_positions"].values.astype(np.float64), np.cumsum(data["atoms"].values)[:-1])
+        data = data.assign({n: ("sample", v) for n, v in ca_statistics.summaries(traces).items()})
+        return data.assign_coords(sample=np.arange(len(letters)), xyz=np.array(["x", "y", "z"], object))
+
+    def _drawn(self, cluster: Int[Array, " sample"]) -> Int[Array, " sample"]:
+        """1 for chains held out: clusters in random order, as long as they fit into the share of the test split."""
+        size = np.bincount(cluster)
+        wanted, test = max(self.settings.test_fraction * len(cluster), 1), np.zeros(len(size), np.int8)
+        for c in np.random.default_rng([self.settings.seed, 0x5B117]).permutation(len(size)):
+            if (size * test).sum() + size[c] <= wanted:
+                test[c] = 1
+        if not 0 < test.sum() < len(size):
+            expected = f"{self.settings.split_by}s small enough to hold out {wanted:.3g} of {len(cluster)} chains"
+            raise UserError("test_fraction", expected, f"{len(size)}, the smallest of {size.min()} chains")
+        return test[cluster]

@@ -1,0 +1,1 @@
+"""Numbers from inner products, samples and Ritz values; NumPy only: no model, no file."""

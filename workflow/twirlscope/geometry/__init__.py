@@ -1,0 +1,1 @@
+"""Rotations, and how tensors, grids, stresses and cells transform under them."""

@@ -1,0 +1,196 @@
+"""Rotation sets: a few weighted rotations that average over SO(3) exactly up to a degree, and how exactly beyond it.
+
+A set {g_i, w_i} turns the average over all rotations into the sum SUM_i w_i f(g_i). This is exact for every f of degree
+up to t (a polynomial of that degree in the entries of the matrix) if and only if alpha_l = 0 for l = 1..t, where
+
+    alpha_l = |SUM_i w_i D_l(g_i)|^2 / (2l+1) = SUM_ij w_i w_j chi_l(g_i^-1 g_j) / (2l+1),   0 <= alpha_l <= 1,
+
+with the Wigner matrices D_l and their characters chi_l; alpha_0 = 1. K independent uniform rotations have 1/K on
+average at every degree. For {h g_i g0} with h and g0 uniform, the mean square of SUM_i w_i z(h g_i g0) about the true
+average of z is SUM_{l>=1} q_l alpha_l for any z, q_l the mean square of its part of degree l.
+
+Source: Gräf & Potts, Numer. Funct. Anal. Optim. 30, 665 (2009), for exact sets as products of rules on the sphere and
+the circle.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.integrate import lebedev_rule
+from scipy.spatial.transform import Rotation
+
+from .._typing import Array, Float, Tensor
+from ..errors import UserError
+from . import so3
+
+# exact to this degree; in the order of their sizes: 4, 12, 24, 24, 60, 84, 168, 208, 360, 380, 600, 1376
+DEGREES = {"D2": 1, "T": 2, "O": 3, "lebedev3": 3, "I": 5, "lebedev5": 5, "O7": 7, "lebedev7": 7, "I6": 9}
+DEGREES |= {"lebedev9": 9, "lebedev11": 11, "lebedev15": 15}  # the rule of degree 13 has negative weights
+
+# groups and the rotations k of their cosets {h k}, found by minimising SUM_l alpha_l, then solved to rounding
+COSETS = {
+    "O7": (
+        "O",
+        [
+            (0.2571414644681234, 0.42133044915457746, 0.29429928752408807, -0.8183806261326113),
+            (0.9121129085144657, 0.22560659464544042, -0.23558878572332417, 0.24829343651248534),
+            (0.6671430799759737, 0.5909466706704138, -0.23756500797122335, 0.3863483017322033),
+            (-0.5837178508744618, -0.28689156634154767, -0.3757417020123376, 0.6601400405228156),
+            (0.443329993142447, -0.3687439093435797, -0.8082447008191384, 0.11927677938355516),
+            (-0.15618480827248477, -0.02908993677359678, 0.8367544884910495, 0.5240248154748756),
+            (-0.8137472087045111, -0.5736845931722891, -0.0247882276077761, -0.08992781357526146),
+        ],
+    ),
+    "I6": (
+        "I",
+        [
+            (0.1374569464257954, 0.5038685092872038, 0.12574905296308506, -0.8434508218662629),
+            (0.7035103847345442, 0.2726334088823111, -0.4723040331973326, 0.4557116008589174),
+            (0.6342020112477578, 0.3524714746802727, 0.05373090702312025, 0.6860500405192653),
+            (-0.7096911590265585, -0.1451661892579265, -0.4605503737607253, 0.5129898532375939),
+            (0.13395794127708674, -0.29029954179492007, -0.9174662001185868, -0.2367218148849514),
+            (-0.013240015168850957, -0.1640940346783614, 0.7437323402916578, 0.6478889224130933),
+        ],
+    ),
+}
+
+INDEPENDENT = {"haar1": 1, "haar2": 2, "haar4": 4}  # no sets: so many rotations, drawn uniformly for every sample
+FINITE = {"octahedral": "O"}  # groups with finitely many rotations: the set that is all of it
+BLOCK = 2**18  # pairs of rotations at once, 2 MB an array
+SIGNS = torch.tensor([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]], dtype=torch.float64)
+PASSES = len(SIGNS)
+
+
+@dataclass(frozen=True, eq=False)
+class RotationSet:
+    """Rotations and their weights.
+
+    quaternion: unit quaternions in float64, scalar first.
+    weight: positive, of sum 1.
+    degree: up to which every Wigner matrix, but that of degree 0, sums to 0; 0 for no degree.
+    """
+
+    name: str
+    quaternion: Float[Tensor, "n 4"]
+    weight: Float[Tensor, " n"]
+    degree: int
+
+    def __len__(self) -> int:
+        return len(self.weight)
+
+    @property
+    def equal(self) -> bool:
+        """Whether all weights are the same, so that plain means do."""
+        return bool((self.weight == self.weight[0]).all())
+
+    def alpha(self, highest: int) -> Float[Array, " degree"]:
+        """alpha_l for l = 0..highest: the share of degree l that averaging over the set lets through.
+
+        From chi_l = 1 + 2 SUM_{m=1..l} cos(m w) by Chebyshev's recurrence, accurate to 1e-15 at every angle w.
+        """
+        q, weight = self.quaternion.numpy(), self.weight.numpy()
+        cosines = np.zeros(highest + 1)  # SUM_ij w_i w_j cos(m w_ij)
+        rows = max(1, BLOCK // len(q))
+        for start in range(0, len(q), rows):
+            part = slice(start, start + rows)
+            cosine = np.clip(2 * (q[part] @ q.T) ** 2 - 1, -1, 1)
+            before, now = cosine, np.ones_like(cosine)
+            for m in range(highest + 1):
+                cosines[m] += weight[part] @ now @ weight
+                before, now = now, 2 * cosine * now - before
+        characters = 2 * np.cumsum(cosines) - cosines[0]
+        return characters / (2 * np.arange(highest + 1) + 1)
+
+
+def rotation_set(name: str) -> RotationSet:
+    """A set by its name; `DEGREES` holds all names and how exact they are.
+
+    `D2`, `T`, `O` and `I` are groups, `O7` and `I6` the union of 7 cosets of O and 6 of I, all with equal weights;
+    `lebedev7` is Lebedev's rule of degree 7 on the sphere times 8 equal angles, and so on.
+
+    Source: scipy `Rotation.create_group` and `lebedev_rule`.
+
+    Raises:
+        UserError: no such set.
+    """
+    if name not in DEGREES:
+        raise UserError("rotation_set", "the name of a rotation set", repr(name), DEGREES)
+    if name.startswith("lebedev"):
+        return RotationSet(name, *_lebedev(DEGREES[name]), DEGREES[name])
+    group, representatives = COSETS.get(name, (name, [(1.0, 0.0, 0.0, 0.0)]))
+    elements = torch.from_numpy(Rotation.create_group(group).as_quat(scalar_first=True))
+    cosets = torch.tensor(representatives, dtype=torch.float64)
+    quaternion = so3.product(elements[:, None], cosets).reshape(-1, 4)
+    return RotationSet(name, quaternion, torch.full_like(quaternion[:, 0], 1 / len(quaternion)), DEGREES[name])
+
+
+def uniform(group: str, *shape: int, generator: torch.Generator) -> Float[Tensor, "*b 4"]:
+    """Independent rotations, uniform on a group, as unit quaternions in float64, scalar first.
+
+    Args:
+        group: `SO3` for all rotations, `octahedral` for the 24 of a cube.
+    """
+    if group == "SO3":
+        return so3.haar(*shape, generator=generator)
+    quaternion = rotation_set(FINITE[group]).quaternion
+    return quaternion[torch.randint(len(quaternion), shape, generator=generator)]
+
+
+def smallest(degree: int) -> RotationSet:
+    """The set with the fewest rotations that is exact to at least this degree.
+
+    Raises:
+        UserError: no set is exact to so high a degree.
+    """
+    for name, exact in DEGREES.items():
+        if exact >= degree:
+            return rotation_set(name)
+    raise UserError("degree", f"a degree up to {max(DEGREES.values())}, the highest of any set", degree)
+
+
+def randomised(
+    rotations: RotationSet, samples: int, replicates: int, generator: torch.Generator, group: str = "SO3"
+) -> Float[Tensor, "sample replicate n 4"]:
+    """{h g_i g0} as unit quaternions, h and g0 uniform on a group and independent for each sample and replicate.
+
+    Every turned set is as exact as the set itself, with the same alpha_l and weights, and its average is unbiased.
+    """
+    left, right = uniform(group, 2, samples, replicates, 1, generator=generator)
+    return so3.product(left, so3.product(rotations.quaternion, right))
+
+
+def _lebedev(degree: int) -> tuple[Float[Tensor, "n 4"], Float[Tensor, " n"]]:
+    """Lebedev's points for the image of the z axis, times equal angles about it: R_z(azimuth) R_y(polar) R_z(angle)."""
+    points, weight = (torch.from_numpy(a) for a in lebedev_rule(degree))
+    x, y, z = points
+    image = so3.product(so3.about(2, torch.atan2(y, x)), so3.about(1, torch.atan2(torch.hypot(x, y), z)))
+    count = degree + 1
+    angles = so3.about(2, 2 * math.pi * torch.arange(count, dtype=torch.float64) / count)
+    quaternion = so3.product(image[:, None], angles).reshape(-1, 4)
+    return quaternion, (weight / weight.sum()).repeat_interleave(count) / count
+
+
+def rotations(kind: str, samples: int, count: int, seed: int, group: str = "SO3") -> Float[Tensor, "sample rotation 4"]:
+    """Rotations of each sample as unit quaternions: h g_i k for a set, h and k uniform a sample, or independent ones.
+
+    With a uniform rotation on both sides, what twirling over the set leaves is SUM_l q_l alpha_l for any model.
+
+    Args:
+        kind: name of a rotation set with equal weights, or `independent`.
+        count: number of independent rotations; a set has its own number.
+        group: of the rotations that act on the samples; a set must lie in it.
+
+    Raises:
+        UserError: no such set, or one with weights.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    if kind == "independent":
+        return uniform(group, samples, count, generator=generator)
+    chosen = rotation_set(kind)
+    if not chosen.equal:
+        raise UserError("rotation_set", "a set of rotations with equal weights", repr(kind))
+    return randomised(chosen, samples, 1, generator, group)[:, 0]

@@ -1,0 +1,267 @@
+"""What is to be made: the config checked, and for every job its parameters. The Snakefile asks, nothing else does."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from .. import plugins
+from ..contracts import Dataset, Model, Task
+from ..errors import UserError, UserErrors
+from ..report.inventory import times
+from ..runtime.identity import short_hash
+from ..settings.base import Settings, parse
+from ..settings.experiment import MEASURES, Config, RunSettings
+from ..settings.hessian import chosen_steps
+from ..settings.train import checkpoint_steps
+from ..training import size_matching
+from . import sweeps
+from .code_hash import ROOT, code_hash
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_]*")
+SCRIPTS = ROOT.parent / "scripts"
+
+
+class Plan:
+    """A checked config.
+
+    Args:
+        config: the config as YAML gives it. A dataset, run or sweep that is null is left out, so that an overlay
+            can drop what the default config has.
+
+    Raises:
+        UserErrors: every mistake in it, each with its key path.
+    """
+
+    def __init__(self, config: dict[str, Any]):
+        config, members, mistakes = sweeps.expand(_without_nulls(config))
+        self.config, errors = parse(Config, config, "")
+        self._datasets: dict[str, Dataset] = {}
+        self._hashes: dict[tuple[Path, ...], str] = {}  # of many runs of a sweep, which share their code
+        self._known_datasets = [name for name, _ in _sections(config, "datasets")]
+        for name, section in _sections(config, "datasets"):
+            errors += _name(f"datasets.{name}", name) + self._check_dataset(name, section)
+        for name, run in _sections(config, "runs"):
+            errors += _name(f"runs.{name}", name) + self._check_run(name, run)
+        if not errors:
+            for name in self.config.runs:
+                errors += [e for stage in MEASURES for e in self.config.measure(stage, name)[1]]
+        if not errors:
+            for name, run in self.config.runs.items():
+                errors += self._contradictions(f"runs.{name}", run)
+                errors += self._steps(name, run)
+        if mistakes or errors:
+            raise UserErrors(mistakes + sweeps.placed(errors, members))
+        self.sweeps: dict[str, dict[str, dict[str, str]]] = {}
+        self._swept = {m.run for m in members}
+        self._merge(members)
+
+    @property
+    def runs(self) -> list[tuple[str, int]]:
+        """Every (run, seed)."""
+        return [(name, seed) for name, run in self.config.runs.items() for seed in run.seeds]
+
+    @property
+    def curved(self) -> list[tuple[str, int]]:
+        """Every (run, seed) whose curvature is measured."""
+        return [(run, seed) for run, seed in self.runs if self._measured("hessian", run).enabled]
+
+    @property
+    def with_gradient(self) -> list[tuple[str, int]]:
+        """Every (run, seed) whose gradients are measured."""
+        return [(run, seed) for run, seed in self.runs if self._measured("gradient", run).enabled]
+
+    @property
+    def datasets(self) -> list[str]:
+        """Datasets that some run uses."""
+        return sorted({run.dataset for run in self.config.runs.values()})
+
+    def dataset_of(self, run: str) -> str:
+        """Name of the dataset of a run."""
+        return self.config.runs[run].dataset
+
+    def parts(self, dataset: str) -> range:
+        """Parts that a dataset is prepared in."""
+        return range(self._datasets[dataset].settings.parts)
+
+    def files(self, dataset: str) -> list[str]:
+        """The user's files that a dataset reads."""
+        return [str(f) for f in self._datasets[dataset].files()]
+
+    def prepare(self, dataset: str) -> dict[str, Any]:
+        """Parameters of the jobs that prepare a dataset."""
+        section = self.config.datasets[dataset]
+        settings = self._datasets[dataset].settings.model_dump()
+        code = [SCRIPTS / "prepare.py", SCRIPTS / "prepare_part.py", plugins.file_of("dataset", section["name"])]
+        return {"dataset": {"name": section["name"], **settings}, "code": code_hash(code)}
+
+    def train(self, run: str, seed: int) -> dict[str, Any]:
+        """Parameters of a training, defaults filled in."""
+        return {"run": self._filled(run) | {"seed": int(seed)}, "code": self._code("train", run)}
+
+    def _filled(self, run: str) -> dict[str, Any]:
+        """What a run says of its training, defaults filled in."""
+        spec = self.config.runs[run]
+        task = plugins.settings_of("task", spec.task, "task")[0].model_dump()
+        return {
+            "dataset": spec.dataset,
+            "task": {"name": spec.task["name"], **task},
+            "model": size_matching.settings_of(spec.model, "model")[0],
+            "train": spec.train.model_dump(),
+        }
+
+    def measure(self, stage: str, run: str, part: int | str = 0) -> dict[str, Any]:
+        """Parameters of a job of a stage that measures checkpoints (`twirl`, `gradient`, `hessian`)."""
+        share = {"number": int(part), "jobs": len(self.shares(stage, run))}
+        return {"settings": self._measured(stage, run).model_dump(), "code": self._code(stage, run), "share": share}
+
+    def shares(self, stage: str, run: str) -> range:
+        """Jobs that the checkpoints of a run are spread over: as many as wanted, but none without a checkpoint."""
+        settings, kept = self._measured(stage, run), checkpoint_steps(self.config.runs[run].train)
+        measured = chosen_steps(kept, settings) if stage == "hessian" else kept
+        return range(min(settings.jobs, len(measured)))
+
+    def whole(self, stage: str) -> str:
+        """A pattern for the runs whose checkpoints one job measures."""
+        return _pattern(run for run in self.config.runs if len(self.shares(stage, run)) == 1)
+
+    def spread(self, stage: str) -> str:
+        """A pattern for the runs whose checkpoints several jobs measure."""
+        return _pattern(run for run in self.config.runs if len(self.shares(stage, run)) > 1)
+
+    def gather(self) -> dict[str, Any]:
+        """Parameters of the jobs that gather what several jobs have measured."""
+        return {"code": code_hash([SCRIPTS / "gather.py"])}
+
+    def report(self, partial: bool = False) -> dict[str, Any]:
+        """Parameters of the report, or of one of what is there."""
+        curved, gradient = set(self.curved), set(self.with_gradient)
+        runs = [
+            {
+                "run": run,
+                "seed": seed,
+                "dataset": self.dataset_of(run),
+                "swept": run in self._swept,
+                "hessian": (run, seed) in curved,
+                "gradient": (run, seed) in gradient,
+                "settings": short_hash(self._filled(run) | {"seed": int(seed)}),
+            }
+            for run, seed in self.runs
+        ]
+        return {
+            "runs": runs,
+            "datasets": self.datasets,
+            "sweeps": self.sweeps,
+            "partial": partial,
+            "config": self.config.model_dump(),
+            "code": code_hash([SCRIPTS / "report.py"]),
+        }
+
+    def _merge(self, members: list[sweeps.Member]) -> None:
+        """Note the runs of every sweep. One whose training says the same as that of another run, seeds apart, is that
+        run, however it would be measured, unless measurement is what varies: it is dropped, and the other has the seeds
+        of both."""
+        runs, kept = dict(self.config.runs), {}  # by all that a run says, the first that says it
+        for name in [n for n in reversed(runs) if n not in self._swept]:
+            kept |= {self._said(name, measured): name for measured in (False, True)}
+        for member in members:
+            name = kept.setdefault(self._said(member.run, member.measured), member.run)
+            if name != member.run:
+                seeds = dict.fromkeys(runs[name].seeds + runs.pop(member.run).seeds)
+                runs[name] = runs[name].model_copy(update={"seeds": list(seeds)})
+            self.sweeps.setdefault(member.sweep, {})[name] = member.values
+        self.config = self.config.model_copy(update={"runs": runs})
+
+    def _said(self, run: str, measured: bool) -> str:
+        """All that a run says of its training, and of how it is measured, defaults filled in, as text."""
+        measures = [self._measured(stage, run).model_dump() for stage in MEASURES] if measured else []
+        return json.dumps([self._filled(run), measures], sort_keys=True)
+
+    def times(self, results: Path) -> str:
+        """A short name for when what is there of all trainings was last changed."""
+        return times(self.report(), results)
+
+    def _measured(self, stage: str, run: str) -> Settings:
+        """Settings of a stage for a run; they have been checked."""
+        return self.config.measure(stage, run)[0]
+
+    def _code(self, stage: str, run: str) -> str:
+        """Hash of the code that a stage of a run reaches, its plug-ins included."""
+        spec = self.config.runs[run]
+        models = [plugins.file_of("model", name) for name in size_matching.plugin_names(spec.model)]
+        files = (SCRIPTS / f"{stage}.py", plugins.file_of("task", spec.task["name"]), *models)
+        if files not in self._hashes:
+            self._hashes[files] = code_hash(files)
+        return self._hashes[files]
+
+    def _check_dataset(self, name: str, section: dict[str, Any]) -> list[UserError]:
+        where = f"datasets.{name}"
+        settings, errors = plugins.settings_of("dataset", section, where)
+        if settings is None:
+            return errors
+        dataset = plugins.find("dataset", section["name"])(settings)
+        self._datasets[name] = dataset
+        return [UserError(where, "a file that exists", repr(str(f))) for f in dataset.files() if not Path(f).is_file()]
+
+    def _check_run(self, name: str, run: dict[str, Any]) -> list[UserError]:
+        """What a run names: plug-ins and their settings, its dataset."""
+        where, errors = f"runs.{name}", []
+        if "task" in run:
+            errors += plugins.settings_of("task", run["task"], f"{where}.task")[1]
+        if "model" in run:
+            errors += size_matching.settings_of(run["model"], f"{where}.model")[1]
+        known = self._known_datasets
+        if isinstance(run.get("dataset"), str) and run["dataset"] not in known:
+            errors.append(UserError(f"{where}.dataset", "one of the datasets", repr(run["dataset"]), known))
+        return errors
+
+    def _contradictions(self, where: str, run: RunSettings) -> list[UserError]:
+        """Sections that are right alone and wrong together."""
+        task: type[Task] = plugins.find("task", run.task["name"])
+        model: type[Model] = plugins.find("model", run.model["name"])
+        errors, dataset = [], self._datasets[run.dataset]
+        if len(set(run.seeds)) < len(run.seeds) or min(run.seeds) < 0:
+            errors.append(UserError(f"{where}.seeds", "different numbers from 0", run.seeds))
+        if model.task != task.name:
+            errors.append(
+                UserError(f"{where}.model.name", f"a model for the task {task.name}", f"one for {model.task}")
+            )
+        if dataset.kind != task.reads:
+            errors.append(UserError(f"{where}.dataset", f"a dataset of {task.reads}", f"one of {dataset.kind}"))
+        return errors
+
+    def _steps(self, name: str, run: RunSettings) -> list[UserError]:
+        """Steps that are asked for and have no checkpoint."""
+        kept, own = checkpoint_steps(run.train), "steps" in run.hessian
+        wrong = [s for s in self._measured("hessian", name).steps if s not in kept]
+        where = f"runs.{name}.hessian.steps" if own else "hessian.steps"
+        return [UserError(where, f"steps of checkpoints of runs.{name}: {kept}", wrong)] if wrong else []
+
+
+def _pattern(names: Iterable[str]) -> str:
+    """A regular expression for these names and no other, also where there are none."""
+    return "|".join(names) or "(?!)"
+
+
+def _without_nulls(config: dict[str, Any]) -> dict[str, Any]:
+    """The config without datasets, runs and sweeps that an overlay set to null."""
+    kept = dict(config)
+    for section in ("datasets", "runs", "sweeps"):
+        if isinstance(kept.get(section), dict):
+            kept[section] = {name: value for name, value in kept[section].items() if value is not None}
+    return kept
+
+
+def _sections(config: dict[str, Any], key: str) -> list[tuple[str, dict[str, Any]]]:
+    """The named sections below a key, as far as they are sections; what is none is reported by the schema."""
+    found = config.get(key)
+    return [(str(n), s) for n, s in found.items() if isinstance(s, dict)] if isinstance(found, dict) else []
+
+
+def _name(where: str, name: str) -> list[UserError]:
+    """Names become folders and wildcards."""
+    good = NAME.fullmatch(name) is not None
+    return [] if good else [UserError(where, "a name of letters, digits and underscores", repr(name))]

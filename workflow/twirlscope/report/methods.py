@@ -1,0 +1,107 @@
+"""Words for a paper: what was done, as a paragraph made from what was run, and BibTeX of all that deserves citation."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import xarray as xr
+
+from .._typing import Mapping, Sequence
+from .trainings import Training, by_run
+from .wording import say
+
+PAPER = """@article{shen2025training,
+  title = {Training Dynamics of Learning 3D-Rotational Equivariance},
+  author = {Shen, Max W. and Nowara, Ewa and Maser, Michael and Cho, Kyunghyun},
+  journal = {Transactions on Machine Learning Research},
+  year = {2025},
+  note = {arXiv:2512.02303}
+}"""
+
+TOOLS = {  # package -> an entry for it: what every run uses
+    "twirlscope": "@software{twirlscope,\n  title = {twirlscope},\n  version = {VERSION},\n  year = {2026}\n}",
+    "e3nn": """@article{geiger2022e3nn,
+  title = {e3nn: Euclidean Neural Networks},
+  author = {Geiger, Mario and Smidt, Tess},
+  journal = {arXiv preprint arXiv:2207.09453},
+  year = {2022}
+}""",
+    "snakemake": """@article{molder2021snakemake,
+  title = {Sustainable data analysis with Snakemake},
+  author = {M{\\"o}lder, Felix and Jablonski, Kim Philipp and Letcher, Brice and others},
+  journal = {F1000Research},
+  volume = {10},
+  number = {33},
+  year = {2021}
+}""",
+}
+
+AUGMENTED = {
+    "haar": "every training sample turned by a uniformly random rotation",
+    "euler_product": "every training sample turned by a product of three random axis rotations",
+    "none": "no augmentation",
+}
+
+
+def paragraph(trainings: Sequence[Training]) -> str:
+    """What was trained and measured, in sentences that can stand in a methods section."""
+    said = [_trained(run, seeds) for run, seeds in by_run(trainings).items()]
+    return " ".join([*filter(None, said), *_measured(trainings)])
+
+
+def _trained(run: str, seeds: Sequence[Training]) -> str:
+    """One run in a sentence; empty where its store does not say what it was."""
+    attrs = seeds[0].train.attrs if seeds[0].train is not None else {}
+    given = json.loads(attrs.get("run", "{}"))
+    if not given:
+        return ""
+    train = given["train"]
+    times = f"{len(seeds)} seeds" if len(seeds) > 1 else "one seed"
+    return (
+        f"Run {run}: a {given['model']['name']} network of {attrs['parameters']:,} parameters was trained on "
+        f"{attrs['training_samples']:,} samples of the dataset {given['dataset']} for {train['steps']:,} updates of "
+        f"{train['batch']} samples (highest learning rate {say(train['learning_rate'])}, linear warm-up, cosine decay; "
+        f"weight decay {say(train['weight_decay'])}; {_average(train['ema'])}; "
+        f"{AUGMENTED.get(train['augment'], train['augment'])}), {times}."
+    )
+
+
+def _average(decay: float) -> str:
+    return f"moving average of the weights with decay {decay:g}" if decay else "no averaging of weights"
+
+
+def _measured(trainings: Sequence[Training]) -> list[str]:
+    """How checkpoints were measured."""
+    found = []
+    attrs = dict.fromkeys(
+        f"the {a['samples']} samples of the split {a['split']} under {a['rotations']} rotations each"
+        for a in (t.twirl.attrs for t in trainings)
+        if {"samples", "split", "rotations"} <= set(a)
+    )
+    if attrs:
+        found.append(
+            f"At every checkpoint the loss was split on {'; '.join(attrs)} into the loss of the twirled prediction and "
+            "the equivariance error, both estimated without bias (Shen et al., 2025), with 95 % intervals by a "
+            "bootstrap over samples."
+        )
+    curved = [t.hessian for t in trainings if t.hessian is not None and "lanczos_steps" in t.hessian.attrs]
+    if curved:
+        a = curved[0].attrs
+        found.append(
+            f"Spectra of the Hessians of both parts were estimated by {a['lanczos_steps']} steps of Lanczos iteration "
+            f"from {a['probes']} random vectors on {a['samples']} samples."
+        )
+    return found
+
+
+def bibtex(data: Mapping[str, xr.Dataset], versions: Mapping[str, str]) -> str:
+    """Entries for the definition of the measure, the software that was used, and the datasets that say whom to cite."""
+    entries = [PAPER, *(text.replace("VERSION", versions.get(name, "")) for name, text in TOOLS.items())]
+    for name, dataset in data.items():
+        if dataset.attrs.get("citation"):
+            key = re.sub(r"[^A-Za-z0-9]", "", name).lower()
+            entries.append(
+                f"@misc{{{key},\n  title = {{Dataset {name}}},\n  note = {{{dataset.attrs['citation']}}}\n}}"
+            )
+    return "\n\n".join(entries)

@@ -1,0 +1,119 @@
+"""The claims of arXiv 2512.02303 on how networks learn rotation, to be tested on trainings at hand.
+
+Source: Shen, Nowara, Maser, Cho: Training Dynamics of Learning 3D-Rotational Equivariance, TMLR 12/2025. Where the
+paper names no limit, the limit is ours, and the claim says so.
+"""
+
+from __future__ import annotations
+
+from . import evidence
+from .judge import Claim
+
+PAPER = "arXiv 2512.02303, abstract"
+OURS = "ours: the paper gives no number here"
+THEIRS = "the paper"
+PERCENT = "equivariance error in percent of the held-out loss by step 10,000"
+
+CLAIMS = (
+    Claim(
+        "quickly small",
+        "The equivariance error falls to 2 % of the held-out loss or less within 1,000 to 10,000 updates",
+        PAPER,
+        PERCENT,
+        THEIRS,
+        "trainings on turned samples, of 10,000 updates to refute it",
+        evidence.percent,
+        most=2.0,
+    ),
+    Claim(
+        "whatever the model size",
+        "That is so at every model size",
+        PAPER,
+        PERCENT,
+        THEIRS,
+        "trainings that differ in the size of the model (and the learning rate) alone, by a factor of 1.5 or more",
+        evidence.percent_by("size"),
+        most=2.0,
+    ),
+    Claim(
+        "whatever the data size",
+        "That is so at every number of training samples",
+        PAPER,
+        PERCENT,
+        THEIRS,
+        "trainings that differ in train.samples alone, by a factor of 1.5 or more",
+        evidence.percent_by("samples"),
+        most=2.0,
+    ),
+    Claim(
+        "whatever the optimiser",
+        "That is so with every optimiser",
+        "arXiv 2512.02303, experiments on optimisers",
+        PERCENT,
+        THEIRS,
+        "trainings that differ in train.optimiser (learning rate, momentum, weight decay) alone",
+        evidence.percent_by("optimiser"),
+        most=2.0,
+    ),
+    Claim(
+        "small penalty throughout",
+        "The loss penalty of missing symmetry is small throughout training",
+        PAPER,
+        "largest equivariance error in percent of the twirled prediction error after a tenth of the updates",
+        OURS,
+        "trainings on turned samples",
+        evidence.penalty,
+        most=10.0,
+    ),
+    Claim(
+        "better conditioned",
+        "Learning the symmetry has the far better conditioned loss landscape",
+        PAPER,
+        "condition number κ_E90 of the Hessian, twirled prediction error over equivariance error",
+        OURS,
+        "the stage hessian with 3 probes or more and a depth at which it converges",
+        evidence.conditions("kappa_E90"),
+        least=10.0,
+    ),
+    Claim(
+        "better conditioned on average",
+        "Learning the symmetry has the better conditioned loss landscape, by the mean curvature",
+        PAPER,
+        "largest over mean magnitude of eigenvalues of the Hessian, twirled prediction error over equivariance error",
+        OURS,
+        "the stage hessian with 3 probes or more and a depth at which it converges",
+        evidence.conditions("effective_rank", flat=True),
+        least=1.0,
+    ),
+    Claim(
+        "gradients follow",
+        "The share of the gradient that goes to symmetry follows the relative equivariance error",
+        PAPER,
+        "correlation over checkpoints of the ratio of gradient norms with the relative equivariance error (log, log)",
+        OURS,
+        "the stage gradient at 5 checkpoints or more",
+        evidence.gradients,
+        least=0.0,
+    ),
+    Claim(
+        "quadratic in parameters",
+        "The equivariance error grows as the square of the distance to the nearest more symmetric parameters",
+        "arXiv 2512.02303, on gradients and parameters",
+        "exponent of the equivariance error against that distance",
+        OURS,
+        "gradient.nearest of 5 checkpoints or more",
+        evidence.exponents,
+        least=1.5,
+        most=2.5,
+    ),
+    Claim(
+        "ahead by the hour",
+        "Per hour of training, networks without built-in symmetry may reach a lower loss than equivariant ones",
+        PAPER,
+        "lowest held-out loss without built-in symmetry over the lowest with it, after the same training time",
+        OURS,
+        "an equivariant network and another one on the same task, data and device, with their training times",
+        evidence.per_time,
+        most=1.0,
+    ),
+)

@@ -1,0 +1,1 @@
+"""Curvature of both parts of the loss: eigenvalues, condition numbers, densities."""

@@ -1,0 +1,1 @@
+"""The price of built-in symmetry: what it costs and brings beside symmetry that was learned."""

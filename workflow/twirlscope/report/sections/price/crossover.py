@@ -1,0 +1,198 @@
+"""Loss against cost for families of runs, and the cost at which one family overtakes another, with its interval.
+
+The curve of a run has a point for every checkpoint after step 0: its cost, and the lowest loss of any checkpoint so
+far, each the geometric mean over seeds of means over held-out samples. The minimum is taken after the mean over seeds,
+so that no lucky checkpoint of one seed makes it. In between, the logarithm of the loss is linear in that of the cost;
+beyond the last point the loss stays, because a training may be stopped. The curve of a family is at every point of any
+of its runs the lowest of them: the run that is best for a budget.
+
+A family OVERTAKES at the last cost at which it gets ahead, and is ahead from there to the end of what was measured.
+Crossings before that are noise or detours. Intervals resample seeds and held-out samples: samples once for all runs,
+which are thereby paired, and seeds of every run for itself, one fewer than there are, which makes the variance of a
+mean of n seeds unbiased (a plain bootstrap gives (n - 1) / n of it). In
+simulations with errors of both kinds 95 % intervals covered 88 % with 2 seeds and 92 to 94 % with 3 to 10.
+Source: McCarthy and Snowden, The Bootstrap and Finite Population Sampling, Vital and Health Statistics 2-95 (1985).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from ...._typing import Array, Float, Int, Sequence
+from ....estimators.bootstrap import resampled_means
+
+DRAWS = 1000
+
+
+@dataclass(frozen=True)
+class Run:
+    """All seeds of a run at every checkpoint after step 0.
+
+    name: of the trainings. Runs of one name are the same trainings, used in another way: seeds are drawn together.
+    cost: of the training up to there, positive.
+    loss: of every held-out sample.
+    sample: which samples these are, the same for all runs that are compared.
+    serving: cost of one inference, all its forward passes together.
+    """
+
+    name: str
+    cost: Float[Array, "seed step"]
+    loss: Float[Array, "seed step sample"]
+    sample: Int[Array, " sample"]
+    serving: float = 0.0
+
+
+class Curves(NamedTuple):
+    """The curve of a run, as the data give it and in every draw of the bootstrap: logarithms."""
+
+    cost: Float[Array, "draw step"]
+    loss: Float[Array, "draw step"]
+
+
+@dataclass(frozen=True)
+class Crossover:
+    """Which of two families is ahead at the end of the measured range, and from which cost on.
+
+    ahead: 0 for the first, 1 for the second.
+    cost: from which it is ahead; None if it is so throughout, where there is no crossing.
+    low, high: ends of the 95 % interval of that cost; 0 and infinity where they lie before or beyond the range.
+    start, end: the measured range: from where either family has learned anything, to the least of their last costs.
+    crossing, throughout, behind: shares of the bootstrap draws in which that family overtakes within the range, is
+        ahead in all of it, or is behind at its end.
+    ratio, ratio_low, ratio_high: its loss at the end over that of the other, with its 95 % interval.
+    """
+
+    ahead: int
+    cost: float | None
+    low: float
+    high: float
+    start: float
+    end: float
+    crossing: float
+    throughout: float
+    behind: float
+    ratio: float
+    ratio_low: float
+    ratio_high: float
+
+
+def resampled(runs: Sequence[Run], draws: int = DRAWS, seed: int = 0) -> list[Curves]:
+    """The curves of the runs; draw 0 is the estimate itself, from all seeds and samples.
+
+    Raises:
+        ValueError: the runs were measured on different held-out samples, or a cost is not positive.
+    """
+    for run in runs:
+        if not np.array_equal(run.sample, runs[0].sample):
+            raise ValueError("runs that are compared need the same held-out samples")
+        if not (run.cost > 0).all():
+            raise ValueError("a training has a positive cost at every checkpoint after step 0")
+    names = list(dict.fromkeys(run.name for run in runs))
+    return [_resampled(run, draws, seed, names.index(run.name)) for run in runs]
+
+
+def _resampled(run: Run, draws: int, seed: int, place: int) -> Curves:
+    """The curve of a run; `place` is that of its name, whose stream of random numbers draws its seeds."""
+    seeds = len(run.cost)
+    random = np.random.default_rng([seed, place])
+    chosen = random.multinomial(max(seeds - 1, 1), np.full(seeds, 1 / seeds), size=draws) / max(seeds - 1, 1)
+    weight = np.concatenate([np.full((1, seeds), 1 / seeds), chosen])
+    means = resampled_means(run.loss, draws, seed)  # the same seed for all runs: the same samples
+    means = np.concatenate([run.loss.mean(-1)[..., None], means], -1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        logs = np.where(means > 0, np.log(means), np.inf)  # estimates of a twirled loss may be negative by noise
+    loss = np.einsum("ws,skw->wk", weight, np.where(np.isinf(logs), 0, logs))
+    lost = np.einsum("ws,skw->wk", weight, np.isinf(logs) * 1.0) > 0
+    return Curves(weight @ np.log(run.cost), np.minimum.accumulate(np.where(lost, np.inf, loss), 1))
+
+
+def served(curves: Curves, serving: float, inferences: float) -> Curves:
+    """The curves against the cost of training and of so many inferences together."""
+    if inferences == 0 or serving == 0:
+        return curves
+    return curves._replace(cost=np.logaddexp(curves.cost, math.log(inferences * serving)))
+
+
+def best(family: Sequence[Curves], cost: Float[Array, "#draw point"]) -> Float[Array, "draw point"]:
+    """Logarithm of the lowest loss that the family reaches within these costs; infinite where it reaches none."""
+    return np.min([_reached(curves, cost) for curves in family], 0)
+
+
+def _reached(curves: Curves, cost: Float[Array, "#draw point"]) -> Float[Array, "draw point"]:
+    """The curve of a run at these costs."""
+    x, y = curves
+    passed = (x[:, None] <= cost[..., None]).sum(-1)
+    before, after = np.maximum(passed - 1, 0), np.minimum(passed, x.shape[1] - 1)
+    (x0, y0), (x1, y1) = ([np.take_along_axis(v, place, 1) for v in (x, y)] for place in (before, after))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        found = np.where(before == after, y0, y0 + (y1 - y0) * (cost - x0) / (x1 - x0))
+    return np.where((passed == 0) | np.isinf(y0), np.inf, found)
+
+
+def measured_range(families: Sequence[Sequence[Curves]], learned: float) -> tuple[float, float] | None:
+    """Logarithms of the costs between which families can be compared; None where no family has learned anything.
+
+    Args:
+        learned: loss below which something is learned.
+    """
+    firsts = [[Curves(c.cost[:1], c.loss[:1]) for c in family] for family in families]
+    points = np.unique(np.concatenate([c.cost[0] for family in firsts for c in family]))
+    passed = np.min([best(family, points[None])[0] for family in firsts], 0) <= math.log(learned)
+    start, end = points[np.argmax(passed)], min(max(c.cost[0, -1] for c in family) for family in firsts)
+    return (float(start), float(end)) if passed.any() and start < end else None
+
+
+def crossover(one: Sequence[Curves], other: Sequence[Curves], learned: float) -> Crossover | None:
+    """Which of two families is ahead at the end, and from where; None where nothing is learned.
+
+    Args:
+        one, other: the families, curves of their runs from one call of `resampled`.
+        learned: loss below which something is learned: the comparison begins there.
+    """
+    limits = measured_range((one, other), learned)
+    if limits is None:
+        return None
+    points = np.concatenate([c.cost for c in (*one, *other)] + [np.tile(limits, (len(one[0].cost), 1))], 1)
+    points = np.sort(points.clip(*limits), 1)
+    gap = difference(best(one, points), best(other, points))
+    sign = 1 if gap[0, -1] <= 0 else -1
+    at, cost, behind = sign * gap[:, -1], last_change(points, gap), sign * gap[1:, -1] > 0
+    overtaken = np.where(behind, np.inf, cost[1:])
+    ends = [np.quantile(v, [0.025, 0.975], method="inverted_cdf") for v in (overtaken, at[1:])]  # with infinities
+    return Crossover(
+        ahead=0 if sign == 1 else 1,
+        cost=math.exp(cost[0]) if np.isfinite(cost[0]) else None,
+        low=math.exp(ends[0][0]),
+        high=math.exp(ends[0][1]),
+        start=math.exp(limits[0]),
+        end=math.exp(limits[1]),
+        crossing=float(np.isfinite(overtaken).mean()),
+        throughout=float((overtaken == -np.inf).mean()),
+        behind=float(behind.mean()),
+        ratio=math.exp(at[0]),
+        ratio_low=math.exp(ends[1][0]),
+        ratio_high=math.exp(ends[1][1]),
+    )
+
+
+def difference(first: Float[Array, "draw point"], second: Float[Array, "draw point"]) -> Float[Array, "draw point"]:
+    """Of logarithms of losses; 0 where neither can be had."""
+    with np.errstate(invalid="ignore"):
+        return np.where(np.isinf(first) & np.isinf(second), 0.0, first - second)
+
+
+def last_change(points: Float[Array, "draw point"], gap: Float[Array, "draw point"]) -> Float[Array, " draw"]:
+    """Where the sign of `gap` changes for the last time, linear in between; -inf where it never does.
+
+    A family that cannot be had below some cost, being dearer to serve, gets ahead there by a jump.
+    """
+    changed = (gap[:, :-1] > 0) != (gap[:, -1:] > 0)
+    last = (changed.shape[1] - 1 - np.argmax(changed[:, ::-1], 1))[:, None]
+    (x0, g0), (x1, g1) = ([np.take_along_axis(v, place, 1)[:, 0] for v in (points, gap)] for place in (last, last + 1))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        found = np.where(np.isfinite(g0) & np.isfinite(g1), x0 + (x1 - x0) * g0 / (g0 - g1), x1)
+    return np.where(changed.any(1), found, -np.inf)

@@ -1,0 +1,54 @@
+"""Files and folders that appear whole or not at all."""
+
+from __future__ import annotations
+
+import glob
+import os
+import shutil
+from pathlib import Path
+
+from .._typing import Callable
+from ..errors import NO_ROOM, UserError
+
+
+def write_folder(out: Path, fill: Callable[[Path], None]) -> None:
+    """Call `fill` on an empty folder aside, then put it in the place of `out`; it stays as it was if that fails. What a
+    killed process has left aside is removed.
+    """
+    out.parent.mkdir(parents=True, exist_ok=True)
+    for left in out.parent.glob(f".{out.name}.*.*"):
+        shutil.rmtree(left, ignore_errors=True)
+    aside, old = (out.with_name(f".{out.name}.{os.getpid()}.{word}") for word in ("part", "old"))
+    try:
+        aside.mkdir()
+        fill(aside)
+        if out.exists():
+            os.replace(out, old)
+        os.replace(aside, out)
+    finally:
+        for left in (aside, old):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def write_whole(path: Path, write) -> None:
+    """Call `write(file name)` on a file aside, then rename it to `path`: the file appears whole or not at all. What a
+    killed process has left aside is removed.
+
+    Raises:
+        UserError: no space left, or no permission.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
+        left.unlink(missing_ok=True)
+    try:
+        write(aside)
+        with aside.open("rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(aside, path)
+    except OSError as error:
+        if error.errno in NO_ROOM:
+            raise UserError(path, "room and permission to write it", error.strerror) from error
+        raise
+    finally:
+        aside.unlink(missing_ok=True)

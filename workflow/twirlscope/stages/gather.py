@@ -1,0 +1,37 @@
+"""Checkpoints of a run shared out among jobs, and their stores merged as if one job had measured all.
+
+A checkpoint's numbers depend on no other checkpoint, so the result does not depend on the number of jobs. What is not
+by step (samples, rotations, what is measured at the last checkpoint alone) is that of the job with the last checkpoint.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from .._typing import Sequence
+from ..storage import store
+from ..storage.concatenation import in_order
+
+
+@dataclass(frozen=True)
+class Share:
+    """What one of several jobs measures: every so many checkpoints one, so that early and late ones are mixed.
+
+    number: of the job, from 0.
+    jobs: how many there are.
+    """
+
+    number: int = 0
+    jobs: int = 1
+
+    def of(self, steps: Sequence[int]) -> list[int]:
+        """The steps that fall to this job, in order; some, if there are no more jobs than steps."""
+        return list(steps)[self.number :: self.jobs]
+
+
+def gather(parts: Sequence[Path], out: Path) -> None:
+    """Write what all jobs of a stage found as one store."""
+    found = [store.load(part) for part in parts]
+    arrays = {name: variable for data in found for name, variable in store.declarations(data).items()}
+    store.save(in_order(found), out, arrays)

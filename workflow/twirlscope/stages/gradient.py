@@ -1,0 +1,91 @@
+"""Stage `gradient`: the gradients of both parts of the loss at every checkpoint, and what the optimiser spent on each.
+
+Samples and rotations are drawn once and are the same for all checkpoints, so that differences are paired.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+import xarray as xr
+
+from .._typing import Array, Int, Sequence
+from ..contracts import split_index
+from ..curvature import gradients, nearest_symmetric
+from ..curvature.objective import Objective
+from ..errors import UserError
+from ..geometry.rotation_sets import rotations
+from ..runtime import precision
+from ..runtime.devices import device_of
+from ..runtime.progress import Progress
+from ..settings.gradient import GradientSettings
+from ..settings.steps import evenly_spaced
+from ..storage import store
+from ..storage.arrays.gradient import GRADIENT
+from ..training.checkpoints import Trained
+from .gather import Share
+
+
+@precision.float32()
+def gradient(train: Path, data: Path, out: Path, settings: GradientSettings, share: Share | None = None) -> None:
+    """Measure every checkpoint of a run, or the share of one job, and write `gradient.zarr.zip`.
+
+    Gradients are those at the weights that a checkpoint keeps, which are the moving average where the run has one; the
+    update is that of the weights which the optimiser itself turned, in the step that led to the checkpoint.
+
+    Raises:
+        UserError: a loss or gradient is not finite, a checkpoint is missing, or the data have no such split.
+    """
+    run = Trained(train, data)
+    index = drawn(run.samples, settings)
+    quaternion = rotations("independent", index.size, settings.rotations, settings.seed, run.task.group)
+    quaternion = quaternion.reshape(*index.shape, settings.rotations, 4)
+    device = "cuda" if device_of(settings.device) == "cuda" else "cpu"
+    steps, found, walks = (share or Share()).of(run.steps), [], {}
+    searched, flat = evenly_spaced(run.steps, settings.nearest), run.task.batch(index.ravel())
+    progress = Progress("gradient", len(steps), "checkpoint")
+    for step in steps:
+        model = run.model(step, getattr(torch, settings.dtype)).to(device)
+        found.append(gradients.measure(model, run.task, index, quaternion, settings, run.update(step), step))
+        if step in searched:
+            objective = Objective(model, run.task, flat, quaternion.flatten(0, 1), settings.chunk, unbiased=True)
+            walks[step] = nearest_symmetric.walk(objective, settings.nearest_share, settings.nearest_steps)
+            print(f"nearest: step {step}, {walks[step].left:.2g} of the error left", flush=True)
+        progress.advance(f"step {step}")
+    progress.close()
+    result = merged(found, steps)
+    if searched:
+        result = result.assign(nearest_symmetric.columns(walks, steps))
+    about = {
+        "samples": index.size,
+        "batches": settings.batches,
+        "rotations": settings.rotations,
+        "split": settings.split,
+        "weights": "moving average" if run.averaged else "as trained",
+        **precision.attributes(settings.dtype, device),
+        "labels": run.labels,
+        "settings": json.dumps(settings.model_dump()),
+    }
+    store.save(result.assign_attrs(about), out, GRADIENT)
+
+
+def merged(found: Sequence[xr.Dataset], steps: Sequence[int]) -> xr.Dataset:
+    """The datasets of all checkpoints as one."""
+    result = xr.concat(found, "step", data_vars="all").assign_coords(step=np.array(steps, np.int64))
+    return result.assign(layer_parameters=result["layer_parameters"].isel(step=0))
+
+
+def drawn(data: xr.Dataset, settings: GradientSettings) -> Int[Array, "batch sample"]:
+    """The samples of every batch: each drawn from the whole split, so that batches are independent.
+
+    Raises:
+        UserError: no such split.
+    """
+    try:
+        index = split_index(data, settings.split)
+    except ValueError as error:
+        raise UserError("gradient.split", "a split of the data", repr(settings.split)) from error
+    return np.random.default_rng(settings.seed).choice(index, (settings.batches, settings.samples))

@@ -1,0 +1,68 @@
+"""The stage `prepare`: samples from their source into one checked store, with splits, scales and a table of rejects.
+
+Part jobs read, one job gathers. What a sample is, its variables and its order, is known to the dataset alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from pathlib import Path
+
+import xarray as xr
+
+from .._typing import Sequence
+from ..contracts import Dataset
+from ..errors import UserError
+from ..storage import rejects, store
+from ..storage.arrays.data import DATA, REJECTS
+from ..storage.concatenation import joined
+
+
+def prepare_part(dataset: Dataset, part: int, out: Path) -> None:
+    """Read one part and store its samples, which may be none, and its rejects.
+
+    Raises:
+        UserError: what the dataset is read from is missing or wrong as a whole.
+    """
+    found = dataset.read(part)
+    samples = xr.Dataset() if found.samples is None else found.samples
+    store.save(samples.merge(rejects.table(found.rejects), combine_attrs="no_conflicts"), out, DATA)
+
+
+def prepare(dataset: Dataset, parts: Sequence[Path], out: Path) -> None:
+    """Gather the parts into the store of the dataset: the same bytes, whatever the number of parts.
+
+    Args:
+        parts: what `prepare_part` wrote, in the order of the part numbers.
+        out: the store to write; it appears whole or not at all.
+
+    Raises:
+        UserError: no usable sample, or more than `max_rejected` of the records are not usable.
+    """
+    with contextlib.ExitStack() as opened:
+        stored = [opened.enter_context(store.open_store(path)) for path in parts]
+        found = [reject for part in stored for reject in rejects.of(part)]
+        samples = [part.drop_vars(REJECTS) for part in stored if "sample" in part.sizes]
+        _check(dataset, sum(part.sizes["sample"] for part in samples), found)
+        data = dataset.finish(joined(samples).merge(rejects.table(found)))
+        store.save(data.assign_attrs(_about(dataset, data, len(found))), out, DATA)
+
+
+def _about(dataset: Dataset, data: xr.Dataset, rejected: int) -> dict:
+    """What was made, from what, how much of it."""
+    settings = dataset.settings.model_dump(mode="json", exclude={"parts"})
+    about = {"dataset": type(dataset).__name__, "kind": dataset.kind, "settings": json.dumps(settings)}
+    return about | {"samples": data.sizes["sample"], "rejected": rejected}
+
+
+def _check(dataset: Dataset, samples: int, found: list) -> None:
+    """Refuse a dataset of which too little is usable."""
+    limit = dataset.settings.max_rejected
+    where, why = f"dataset {type(dataset).__name__}", rejects.summary(found)
+    if not samples:
+        raise UserError(where, "at least one usable record", f"none of {len(found)}: {why}" if found else "no record")
+    share = len(found) / (samples + len(found))
+    if share > limit:
+        got = f"{len(found)} of {samples + len(found)} ({100 * share:.3g} %): {why}"
+        raise UserError(where, f"at most {100 * limit:.3g} % of the records unusable (max_rejected)", got)

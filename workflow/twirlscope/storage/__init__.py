@@ -1,0 +1,1 @@
+"""Arrays on disk: declared once, written whole, read in pieces."""

@@ -1,0 +1,1 @@
+"""Declarations of stored arrays, one file per kind of store."""

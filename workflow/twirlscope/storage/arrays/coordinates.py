@@ -1,0 +1,15 @@
+"""Coordinates that several stores share."""
+
+from __future__ import annotations
+
+from .declaration import declared as _v
+
+COORDINATES = {
+    "step": _v("step", "int64", "1", "training step: number of optimiser updates before this checkpoint"),
+    "sample": _v("sample", "int64", "1", "index of the sample in the dataset"),
+    "xyz": _v("xyz", "str", "1", "Cartesian axis"),
+    "element": _v("element", "int64", "1", "atomic number"),
+    "part": _v(
+        "part", "str", "1", "part of the loss: mean (twirled prediction error), equiv (equivariance error) or total"
+    ),
+}

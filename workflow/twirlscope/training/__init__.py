@@ -1,0 +1,1 @@
+"""From a task and a model to checkpoints: batches, loop, processes, state, cost."""

@@ -1,0 +1,96 @@
+"""The batches of a training: which samples, how turned, with what noise; made ahead in a thread where asked for.
+
+Everything random is drawn from (seed, purpose, update), and for the whole batch of an update before it is divided: it
+depends neither on the number of processes, nor on the size of a pass, nor on what is made ahead.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import lru_cache, partial
+
+import numpy as np
+import torch
+
+from .._typing import Array, Callable, Float, Int, Tensor
+from ..contracts import Batch
+from ..errors import UserError
+from ..geometry import so3
+
+ORDER, ROTATION, WEIGHTS, SUBSET, NOISE = 1, 2, 3, 4, 5  # purposes of random numbers
+
+
+def seed_of(*numbers: int) -> int:
+    """A 64-bit seed from (seed, purpose, counter)."""
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)
+
+
+def some(index: Int[Array, " n"], count: int) -> Int[Array, " some"]:
+    """So many of the samples, 0 for all: smaller choices lie within larger ones, as a learning curve needs.
+
+    Raises:
+        UserError: there are not so many.
+    """
+    if count > len(index):
+        raise UserError("train.samples", f"at most the {len(index)} samples of the train split", count)
+    return np.random.default_rng(SUBSET).permutation(index)[:count] if count else index
+
+
+def batch_index(index: Int[Array, " n"], update: int, size: int, seed: int) -> Int[Array, " batch"]:
+    """Samples of an update: consecutive pieces of an endless row of permutations of all samples, one an epoch."""
+    place = np.arange(update * size, (update + 1) * size)
+    epochs = {e: order(len(index), e, seed) for e in (place // len(index)).tolist()}
+    return np.array([index[epochs[e][p]] for e, p in zip(place // len(index), place % len(index), strict=True)])
+
+
+@lru_cache(maxsize=2)
+def order(count: int, epoch: int, seed: int) -> Int[Array, " n"]:
+    """The permutation of an epoch, kept for its updates: of a million samples it takes longer than to read a batch."""
+    return np.random.default_rng([seed, ORDER, epoch]).permutation(count)
+
+
+def rotations(kind: str, samples: int, seed: int, update: int) -> Float[Tensor, "sample 3 3"] | None:
+    """A random rotation for every sample of an update; None without augmentation."""
+    if kind == "none":
+        return None
+    generator = torch.Generator().manual_seed(seed_of(seed, ROTATION, update))
+    draw = {"haar": so3.haar, "euler_product": so3.euler_product}[kind]
+    return so3.matrix(draw(samples, generator=generator)).float()
+
+
+class Loader:
+    """Batches of one update after the other, made ahead or on demand: the same to the last bit. A context.
+
+    Where they are made ahead, a thread makes them while the model computes, one after the other. What goes wrong there
+    is raised where the batch is asked for. Beyond the context no thread is left.
+
+    Args:
+        make: gives the batch of an update; draws from generators of its own, never from torch's default one, which
+            the model may draw from at the same time.
+        end: number of updates.
+        ahead: number of batches made ahead, all of them in memory; 0 for none.
+        device: the torch device they are made for.
+    """
+
+    def __init__(self, make: Callable[[int], Batch], end: int, ahead: int, device: str):
+        self._make, self._end, self._ahead = make, end, ahead
+        # a thread starts on the first GPU, whichever its process uses
+        start = partial(torch.cuda.set_device, device) if device.startswith("cuda:") else None
+        self._pool = ThreadPoolExecutor(1, "batches", start) if ahead else None
+        self._coming: dict[int, Future[Batch]] = {}
+
+    def __enter__(self) -> Loader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+
+    def get(self, update: int) -> Batch:
+        """The batch of an update, the same or a later one than before. Raises what `make` raises."""
+        if self._pool is None:
+            return self._make(update)
+        for coming in range(update, min(update + self._ahead + 1, self._end)):
+            if coming not in self._coming:
+                self._coming[coming] = self._pool.submit(self._make, coming)
+        return self._coming.pop(update).result()

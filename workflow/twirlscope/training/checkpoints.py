@@ -1,0 +1,73 @@
+"""Trained runs as later stages see them: the task and the model at every checkpoint."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+
+from .. import plugins
+from .._typing import Tensor
+from ..contracts import Model
+from ..errors import UserError
+from ..runtime.identity import sha256
+from ..storage import store
+from ..storage.ragged import open_samples
+
+
+class Trained:
+    """A finished run.
+
+    Args:
+        train: its `train.zarr.zip`; the checkpoints lie in the folder beside it that the store names.
+        data: the prepared dataset it was trained on.
+
+    Attributes:
+        steps: steps of the checkpoints, ascending.
+        samples: the data; their long arrays by atom are not in memory.
+        task: the task, on the data.
+        averaged: whether the weights of the checkpoints are a moving average.
+        labels: the level of theory of the targets, in words.
+    """
+
+    def __init__(self, train: str | Path, data: str | Path):
+        manifest = store.load(train)
+        self._folder = Path(train).parent / manifest.attrs["folder"]
+        self._spec = json.loads(manifest.attrs["run"])
+        self.steps = [int(s) for s in manifest["step"].values]
+        self.samples = open_samples(data)
+        self.averaged = bool(self._spec.get("train", {}).get("ema"))
+        self._manifest = manifest
+        self.labels = str(self.samples.attrs.get("labels", "not stated"))
+        self.task = plugins.make_task(self._spec["task"], self.samples)
+
+    def model(self, step: int, dtype: torch.dtype = torch.float32) -> Model:
+        """The model at this step, in evaluation mode, on the CPU.
+
+        Raises:
+            UserError: the checkpoint is missing or not the one that was trained.
+        """
+        model = plugins.make_model(self._spec["model"], self.task.constants)
+        model.load_state_dict(self._kept("checkpoint", step))
+        return model.to(dtype).eval()
+
+    def update(self, step: int) -> dict[str, Tensor] | None:
+        """What the optimiser added to each parameter in the step that led to this one; None at step 0.
+
+        It is the update of the weights that it turned, also where the checkpoint holds their moving average.
+
+        Raises:
+            UserError: the file is missing or not the one that was written.
+        """
+        return self._kept("update", step) if step else None
+
+    def _kept(self, kind: str, step: int) -> dict[str, Tensor]:
+        """What a file of the run holds: its `checkpoint` or its `update` at a step."""
+        kept = self._manifest.sel(step=step)
+        path = self._folder / str(kept[f"{kind}_file"].item())
+        if not path.exists():
+            raise UserError(path, f"the {kind} of the run", "no such file; train again")
+        if sha256(path) != kept[f"{kind}_sha256"].item():
+            raise UserError(path, f"the {kind} that was written", "a file with another content; train again")
+        return torch.load(path, map_location="cpu", weights_only=True)

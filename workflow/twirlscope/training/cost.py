@@ -1,0 +1,192 @@
+"""What a training and its model cost, measured the same way in every run: time, FLOPs, memory, energy.
+
+Time and energy are those of the updates of the training itself, metered as it runs. The rest is measured when it is
+over, on a few batches of its own, in well under the time of a few dozen updates.
+
+What torch's counter knows of FLOPs are matrix products, convolutions and attention, a multiplication and an addition
+two of them, forwards and backwards. It omits all that goes by element (activations, norms, softmax outside of fused
+attention), sums, indexing and scatters, spectral transforms, and every kernel that torch does not know by name.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+import weakref
+
+import numpy as np
+import torch
+import xarray as xr
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
+from torch.utils.weak import WeakIdKeyDictionary
+
+from .._typing import Callable, Float, Iterator, Sequence, Tensor
+from ..runtime.energy import energy_counter
+
+REPEATS = 3  # timed passes of each batch
+FUSED = {  # torch's counter knows fused attention on GPUs alone
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: (
+        lambda query, keys, values, *_, **__: sdpa_flop_count(query, keys, values)
+    ),
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: (
+        lambda gradient, query, keys, values, *_, **__: sdpa_backward_flop_count(gradient, query, keys, values)
+    ),
+}
+
+Named = dict[str, Tensor]
+
+
+class Meter:
+    """Time [s] and energy [J] of the updates of a training, over all its resumptions; what is not training is left out.
+
+    An update whose outcome was lost, because the training was killed before its state was saved, does not count.
+
+    Args:
+        device: the torch device that trains. The last kernels of an update may run on into the next one, and are
+            counted there.
+    """
+
+    def __init__(self, device: str):
+        self.elapsed: list[float] = []  # until after each update
+        self.energy = 0.0
+        self._counter, self._aside = energy_counter(device), (0.0, 0.0)
+
+    @contextlib.contextmanager
+    def update(self) -> Iterator[None]:
+        """Around one update."""
+        start, self._aside = self._now(), (0.0, 0.0)
+        yield
+        seconds, joules = (b - a - c for a, b, c in zip(start, self._now(), self._aside, strict=True))
+        self.elapsed.append((self.elapsed[-1] if self.elapsed else 0.0) + seconds)
+        self.energy += joules
+
+    @contextlib.contextmanager
+    def aside(self) -> Iterator[None]:
+        """Around what within an update is done for later stages."""
+        start = self._now()
+        yield
+        self._aside = tuple(c + b - a for a, b, c in zip(start, self._now(), self._aside, strict=True))
+
+    def state(self) -> dict:
+        """What a resumed training needs; `restore` takes it."""
+        return {"elapsed": self.elapsed, "energy": self.energy}
+
+    def restore(self, state: dict) -> None:
+        """Go on from what `state` gave."""
+        self.elapsed, self.energy = list(state["elapsed"]), state["energy"]
+
+    def _now(self) -> tuple[float, float]:
+        return time.perf_counter(), self._counter() if self._counter else float("nan")
+
+
+class Allocated(TorchDispatchMode):
+    """While it is entered: `peak`, the largest sum [byte] of tensors that operations made and that were still alive.
+
+    What a kernel takes and gives back on its own is not seen.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.live, self.peak, self._known = 0, 0, WeakIdKeyDictionary()
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        """The operation as it is, and its results noted, by their storage: a view takes no memory."""
+        found = operation(*args, **(kwargs or {}))
+        given = {id(t.untyped_storage()) for t in tree_leaves((args, kwargs)) if isinstance(t, Tensor)}
+        for tensor in tree_leaves(found):
+            storage = tensor.untyped_storage() if isinstance(tensor, Tensor) else None
+            if storage is not None and storage not in self._known and id(storage) not in given:
+                self._known[storage] = True
+                self.live += storage.nbytes()
+                weakref.finalize(storage, self._freed, storage.nbytes())
+        self.peak = max(self.peak, self.live)
+        return found
+
+    def _freed(self, size: int) -> None:
+        self.live -= size
+
+
+def measure(
+    model: torch.nn.Module,
+    inputs: Sequence[Named],
+    losses: Sequence[Callable[[], Float[Tensor, ""]]],
+    meter: Meter,
+    state: object,
+) -> xr.Dataset:
+    """The cost of a training that is over, and of its model, as stored in `train.zarr.zip`.
+
+    The weights are not changed, gradients are gone, and running means of the model (batch norm) have moved. What the
+    counter of FLOPs cannot take is NaN, and the attribute `cost_missing` says why.
+
+    Args:
+        model: on its device, in training mode.
+        inputs: of a few batches of the training.
+        losses: for each of them, a function that gives its loss.
+        state: what lives from update to update beside the model, tensors in any nest: the optimiser's state.
+    """
+    samples, device = sum(len(next(iter(b.values()))) for b in inputs), next(model.parameters()).device
+    model.zero_grad(set_to_none=True)
+    update, peak, reason = _counted(lambda: [loss().backward() for loss in losses], device)
+    model.zero_grad(set_to_none=True)
+    with torch.no_grad(), _evaluated(model):
+        inference, _, failed = _counted(lambda: [model(b) for b in inputs], device)
+        seconds = [_seconds(lambda b=b: model(b), device) / len(next(iter(b.values()))) for b in inputs]
+    kept = sum(t.nbytes for t in tree_leaves((model.state_dict(), state)) if isinstance(t, Tensor))
+    devices = 1 if device.type != "cpu" else torch.get_num_threads()
+    found = {
+        "flops_update": update / len(losses),
+        "flops_inference": inference / samples,
+        "seconds_update": np.median(np.diff([0.0, *meter.elapsed])),
+        "seconds_inference": np.mean(seconds),
+        "memory_peak": (peak if device.type == "cuda" else peak + kept) / 1e6,
+        "device_hours": meter.elapsed[-1] * devices / 3600,
+        "device_energy": meter.energy,
+    }
+    columns = {"elapsed": ("update", np.array(meter.elapsed))} | {k: ((), float(v)) for k, v in found.items()}
+    attributes = {"threads": torch.get_num_threads(), "cost_missing": reason or failed}
+    return xr.Dataset(columns, attrs=attributes)
+
+
+@contextlib.contextmanager
+def _evaluated(model: torch.nn.Module) -> Iterator[None]:
+    """The model in evaluation mode."""
+    training = model.training
+    model.eval()
+    yield
+    model.train(training)
+
+
+def flops(work: Callable[[], object]) -> int:
+    """FLOPs of some work, forwards and backwards, as far as torch's counter knows them."""
+    with FlopCounterMode(display=False, custom_mapping=FUSED) as counter:
+        work()
+    return counter.get_total_flops()
+
+
+def _counted(work: Callable[[], object], device: torch.device) -> tuple[float, float, str]:
+    """FLOPs of some work and its peak of memory [byte], on a GPU that of all tensors; NaN and why where that fails."""
+    memory = Allocated()
+    try:
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
+        with memory:
+            counted = flops(work)
+    except Exception as error:  # a model that trains is not refused because it cannot be counted
+        return math.nan, math.nan, f"{type(error).__name__}: {error}"
+    peak = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else memory.peak
+    return float(counted), float(peak), ""
+
+
+def _seconds(work: Callable[[], object], device: torch.device) -> float:
+    """Median time [s] of some work, which has been done before."""
+    taken = []
+    for _ in range(REPEATS):
+        start = time.perf_counter()
+        work()
+        if device.type != "cpu":
+            torch.accelerator.synchronize(device)
+        taken.append(time.perf_counter() - start)
+    return float(np.median(taken))

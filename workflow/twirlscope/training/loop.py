@@ -1,0 +1,213 @@
+"""The training loop.
+
+Everything random is drawn from (seed, purpose, update), never from a stream that has to be carried along, so a resumed
+run is bit for bit the uninterrupted one on the CPU.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from .. import plugins
+from .._typing import Array, Int, Tensor
+from ..contracts import Batch, Model, Task
+from ..errors import Stopped, UserError
+from ..losses import weighted_loss
+from ..runtime.devices import device_of, hardware
+from ..runtime.identity import STATE
+from ..runtime.progress import Progress
+from ..settings.train import TrainSettings, checkpoint_steps
+from . import cost, forward, processes, state
+from .batches import NOISE, WEIGHTS, Loader, batch_index, rotations, seed_of
+from .optimisers import optimiser
+from .processes import SINGLE, ProcessGroup
+
+
+def learning_rate(settings: TrainSettings, update: int) -> float:
+    """Linear warm-up, then a cosine down to `final_learning_rate` times the highest."""
+    if update < settings.warmup:
+        return settings.learning_rate * (update + 1) / settings.warmup
+    share = (update - settings.warmup) / max(settings.steps - settings.warmup, 1)
+    low = settings.final_learning_rate
+    return settings.learning_rate * (low + (1 - low) * 0.5 * (1 + math.cos(math.pi * share)))
+
+
+@dataclass
+class Curve:
+    """What is recorded at every update, as columns of `train.zarr.zip`."""
+
+    loss: list[float] = field(default_factory=list)
+    gradient_norm: list[float] = field(default_factory=list)
+    learning_rate: list[float] = field(default_factory=list)
+
+
+class Loop:
+    """The training loop and everything it carries from update to update.
+
+    Args:
+        task: the task, on its data.
+        run: the run as the config says it.
+        settings: its `train` section.
+        index: samples of the training split.
+        team: the processes that train together; each has a loop.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        run: dict[str, Any],
+        settings: TrainSettings,
+        index: Int[Array, " n"],
+        team: ProcessGroup = SINGLE,
+    ):
+        self.task, self.settings, self.index, self.team, self.seed = task, settings, index, team, run["seed"]
+        self.device = device_of(settings.device, double=False)
+        if team.size > 1 and self.device == "cuda":
+            self.device = f"cuda:{team.rank}"
+            torch.cuda.set_device(self.device)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed_of(self.seed, WEIGHTS))
+            self.model: Model = plugins.make_model(run["model"], task.constants).to(self.device)
+        self.optimiser = optimiser(self.model, settings, self.device)
+        self.running = forward.trainer(self.model, settings, self.device, team)
+        self.loader = Loader(self.batch, settings.steps, settings.prefetch, self.device)
+        self.average = {k: v.clone() for k, v in self.model.state_dict().items()} if settings.ema else None
+        self.curve, self.step, self.seconds, self.devices = Curve(), 0, 0.0, [hardware(self.device)]
+        self.meter = cost.Meter(self.device)
+        self.keep = set(checkpoint_steps(settings))
+        self.change: dict[str, Tensor] | None = None
+
+    def train(self, folder: Path) -> None:
+        """Run to the last step, or to a signal to stop, from the state in the folder if there is one."""
+        self.resume(folder)
+        progress = Progress("train", self.settings.steps, "update", done=self.step)
+        start = saved = time.monotonic()
+        before = self.seconds
+        self.model.train()
+        with processes.stop_signals() as signalled, self.loader:
+            while True:
+                self.seconds = before + time.monotonic() - start
+                reason, kept = self.team.agreed(signalled()), self.step in self.keep
+                if kept and self.team.leads:
+                    state.save_checkpoint(folder, self.step, self.weights(), self.change)
+                late = time.monotonic() - saved > self.settings.save_every
+                if (kept or reason or late) and self.team.leads:
+                    state.save_state(folder, self.state())
+                    saved = time.monotonic()
+                if self.step == self.settings.steps:
+                    break
+                if reason:
+                    raise Stopped(f"{reason} at step {self.step} of {self.settings.steps}; the same job goes on there")
+                with self.meter.update():
+                    self.update()
+                progress.advance(f"loss {self.curve.loss[-1]:.4g}")
+        progress.close()
+
+    def state(self) -> dict[str, Any]:
+        """Everything that the next update needs, and the last update where a checkpoint keeps it."""
+        return {
+            "step": self.step,
+            "seconds": self.seconds,
+            "devices": self.devices,
+            "model": self.model.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "average": self.average,
+            "change": self.change,
+            "curve": vars(self.curve),
+            "meter": self.meter.state(),
+        }
+
+    def resume(self, folder: Path) -> None:
+        """Bring the loop to the state saved in the folder, if there is one."""
+        saved = state.load_state(folder, self.device)
+        if saved is None:
+            return
+        self.step, self.seconds = saved["step"], saved["seconds"]
+        self.average, self.change = saved["average"], saved["change"]
+        self.devices = list(dict.fromkeys([*saved["devices"], *self.devices]))
+        self.model.load_state_dict(saved["model"])
+        fused = [group.get("fused") for group in self.optimiser.param_groups]  # a fact of the device, not of the run
+        self.optimiser.load_state_dict(saved["optimiser"])
+        for group, own in zip(self.optimiser.param_groups, fused, strict=True):
+            group |= {"fused": own} if "fused" in group else {}
+        self.curve = Curve(**saved["curve"])
+        self.meter.restore(saved["meter"])
+        print(f"resumed at step {self.step} from {folder / STATE}", flush=True)
+
+    def batch(self, update: int) -> Batch:
+        """The whole batch of an update, the same in every process."""
+        seed, size = self.seed, self.settings.batch
+        index = batch_index(self.index, update, size, seed)
+        rotation = rotations(self.settings.augment, size, seed, update)
+        return self.task.training_batch(index, np.random.default_rng([seed, NOISE, update]), rotation, self.device)
+
+    def update(self) -> None:
+        """One optimiser update."""
+        loss = self._gradients(self.loader.get(self.step))
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip or math.inf).item()
+        self._check(loss, norm)
+        rate = learning_rate(self.settings, self.step)
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        with self.meter.aside():
+            before = self._trained() if self.step + 1 in self.keep and self.team.leads else None
+        self.optimiser.step()
+        self.step += 1
+        with self.meter.aside():
+            self.change = before and {k: v - before[k] for k, v in self._trained().items()}
+        self._record(loss, norm, rate)
+
+    def _gradients(self, batch: Batch) -> float:
+        """Set the gradients of the loss of a batch, in one pass or several, and give the loss.
+
+        Terms of the loss are means over samples, so each pass counts with its share of the batch. Models that draw
+        (dropout) draw from a seed of the update and of the first sample of the pass.
+        """
+        self.optimiser.zero_grad(set_to_none=True)
+        parts, total = self.team.parts(len(batch), self.settings.micro_batch), 0.0
+        for part in parts:
+            torch.manual_seed(seed_of(self.seed, WEIGHTS, self.step, *filter(None, [part.start])))
+            few = batch.map(lambda t, part=part: t[part])
+            with forward.refused(self.settings), forward.unsynchronised(self.running, self.team, part is parts[-1]):
+                with forward.autocast(self.settings, self.device):
+                    prediction = self.running(few.inputs)
+                loss = len(few) / len(batch) * weighted_loss(self.task, prediction, few)  # in the dtype of the targets
+                (self.team.size * loss).backward()  # gradients become means over processes
+            total = total + loss.detach()
+        if self.team.size > 1:
+            forward.require_gradients(self.model)
+        return self.team.total(total.item())
+
+    def _trained(self) -> dict[str, Tensor]:
+        """A copy of the parameters that the optimiser turns, for the update that a checkpoint keeps."""
+        return {
+            n: p.detach().to("cpu", torch.float32, copy=True)
+            for n, p in self.model.named_parameters()
+            if p.requires_grad
+        }
+
+    def weights(self) -> dict[str, Tensor]:
+        """The weights that a checkpoint keeps: the moving average if there is one."""
+        return self.average if self.average is not None else self.model.state_dict()
+
+    def _check(self, loss: float, norm: float) -> None:
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            got = f"loss {loss}, gradient norm {norm} at step {self.step}"
+            raise UserError("train", "a finite loss (lower train.learning_rate or train.clip, or check the data)", got)
+
+    def _record(self, loss: float, norm: float, rate: float) -> None:
+        self.curve.loss.append(loss)
+        self.curve.gradient_norm.append(norm)
+        self.curve.learning_rate.append(rate)
+        if self.average is not None:
+            decay = min(self.settings.ema, self.step / (self.step + 9))  # short memory while weights still run away
+            for name, value in self.model.state_dict().items():
+                old = self.average[name]
+                self.average[name] = torch.lerp(value, old, decay) if value.is_floating_point() else value.clone()

@@ -1,0 +1,172 @@
+"""One training in several processes, a GPU each: who takes which part of a batch; how they start, stop and end."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import distributed
+
+from ..errors import Stopped, UserError
+
+PACKAGE = Path(__file__).parents[1]
+GRACE = 30.0  # seconds that processes have to end by themselves after one of them has failed
+
+
+@dataclass(frozen=True)
+class ProcessGroup:
+    """The processes that train together, as one of them sees it. All draw the same batches and take parts of them.
+
+    rank: number of this process; 0 leads: it alone writes files and prints.
+    size: number of processes.
+    """
+
+    rank: int = 0
+    size: int = 1
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process writes what is written."""
+        return self.rank == 0
+
+    def parts(self, samples: int, most: int) -> list[slice]:
+        """The parts of a batch that this process takes, one a pass, each of at most so many samples; 0 sets no limit.
+
+        Raises:
+            UserError: fewer samples than processes.
+        """
+        if samples < self.size:
+            raise UserError("train.batch", f"at least one sample for each of {self.size} processes", samples)
+        start, end = (r * samples // self.size for r in (self.rank, self.rank + 1))
+        step = most or end - start
+        return [slice(s, min(s + step, end)) for s in range(start, end, step)]
+
+    def total(self, value: float) -> float:
+        """The sum of a number over all processes, the same in each."""
+        if self.size == 1:
+            return value
+        number = torch.tensor([value], dtype=torch.float64)
+        distributed.all_reduce(number)
+        return number.item()
+
+    def agreed(self, name: str | None) -> str | None:
+        """The name of a signal that came to any process, the same in each, or None."""
+        if self.size == 1:
+            return name
+        number = torch.tensor([signal.Signals[name].value if name else 0])
+        distributed.all_reduce(number, distributed.ReduceOp.MAX)
+        return signal.Signals(number.item()).name if number.item() else None
+
+
+SINGLE = ProcessGroup()
+
+
+def launch(module: str, job: dict[str, Any], count: int) -> None:
+    """Run `python -m module` in so many processes and wait. Each gets the job from `job_of_this_process`.
+
+    SIGTERM and SIGUSR1 are handed on to all. When one fails the others follow; none outlives this process, however it
+    ends. `torchrun` would not do: it dies of SIGUSR1, and its exit status does not tell a stop from a failure.
+
+    Raises:
+        Stopped: a signal ended them before they could save anything.
+        SystemExit: they failed, or were stopped, and have said so; with their status.
+    """
+    with tempfile.TemporaryDirectory() as folder, stop_signals() as signalled:
+        job = job | {"size": count, "meeting": str(Path(folder) / "meeting")}
+        job["threads"] = max(torch.get_num_threads() // count, 1)
+        processes = [_started(module, job | {"rank": rank}) for rank in range(count)]
+        try:
+            status = _watched(processes, signalled)
+        finally:
+            for process in processes:
+                process.kill()
+                process.wait()
+        if status < 0 and signalled():
+            raise Stopped(f"{signalled()} before the first update; the same job goes on where it was")
+    if status:
+        if status < 0:
+            print(f"a process of the training was killed by {signal.Signals(-status).name}", flush=True)
+        sys.exit(status if status > 0 else 128 - status)
+
+
+def _started(module: str, job: dict[str, Any]) -> subprocess.Popen:
+    """A process of the team. Its standard input stays open until this process ends."""
+    paths = [str(PACKAGE.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+    process = subprocess.Popen(
+        [sys.executable, "-m", module],
+        stdin=subprocess.PIPE,
+        stdout=sys.stdout if job["rank"] == 0 else subprocess.DEVNULL,
+        stderr=sys.stderr,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
+    )
+    process.stdin.write(json.dumps(job).encode() + b"\n")
+    process.stdin.flush()
+    return process
+
+
+def _watched(processes: list[subprocess.Popen], signalled) -> int:
+    """The exit status of the first process that failed, or 0, when all have ended."""
+    told, failed, deadline = False, 0, float("inf")
+    while True:
+        states = [process.poll() for process in processes]
+        if not failed and any(states):
+            failed, deadline = next(filter(None, states)), time.monotonic() + GRACE
+        if None not in states or time.monotonic() > deadline:
+            return failed
+        if signalled() and not told:
+            told = True
+            for process in processes:
+                process.send_signal(signal.Signals[signalled()])
+        time.sleep(0.05)
+
+
+def job_of_this_process() -> dict[str, Any]:
+    """The job that `launch` gave this process, which ends from now on when the one that started it does."""
+    job = json.loads(sys.stdin.readline())
+
+    def watch() -> None:
+        os.read(sys.stdin.fileno(), 1)  # nothing more comes: it returns when the other end is closed
+        os._exit(os.EX_TEMPFAIL)
+
+    threading.Thread(target=watch, name="lifeline", daemon=True).start()
+    torch.set_num_threads(job["threads"])
+    return job
+
+
+@contextlib.contextmanager
+def joined(job: dict[str, Any]) -> Iterator[ProcessGroup]:
+    """The team of this process, connected to the others: numbers by Gloo, what lies on GPUs by NCCL."""
+    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+    where = f"file://{job['meeting']}"
+    distributed.init_process_group(backend, where, rank=job["rank"], world_size=job["size"])
+    yield ProcessGroup(job["rank"], job["size"])
+    distributed.destroy_process_group()
+
+
+@contextlib.contextmanager
+def stop_signals() -> Iterator[Callable[[], str | None]]:
+    """While it lasts, SIGTERM and SIGUSR1 end nothing; the function it gives names the one that came, if one did.
+
+    SIGTERM is what a cluster sends before it takes a job's node away or its time is over, seconds before SIGKILL;
+    SIGUSR1 is what it sends as early as `sbatch --signal` says.
+    """
+    came: list[str] = []
+    kinds = (signal.SIGTERM, signal.SIGUSR1)
+    before = {kind: signal.signal(kind, lambda number, _: came.append(signal.Signals(number).name)) for kind in kinds}
+    try:
+        yield lambda: came[0] if came else None
+    finally:
+        for kind, handler in before.items():
+            signal.signal(kind, handler)

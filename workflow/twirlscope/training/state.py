@@ -1,0 +1,60 @@
+"""Files of a training: its checkpoints, and the state from which it resumes. They appear whole or not at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from .._typing import Mapping, Tensor
+from ..runtime.atomic import write_whole
+from ..runtime.identity import STATE
+
+
+def checkpoint_name(step: int) -> str:
+    """File name of the checkpoint at a step."""
+    return f"step{step:09d}.pt"
+
+
+def update_name(step: int) -> str:
+    """File name of the update that led to a step; there is none that led to step 0."""
+    return f"step{step:09d}.update.pt" if step else ""
+
+
+def save_checkpoint(
+    folder: Path, step: int, weights: Mapping[str, Tensor], update: Mapping[str, Tensor] | None
+) -> None:
+    """Write the weights at this step, for the stages that measure, and the update that led to it.
+
+    The update is that of the parameters which the optimiser turned, in float32; the weights may be a moving average.
+    """
+    if step:
+        write_whole(folder / update_name(step), lambda p: dump(update, p))
+    held = {k: v.detach().cpu() for k, v in weights.items()}
+    write_whole(folder / checkpoint_name(step), lambda p: dump(held, p))
+
+
+def save_state(folder: Path, state: Mapping[str, Any]) -> None:
+    """Write everything that the next update needs."""
+    write_whole(folder / STATE, lambda p: dump(state, p))
+
+
+def load_state(folder: Path, device: str) -> dict[str, Any] | None:
+    """The saved state, with its tensors on the device; None where there is none."""
+    path = folder / STATE
+    return torch.load(path, map_location=device, weights_only=True) if path.exists() else None
+
+
+def dump(data: Any, path: Path) -> None:
+    """`torch.save` that gives the same bytes for the same data, and says so when the disk is full.
+
+    Told a path, torch writes the file's name into the file; a full disk it turns into an internal error.
+    """
+    try:
+        with path.open("wb") as opened:
+            torch.save(data, opened)
+    except RuntimeError:
+        with path.open("ab", buffering=0) as file:
+            file.write(bytes(1 << 20))  # raises the disk's own error, if that was the reason
+        raise

@@ -1,0 +1,137 @@
+"""The degrees that an equivariant network uses: how much of its activations lies in each, and what the loss owes to it.
+
+A network may be built with features of degree 2 and learn to leave them alone. Its activations say so, without another
+training: the share of their variance by degree, and the loss after a degree has been set to 0 in one layer.
+Source of the question: Lee, Galkin, Miret, arXiv:2410.08131.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import xarray as xr
+
+from .._typing import Array, Callable, Float, Int, Sequence, Tensor
+from ..contracts import Batch, Model, Task
+from ..losses import inner
+
+FEW = 32  # samples that are looked at
+
+
+class Degrees(NamedTuple):
+    """What one checkpoint does with its degrees; NaN for those that an activation has not.
+
+    share: of the variance of an activation.
+    removed: loss by term and sample, `weighted` last, with a degree of an activation set to 0.
+    full: the same with all degrees.
+    """
+
+    share: Float[Array, "activation degree"]
+    removed: Float[Array, "activation degree term sample"]
+    full: Float[Array, "term sample"]
+
+
+@torch.no_grad()
+def measure_degrees(model: Model, task: Task, index: Int[Array, " sample"], device: str) -> Degrees | None:
+    """Shares and losses on the first few samples, as they lie; None for a model that names no activations.
+
+    The losses are those of an equivariant model, the same in every orientation.
+    """
+    degree = {path: degrees_of(irreps) for path, irreps in model.activations.items()}
+    if not degree:
+        return None
+    batch = task.batch(index[:FEW]).to(device)
+    caught: dict[str, list[Tensor]] = {path: [] for path in degree}
+    with hooked(model, {path: caught[path].append for path in degree}):
+        full = _losses(model, task, batch)
+    highest = max(int(d.max()) for d in degree.values())
+    share = np.full((len(degree), highest + 1), np.nan)
+    removed = np.full((*share.shape, *full.shape), np.nan)
+    real = batch.weights[task.terms[0].name] > 0
+    for i, (path, each) in enumerate(degree.items()):
+        share[i, : each.max() + 1] = shares(torch.cat([_rows(x, real) for x in caught[path]]), each)
+        for one in range(highest + 1):
+            if (each == one).any():
+                with hooked(model, {path: lambda x, gone=each == one: _without(x, gone)}):
+                    removed[i, one] = _losses(model, task, batch)
+    return Degrees(np.where(np.isnan(removed[..., 0, 0]), np.nan, share), removed, full)
+
+
+def degrees_dataset(activations: Sequence[str], measured: Sequence[Degrees | None]) -> xr.Dataset:
+    """What was measured at all checkpoints, as stored; empty for a model that names no activations."""
+    if measured[0] is None:
+        return xr.Dataset()
+    share, removed, full = (np.stack(parts) for parts in zip(*measured, strict=True))
+    change, place = removed - full[:, None, None], ("step", "activation", "activation_degree")
+    found = {
+        "degree_share": (place, share),
+        "degree_removed_loss": ((*place, "term"), removed.mean(-1)),
+        "degree_removed_loss_error": ((*place, "term"), change.std(-1, ddof=1) / change.shape[-1] ** 0.5),
+        "degree_full_loss": (("step", "term"), full.mean(-1)),
+    }
+    coordinates = {
+        "activation": np.array(list(activations), object),
+        "activation_degree": np.arange(share.shape[-1], dtype=np.int64),
+    }
+    return xr.Dataset(found, coordinates)
+
+
+def degrees_of(irreps: str) -> Int[Array, " feature"]:
+    """The degree of every feature, in the order of e3nn."""
+    from e3nn.o3 import Irreps  # here, because importing e3nn takes seconds and most models do not need it
+
+    return np.concatenate([np.full(mul * ir.dim, ir.l) for mul, ir in Irreps(irreps)])
+
+
+def shares(rows: Float[Tensor, "row feature"], degree: Int[Array, " feature"]) -> Float[Array, " degree"]:
+    """Share of each degree in the variance of features over atoms, samples and orientations, summed over features.
+
+    Over all orientations the mean of a feature of degree 1 or more is 0, so that its variance is its mean square; an
+    invariant feature varies about its mean. The shares do not change where the input is turned.
+    """
+    rows = rows.double().cpu().numpy()
+    variance = np.where(degree > 0, np.square(rows).mean(0), rows.var(0))
+    summed = np.bincount(degree, variance)
+    with np.errstate(invalid="ignore"):
+        return summed / summed.sum()
+
+
+@contextmanager
+def hooked(model: torch.nn.Module, functions: dict[str, Callable[[Tensor], Tensor | None]]) -> Iterator[None]:
+    """The model with a function of the output of each of these modules; what it returns, if anything, replaces it."""
+    hooks = [
+        model.get_submodule(path).register_forward_hook(lambda _, __, out, f=function: f(out))
+        for path, function in functions.items()
+    ]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _rows(out: Tensor, real: Tensor) -> Float[Tensor, "row feature"]:
+    """The features of everything that is no padding, one row each."""
+    out = out.detach()
+    if out.ndim == 5:
+        out = out.movedim(1, -1)
+    return (out[real] if out.shape[:-1] == real.shape else out).reshape(-1, out.shape[-1])
+
+
+def _without(out: Tensor, gone: Array) -> Tensor:
+    """The output with some of its features set to 0."""
+    kept = torch.from_numpy(~gone).to(out)
+    return out * (kept[:, None, None, None] if out.ndim == 5 else kept)
+
+
+def _losses(model: Model, task: Task, batch: Batch) -> Float[Array, "term sample"]:
+    """The squared error by term and sample, `weighted` last."""
+    out, found = model(batch.inputs), []
+    for term in task.terms:
+        error = (out[term.name] - batch.targets[term.name]).double()
+        found.append(inner(error, error, batch.weights[term.name].double()).cpu().numpy())
+    return np.stack([*found, np.tensordot([t.weight for t in task.terms], found, 1)])

@@ -1,0 +1,122 @@
+"""Test-time twirling: a model made equivariant, up to the degree of a set of rotations, by averaging over it.
+
+A cloud of points, and for each a prediction that is right but for a bias along a direction of the lab:
+
+    >>> import torch, twirlscope
+    >>> def predict(inputs):
+    ...     return {"arrow": -inputs["points"] + torch.tensor([0.0, 0.0, 0.1])}
+    >>> better = twirlscope.twirled(predict, "D2", turns={"points": "1o"}, irreps={"arrow": "1o"})
+    >>> points = torch.randn(8, 5, 3)
+    >>> print((better({"points": points})["arrow"] + points).abs().max() < 1e-6)  # four passes, no bias left
+    tensor(True)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from .._typing import Callable, Float, Iterable, Mapping, Tensor
+from ..errors import UserError
+from ..geometry import action, rotation_sets, so3
+from ..geometry.rotation_sets import RotationSet
+
+Named = dict[str, Tensor]
+
+
+def twirled(
+    predict: Callable[[Named], Named],
+    rotations: RotationSet | str,
+    turns: Mapping[str, str],
+    irreps: Mapping[str, str],
+    inversion: bool = False,
+    generator: torch.Generator | None = None,
+    chunk: int = 256,
+) -> Callable[[Named], Named]:
+    """The prediction averaged over a set of rotations, SUM_i w_i rho(g_i)^-1 f(g_i x), as a callable like `predict`.
+
+    It is the twirled prediction T, and equivariant, where the set is exact to the degree of the twisted prediction:
+    that of f in the rotation plus that of the output (0 for a scalar, 1 for a vector). A trained network has all
+    degrees; what is left of its equivariance error at random orientations is SUM_l q_l alpha_l (`rotation_sets`).
+    A call costs one pass for each rotation of the set, and two with inversion. The module shows an example.
+
+    Args:
+        predict: maps inputs to predictions; the first axis of every tensor is the sample.
+        rotations: a set or its name; `rotation_sets.smallest(degree)` is the cheapest one exact to a degree.
+        turns: irreps of the last axis of each input; what is not named does not turn.
+        irreps: irreps of the last axis of each prediction; every prediction is named, a scalar by `0e`.
+        inversion: average over O(3), each rotation with and without inversion, instead of SO(3).
+        generator: puts the set at a new random orientation for every sample of every call, so that errors average
+            out; without it the set stands fixed in the lab, and equal inputs give equal predictions.
+        chunk: turned samples in memory at once; more of them only where gradients are recorded.
+
+    Raises:
+        UserError: no set has that name; at a call: inputs, predictions and irreps that do not fit.
+    """
+    chosen = rotation_sets.rotation_set(rotations) if isinstance(rotations, str) else rotations
+    return Twirled(predict, turns, irreps, chunk, chosen, inversion, generator)
+
+
+@dataclass(frozen=True)
+class Averaged:
+    """What averages a prediction over rotations: its fields are what `twirled` says they are."""
+
+    predict: Callable[[Named], Named]
+    turns: Mapping[str, str]
+    irreps: Mapping[str, str]
+    chunk: int
+
+    def over(self, inputs: Named, rotation: Float[Tensor, "sample n 3 3"], weight: Float[Tensor, " n"]) -> Named:
+        """The weighted mean of the twisted predictions, as many rotations at a time as the chunk has room for."""
+        total, size = {}, max(1, self.chunk // len(rotation))
+        for start in range(0, len(weight), size):
+            some = slice(start, start + size)
+            for name, z in self._twisted(inputs, rotation[:, some]).items():
+                part = torch.tensordot(weight[some].to(z), z, ([0], [1]))
+                total[name] = total[name] + part if name in total else part
+        return total
+
+    def _twisted(self, inputs: Named, rotation: Float[Tensor, "sample n 3 3"]) -> Named:
+        """Twisted predictions `[sample, n, ...]` of the samples under each of their rotations."""
+        shape, flat = rotation.shape[:2], rotation.flatten(0, 1)
+        copies = {k: v.repeat_interleave(shape[1], 0) for k, v in inputs.items()}
+        response = self.predict({k: action.turn(self.turns.get(k, "0e"), flat, v) for k, v in copies.items()})
+        named("irreps", "the name of a prediction", self.irreps, response)
+        named("predictions", "predictions whose irreps are given", response, self.irreps)
+        return {k: action.twist(self.irreps[k], flat, v).unflatten(0, shape) for k, v in response.items()}
+
+
+@dataclass(frozen=True)
+class Twirled(Averaged):
+    """A callable that averages over a set of rotations; `twirled` makes it and says what its fields are."""
+
+    rotations: RotationSet
+    inversion: bool
+    generator: torch.Generator | None
+
+    def __call__(self, inputs: Named) -> Named:
+        """The averaged prediction, with the names, shapes and dtypes of `predict`."""
+        named("turns", "the name of an input", self.turns, inputs)
+        samples, parities = len(next(iter(inputs.values()))), (1, -1) if self.inversion else (1,)
+        (before, after), parts = self._orientation(samples), []
+        for start in range(0, samples, self.chunk):
+            some = slice(start, start + self.chunk)
+            quaternion = so3.product(after[some], so3.product(self.rotations.quaternion, before[some]))
+            rotation = torch.cat([so3.matrix(quaternion, p) for p in parities], 1)
+            weight = self.rotations.weight.repeat(len(parities)) / len(parities)
+            parts.append(self.over({k: v[some] for k, v in inputs.items()}, rotation, weight))
+        return {name: torch.cat([p[name] for p in parts]) for name in parts[0]}
+
+    def _orientation(self, samples: int) -> Float[Tensor, "2 sample 1 4"]:
+        """What each sample is turned by before the rotations of the set and after them: nothing without a generator."""
+        if self.generator is None:
+            return torch.tensor([1.0, 0, 0, 0], dtype=torch.float64).expand(2, samples, 1, 4)
+        return so3.haar(2, samples, 1, generator=self.generator)
+
+
+def named(where: str, expected: str, names: Iterable[str], known: Mapping) -> None:
+    """Refuse a name that nothing has: what it stands for would not turn."""
+    wrong = next((name for name in names if name not in known), None)
+    if wrong is not None:
+        raise UserError(f"averaging, {where}", expected, repr(wrong), known)

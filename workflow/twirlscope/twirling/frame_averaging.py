@@ -1,0 +1,165 @@
+"""Frame averaging: a model of points made exactly equivariant in four passes, by turning points to their own axes.
+
+The principal axes of the points turn with them, so a prediction made in these axes and turned back is equivariant
+whatever the model is. Each axis has two directions, and four of the eight choices are rotations: the mean over the four
+depends on no choice. Unlike the mean over all rotations it is not the equivariant part of the model, and where two
+moments of the points are equal their axes are arbitrary: near there it jumps. Conservative forces averaged so are no
+longer the gradient of an energy, since the axes depend on the positions.
+
+    >>> import torch, twirlscope
+    >>> def predict(inputs):
+    ...     return {"arrow": -inputs["points"] + torch.tensor([0.0, 0.0, 0.1])}
+    >>> how = {"turns": {"points": "1o"}, "irreps": {"arrow": "1o"}}
+    >>> better = twirlscope.frame_averaged(predict, "points", "mask", **how)
+    >>> inputs = {"points": torch.randn(8, 5, 3), "mask": torch.ones(8, 5)}
+    >>> print((better(inputs)["arrow"] + inputs["points"]).abs().max() < 1e-6)  # four passes, no bias left
+    tensor(True)
+
+Source: Puny, Atzmon, Ben-Hamu, Misra, Grover, Smith, Lipman, ICLR 2022, arXiv:2110.03336, section 3.1, for SO(3).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import xarray as xr
+
+from .._typing import Array, Callable, Float, Int, Mapping, Tensor
+from ..contracts import Batch, Task
+from ..estimators.degree_spectrum import about_target
+from ..geometry import so3
+from ..geometry.rotation_sets import PASSES, SIGNS
+from ..losses import inner
+from ..settings.twirl import TwirlSettings
+from .averaging import Averaged, Named, named
+from .twisting import inner_products, with_weighted
+
+CLOSE = 0.05  # relative distance of moments below which axes are called nearly arbitrary
+NUDGE = 0.01  # by which points are moved to see jumps, over their root mean square distance from their mean
+
+
+class Frames(NamedTuple):
+    """Rotations of each sample to its principal axes, and how well these are defined.
+
+    gap: smallest difference of two of the three moments, over the largest; 0 where axes are arbitrary.
+    """
+
+    rotation: Float[Tensor, "sample 4 3 3"]
+    gap: Float[Tensor, " sample"]
+
+
+def frames(
+    points: Float[Tensor, "sample point 3"], real: Float[Tensor, "sample point"] | Int[Tensor, "sample point"]
+) -> Frames:
+    """The four rotations that turn the principal axes of the points about their mean to those of the lab.
+
+    In float64 on the CPU, whatever the points are in: rounding moves axes by its share of `gap`.
+
+    Args:
+        real: above 0 for points that count; all of them count alike.
+    """
+    here, weight = points.detach().cpu().double(), (real.cpu() > 0).double()
+    weight = weight / weight.sum(1, keepdim=True)
+    centred = here - torch.einsum("sp,spi->si", weight, here)[:, None]
+    moments, axes = torch.linalg.eigh(torch.einsum("sp,spi,spj->sij", weight, centred, centred))
+    first, second = axes[..., 0], axes[..., 1]
+    right_handed = torch.stack([first, second, torch.linalg.cross(first, second)], -2)
+    gap = moments.diff(dim=-1).amin(-1) / moments[:, -1].clamp_min(torch.finfo(torch.float64).tiny)
+    return Frames(SIGNS[:, :, None] * right_handed[:, None], gap)
+
+
+def frame_averaged(
+    predict: Callable[[Named], Named],
+    points: str,
+    real: str,
+    turns: Mapping[str, str],
+    irreps: Mapping[str, str],
+    chunk: int = 256,
+) -> Callable[[Named], Named]:
+    """The prediction averaged over the four frames of each sample, as a callable like `predict`. A call costs 4 passes.
+
+    Equivariant under rotations to rounding, not under reflections; invariant under translations if `predict` is.
+
+    Args:
+        predict: maps inputs to predictions; the first axis of every tensor is the sample.
+        points: name of the input whose principal axes are taken, `[sample, point, 3]`, of irreps `1o`.
+        real: name of the input that is above 0 for points that count, `[sample, point]`, and 0 on padding.
+        turns: irreps of the last axis of each input; what is not named does not turn.
+        irreps: irreps of the last axis of each prediction; every prediction is named, a scalar by `0e`.
+        chunk: turned samples in memory at once.
+
+    Raises:
+        UserError: at a call: inputs, predictions and irreps that do not fit.
+    """
+    return FrameAveraged(predict, turns, irreps, chunk, points, real)
+
+
+@dataclass(frozen=True)
+class FrameAveraged(Averaged):
+    """A callable that averages over frames; `frame_averaged` makes it and says what its fields are."""
+
+    points: str
+    real: str
+
+    def __call__(self, inputs: Named) -> Named:
+        """The averaged prediction, with the names, shapes and dtypes of `predict`."""
+        named("turns", "the name of an input", (*self.turns, self.points, self.real), inputs)
+        rotation, weight = frames(inputs[self.points], inputs[self.real]).rotation, torch.full((PASSES,), 1 / PASSES)
+        size = max(1, self.chunk // PASSES)
+        slices = [slice(s, s + size) for s in range(0, len(rotation), size)]
+        parts = [self.over({k: v[some] for k, v in inputs.items()}, rotation[some], weight) for some in slices]
+        return {name: torch.cat([p[name] for p in parts]) for name in parts[0]}
+
+
+@torch.no_grad()
+def measure_frames(
+    model: Callable, task: Task, index: Int[Array, " panel"], settings: TwirlSettings, device: str
+) -> xr.Dataset:
+    """Loss, remaining equivariance error and jumps of a frame-averaged model; nothing for a task without points.
+
+    The loss is the mean over two random orientations of each sample, and its equivariance error their difference.
+    """
+    if task.points is None:
+        return xr.Dataset()
+    irreps = {t.name: t.irreps for t in task.terms}
+    averaged = frame_averaged(model, *task.points, turns=task.turns, irreps=irreps, chunk=settings.chunk)
+    generator = torch.Generator().manual_seed(settings.seed + 2)
+    quaternion = so3.haar(len(index), 2, generator=generator)
+    products = with_weighted(task, inner_products(averaged, task, index, quaternion, settings.chunk, device))
+    errors = about_target(products["gram"], products["cross"], products["square"])
+    each = np.einsum("tskk->tsk", errors)
+    equiv = (each.sum(-1) - 2 * errors[..., 0, 1]) / 2
+    batch = task.batch(index).to(device, torch.float32)
+    near = nudged(batch, *task.points, generator)
+    found = {
+        "frame_loss": each.mean((-1, -2)),
+        "frame_loss_error": each.mean(-1).std(-1, ddof=1) / len(index) ** 0.5,
+        "frame_loss_equiv": equiv.mean(-1),
+        "frame_change": _change(averaged, task, batch, near),
+        "pass_change": _change(model, task, batch, near),
+    }
+    gap = frames(batch.inputs[task.points[0]], batch.inputs[task.points[1]]).gap
+    columns = {k: ("term", v) for k, v in found.items()} | {"frame_gap": ("panel", gap.numpy())}
+    columns["panel_frame_loss"] = (("term", "panel"), each.mean(-1))
+    return xr.Dataset(columns, attrs={"frame_close": CLOSE, "frame_nudge": NUDGE})
+
+
+def nudged(batch: Batch, points: str, real: str, generator: torch.Generator) -> Batch:
+    """The batch with every real point moved a little: Gaussian, `NUDGE` of the size of its sample."""
+    here, weight = batch.inputs[points], (batch.inputs[real] > 0)[..., None]
+    count = weight.sum(1, keepdim=True)
+    centred = (here - (here * weight).sum(1, keepdim=True) / count) * weight
+    size = (centred.square().sum((1, 2), keepdim=True) / count).sqrt()
+    moves = torch.randn(here.shape, generator=generator, dtype=torch.float64).to(here) / 3**0.5
+    return replace(batch, inputs=batch.inputs | {points: here + NUDGE * size * weight * moves})
+
+
+def _change(model: Callable, task: Task, one: Batch, other: Batch) -> Float[Array, " term"]:
+    """Mean square change of the predictions from one batch to the other, by term and weighted."""
+    a, b = model(one.inputs), model(other.inputs)
+    moved = {t.name: (b[t.name] - a[t.name]).double() for t in task.terms}
+    each = [inner(d, d, one.weights[name].double()).mean().item() for name, d in moved.items()]
+    return np.array([*each, np.dot([t.weight for t in task.terms], each)])

@@ -1,0 +1,159 @@
+"""The first pass of a measurement: a few independent rotations of every held-out sample, for the losses.
+
+Where the task allows reflections, a few rotoreflections come on top: SO(3) and O(3) are measured side by side and never
+mixed. Losses other than the squared error are split by jackknife, and stand beside it under names of their own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import xarray as xr
+
+from .._typing import Array, Callable, Float, Int, Sequence, Tensor
+from ..contracts import Task
+from ..estimators import bootstrap, loss_split
+from ..geometry import rotation_sets
+from ..settings.twirl import TwirlSettings
+from .twisting import Losses, Products, inner_products, with_weighted
+
+TRAINING = "training"  # name of the loss that the model was trained on, where it is not the squared error alone
+FEW = 256  # samples in memory at once where no model is run
+SPLIT = ("loss_total", "loss_mean", "loss_equiv")
+
+Found = dict[str, tuple[tuple[str, ...], Array]]
+
+
+@dataclass(frozen=True)
+class Heldout:
+    """Samples and their rotations, the same for every checkpoint and run (common random numbers).
+
+    quaternion: uniform on the group of the task, first the rotations, then the rotoreflections.
+    parity: 1 for a rotation, -1 for a rotoreflection.
+    losses: those that are split beside the squared error.
+    """
+
+    index: Int[Array, " sample"]
+    quaternion: Float[Tensor, "sample rotation 4"]
+    parity: Int[Array, " rotation"]
+    losses: Losses
+
+
+def heldout_of(task: Task, index: Int[Array, " sample"], settings: TwirlSettings) -> Heldout:
+    """These samples with their rotations, and rotoreflections where the task allows them."""
+    parity = [1] * settings.rotations + [-1] * (settings.reflections if task.reflections else 0)
+    generators = [torch.Generator().manual_seed(settings.seed + k) for k in (0, 2)]  # panel: 1
+    kinds = [
+        rotation_sets.uniform(task.group, len(index), parity.count(p), generator=g)
+        for p, g in zip((1, -1), generators, strict=True)
+    ]
+    return Heldout(index, torch.cat(kinds, 1), np.array(parity, np.int8), losses_of(task, settings))
+
+
+def measure_heldout(model: Callable, task: Task, held: Heldout, settings: TwirlSettings, device: str) -> Products:
+    """Inner products of all samples, `weighted` included, and what cannot be had from them."""
+    products = inner_products(
+        model,
+        task,
+        held.index,
+        held.quaternion,
+        settings.chunk,
+        device,
+        labels=task.attribution is not None,
+        parity=held.parity,
+        losses=held.losses,
+    )
+    return with_weighted(task, products)
+
+
+def losses_of(task: Task, settings: TwirlSettings) -> Losses:
+    """The losses beside the squared error: those asked for, the same for all terms, and the one that was trained on."""
+    chosen = {kind: {t.name: kind for t in task.terms} for kind in settings.losses}
+    trained = {t.name: t.loss for t in task.terms}
+    squared = set(trained.values()) == {"mse"}
+    return chosen if squared or trained in chosen.values() else chosen | {TRAINING: trained}
+
+
+def heldout_dataset(task: Task, steps: Sequence[int], held: Heldout, measured: Sequence[Products]) -> xr.Dataset:
+    """The products of all checkpoints as one dataset."""
+    terms = [t.name for t in task.terms] + ["weighted"]
+    found: Found = {
+        "gram": (("step", "term", "sample", "rotation", "rotation_other"), np.stack([m["gram"] for m in measured])),
+        "cross": (("step", "term", "sample", "rotation"), np.stack([m["cross"] for m in measured])),
+        "square": (("term", "sample"), measured[0]["square"]),
+        "quaternion": (("sample", "rotation", "wxyz"), held.quaternion.numpy()),
+        "parity": (("rotation",), held.parity),
+    }
+    coordinates = {"step": np.array(steps), "term": np.array(terms, object), "sample": held.index.astype(np.int64)}
+    if task.covariate is not None:
+        found["sample_covariate"] = (("sample",), _covariates(task, held.index))
+    if "label" in measured[0]:
+        parts = np.stack([m["label"] for m in measured], 1)
+        names = ("element_loss_total", "element_loss_equiv")
+        found |= {n: (("step", "element"), part) for n, part in zip(names, parts, strict=True)}
+        coordinates["element"] = np.array(task.attribution[2], np.int64)
+    if held.losses:
+        values, dims = np.stack([m["convex"] for m in measured]), ("step", "convex", "term", "sample")
+        found |= {f"sample_convex_{n}": (dims, values[:, :, i]) for i, n in enumerate(SPLIT)}
+        found["sample_convex_loss_zero"] = (dims[1:], values[0, :, 3])
+        coordinates["convex"] = np.array(list(held.losses), object)
+    return xr.Dataset(found, coordinates)
+
+
+def _covariates(task: Task, index: Int[Array, " sample"]) -> Float[Array, " sample"]:
+    """The number of each sample that its loss depends on."""
+    name = task.covariate[0]
+    pieces = np.array_split(index, -(-len(index) // FEW))
+    return np.concatenate([task.batch(piece).inputs[name].double().reshape(len(piece)).numpy() for piece in pieces])
+
+
+def summarise(products: xr.Dataset, settings: TwirlSettings) -> xr.Dataset:
+    """The losses, a sample and pooled, with 95 % intervals: everything that follows from what was measured."""
+    gram, cross, square = (products[n].values for n in ("gram", "cross", "square"))
+    turned = np.flatnonzero(products["parity"].values == 1)
+    parts = loss_split.split(gram[..., turned[:, None], turned], cross[..., turned], square)
+    zero = np.broadcast_to(square, parts.total.shape)
+    found: Found = {f"sample_{n}": (("step", "term", "sample"), v) for n, v in zip(SPLIT, parts, strict=True)}
+    found |= _pooled({**dict(zip(SPLIT, parts, strict=True)), "loss_zero": zero}, ("step", "term"), settings)
+    found["loss_zero"] = (("term",), square.mean(-1))
+    learned = found["learned_fraction"][1] >= settings.trivial_below  # False, too, where the loss is not finite
+    found["trivial"] = (("step", "term"), ~learned)
+    if len(turned) < products.sizes["rotation"]:
+        reflected = loss_split.split_reflected(gram, cross, square, products["parity"].values == 1)
+        values = {**dict(zip(SPLIT, reflected.whole, strict=True)), "reflection_error": reflected.apart}
+        found |= _pooled(values, ("step", "term"), settings, "o3_")
+    if "sample_convex_loss_total" in products:
+        values = {n: products[f"sample_convex_{n}"].values for n in SPLIT}
+        zero = np.broadcast_to(products["sample_convex_loss_zero"].values, values["loss_total"].shape)
+        found |= _pooled(values | {"loss_zero": zero}, ("step", "convex", "term"), settings, "convex_")
+        found["convex_loss_zero"] = (("convex", "term"), zero[0].mean(-1))
+    return products.assign(found)
+
+
+def _pooled(values: dict[str, Array], dims: tuple[str, ...], settings: TwirlSettings, prefix: str = "") -> Found:
+    """Means over samples and what follows from them, each with the ends of its 95 % interval, by sample."""
+    means = _with_ratios({k: v.mean(-1) for k, v in values.items()})
+    draws = _with_ratios({k: bootstrap.resampled_means(v, settings.draws, settings.seed) for k, v in values.items()})
+    found = {}
+    for name in means:
+        low, high = bootstrap.interval(draws[name])
+        found |= {f"{prefix}{name}{e}": (dims, v) for e, v in (("", means[name]), ("_low", low), ("_high", high))}
+    return found
+
+
+def _with_ratios(means: dict[str, Array]) -> dict[str, Array]:
+    """The means over samples, and the ratios of them; the loss of a prediction of zero has served its turn then."""
+    found = {k: v for k, v in means.items() if k != "loss_zero"}
+    found["percent_equiv"] = loss_split.percent(means["loss_total"], means["loss_equiv"])
+    if "loss_zero" in means:
+        found["learned_fraction"] = 1 - means["loss_total"] / means["loss_zero"]
+    return found
+
+
+def drawn(index: Int[Array, " sample"], settings: TwirlSettings) -> Int[Array, " some"]:
+    """As many samples of a split as are measured at most, ascending."""
+    if not 0 < settings.samples < len(index):
+        return index
+    return np.sort(np.random.default_rng(settings.seed).choice(index, settings.samples, replace=False))

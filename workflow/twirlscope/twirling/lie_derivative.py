@@ -1,0 +1,226 @@
+"""The Lie-derivative error: how fast twisted predictions change with the orientation, of any model on any task.
+
+L_a z is the derivative of z(exp(t a) g) at t = 0 for the generators a of rotations about x, y and z, and
+
+    LEE = mean over orientations of SUM_a |L_a z|^2 / d = SUM_l l (l + 1) q_l          (the Casimir of so(3)),
+
+so it weighs the spectrum q_l of the equivariance error by degree, L_equiv <= LEE / 2, and the effective degree of the
+error is the l with l (l + 1) = LEE / L_equiv. It needs no second rotation: one already gives an unbiased estimate.
+Source: Gruver, Finzi, Goldblum, Wilson, arXiv:2210.02984; here averaged over orientations, not taken at one.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch.autograd import forward_ad
+
+from .._typing import Array, Callable, Float, Int, Tensor
+from ..contracts import Batch, Task
+from ..errors import UserError
+from ..geometry import so3
+from ..losses import inner
+from ..runtime.precision import differentiable
+from .twisting import twisted
+
+TOLERANCE = 1e-5  # relative; right derivatives reach 1e-7 to 1e-11, wrong ones are off by percents or more
+FLOOR = 1e-3  # an error is relative to the derivatives, but to no less than this share of the prediction
+STEPS = (1e-5, 1e-6, 1e-4)  # rad, of the differences, tried in turn: truncation and rounding depend on the model
+FEW = 8  # samples on which the derivatives are checked
+METHODS = ("forward", "difference")
+GENERATORS = torch.tensor(  # of rotations about x, y, z; with these lengths the Casimir is l (l + 1)
+    [[[0, 0, 0], [0, 0, -1], [0, 1, 0]], [[0, 0, 1], [0, 0, 0], [-1, 0, 0]], [[0, -1, 0], [1, 0, 0], [0, 0, 0]]],
+    dtype=torch.float64,
+)
+
+Derivative = Callable[..., Iterator[dict[str, Tensor]]]
+
+
+@dataclass(frozen=True)
+class LieError:
+    """The Lie-derivative error and how it was found.
+
+    values: by term and for the `weighted` sum, a number a sample: the mean over its rotations, per component.
+    method: `forward` (forward-mode derivatives) or `difference` (central differences in float64).
+    error: of forward-mode derivatives against central differences, relative; None where they were not used.
+    """
+
+    values: dict[str, Float[Array, " sample"]]
+    method: str
+    error: float | None
+
+
+def lie_error(
+    model: Callable,
+    task: Task,
+    index: Int[Array, " sample"],
+    quaternion: Float[Tensor, "sample rotation 4"],
+    chunk: int = 256,
+    device: str = "cpu",
+    dtype: torch.dtype = torch.float32,
+    method: str | None = None,
+) -> LieError:
+    """Lie-derivative error of the model on these samples, each in its own orientations.
+
+    Forward-mode derivatives are checked against central differences in float64 on the first samples before any is
+    believed: they are silently wrong behind some scripted modules, behind `detach`, and in custom functions. A model
+    through which they do not go at all is measured by central differences in float64.
+
+    Args:
+        model: maps inputs to predictions, in evaluation mode; its parameters have that device and dtype.
+        chunk: rotated samples in memory at once.
+        method: one of `METHODS`; None takes forward mode where the model supports it.
+
+    Raises:
+        UserError: forward-mode derivatives are wrong, the model does not compute in float64, or no such method.
+    """
+    if method not in (None, *METHODS):
+        raise UserError("method", "a way to differentiate", repr(method), METHODS)
+    with differentiable(), torch.no_grad():
+        exact, error = double(model), None
+        batch, rotation = task.batch(index[:FEW]).to(device), so3.matrix(quaternion[:FEW, 0]).to(device)
+        size = _length([_precise(exact, task, batch, rotation)], batch)
+        if method != "difference":
+            error = _forward_error(model, exact, task, batch, rotation, dtype, size)
+        if error is None and method == "forward":
+            raise UserError(f"model {_name(model)}", "a model that supports forward-mode derivatives", "one without")
+        if error is None:
+            values = _measured(difference, exact, task, index, quaternion, chunk, device, torch.float64)
+            return LieError(values, "difference", None)
+        values = _measured(forward, model, task, index, quaternion, chunk, device, dtype)
+        return LieError(values, "forward", error)
+
+
+def forward(
+    model: Callable, task: Task, batch: Batch, rotation: Float[Tensor, "sample 3 3"]
+) -> Iterator[dict[str, Tensor]]:
+    """L_a z by term for a = x, y, z, by forward-mode derivatives; only the rotation matrix is differentiated."""
+    for generator in GENERATORS.to(rotation):
+        with forward_ad.dual_level():
+            z = twisted(model, task, batch, forward_ad.make_dual(rotation, generator @ rotation))
+            pairs = {k: forward_ad.unpack_dual(v) for k, v in z.items()}
+        yield {k: torch.zeros_like(p.primal) if p.tangent is None else p.tangent for k, p in pairs.items()}
+
+
+def difference(
+    model: Callable, task: Task, batch: Batch, rotation: Float[Tensor, "sample 3 3"], step: float = STEPS[0]
+) -> Iterator[dict[str, Tensor]]:
+    """L_a z by term for a = x, y, z, by central differences: for float64, where it is good to 1e-9 or so.
+
+    Args:
+        step: angle of the rotation to either side [rad].
+    """
+    for generator in GENERATORS.to(rotation):
+        turned = (torch.linalg.matrix_exp(t * generator) @ rotation for t in (step, -step))
+        after, before = (twisted(model, task, batch, R) for R in turned)
+        yield {k: (after[k] - before[k]) / (2 * step) for k in after}
+
+
+def double(model: Callable) -> Callable:
+    """A copy of the model in float64; a plain function is taken to compute in the dtype of its inputs."""
+    return copy.deepcopy(model).double() if isinstance(model, torch.nn.Module) else model
+
+
+def _measured(
+    derivative: Derivative, model: Callable, task: Task, index, quaternion, chunk: int, device: str, dtype: torch.dtype
+) -> dict[str, Float[Array, " sample"]]:
+    """Mean over rotations of SUM_a |L_a z|^2 by sample, for every term and weighted."""
+    K, found = quaternion.shape[1], []
+    for rows in np.array_split(np.arange(len(index) * K), max(1, -(-len(index) * K // chunk))):
+        samples, copies = np.unique(rows // K, return_inverse=True)
+        copies = torch.from_numpy(copies).to(device)
+        batch = task.batch(index[samples]).to(device, dtype).map(lambda t, copies=copies: t[copies])
+        rotation = so3.matrix(quaternion.reshape(-1, 4)[rows]).to(device, dtype)
+        squares = [_squares(L, batch) for L in derivative(model, task, batch, rotation)]
+        found.append({t.name: sum(s[t.name] for s in squares).cpu().numpy() for t in task.terms})
+    values = {t.name: np.concatenate([f[t.name] for f in found]).reshape(-1, K).mean(1) for t in task.terms}
+    return values | {"weighted": sum(t.weight * values[t.name] for t in task.terms)}
+
+
+def _squares(tensors: dict[str, Tensor], batch: Batch) -> dict[str, Float[Tensor, " sample"]]:
+    """|.|^2 per component of each row by term, summed in float64.
+
+    Padding counts for nothing, NaN included: derivatives are often not finite there (the length of a zero vector).
+    """
+    found = {}
+    for name, tensor in tensors.items():
+        weights = batch.weights[name].double()
+        clean = tensor.double().masked_fill(weights[..., None] == 0, 0.0)
+        found[name] = inner(clean, clean, weights)
+    return found
+
+
+def _precise(exact: Callable, task: Task, batch: Batch, rotation: Float[Tensor, "sample 3 3"]) -> dict[str, Tensor]:
+    """Twisted predictions in float64, taken once so that a model that fails does not look like one without derivatives.
+
+    Raises:
+        UserError: the model does not compute in float64.
+    """
+    where, expected = f"Lie derivative, model {_name(exact)}", "a model that computes in float64 as well"
+    try:
+        z = twisted(exact, task, batch.to(rotation.device, torch.float64), rotation)
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as error:
+        raise UserError(where, expected, f"{type(error).__name__}: {error}") from error
+    narrow = [f"{v.dtype} in {k}" for k, v in z.items() if v.dtype != torch.float64]
+    if narrow:
+        raise UserError(where, expected, f"predictions of {', '.join(narrow)} from inputs in float64")
+    return z
+
+
+def _forward_error(
+    model: Callable, exact: Callable, task: Task, batch: Batch, rotation: Tensor, dtype: torch.dtype, size: dict
+) -> float | None:
+    """Error of forward-mode derivatives in float64, relative, the worst of all terms; None where they do not work.
+
+    Raises:
+        UserError: the error is above the tolerance.
+    """
+    working, precise = batch.to(rotation.device, dtype), batch.to(rotation.device, torch.float64)
+    try:
+        found = list(forward(exact, task, precise, rotation))
+        next(forward(model, task, working, rotation.to(dtype)))  # kernels may depend on the dtype
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError:  # NotImplementedError among them
+        return None
+    best = dict.fromkeys(size, torch.inf)
+    for step in STEPS:
+        reference = list(difference(exact, task, precise, rotation, step))
+        distance = _length([{k: a[k] - b[k] for k in a} for a, b in zip(found, reference, strict=True)], precise)
+        length = _length(reference, precise)
+        for k in best:
+            scale = max(length[k], FLOOR * size[k])
+            best[k] = min(best[k], distance[k] / scale if scale else distance[k])
+        if all(e <= 0.1 * TOLERANCE for e in best.values()):
+            break
+    if not all(e <= TOLERANCE for e in best.values()):
+        raise _failure(exact, best)
+    return max(best.values())
+
+
+def _length(tensors: list[dict[str, Tensor]], batch: Batch) -> dict[str, float]:
+    """Length of all these tensors together, by term."""
+    squares = [_squares(t, batch) for t in tensors]
+    return {k: sum(s[k].sum() for s in squares).sqrt().item() for k in squares[0]}
+
+
+def _name(model: Callable) -> str:
+    return type(model).__name__ if isinstance(model, torch.nn.Module) else getattr(model, "__name__", repr(model))
+
+
+def _failure(model: Callable, error: dict[str, float]) -> UserError:
+    modules = model.named_modules() if isinstance(model, torch.nn.Module) else ()
+    scripted = [n or "the model itself" for n, m in modules if isinstance(m, torch.jit.ScriptModule)]
+    suspects = f"scripted modules {', '.join(scripted[:8])}" if scripted else "`detach`, custom functions, kinks"
+    numbers = ", ".join(f"{e:.1e} in {k}" for k, e in error.items())
+    return UserError(
+        f"Lie derivative, model {_name(model)}",
+        f"forward-mode derivatives within {TOLERANCE:.0e} of central differences in float64",
+        f'relative errors {numbers}; suspects: {suspects}; mend them, or take method="difference"',
+    )

@@ -1,0 +1,62 @@
+"""The last checkpoint on every test set: what there is to say about errors in and out of distribution.
+
+Stored by sample, so that any average of them (over samples, over atoms, of whole molecules) can be had later. The
+errors are means over random orientations: a network without built-in symmetry has another error in each, and the
+orientation in which a file happens to hold a molecule is as good as any.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+
+from .._typing import Array, Bool, Callable, Int
+from ..contracts import Task, split_index
+from ..estimators import loss_split
+from ..settings.twirl import TwirlSettings
+from .heldout import drawn, heldout_of
+from .twisting import inner_products
+
+NAMES = ("set_loss_total", "set_loss_mean", "set_loss_equiv", "set_absolute")
+
+
+def measure_sets(model: Callable, task: Task, data: xr.Dataset, settings: TwirlSettings, device: str) -> xr.Dataset:
+    """Losses by sample on every split of the data but the one that was trained on; `settings.split` comes first."""
+    known = data["split"].attrs["flag_meanings"].split()
+    names = [name for name in dict.fromkeys([settings.split, *known]) if name != "train"]
+    places = [drawn(split_index(data, name), settings) for name in names]
+    found = [_losses(model, task, index, settings, device) for index in places]
+    return xr.Dataset(
+        {name: (("term", "set_sample"), np.concatenate([f[name] for f in found], 1)) for name in found[0]}
+        | {
+            "set_samples": ("test_set", np.array([len(i) for i in places], np.int64)),
+            "set_number": ("set_sample", np.repeat(np.arange(len(names)), [len(i) for i in places]).astype(np.int16)),
+            "set_index": ("set_sample", np.concatenate(places).astype(np.int64)),
+        },
+        {"test_set": np.array(names, object), "term": np.array([*(t.name for t in task.terms), "weighted"], object)},
+    )
+
+
+def _losses(
+    model: Callable, task: Task, index: Int[Array, " sample"], settings: TwirlSettings, device: str
+) -> dict[str, Array]:
+    """The split of the squared error and the mean absolute component, by term and sample; NaN without a target."""
+    turned = heldout_of(task, index, settings).quaternion[:, : settings.rotations]
+    absolute = {"absolute": {t.name: "l1" for t in task.terms}}
+    products = inner_products(model, task, index, turned, settings.chunk, device, losses=absolute)
+    parts = loss_split.split(products["gram"], products["cross"], products["square"])
+    chunks = (index[i : i + settings.chunk] for i in range(0, len(index), settings.chunk))
+    known = np.concatenate([_known(task, chunk) for chunk in chunks], 1)
+    values = dict(zip(NAMES, (*parts, products["convex"][0, 0]), strict=True))
+    weight = np.array([t.weight for t in task.terms])[:, None]
+    found = {}
+    for name, each in values.items():
+        each = np.where(known, each, np.nan)
+        found[name] = np.concatenate([each, (weight * each).sum(0, keepdims=True)])
+    return found
+
+
+def _known(task: Task, index: Int[Array, " sample"]) -> Bool[Array, "term sample"]:
+    """Which samples have a target: one without has no weight."""
+    weights = task.batch(index).weights
+    return np.stack([(weights[t.name].reshape(len(index), -1).sum(1) > 0).numpy() for t in task.terms])

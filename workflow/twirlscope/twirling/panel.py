@@ -1,0 +1,242 @@
+"""The panel: a few held-out samples under a randomised design of rotations, for the spectrum of the equivariance error.
+
+The whole held-out set gives the losses from few rotations; the panel gives from many what few cannot: the error by
+degree, its Lie derivative, and what test-time twirling with any set of rotations would leave.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import xarray as xr
+
+from .._typing import Array, Callable, Float, Int, Tensor
+from ..contracts import Task
+from ..errors import UserError
+from ..estimators import bootstrap, degree_spectrum, loss_split
+from ..geometry import action, rotation_sets, so3
+from ..geometry.rotation_sets import INDEPENDENT, RotationSet
+from ..settings.twirl import TwirlSettings
+from . import panel_octahedral
+from .lie_derivative import LieError, lie_error
+from .twisting import Products, inner_products, predictions, with_weighted
+
+BEYOND = 4  # degrees that are fitted beyond the highest that is reported
+PLANNED = (*INDEPENDENT, "D2", "T", "O", "I")  # sets whose test-time twirling is measured beside its prediction
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Samples and their rotations, the same at every checkpoint.
+
+    index: samples, ascending.
+    quaternion: independent random offsets (replicates) of one set of rotations, by sample; a finite group has one.
+    rotations: the set.
+    group: of the rotations that act on the samples.
+    """
+
+    index: Int[Array, " panel"]
+    quaternion: Float[Tensor, "panel replicate node 4"]
+    rotations: RotationSet
+    group: str
+
+    @property
+    def flat(self) -> Float[Tensor, "panel rotation 4"]:
+        """All rotations of a sample in a row, replicate by replicate."""
+        return self.quaternion.flatten(1, 2)
+
+    def design(self, gram: Float[Array, "*b rotation rotation"]) -> Float[Array, "*b r n r n"]:
+        """A Gram matrix by replicates."""
+        R, n = self.quaternion.shape[1:3]
+        return gram.reshape(*gram.shape[:-2], R, n, R, n)
+
+
+def panel_of(index: Int[Array, " sample"], settings: TwirlSettings, group: str = "SO3") -> Panel:
+    """The panel of a measurement: some of its samples, drawn once."""
+    random = np.random.default_rng([settings.seed, 1])
+    chosen = np.sort(random.choice(index, min(settings.panel, len(index)), replace=False))
+    if group in rotation_sets.FINITE:
+        whole = rotation_sets.rotation_set(rotation_sets.FINITE[group])
+        return Panel(chosen, whole.quaternion.expand(len(chosen), 1, -1, -1), whole, group)
+    return designed(chosen, settings.panel_set, settings.panel_replicates, settings)
+
+
+def designed(index: Int[Array, " panel"], name: str, replicates: int, settings: TwirlSettings) -> Panel:
+    """These samples under random offsets of the set of that name, or under so many independent rotations."""
+    generator = torch.Generator().manual_seed(settings.seed + 1)
+    if count := INDEPENDENT.get(name):
+        quaternion = so3.haar(len(index), replicates, count, generator=generator)
+        weight = torch.full((count,), 1 / count, dtype=torch.float64)
+        return Panel(index, quaternion, RotationSet(name, quaternion[0, 0], weight, 0), "SO3")
+    chosen = rotation_sets.rotation_set(name)
+    quaternion = rotation_sets.randomised(chosen, len(index), replicates, generator)
+    return Panel(index, quaternion, chosen, "SO3")
+
+
+def measure_panel(
+    model: Callable, task: Task, panel: Panel, settings: TwirlSettings, device: str
+) -> tuple[Products, LieError | None]:
+    """Inner products of the panel, `weighted` included, and its Lie-derivative error at the first of each replicate.
+
+    A finite group has no Lie derivative.
+    """
+    products = inner_products(model, task, panel.index, panel.flat, settings.chunk, device)
+    if panel.group in rotation_sets.FINITE:
+        return with_weighted(task, products), None
+    arguments = (model, task, panel.index, panel.quaternion[:, :, 0], settings.chunk, device)
+    try:
+        derivative = lie_error(*arguments)
+    except UserError as error:  # differences are right where forward mode is not
+        print(f"Lie derivative by central differences: {error}", flush=True)
+        derivative = lie_error(*arguments, method="difference")
+    return with_weighted(task, products), derivative
+
+
+def panel_dataset(panel: Panel, measured: list[tuple[Products, LieError | None]]) -> xr.Dataset:
+    """What was measured at all checkpoints, as stored: Gram matrices by their upper triangles."""
+    products, derivatives = [m[0] for m in measured], [m[1] for m in measured if m[1] is not None]
+    found = xr.Dataset(
+        {
+            "panel_gram": (("step", "term", "panel", "pair"), np.stack([packed(p["gram"]) for p in products])),
+            "panel_cross": (("step", "term", "panel", "panel_rotation"), np.stack([p["cross"] for p in products])),
+            "panel_square": (("term", "panel"), products[0]["square"]),
+            "panel_quaternion": (("panel", "panel_rotation", "wxyz"), panel.flat.numpy()),
+            "panel_sample": (("panel",), panel.index.astype(np.int64)),
+        },
+        attrs={
+            "panel_set": panel.rotations.name,
+            "panel_replicates": panel.quaternion.shape[1],
+        },
+    )
+    if derivatives:
+        lie = np.stack([np.stack(list(d.values.values())) for d in derivatives])
+        found = found.assign(panel_lie_error=(("step", "term", "panel"), lie))
+        found.attrs["lie_method"] = "; ".join(sorted({d.method for d in derivatives}))
+    return found
+
+
+def packed(gram: Float[Array, "*b n n"]) -> Float[Array, "*b pair"]:
+    """The upper triangle of symmetric matrices, by rows."""
+    return gram[(..., *np.triu_indices(gram.shape[-1]))]
+
+
+def unpacked(pairs: Float[Array, "*b pair"], size: int) -> Float[Array, "*b n n"]:
+    """Symmetric matrices from their upper triangles."""
+    row, column = np.triu_indices(size)
+    gram = np.empty((*pairs.shape[:-1], size, size))
+    gram[..., row, column] = pairs
+    gram[..., column, row] = pairs
+    return gram
+
+
+def summarise_panel(data: xr.Dataset, panel: Panel, settings: TwirlSettings) -> xr.Dataset:
+    """Spectrum, Lie-derivative error and effective degree, with errors by sample: all that follows from the panel."""
+    if panel.group in rotation_sets.FINITE:
+        every = np.stack([_errors(data, step) for step in range(data.sizes["step"])])
+        return panel_octahedral.summarise(data, every, panel.rotations.quaternion, settings)
+    weight, turns, q, equiv = panel.rotations.weight.numpy(), panel.flat.numpy(), [], []
+    for step in range(data.sizes["step"]):
+        errors = _errors(data, step)
+        every = np.broadcast_to(turns, (len(errors), *turns.shape))
+        q.append(degree_spectrum.spectrum_fit(errors, every, settings.highest_degree, settings.highest_degree + BEYOND))
+        design = panel.design(errors)
+        equiv.append(loss_split.split_design(design, np.zeros(design.shape[:-2]), 0.0, weight).equiv)
+    lie, both = data["panel_lie_error"].values, ("step", "term")
+    pooled = bootstrap.pooled(np.swapaxes(np.stack(q), -1, -2), settings.draws, settings.seed)
+    whole = bootstrap.pooled(np.stack(equiv), settings.draws, settings.seed)
+    draws = (bootstrap.resampled_means(v, settings.draws, settings.seed) for v in (lie, np.stack(equiv)))
+    low, high = bootstrap.interval(_degree(*draws))
+    found = {
+        "spectrum": ((*both, "degree"), pooled.value),
+        "spectrum_error": ((*both, "degree"), pooled.error),
+        "spectrum_remainder": (both, degree_spectrum.remainder(pooled.value, whole.value)),
+        "panel_loss_equiv": (both, whole.value),
+        "lie_error": (both, lie.mean(-1)),
+        "lie_error_error": (both, lie.std(-1, ddof=1) / lie.shape[-1] ** 0.5),
+        "effective_degree": (both, _degree(lie.mean(-1), whole.value)),
+        "effective_degree_low": (both, low),
+        "effective_degree_high": (both, high),
+    }
+    return data.assign(found).assign_coords(degree=np.arange(settings.highest_degree + 1))
+
+
+def _errors(data: xr.Dataset, step: int) -> Float[Array, "term panel rotation rotation"]:
+    """Products of the errors z_i - y at one checkpoint."""
+    gram = unpacked(data["panel_gram"].values[step], data.sizes["panel_rotation"])
+    return degree_spectrum.about_target(gram, data["panel_cross"].values[step], data["panel_square"].values)
+
+
+def _degree(lie: Array, equiv: Array) -> Array:
+    """The degree l with l (l + 1) = lie / equiv; NaN where the error is not positive."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.sqrt(np.where(equiv > 0, lie / equiv, np.nan) + 0.25) - 0.5
+
+
+def plan(model: Callable, task: Task, data: xr.Dataset, panel: Panel, settings: TwirlSettings, device: str):
+    """Loss of test-time twirling at the last checkpoint, predicted from the spectrum for every set, measured for a few.
+
+    Predicted: the twirled prediction error of the panel plus SUM_l q_l alpha_l; measured: the loss of the mean over the
+    set, at random orientations, on the same samples. For a finite group the prediction is exact, and stands in the
+    summary of the panel.
+    """
+    if panel.group in rotation_sets.FINITE:
+        return xr.Dataset()
+    last = data.isel(step=-1)
+    q, equiv, mean = last["spectrum"].values, last["panel_loss_equiv"].values, last["spectrum"].values[:, 0]
+    names, passes, columns = list(rotation_sets.DEGREES), [], []
+    for name in names:
+        chosen = rotation_sets.rotation_set(name)
+        left = degree_spectrum.transfer(
+            q, chosen.alpha(4 * settings.highest_degree), equiv, float((chosen.weight**2).sum())
+        )
+        columns.append([mean + part for part in left])
+        passes.append(len(chosen))
+    for name, count in INDEPENDENT.items():
+        names.append(name)
+        columns.append([degree_spectrum.twirled_loss(mean, equiv, count)] * 3)  # exact whatever the degrees
+        passes.append(count)
+    measured = np.full((len(names), len(q), len(panel.index)), np.nan)
+    for name in PLANNED:
+        design = designed(panel.index, name, _replicates(name, settings), settings)
+        products = with_weighted(task, inner_products(model, task, design.index, design.flat, settings.chunk, device))
+        measured[names.index(name)] = _twirled_losses(design, products)
+    predicted = dict(zip(("", "_low", "_high"), np.moveaxis(np.array(columns), 1, 0), strict=True))
+    found = {f"twirled_loss_predicted{k}": (("rotation_set", "term"), v) for k, v in predicted.items()}
+    found["panel_twirled_loss"] = (("rotation_set", "term", "panel"), measured)
+    found["twirled_loss"] = (("rotation_set", "term"), measured.mean(-1))
+    error = measured.std(-1, ddof=1) / len(panel.index) ** 0.5
+    found["twirled_loss_error"] = (("rotation_set", "term"), error)
+    single = np.einsum("tprr->tpr", _errors(data, -1)).mean(-1)
+    found["panel_single_loss"] = (("term", "panel"), single)
+    found["passes"] = (("rotation_set",), np.array(passes, np.int64))
+    return xr.Dataset(found, {"rotation_set": np.array(names, object), "term": data["term"].values})
+
+
+def _replicates(name: str, settings: TwirlSettings) -> int:
+    """As many as the panel has; of a few rotations more, and of many one, so that none costs much more than another."""
+    most = settings.panel_replicates
+    return 4 * most // INDEPENDENT[name] if name in INDEPENDENT else 1 if name == "I" else most
+
+
+def _twirled_losses(design: Panel, products: Products) -> Float[Array, "term panel"]:
+    """Loss of the mean over the set by sample, averaged over replicates."""
+    weight = design.rotations.weight.numpy()
+    errors = design.design(degree_spectrum.about_target(products["gram"], products["cross"], products["square"]))
+    own = np.einsum("...rirj->...rij", errors)
+    return (own @ weight @ weight).mean(-1)
+
+
+def kept_predictions(
+    model: Callable, task: Task, panel: Panel, settings: TwirlSettings, device: str
+) -> list[Float[Array, "kept rotation component"]]:
+    """Twisted predictions of the first few samples of the panel, terms one after another, if they are to be kept.
+
+    Kept so that any statistic can be taken again without the model; those on grids are too large for that.
+    """
+    few = min(settings.kept, len(panel.index))
+    if not few or any(action.split(t.irreps)[0] for t in task.terms):
+        return []
+    z = predictions(model, task, panel.index[:few], panel.flat[:few], settings.chunk, device)
+    return [np.concatenate([z[t.name].flatten(2).cpu().numpy() for t in task.terms], -1).astype(np.float32)]

@@ -1,0 +1,174 @@
+"""Twisted predictions of any model on any task, and their inner products: all that the estimators need."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from .._typing import Array, Callable, Float, Int, Mapping, Tensor
+from ..contracts import Batch, Task, Term
+from ..estimators import loss_split
+from ..geometry import action, so3
+from ..losses import inner, loss_of
+
+Products = dict[str, Array]  # gram [term, sample, K, K], cross [term, sample, K], square [term, sample], see below
+
+Losses = Mapping[str, Mapping[str, str]]  # by a name of one's choice, the kind of loss of every term
+
+
+class FixedBatchTask(Task):
+    """A task on samples that are given, for measuring a model without a config.
+
+    Args:
+        batch: the samples, their targets and weights.
+        turns: irreps of the last axis of each input; what is not named does not turn.
+        irreps: irreps of the last axis of each prediction, by term.
+        reflections: whether reflections are a symmetry as well: O(3) is then measured beside SO(3).
+    """
+
+    def __init__(self, batch: Batch, turns: Mapping[str, str], irreps: Mapping[str, str], *, reflections: bool = False):
+        self._batch, self.turns, self.reflections = batch, dict(turns), reflections
+        self.terms = tuple(Term(name, text) for name, text in irreps.items())
+
+    def batch(self, index: Int[Array, " sample"]) -> Batch:
+        """The samples with these places in the batch."""
+        return self._batch.map(lambda t: t[torch.from_numpy(index).to(t.device)])
+
+    def __len__(self) -> int:
+        return len(self._batch)
+
+
+def twisted(model: Callable, task: Task, batch: Batch, rotation: Float[Tensor, "sample 3 3"]) -> dict[str, Tensor]:
+    """Twisted predictions z(g) = rho(g)^-1 f(g x) of each sample under its rotation, by term."""
+    response = model(task.rotate(batch, rotation).inputs)
+    return {t.name: action.twist(t.irreps, rotation.to(response[t.name]), response[t.name]) for t in task.terms}
+
+
+@torch.no_grad()
+def inner_products(
+    model: Callable,
+    task: Task,
+    index: Int[Array, " sample"],
+    quaternion: Float[Tensor, "sample rotation 4"],
+    chunk: int = 256,
+    device: str = "cpu",
+    dtype: torch.dtype = torch.float32,
+    labels: bool = False,
+    parity: Int[Array, " rotation"] | None = None,
+    losses: Losses | None = None,
+) -> Products:
+    """Gram matrix of the twisted predictions, their products with the target, and its square, by term.
+
+    Rotations are stacked into the batch; the memory of the network depends on `chunk` alone, not on the number of
+    samples or rotations. Labels and other losses are measured on the rotations alone, without the rotoreflections.
+
+    Args:
+        model: maps inputs to predictions, as `contracts.Model` does.
+        chunk: rotated samples in memory at once.
+        labels: whether to add `label` [2, label], the shares of the labels of `Task.attribution` in total and equiv.
+        parity: 1 for a rotation, -1 for a rotoreflection; rotations only if left out.
+        losses: other losses than the squared error; adds `convex` [loss, 4, term, sample]: total, mean and equiv by
+            jackknife, and the loss of a prediction of zero.
+    """
+    parity = np.ones(quaternion.shape[1], np.int8) if parity is None else parity
+    size = max(chunk // quaternion.shape[1], 1)
+    pieces = []
+    for start in range(0, len(index), size):
+        part = slice(start, start + size)
+        batch = task.batch(index[part]).to(device, dtype)
+        z = _rows(model, task, batch, quaternion[part], chunk, parity)
+        turned = {name: values[:, parity == 1] for name, values in z.items()}
+        pieces.append(_products(task, z, batch) | _others(task, turned, batch, losses or {}))
+        if labels:
+            pieces[-1]["label"] = _label_sums(task, turned, batch) / len(index)
+    axis = {"gram": 1, "cross": 1, "square": 1, "convex": 3}
+    joined = {name: np.concatenate([p[name] for p in pieces], axis[name]) for name in pieces[0] if name in axis}
+    return joined | ({"label": sum(p["label"] for p in pieces)} if labels else {})
+
+
+@torch.no_grad()
+def predictions(
+    model: Callable,
+    task: Task,
+    index: Int[Array, " sample"],
+    quaternion: Float[Tensor, "sample rotation 4"],
+    chunk: int = 256,
+    device: str = "cpu",
+    dtype: torch.dtype = torch.float32,
+) -> dict[str, Float[Tensor, "sample rotation *v c"]]:
+    """The twisted predictions themselves, by term: for a few samples."""
+    return _rows(model, task, task.batch(index).to(device, dtype), quaternion, chunk)
+
+
+def _rows(
+    model: Callable,
+    task: Task,
+    batch: Batch,
+    quaternion: Float[Tensor, "sample rotation 4"],
+    chunk: int,
+    parity: Int[Array, " rotation"] | None = None,
+) -> dict[str, Float[Tensor, "sample rotation *v c"]]:
+    """Twisted predictions of every sample under its rotations, `chunk` rotated samples at a time."""
+    copies, like = batch.repeat(quaternion.shape[1]), next(iter(batch.targets.values()))
+    sign = torch.from_numpy(np.tile(parity, len(batch))) if parity is not None else 1
+    rotation = so3.matrix(quaternion.reshape(-1, 4), sign).to(like)
+    slices = [slice(s, s + chunk) for s in range(0, len(copies), chunk)]
+    found = [twisted(model, task, copies.map(lambda t, s=s: t[s]), rotation[s]) for s in slices]
+    joined = {t.name: torch.cat([z[t.name] for z in found]) for t in task.terms}
+    return {name: z.reshape(len(batch), -1, *z.shape[1:]) for name, z in joined.items()}
+
+
+def _products(task: Task, z: dict[str, Tensor], batch: Batch) -> Products:
+    """Inner products of one chunk, summed in float64."""
+    each = []
+    for term in task.terms:
+        target, weights = batch.targets[term.name].double(), batch.weights[term.name].double()
+        root = weights.sqrt()[..., None] / target.shape[-1] ** 0.5  # so that plain dot products are the inner products
+        flat = (z[term.name].double() * root[:, None]).flatten(2)
+        y = (target * root).flatten(1)
+        gram, cross = flat @ flat.transpose(1, 2), (flat @ y[..., None]).squeeze(-1)
+        each.append([t.cpu().numpy() for t in (gram, cross, inner(target, target, weights))])
+    gram, cross, square = (np.stack(parts) for parts in zip(*each, strict=True))
+    return {"gram": gram, "cross": cross, "square": square}
+
+
+def _others(task: Task, z: dict[str, Tensor], batch: Batch, losses: Losses) -> Products:
+    """Other losses than the squared error, of one chunk: `convex` [loss, 4, term, sample]."""
+    found = [[_convex(z[t.name], batch, t.name, kinds[t.name]) for t in task.terms] for kinds in losses.values()]
+    return {"convex": np.array(found).swapaxes(1, 2)} if found else {}
+
+
+def _convex(z: Float[Tensor, "sample rotation *v c"], batch: Batch, term: str, kind: str) -> Float[Array, "4 sample"]:
+    """Total, mean and equivariance error of another loss than the squared error, and that of a prediction of zero."""
+    K, loss = z.shape[1], loss_of(kind)
+    z, target, weights = z.double(), batch.targets[term].double(), batch.weights[term].double()
+    copies = (target.repeat_interleave(K, 0), weights.repeat_interleave(K, 0))
+    centre = z.mean(1)
+    without = (K * centre[:, None] - z) / (K - 1)
+    each, left = (loss(p.flatten(0, 1), *copies).reshape(len(z), K).cpu().numpy() for p in (z, without))
+    whole, zero = (loss(p, target, weights).cpu().numpy() for p in (centre, torch.zeros_like(target)))
+    return np.stack([*loss_split.split_convex(each, whole, left), zero])
+
+
+def with_weighted(task: Task, products: Products) -> Products:
+    """The products with one more term, `weighted`: the split is linear in them, so it is that of the weighted loss."""
+    weight = np.array([t.weight for t in task.terms])
+    found = dict(products)
+    for name, axis in {"gram": 0, "cross": 0, "square": 0, "convex": 2}.items():
+        if name in products:
+            summed = np.tensordot(weight, products[name], (0, axis))
+            found[name] = np.concatenate([products[name], np.expand_dims(summed, axis)], axis)
+    return found
+
+
+def _label_sums(task: Task, z: dict[str, Tensor], batch: Batch) -> Float[Array, "2 label"]:
+    """Total loss and equivariance error of one chunk as sums over the vectors of each label (`Task.attribution`).
+
+    Unbiased as in `estimators.split`; the sums over labels are those of the term.
+    """
+    term, key, labels = task.attribution
+    target, weights, z = batch.targets[term].double(), batch.weights[term].double(), z[term].double()
+    total = ((z - target[:, None]) ** 2).mean((1, -1)) * weights
+    equiv = z.var(1).mean(-1) * weights
+    chosen = [(batch.inputs[key] == label) & (weights > 0) for label in labels]
+    return np.array([[part[c].sum().item() for c in chosen] for part in (total, equiv)])
