@@ -32,14 +32,14 @@ def ways(name: str) -> list[tuple[str, dict, str]]:
     Also on periodic frames with a stress, if it knows them.
     """
     cls = plugins.find("model", name)
-    field, reads = cls.Settings.model_fields.get("forces"), plugins.find("task", cls.task).reads
+    field, kind = cls.Settings.model_fields.get("forces"), plugins.find("task", cls.task).dataset_kind
     choices = [{"forces": choice} for choice in get_args(field.annotation)] if field else [{}]
-    kinds = [reads, "crystals"] if {"cell", "stress"} <= cls.optional else [reads]
+    kinds = [kind, "crystals"] if {"cell", "stress"} <= cls.optional else [kind]
     return [(name, choice, kind) for kind in kinds for choice in choices]
 
 
 CASES = [case for name in MODELS for case in ways(name)]
-# by the kind of data that a task reads
+# toy data by `Task.dataset_kind`
 DATA = {"frames": toys.frames, "molecules": toys.molecules, "backbones": toys.backbones, "crystals": toys.crystals}
 
 

@@ -22,9 +22,9 @@ CASES += [("force_field", {"stress_weight": 1.0})] if "force_field" in TASKS els
 @pytest.fixture(params=CASES, ids=lambda case: "-".join([case[0], *case[1]]))
 def task(request):
     name, settings = request.param
-    reads = plugins.find("task", name).reads
-    assert reads in DATA, f"no toy data of the kind {reads}: add them to tests/toys.py"
-    return plugins.make_task({"name": name, **settings}, toys.crystals() if settings else DATA[reads]())
+    kind = plugins.find("task", name).dataset_kind
+    assert kind in DATA, f"no toy data of the kind {kind}: add them to tests/kit/toys.py"
+    return plugins.make_task({"name": name, **settings}, toys.crystals() if settings else DATA[kind]())
 
 
 def rotation(task, samples, seed=0):

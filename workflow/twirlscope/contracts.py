@@ -94,7 +94,7 @@ class Task(ABC):
     group: str = "SO3"  # the rotations that act exactly on its batches; "octahedral" for fields on a cubic grid
     terms: tuple[Term, ...]
     turns: ClassVar[dict[str, str]]  # input name -> irreps of its last axis; what is not named does not turn
-    reads: ClassVar[str]  # the kind of data it takes, see Dataset.kind
+    dataset_kind: ClassVar[str]  # kind of data that the task takes, see `Dataset.kind`
     reflections: ClassVar[bool] = False  # whether samples may be reflected as well as turned: O(3), not SO(3) alone
     points: ClassVar[tuple[str, str] | None] = None  # input with positions, and one that is 0 on padding: for frames
     attribution: tuple[str, str, list[int]] | None = None  # term, input with a label for each vector of it, the labels

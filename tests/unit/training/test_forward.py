@@ -35,7 +35,7 @@ def loop_of(name, choice, double=False, **settings):
     """A training of a small model on toy data, that has made no update yet."""
     cls = plugins.find("model", name)
     section = {"name": name, **{k: v for k, v in SMALL.items() if k in cls.Settings.model_fields}, **choice}
-    task = plugins.make_task({"name": cls.task}, DATA[plugins.find("task", cls.task).reads]())
+    task = plugins.make_task({"name": cls.task}, DATA[plugins.find("task", cls.task).dataset_kind]())
     settings = TrainSettings(**{"steps": 20, "batch": 6, "warmup": 2, "device": "cpu", "prefetch": 0} | settings)
     loop = Loop(task, {"seed": 0, "model": section}, settings, np.arange(30))
     loop.model.train()

@@ -229,8 +229,8 @@ class Plan:
             errors.append(
                 UserError(f"{where}.model.name", f"a model for the task {task.name}", f"one for {model.task}")
             )
-        if dataset.kind != task.reads:
-            errors.append(UserError(f"{where}.dataset", f"a dataset of {task.reads}", f"one of {dataset.kind}"))
+        if dataset.kind != task.dataset_kind:
+            errors.append(UserError(f"{where}.dataset", f"a dataset of {task.dataset_kind}", f"one of {dataset.kind}"))
         return errors
 
     def _steps(self, name: str, run: RunSettings) -> list[UserError]:

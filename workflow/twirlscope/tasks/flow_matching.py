@@ -95,7 +95,7 @@ class FlowMatching(Task):
         generate_solver: Solver = key("heun", "how: Euler's method, or Heun's, of second order at twice the cost")
 
     name = "flow_matching"
-    reads = "backbones"
+    dataset_kind = "backbones"
     turns: ClassVar[dict[str, str]] = {"positions": "1o"}
     points = ("positions", "mask")
     covariate = ("time", "time on the path, 0 noise and 1 chain")

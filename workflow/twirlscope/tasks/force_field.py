@@ -47,7 +47,7 @@ class ForceField(Task):
         )
 
     name = "force_field"
-    reads = "frames"
+    dataset_kind = "frames"
     reflections = True  # a molecule's mirror image has the mirrored forces
     points = ("positions", "numbers")
 

@@ -55,7 +55,7 @@ class VoxelDenoising(Task):
         )
 
     name = "voxel_denoising"
-    reads = "molecules"
+    dataset_kind = "molecules"
     turns: ClassVar[dict[str, str]] = {}
 
     def __init__(self, settings: VoxelDenoising.Settings, data: xr.Dataset):
