@@ -61,8 +61,9 @@ COSETS = {
 INDEPENDENT = {"haar1": 1, "haar2": 2, "haar4": 4}  # no sets: so many rotations, drawn uniformly for every sample
 FINITE = {"octahedral": "O"}  # groups with finitely many rotations: the set that is all of it
 BLOCK = 2**18  # pairs of rotations at once, 2 MB an array
-SIGNS = torch.tensor([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]], dtype=torch.float64)
-PASSES = len(SIGNS)
+# frame averaging: signs of the three principal axes that give a right-handed frame, and its forward passes
+FRAME_SIGNS = torch.tensor([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]], dtype=torch.float64)
+FRAME_PASSES = len(FRAME_SIGNS)
 
 
 @dataclass(frozen=True, eq=False)

@@ -31,7 +31,7 @@ from .._typing import Array, Callable, Float, Int, Mapping, Tensor
 from ..contracts import Batch, Task
 from ..estimators.degree_spectrum import about_target
 from ..geometry import so3
-from ..geometry.rotation_sets import PASSES, SIGNS
+from ..geometry.rotation_sets import FRAME_PASSES, FRAME_SIGNS
 from ..losses import inner
 from ..settings.twirl import TwirlSettings
 from .averaging import Averaged, Named, named
@@ -68,7 +68,7 @@ def frames(
     first, second = axes[..., 0], axes[..., 1]
     right_handed = torch.stack([first, second, torch.linalg.cross(first, second)], -2)
     gap = moments.diff(dim=-1).amin(-1) / moments[:, -1].clamp_min(torch.finfo(torch.float64).tiny)
-    return Frames(SIGNS[:, :, None] * right_handed[:, None], gap)
+    return Frames(FRAME_SIGNS[:, :, None] * right_handed[:, None], gap)
 
 
 def frame_averaged(
@@ -107,8 +107,9 @@ class FrameAveraged(Averaged):
     def __call__(self, inputs: Named) -> Named:
         """The averaged prediction, with the names, shapes and dtypes of `predict`."""
         named("turns", "the name of an input", (*self.turns, self.points, self.real), inputs)
-        rotation, weight = frames(inputs[self.points], inputs[self.real]).rotation, torch.full((PASSES,), 1 / PASSES)
-        size = max(1, self.chunk // PASSES)
+        rotation = frames(inputs[self.points], inputs[self.real]).rotation
+        weight = torch.full((FRAME_PASSES,), 1 / FRAME_PASSES)
+        size = max(1, self.chunk // FRAME_PASSES)
         slices = [slice(s, s + size) for s in range(0, len(rotation), size)]
         parts = [self.over({k: v[some] for k, v in inputs.items()}, rotation[some], weight) for some in slices]
         return {name: torch.cat([p[name] for p in parts]) for name in parts[0]}

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.lines import Line2D
 
 from ..._typing import Callable, Sequence
-from ...geometry.rotation_sets import INDEPENDENT, PASSES
+from ...geometry.rotation_sets import FRAME_PASSES, INDEPENDENT
 from ..figures import style
 from ..figures.curves import look_of, run_handles
 from ..figures.figure import Chart, Figure
@@ -206,7 +206,7 @@ def frontier(training: Training, term: str) -> pd.DataFrame:
             rows.append((WORDS.get(name, name), int(row["passes"]), *values, *_change(last, row, "panel_twirled_loss")))
     if "frame_loss" in last:
         values = [np.nan] * 3 + [float(last[n]) for n in ("frame_loss", "frame_loss_error")]
-        rows.append((FRAMES, PASSES, *values, *_change(last, last, "panel_frame_loss")))
+        rows.append((FRAMES, FRAME_PASSES, *values, *_change(last, last, "panel_frame_loss")))
     table = pd.DataFrame(rows, columns=[AVERAGE, WAY, *HEADS, CHANGE, CHANGE_ERROR])
     table.insert(2, TIME, table[WAY] * (np.nan if seconds is None else 1e3 * float(seconds)))
     table[LIMIT], table[WHOLE] = float(last[spectrum][0]), float(last["panel_loss_equiv"])
