@@ -5,8 +5,6 @@ All of them fit, in every orientation, into a cubic box of one size, as a task o
 
 from __future__ import annotations
 
-import gzip
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +16,7 @@ import xarray as xr
 from .._typing import Array, Float, Int, Sequence
 from ..contracts import Dataset, Part, Reject
 from ..errors import UserError
+from ..runtime.compressed_files import read_decompressed
 from ..settings.base import key
 from ..settings.prepare import DatasetSettings
 from .molecular import frames
@@ -187,11 +186,7 @@ def _sdf(path: Path) -> Iterator[tuple[Array, Array, str] | str]:
 
     from rdkit import Chem, rdBase
 
-    try:
-        raw = path.read_bytes()
-        raw = gzip.decompress(raw) if path.suffix == ".gz" else raw
-    except (OSError, EOFError, zlib.error) as error:
-        raise UserError(path, "an SDF file that can be read", error) from error
+    raw = read_decompressed(path, "an SDF file that can be read")
     with rdBase.BlockLogs():
         for mol in Chem.ForwardSDMolSupplier(io.BytesIO(raw), removeHs=False):
             yield _described(mol)

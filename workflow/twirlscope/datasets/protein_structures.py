@@ -5,8 +5,6 @@ Only CA atoms are kept. A chain that cannot be used is rejected with its reason,
 
 from __future__ import annotations
 
-import gzip
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ import numpy as np
 from .._typing import Array
 from ..contracts import Part, Reject
 from ..errors import UserError
+from ..runtime.compressed_files import DamagedFileError, read_decompressed
 from ..settings.base import key
 from .protein import backbones
 from .protein.backbones import BackboneSettings, Chain
@@ -86,16 +85,16 @@ def _chains(path: Path, first: int) -> Iterator[Chain | str]:
     """The chains of a file; for one that cannot be used, why. An unusable file is one unusable chain."""
     import gemmi
 
-    raw = _bytes(path)
     try:
-        text = (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode("utf-8", "replace")
+        text = read_decompressed(path).decode("utf-8", "replace")
+    except DamagedFileError:
+        yield "damaged or truncated .gz file"
+        return
+    try:
         if cut := _cut(text, _suffix(path)):
             yield cut
             return
         structure = _structure(text, _suffix(path))
-    except (EOFError, zlib.error, gzip.BadGzipFile):
-        yield "damaged or truncated .gz file"
-        return
     except (RuntimeError, ValueError, IndexError) as error:  # what gemmi raises on a damaged file
         yield f"gemmi cannot read it: {' '.join(str(error).split())[:160]}"
         return
@@ -165,10 +164,3 @@ def _no_protein(kind: Any, chain: Any) -> str:
         return "nucleic acid"
     waters = all(residue.is_water() for residue in chain)
     return "water only" if waters else "no protein"
-
-
-def _bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise UserError(path, "a file that can be read", error) from error

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ import numpy as np
 
 from ..._typing import Array, Float, Int
 from ...errors import UserError
+from ...runtime.compressed_files import read_decompressed
 
 SMILES_LIST = Path(__file__).with_suffix(".smi")  # the list that comes along
 
@@ -44,11 +43,11 @@ def read_smiles_list(path: Path) -> list[tuple[int, str]]:
     Raises:
         UserError: the list cannot be read or holds no molecule.
     """
+    expected = "a text file of SMILES"
     try:
-        raw = path.read_bytes()
-        lines = (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode("utf-8-sig").splitlines()
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
-        raise UserError(path, "a text file of SMILES", error) from error
+        lines = read_decompressed(path, expected).decode("utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise UserError(path, expected, error) from error
     words = [(i, line.split()) for i, line in enumerate(lines, 1)]
     found = [(i, w[0]) for i, w in words if w and not w[0].startswith("#")]
     if not found:

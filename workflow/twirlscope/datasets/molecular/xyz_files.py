@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import gzip
 import io
 import re
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from ...errors import UserError
+from ...runtime.compressed_files import read_decompressed
 
 COUNT = re.compile(r"\s*\d+\s*")
 
@@ -24,9 +23,9 @@ def atoms_of(path: Path) -> Iterator[Found]:
 
     name = path.name.removesuffix(".gz")
     if name.endswith((".xyz", ".extxyz")):
-        yield from map(_parsed, chunks(_bytes(path).decode("utf-8", "replace")))
+        yield from map(_parsed, chunks(read_decompressed(path).decode("utf-8", "replace")))
         return
-    raw = _bytes(path)
+    raw = read_decompressed(path)  # ASE itself reads a .gz in quadratic time
     try:
         kind = filetype(name, read=False)
         stream = io.BytesIO(raw) if ioformats[kind].isbinary else io.StringIO(raw.decode("utf-8", "replace"))
@@ -36,15 +35,6 @@ def atoms_of(path: Path) -> Iterator[Found]:
         yield from ase.io.iread(stream if ioformats[kind].acceptsfd else path, index=":", format=kind)
     except Exception as error:  # whatever the reader of the format raises on a damaged file
         yield f"ASE cannot read on: {_line(error)}"
-
-
-def _bytes(path: Path) -> bytes:
-    """The content of a file, decompressed in memory: ASE itself reads a .gz in quadratic time."""
-    try:
-        raw = path.read_bytes()
-        return gzip.decompress(raw) if path.suffix == ".gz" else raw
-    except (OSError, EOFError, zlib.error) as error:
-        raise UserError(path, "a file that can be read", error) from error
 
 
 def chunks(text: str) -> Iterator[list[str] | str]:
