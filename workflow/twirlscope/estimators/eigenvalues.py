@@ -12,6 +12,7 @@ from functools import cached_property
 import numpy as np
 
 from .._typing import Array, Bool, Float
+from .bootstrap import standard_error
 
 CONVERGED = 1e-3  # a Ritz value is an eigenvalue where its residual bound is below this share of it
 
@@ -95,7 +96,7 @@ class Spectrum:
         if self.complete:
             return float(self.value.sum()), float(np.sqrt((self.error**2).sum()))
         each = self.value.sum() + self.rest if len(self.rest) else self.size * (self.weight @ self.value)
-        return float(each.mean()), float(each.std(ddof=1) / math.sqrt(len(each))) if len(each) > 1 else math.nan
+        return float(each.mean()), float(standard_error(each))
 
 
 def converged(value: Float[Array, "*d"], error: Float[Array, "*d"]) -> Bool[Array, "*d"]:

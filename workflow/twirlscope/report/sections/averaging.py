@@ -15,6 +15,7 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.lines import Line2D
 
 from ..._typing import Callable, Sequence
+from ...estimators.bootstrap import standard_error
 from ...geometry.rotation_sets import FRAME_PASSES, INDEPENDENT
 from ..figures import style
 from ..figures.curves import look_of, run_handles
@@ -219,7 +220,7 @@ def _change(last: xr.Dataset, row: xr.Dataset, name: str) -> tuple[float, float]
         return np.nan, np.nan
     single, averaged = last["panel_single_loss"].values, row[name].values
     ratio = averaged.mean() / single.mean()
-    spread = (averaged - ratio * single).std(ddof=1) / len(single) ** 0.5
+    spread = standard_error(averaged - ratio * single)
     return 100 * (ratio - 1), 100 * spread / single.mean()
 
 

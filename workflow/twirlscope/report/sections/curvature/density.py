@@ -13,6 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from ...._typing import Array, Float
+from ....estimators.bootstrap import standard_error
 from ....estimators.eigenvalues import density, symlog_grid
 from ...figures import style
 from ...figures.figure import Figure
@@ -79,9 +80,7 @@ def _curve_of(data: xr.Dataset, matrix: str, step: int, part: str, grid: Array, 
         return None
     each = density(one["ritz_value"].values, one["ritz_weight_deflated"].values, grid, WIDTH, linear)
     half = density(one["half_ritz_value"].values, one["half_ritz_weight_deflated"].values, grid, WIDTH, linear)
-    probes = each.shape[1]
-    error = each.std(1, ddof=1) / probes**0.5 if probes > 1 else np.full(len(grid), np.nan)
-    return Curve(each.mean(1), error, half.mean(1))
+    return Curve(each.mean(1), standard_error(each), half.mean(1))
 
 
 def _draw(ax: Axes, x: Float[Array, " grid"], curve: Curve, look: tuple) -> None:

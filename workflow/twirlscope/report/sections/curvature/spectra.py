@@ -13,6 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from ...._typing import Array
+from ....estimators.bootstrap import standard_error
 from ...figures import style
 from ...figures.figure import Figure
 from ...figures.style import PARTS
@@ -50,9 +51,7 @@ def beyond(spectrum: xr.Dataset, sign: int) -> Beyond:
     kept = np.isfinite(value) & (sign * value > 0)
     order = np.argsort(-np.abs(value[kept]), kind="stable")
     shares = np.cumsum(weight[kept][order], axis=0)
-    probes = weight.shape[1]
-    error = shares.std(axis=1, ddof=1) / probes**0.5 if probes > 1 else np.full(len(shares), np.nan)
-    return Beyond(np.abs(value[kept][order])[::-1], shares.mean(axis=1)[::-1], error[::-1])
+    return Beyond(np.abs(value[kept][order])[::-1], shares.mean(axis=1)[::-1], standard_error(shares)[::-1])
 
 
 def tail_note(data: xr.Dataset) -> str:
