@@ -1,6 +1,6 @@
-"""The config's schema and its table for `config/README.md`, generated from the settings classes.
+"""JSON schema of the config and the reference of its keys (`config/REFERENCE.md`), generated from the settings classes.
 
-`python -m twirlscope.planning.config_docs` says whether the files agree with the code, `--fix` writes them.
+`python -m twirlscope.planning.config_docs` lists the files that differ from the code; `--fix` writes them.
 """
 
 from __future__ import annotations
@@ -9,132 +9,129 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import Any, get_args, get_origin
-
-from pydantic_core import PydanticUndefined
+from typing import Any
 
 from .. import plugins
 from ..settings.base import Settings
-from ..settings.experiment import Config, RunSettings
-from ..settings.sweep import SweepSettings
+from ..settings.experiment import Config
+from ..settings.prepare import DatasetSettings
 
 PROJECT = Path(__file__).parents[3]
 SCHEMA = PROJECT / "workflow" / "schemas" / "config.schema.json"
-README = PROJECT / "config" / "README.md"
-BEGIN, END = "<!-- generated: begin -->", "<!-- generated: end -->"
-TYPES = {int: "integer", float: "number", str: "string", bool: "boolean"}
+REFERENCE = PROJECT / "config" / "REFERENCE.md"
+HEADER = """# Every key of the config
 
-BOUNDS = {
-    "ge": "minimum",
-    "gt": "exclusiveMinimum",
-    "le": "maximum",
-    "lt": "exclusiveMaximum",
-    "min_length": "minItems",
-}
+Generated from the settings classes by `make docs`; [README.md](README.md) explains how to use the keys."""
+SECTIONS = ("twirl", "gradient", "hessian", "report")
+SHARED = {"dataset": DatasetSettings}  # keys that all plug-ins of a kind have
+
+LIMITS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
+FIRST = ["description", "type", "items", "enum", *LIMITS]  # order of the words of an entry; the others follow
+LAST = ["default", "additionalProperties", "properties", "required"]
+DROPPED = {"title", "$defs"}
+
+Entry = dict[str, Any]
 
 
-def schema() -> dict[str, Any]:
-    """The JSON schema of the config: flat (no `$ref`, no `anyOf`), a description and a default on every leaf."""
-    root = _object(Config)
-    root["properties"]["datasets"] |= {"additionalProperties": _plugin_section("dataset")}
-    run = _object(RunSettings)
+def schema() -> Entry:
+    """JSON schema of the config: flat (no `$ref`, no `anyOf`), with a description of every key."""
+    root = section(Config)
+    properties = root["properties"]
+    properties["datasets"]["additionalProperties"] = _plugin_section("dataset")
+    run = properties["runs"]["additionalProperties"]["properties"]
     for kind in ("task", "model"):
-        run["properties"][kind] |= _plugin_section(kind)
-    root["properties"]["runs"] |= {"additionalProperties": run}
-    root["properties"]["sweeps"] |= {"additionalProperties": _object(SweepSettings)}
-    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "twirlscope config"}
-    return head | root
+        run[kind] = {"description": run[kind]["description"]} | _plugin_section(kind)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "twirlscope config"} | root
 
 
-def _object(cls: type[Settings]) -> dict[str, Any]:
-    """A section and its keys."""
-    required = [name for name, field in cls.model_fields.items() if field.is_required()]
-    properties = {name: _leaf(field) for name, field in cls.model_fields.items()}
-    return {"type": "object", "additionalProperties": False, "properties": properties} | (
-        {"required": required} if required else {}
-    )
+def section(cls: type[Settings]) -> Entry:
+    """Flat JSON schema of a settings class."""
+    nested = cls.model_json_schema()
+    return _flat({k: v for k, v in nested.items() if k != "description"}, nested.get("$defs", {}))
 
 
-def _plugin_section(kind: str) -> dict[str, Any]:
-    """A section that names a plug-in: its other keys are that plug-in's, closed by the plug-in's own settings."""
+def _flat(entry: Entry, definitions: dict[str, Entry]) -> Entry:
+    """A schema entry of pydantic with references inlined, without titles and without defaults of whole sections."""
+    entry = dict(entry)
+    if reference := entry.pop("$ref", ""):
+        entry = definitions[reference.rsplit("/", 1)[1]] | entry
+    if "properties" in entry:
+        entry.pop("default", None)
+        entry["properties"] = {name: _flat(key, definitions) for name, key in entry["properties"].items()}
+    for word in ("items", "additionalProperties"):
+        if isinstance(entry.get(word), dict):
+            entry[word] = _flat(entry[word], definitions)
+    others = sorted(set(entry) - {*FIRST, *LAST} - DROPPED)
+    return {word: entry[word] for word in [*FIRST, *others, *LAST] if word in entry}
+
+
+def _plugin_section(kind: str) -> Entry:
+    """Schema of a section that names a plug-in; the plug-in's own settings check its other keys."""
     names = ", ".join(plugins.known(kind))
     name = {"type": "string", "description": f"name of a {kind} ({names}) or `file.py:Class`"}
     return {"type": "object", "required": ["name"], "properties": {"name": name}, "additionalProperties": True}
 
 
-def _leaf(field: Any) -> dict[str, Any]:
-    """One key."""
-    kind = field.annotation
-    if isinstance(kind, type) and issubclass(kind, Settings):
-        return {"description": field.description} | _object(kind)
-    found = {"description": field.description} | _type(kind)
-    for limit in field.metadata:
-        for name, word in BOUNDS.items():
-            if getattr(limit, name, None) is not None:
-                found[word] = getattr(limit, name)
-    if field.default is not PydanticUndefined:
-        found["default"] = field.default
-    return found
+def reference() -> str:
+    """All keys as Markdown tables: one per section and per plug-in, keys shared by a kind of plug-in once."""
+    root = section(Config)["properties"]
+    run, sweep = (root[name]["additionalProperties"] for name in ("runs", "sweeps"))
+    tables = [
+        _table("(top level)", root),
+        _table("`runs.<run>`", run["properties"]),
+        _table("`runs.<run>.train`", run["properties"]["train"]["properties"]),
+        _table("`sweeps.<sweep>`", sweep["properties"]),
+        *(_table(f"`{name}`", root[name]["properties"]) for name in SECTIONS),
+    ]
+    for kind in plugins.BASES:
+        tables += _plugin_tables(kind)
+    return "\n\n".join([HEADER, *tables]) + "\n"
 
 
-def _type(kind: Any) -> dict[str, Any]:
-    """JSON type of an annotation."""
-    origin, inner = get_origin(kind), get_args(kind)
-    if origin is list:
-        return {"type": "array", "items": _type(inner[0])}
-    if origin is dict:
-        return {"type": "object"}
-    if kind in TYPES:
-        return {"type": TYPES[kind]}
-    return {"type": "string", "enum": list(inner)}  # a Literal
+def _plugin_tables(kind: str) -> list[str]:
+    """One table of the keys that every plug-in of a kind has, if any, and one per plug-in of the keys of its own."""
+    shared = section(SHARED[kind])["properties"] if kind in SHARED else {}
+    note = f"Keys of all {kind}s. The table of a {kind} repeats one only if its default or meaning differs."
+    tables = [_table(f"every {kind}", shared, note)] if shared else []
+    for name in plugins.known(kind):
+        cls = plugins.find(kind, name)
+        summary = (cls.__doc__ or "").strip().splitlines()[0]
+        own = {k: entry for k, entry in section(cls.Settings)["properties"].items() if entry != shared.get(k)}
+        tables.append(_table(f"{kind} `{name}`", own, summary))
+    return tables
 
 
-def tables() -> str:
-    """All keys as Markdown tables, one a section and a plug-in."""
-    run = {"runs.<run>": RunSettings}
-    sections = {"(top level)": Config} | run | {"runs.<run>.train": RunSettings.model_fields["train"].annotation}
-    sections |= {"sweeps.<sweep>": SweepSettings}
-    sections |= {name: Config.model_fields[name].annotation for name in ("twirl", "gradient", "hessian", "report")}
-    found = [_table(f"`{name}`", cls) for name, cls in sections.items()]
-    for kind in ("dataset", "task", "model"):
-        for name in plugins.known(kind):
-            cls = plugins.find(kind, name)
-            summary = (cls.__doc__ or "").strip().splitlines()[0]
-            found.append(_table(f"{kind} `{name}`", cls.Settings, summary))
-    return "\n\n".join(found)
-
-
-def _table(title: str, cls: type[Settings], summary: str = "") -> str:
-    """A section as a table: key, type, default, meaning."""
+def _table(title: str, keys: dict[str, Entry], summary: str = "") -> str:
+    """A heading and a table: key, type, default, meaning."""
     rows = ["| key | type | default | meaning |", "| --- | --- | --- | --- |"]
-    for name, field in cls.model_fields.items():
-        leaf = _leaf(field)
-        kind = " \\| ".join(leaf["enum"]) if "enum" in leaf else leaf["type"]
-        default = "" if field.is_required() or leaf["type"] == "object" else f"`{json.dumps(leaf.get('default'))}`"
-        rows.append(f"| `{name}` | {kind} | {default} | {field.description}{_limits(leaf)} |")
-    return "\n".join([f"### {title}", "", *([summary, ""] if summary else []), *rows])
+    for name, entry in keys.items():
+        kind = " \\| ".join(choice or '""' for choice in entry.get("enum", [entry["type"]]))
+        rows.append(f"| `{name}` | {kind} | {_default(entry)} | {entry['description']}{_limits(entry)} |")
+    return "\n".join([f"## {title}", "", *([summary, ""] if summary else []), *rows])
 
 
-def _limits(leaf: dict[str, Any]) -> str:
+def _default(entry: Entry) -> str:
+    """Default of a key as it is written in YAML; empty for sections and for keys without one."""
+    value = entry.get("default", {})
+    if value == {}:
+        return ""
+    text = json.dumps(value, ensure_ascii=False)
+    return f"`{text.replace('e', '.0e') if isinstance(value, float) and '.' not in text else text}`"
+
+
+def _limits(entry: Entry) -> str:
     """Limits of a number in words."""
-    signs = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
-    found = [f"{sign} {leaf[word]}" for word, sign in signs.items() if word in leaf]
+    found = [f"{sign} {entry[word]}" for word, sign in LIMITS.items() if word in entry]
     return f" ({', '.join(found)})" if found else ""
 
 
 def wanted() -> dict[Path, str]:
-    """What the generated files should hold."""
-    text = README.read_text(encoding="utf-8")
-    before, rest = text.split(BEGIN)
-    after = rest.split(END)[1]
-    return {
-        SCHEMA: json.dumps(schema(), indent=2, ensure_ascii=False) + "\n",
-        README: f"{before}{BEGIN}\n\n{tables()}\n\n{END}{after}",
-    }
+    """Text of every generated file, from the settings classes."""
+    return {SCHEMA: json.dumps(schema(), indent=2, ensure_ascii=False) + "\n", REFERENCE: reference()}
 
 
 def main() -> int:
-    """Compare, or write with `--fix`; 1 when a file differs."""
+    """Compares the generated files with the code, or writes them with `--fix`; returns 1 if a file differs."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--fix", action="store_true", help="write the files")
     fix = parser.parse_args().fix
