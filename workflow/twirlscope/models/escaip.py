@@ -22,16 +22,14 @@ from pydantic import model_validator
 from torch import nn
 
 from .._typing import Float, Tensor
-from ..contracts import Model
 from ..geometry.stress import COMPONENTS, components
 from ..settings.base import Settings, key
-from .layers.conservative_forces import with_forces
+from .layers.atom_model import AtomModel
 from .layers.edge_attention import Block, Graph, Head, Input, Stream
-from .layers.element_rows import ElementRows
 from .layers.neighbours import atom_mean, listed, neighbour_mean, order_parameters, padded
 
 
-class Escaip(Model):
+class Escaip(AtomModel):
     """Atom and edge features; an edge runs from an atom to one of its nearest neighbours, and attends to the others.
 
     The energy is a mean over atoms, in the units of the loss. Invariant under translations, and under permutations
@@ -70,56 +68,37 @@ class Escaip(Model):
                 raise ValueError(f"heads that divide width = {self.width}")
             return self
 
-    task = "force_field"
-    optional = frozenset({"cell", "stress"})
-
     def __init__(self, settings: Escaip.Settings, constants: dict):
-        super().__init__()
-        s = self.settings = settings
-        self.constants = constants
-        self.rows = ElementRows(constants["elements"], s.element_rows)
+        super().__init__(settings, constants, settings.element_rows)
+        s = settings
         self.input = Input(s, self.rows.count)
         self.blocks = nn.ModuleList(Block(s, self.rows.count) for _ in range(s.layers))
         self.atoms, self.energy = Stream(s), Head(s, 1, 0.01)
-        if s.forces == "direct":
+        if "forces" in self.direct_terms:
             self.edges, self.magnitude, self.direction = Stream(s), Head(s, 1), Head(s, 3)
-            self.stress = Head(s, COMPONENTS) if "stress_scale" in constants else None
+        if "stress" in self.direct_terms:
+            self.stress = Head(s, COMPONENTS)
 
     @property
     def equivariant(self) -> bool:
         """The forces of an invariant energy are equivariant."""
         return self.settings.forces == "conservative"
 
-    def forward(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Forces `[sample, atom, 3]` (0 on padding), energy `[sample, 1]`, and stress `[sample, 6]` if the task has it.
-
-        In the units of the loss.
-
-        Args:
-            inputs: `numbers` [sample, atom], 0 on padding, `positions` [sample, atom, 3] in Å, and for periodic frames
-                `cell` [sample, 3, 3] in Å.
-
-        Raises:
-            ValueError: an element that was not among `constants["elements"]`.
-        """
-        if self.settings.forces == "conservative":
-            return with_forces(self._energy, inputs, self.constants)
+    def predicted(self, inputs: dict[str, Tensor]) -> dict[str, Float[Tensor, "sample ..."]]:
+        """Energy and direct terms from the features of atoms and edges."""
         real, graph = inputs["numbers"] > 0, self.graph(inputs)
         atom, messages = self.atom_features(graph)
-        edge = self.edges(messages)
-        pull = self.direction(edge) * graph.direction * graph.filled[..., None]
-        forces = padded(self.magnitude(atom) * pull.sum(1), real)
-        out = {"forces": forces, "energy": atom_mean(padded(self.energy(atom), real), real)}
-        if self.stress is not None:
+        outputs = {}
+        if "forces" in self.direct_terms:
+            edge = self.edges(messages)
+            pull = self.direction(edge) * graph.direction * graph.filled[..., None]
+            outputs["forces"] = padded(self.magnitude(atom) * pull.sum(1), real)
+        outputs["energy"] = atom_mean(padded(self.energy(atom), real), real)
+        if "stress" in self.direct_terms:
             square = components(graph.direction[..., None] * graph.direction[..., None, :])
             press = self.stress(edge) * square * graph.filled[..., None]
-            out["stress"] = atom_mean(padded(press.sum(1), real), real)
-        return out
-
-    def _energy(self, inputs: dict[str, Tensor]) -> Float[Tensor, "sample 1"]:
-        """The energy alone, as the forces of which it is the potential need it."""
-        real, (atom, _) = inputs["numbers"] > 0, self.atom_features(self.graph(inputs))
-        return atom_mean(padded(self.energy(atom), real), real)
+            outputs["stress"] = atom_mean(padded(press.sum(1), real), real)
+        return outputs
 
     def atom_features(self, graph: Graph) -> tuple[Float[Tensor, "atom width"], list[Tensor]]:
         """What the heads of an atom read, and the messages `[atom, neighbour, width]` of which edges are made."""

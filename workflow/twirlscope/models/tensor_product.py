@@ -19,17 +19,17 @@ from e3nn import o3
 from torch import nn
 
 from .._typing import Float, Tensor
-from ..contracts import Model
 from ..errors import UserError
-from ..geometry.stress import IRREPS
+from ..geometry import stress
 from ..settings.base import Settings, key
-from .layers.conservative_forces import with_forces
-from .layers.element_rows import ElementRows
-from .layers.neighbours import atom_mean, envelope, padded, pairs
+from .layers.atom_model import AtomModel, by_term
+from .layers.neighbours import envelope, padded, pairs
 from .layers.tensor_products import Edges, Round, eager
 
+TERM_IRREPS = {"forces": "1o", "energy": "0e", "stress": stress.IRREPS}
 
-class TensorProductNetwork(Model):
+
+class TensorProductNetwork(AtomModel):
     """Energy, an invariant number, forces, polar vectors, and stress if the task has it; exact under O(3).
 
     The energy is the mean over atoms of one number read out of each, in the units of the loss. Direct forces are a
@@ -66,58 +66,31 @@ class TensorProductNetwork(Model):
             "direct", "a readout of their own, or minus the gradient of the energy"
         )
 
-    task = "force_field"
     equivariant = True
-    optional = frozenset({"cell", "stress"})
 
     def __init__(self, settings: TensorProductNetwork.Settings, constants: dict):
-        super().__init__()
-        s = self.settings = settings
-        self.constants, self.rows = constants, ElementRows(constants["elements"])
-        direct, stressed = s.forces == "direct", s.forces == "direct" and "stress_scale" in constants
-        if stressed and s.l_max < 2:
+        super().__init__(settings, constants)
+        s = settings
+        self.terms = (*self.direct_terms[:1], "energy", *self.direct_terms[1:])  # in the order of the outputs
+        if "stress" in self.terms and s.l_max < 2:
             raise UserError("model tensor_product", "l_max of 2 or more, or conservative forces, for a stress", s.l_max)
         hidden = o3.Irreps([(s.width, (degree, (-1) ** degree)) for degree in range(s.l_max + 1)])
-        scalars, seen = hidden[:1], hidden[: 1 + direct + stressed]
-        states = [scalars, *[hidden] * (s.layers - 1), seen]  # the last round makes only what is read out
+        scalars, used = hidden[:1], hidden[: len(self.terms)]
+        states = [scalars, *[hidden] * (s.layers - 1), used]  # the last block computes only what the readout uses
         self.embed = nn.Embedding(self.rows.count, s.width)
         with eager():
             self.harmonics = o3.SphericalHarmonics(list(range(s.l_max + 1)), False, "component")
             sizes = [s.radial, s.radial_width, s.radial_width]
             self.blocks = nn.ModuleList(Round(*pair, self.harmonics.irreps_out, sizes) for pair in pairwise(states))
-            out = "1o + 0e" if direct else "0e"
-            self.readout = o3.Linear(seen, f"{out} + {IRREPS}" if stressed else out, biases=True)
+            self.readout = o3.Linear(used, " + ".join(TERM_IRREPS[term] for term in self.terms), biases=True)
 
     @property
     def activations(self) -> dict[str, str]:
         """The features of the atoms after each round of messages."""
         return {f"blocks.{i}": str(each.after) for i, each in enumerate(self.blocks)}
 
-    def forward(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Forces `[sample, atom, 3]` (0 on padding), energy `[sample, 1]`, and stress `[sample, 6]` if the task has it.
-
-        In the units of the loss.
-
-        Args:
-            inputs: `numbers` [sample, atom], 0 on padding, `positions` [sample, atom, 3] in Å, and for periodic frames
-                `cell` [sample, 3, 3] in Å.
-
-        Raises:
-            ValueError: an element that was not among `constants["elements"]`.
-        """
-        if self.settings.forces == "conservative":
-            return with_forces(self._energy, inputs, self.constants)
-        out = self._outputs(inputs)
-        forces, per_atom = out[..., :3], atom_mean(out[..., 3:], inputs["numbers"] > 0)
-        stress = {"stress": per_atom[:, 1:]} if per_atom.shape[1] > 1 else {}
-        return {"forces": forces, "energy": per_atom[:, :1]} | stress
-
-    def _energy(self, inputs: dict[str, Tensor]) -> Float[Tensor, "sample 1"]:
-        """The energy where forces are its gradient."""
-        return atom_mean(self._outputs(inputs), inputs["numbers"] > 0)
-
-    def _outputs(self, inputs: dict[str, Tensor]) -> Float[Tensor, "sample atom out"]:
-        """What is read out of every atom; 0 on padding."""
+    def predicted(self, inputs: dict[str, Tensor]) -> dict[str, Float[Tensor, "sample ..."]]:
+        """Energy and direct terms from the outputs of the network for every atom."""
         numbers = inputs["numbers"]
         atoms, receiver, sender, vector = pairs(inputs, self.settings.cutoff, self.settings.neighbours)
         length = vector.square().sum(-1, keepdim=True).sqrt()
@@ -126,7 +99,8 @@ class TensorProductNetwork(Model):
         x = self.embed(self.rows(numbers.flatten().index_select(0, atoms)))
         for each in self.blocks:
             x = each(x, edges)
-        return padded(self.readout(x), numbers > 0)
+        real = numbers > 0
+        return by_term(padded(self.readout(x), real), real, self.terms)
 
     def _bessel(self, length: Float[Tensor, "pair 1"]) -> Float[Tensor, "pair radial"]:
         """Radial Bessel functions of order 0 that vanish at the cutoff, of mean square near 1 at bond lengths.

@@ -15,18 +15,15 @@ from pydantic import model_validator
 from torch import nn
 
 from .._typing import Float, Int, Tensor
-from ..contracts import Model
-from ..geometry.stress import COMPONENTS
 from ..settings.base import Settings, key
-from .layers.conservative_forces import with_forces
-from .layers.element_rows import ElementRows
-from .layers.neighbours import atom_mean, envelope, padded, pairs
+from .layers.atom_model import COLUMNS, AtomModel, by_term
+from .layers.neighbours import envelope, padded, pairs
 from .layers.norms import rms_norm
 
 SCALE = math.sqrt(3)  # of a unit vector, so that its components have unit variance over directions
 
 
-class VectorAttention(Model):
+class VectorAttention(AtomModel):
     """Tokens for atoms and for (atom, neighbour) pairs; each atom attends to its own pairs, each pair is updated.
 
     Forces are the sum of three numbers read out of every pair of an atom and three read out of the atom itself; the
@@ -59,45 +56,21 @@ class VectorAttention(Model):
                 raise ValueError(f"heads that divide width = {self.width}")
             return self
 
-    task = "force_field"
-    optional = frozenset({"cell", "stress"})
-
     def __init__(self, settings: VectorAttention.Settings, constants: dict):
-        super().__init__()
-        s = self.settings = settings
-        self.constants, self.rows = constants, ElementRows(constants["elements"])
+        super().__init__(settings, constants)
+        s = settings
         self.embed = nn.Embedding(self.rows.count, s.width)
         self.first = PairLayer(s.radial, s.width, s.width, s.width)
         self.blocks = nn.ModuleList(Block(s) for _ in range(s.layers))
-        direct = 3 + (COMPONENTS if "stress_scale" in constants else 0) if s.forces == "direct" else 0
+        direct = sum(COLUMNS[term] for term in self.direct_terms)
         self.pair_readout = PairLayer(s.width, s.width, s.width, direct or 1)
         self.atom_readout = Gated(s.width, s.width, direct + 1)
 
-    def forward(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Forces `[sample, atom, 3]` (0 on padding), energy `[sample, 1]`, and stress `[sample, 6]` if the task has it.
+    def predicted(self, inputs: dict[str, Tensor]) -> dict[str, Float[Tensor, "sample ..."]]:
+        """Energy and direct terms from the outputs of the network for every atom.
 
-        In the units of the loss.
-
-        Args:
-            inputs: `numbers` [sample, atom], 0 on padding, `positions` [sample, atom, 3] in Å, and for periodic frames
-                `cell` [sample, 3, 3] in Å.
-
-        Raises:
-            ValueError: an element that was not among `constants["elements"]`.
+        Sums over the pairs of an atom add to its direct terms, or to its energy where that is the only output.
         """
-        if self.settings.forces == "conservative":
-            return with_forces(self._energy, inputs, self.constants)
-        out = self._outputs(inputs)
-        forces, per_atom = out[..., :3], atom_mean(out[..., 3:], inputs["numbers"] > 0)
-        stress = {"stress": per_atom[:, :-1]} if per_atom.shape[1] > 1 else {}
-        return {"forces": forces, "energy": per_atom[:, -1:]} | stress
-
-    def _energy(self, inputs: dict[str, Tensor]) -> Float[Tensor, "sample 1"]:
-        """The energy where forces are its gradient; pairs have a share in it, as they have in direct forces."""
-        return atom_mean(self._outputs(inputs), inputs["numbers"] > 0)
-
-    def _outputs(self, inputs: dict[str, Tensor]) -> Float[Tensor, "sample atom out"]:
-        """What is read out of every atom, with the sums over its pairs added to the first of them; 0 on padding."""
         numbers, s = inputs["numbers"], self.settings
         atoms, receiver, sender, vector = pairs(inputs, s.cutoff, s.neighbours)
         length = vector.square().sum(-1, keepdim=True).sqrt()
@@ -110,7 +83,8 @@ class VectorAttention(Model):
         push = self.pair_readout(rms_norm(pair), rms_norm(atom), edges) * edges.envelope
         columns = push.shape[-1]
         summed = out[:, :columns].to(push).index_add(0, receiver, push)
-        return padded(torch.cat([summed, out[:, columns:]], -1), numbers > 0)
+        real, outputs = numbers > 0, torch.cat([summed, out[:, columns:]], -1)
+        return by_term(padded(outputs, real), real, (*self.direct_terms, "energy"))
 
     def _gaussians(self, length: Float[Tensor, "pair 1"]) -> Float[Tensor, "pair radial"]:
         """Gaussians of a distance, evenly spaced from 0 to the cutoff, one spacing wide."""
