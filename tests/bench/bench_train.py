@@ -26,6 +26,7 @@ from torch.utils.flop_counter import FlopCounterMode
 sys.path[:0] = [str(Path(__file__).parents[2] / "workflow")]
 
 from twirlscope import plugins
+from twirlscope.contracts import Evaluation
 from twirlscope.curvature.objective import Objective
 from twirlscope.curvature.operators import operator
 from twirlscope.errors import UserError
@@ -162,7 +163,7 @@ def measured(loop: Loop, few: int = 2, count: int = 4) -> tuple[float, float]:
     model.zero_grad(set_to_none=True)
     for _ in range(2):  # the first warms up
         start = time.perf_counter()
-        twisting.inner_products(model, loop.task, index, quaternion, few * count, loop.device)
+        twisting.inner_products(Evaluation(model, loop.task, device=loop.device, chunk=few * count), index, quaternion)
         synchronise(loop.device)
         taken.append((time.perf_counter() - start) / (few * count))
     objective = Objective(model, loop.task, loop.task.batch(index), quaternion, chunk=1)

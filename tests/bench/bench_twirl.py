@@ -17,6 +17,7 @@ import xarray as xr
 sys.path[:0] = [str(Path(__file__).parents[2] / "workflow")]
 
 from twirlscope import plugins
+from twirlscope.contracts import Evaluation
 from twirlscope.datasets.molecular.smiles import embed_conformers, parse_smiles
 from twirlscope.geometry import so3
 from twirlscope.twirling import twisting
@@ -92,7 +93,7 @@ def measured(name: str, frames, chosen: str = "vector_attention") -> float:
             model(task.batch(part).repeat(ROTATIONS).inputs)
 
     def twirled():
-        twisting.inner_products(model, task, index, quaternion, CHUNK, labels=True)
+        twisting.inner_products(Evaluation(model, task, chunk=CHUNK), index, quaternion, labels=True)
 
     times = np.array([[seconds(plain), seconds(twirled)] for _ in range(ROUNDS)])[1:]  # the first warms up
     ratio, middle = times[:, 1].min() / times[:, 0].min(), np.median(times[:, 1] / times[:, 0])

@@ -14,7 +14,7 @@ import torch
 import toys
 
 from twirlscope import losses, plugins
-from twirlscope.contracts import Batch
+from twirlscope.contracts import Batch, Evaluation
 from twirlscope.estimators import loss_split
 from twirlscope.geometry import rotation_sets
 from twirlscope.twirling import activation_degrees
@@ -198,7 +198,7 @@ def test_model__is_equivariant_exactly_where_it_claims_to_be(case, request):
         for p in model.parameters():
             p.add_(0.2 * torch.randn(p.shape, generator=generator, dtype=p.dtype))
     turns = rotation_sets.uniform(task.group, 4, 4, generator=torch.Generator().manual_seed(1))
-    found = inner_products(model, task, index, turns, dtype=torch.float64)
+    found = inner_products(Evaluation(model, task, dtype=torch.float64), index, turns)
     share = loss_split.split(found["gram"], found["cross"], found["square"]).equiv.mean(-1)
     share = share / np.einsum("tsrr->t", found["gram"]) * 16  # of the mean square of the prediction
     assert ((share < 1e-10).all(), (share > 1e-7).any()) == (model.equivariant, not model.equivariant), share

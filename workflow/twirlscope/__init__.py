@@ -24,6 +24,7 @@ _PUBLIC = {
     "Trained": "training.checkpoints",
     "split_index": "contracts",
     "Batch": "contracts",
+    "Evaluation": "contracts",
     "Term": "contracts",
     "Task": "contracts",
     "Model": "contracts",

@@ -133,7 +133,7 @@ class Task(ABC):
         targets = {t.name: action.turn(t.irreps, rotation, batch.targets[t.name]) for t in self.terms}
         return replace(batch, inputs=inputs, targets=targets)
 
-    def merits(self, index: Int[Array, " sample"], prediction: dict[str, Tensor]) -> dict[str, Float[Array, " sample"]]:
+    def metrics(self, index: Int[Array, " sample"], prediction: dict[str, Tensor]) -> dict[str, Float[Array, " sample"]]:
         """What else says how good the predictions for `batch(index)` are, by name, a number a sample; often nothing."""
         return {}
 
@@ -173,6 +173,28 @@ class Model(torch.nn.Module):
     def forward(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         """Prediction by term, `[sample, ..., component]`; entries on padding are ignored."""
         raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A model on the samples of a task, and how its forward passes run.
+
+    model: maps `Batch.inputs` to a prediction by term, in evaluation mode, on that device and in that dtype.
+    task: gives the samples and says how they turn.
+    device: torch device.
+    dtype: of floating-point inputs.
+    chunk: rotated samples in one forward pass.
+    """
+
+    model: Callable[[dict[str, Tensor]], dict[str, Tensor]]
+    task: Task
+    device: str = "cpu"
+    dtype: torch.dtype = torch.float32
+    chunk: int = 256
+
+    def batch(self, index: Int[Array, " sample"]) -> Batch:
+        """The samples with these indices, where and as the model takes them."""
+        return self.task.batch(index).to(self.device, self.dtype)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import torch
 import toys
 
 from twirlscope import plugins
+from twirlscope.contracts import Evaluation
 from twirlscope.curvature import derivative_check
 from twirlscope.estimators import loss_split
 from twirlscope.geometry import action, rotation_sets, so3
@@ -30,7 +31,7 @@ def model(**sizes):
 @pytest.mark.parametrize("l_max", [1, 2])
 def test_backbone_tensor_product__has_no_equivariance_error_in_double_precision(l_max):
     quaternion = so3.haar(SAMPLES, 4, generator=torch.Generator().manual_seed(1))
-    found = inner_products(model(l_max=l_max), task(), np.arange(SAMPLES), quaternion, dtype=torch.float64)
+    found = inner_products(Evaluation(model(l_max=l_max), task(), dtype=torch.float64), np.arange(SAMPLES), quaternion)
     parts = loss_split.split(found["gram"], found["cross"], found["square"])
     reach = np.diagonal(found["gram"], axis1=2, axis2=3).mean((1, 2))
     assert (reach > 1e-4).all()  # it does predict something
@@ -44,7 +45,7 @@ def test_measure__of_it_is_rounding_in_single_precision():
 
 def test_backbone_tensor_product__has_no_lie_derivative_forwards():
     quaternion = so3.haar(2, 2, generator=torch.Generator().manual_seed(2))
-    found = lie_derivative.lie_error(model(), task(), np.arange(2), quaternion, dtype=torch.float64)
+    found = lie_derivative.lie_error(Evaluation(model(), task(), dtype=torch.float64), np.arange(2), quaternion)
     assert found.method == "forward"
     assert (found.values["velocity"] < 1e-20).all()
 

@@ -6,6 +6,7 @@ import torch
 import toys
 from e3nn import nn, o3
 
+from twirlscope.contracts import Evaluation
 from twirlscope.estimators import degree_spectrum, loss_split
 from twirlscope.geometry.rotation_sets import randomised, rotation_set
 from twirlscope.settings.twirl import TwirlSettings
@@ -84,7 +85,7 @@ def products(predict, dtype):
     """Inner products under three random orientations of O, and those orientations."""
     turns = randomised(rotation_set("O"), SAMPLES, 3, torch.Generator().manual_seed(0))
     task, index = toys.force_field(SAMPLES), np.arange(SAMPLES)
-    found = twisting.inner_products(predict, task, index, turns.flatten(1, 2), dtype=dtype)
+    found = twisting.inner_products(Evaluation(predict, task, dtype=dtype), index, turns.flatten(1, 2))
     return found, turns.numpy()
 
 
@@ -105,8 +106,8 @@ def test_equivariant_model__is_at_the_rounding_error_of_single_precision(model):
     found = measure.measure(model.float(), task, index, TwirlSettings(rotations=4))
     held = heldout_of(task, index, TwirlSettings(rotations=4))
     turns = held.quaternion[:, held.parity == 1]
-    single = twisting.predictions(model.float(), task, index, turns)
-    double = twisting.predictions(model.double(), task, index, turns, dtype=torch.float64)
+    single = twisting.predictions(Evaluation(model.float(), task), index, turns)
+    double = twisting.predictions(Evaluation(model.double(), task, dtype=torch.float64), index, turns)
     weights = task.batch(index).to("cpu", torch.float64).weights
     for term in ("forces", "energy"):
         error = (single[term].double() - double[term]).square().mean(-1)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from twirlscope.contracts import Batch
+from twirlscope.contracts import Batch, Evaluation
 from twirlscope.estimators import degree_spectrum, loss_split
 from twirlscope.geometry import rotation_sets, so3
 from twirlscope.models.escaip import Escaip
@@ -75,7 +75,9 @@ def test_escaip__has_the_published_number_of_parameters():
 def test_escaip__split_by_an_exact_set_is_the_closed_form(name):
     net, batch, chosen = model(), molecules(), rotation_sets.rotation_set(name)
     quaternion = rotation_sets.randomised(chosen, len(batch), 2, torch.Generator().manual_seed(1))
-    found = inner_products(net, given(batch), np.arange(6), quaternion.flatten(1, 2), 64, dtype=torch.float64)
+    found = inner_products(
+        Evaluation(net, given(batch), dtype=torch.float64, chunk=64), np.arange(6), quaternion.flatten(1, 2)
+    )
     n = len(chosen)
     gram, cross = found["gram"][0].reshape(6, 2, n, 2, n), found["cross"][0].reshape(6, 2, n)
     split = loss_split.split_design(gram, cross, found["square"][0], chosen.weight.numpy())
@@ -88,7 +90,7 @@ def test_escaip__split_by_an_exact_set_is_the_closed_form(name):
 def test_escaip__split_by_independent_rotations_is_right_on_average():
     net, batch = model(), molecules(samples=3)
     quaternion = so3.haar(3, 600, generator=torch.Generator().manual_seed(2))
-    found = inner_products(net, given(batch), np.arange(3), quaternion, 300, dtype=torch.float64)
+    found = inner_products(Evaluation(net, given(batch), dtype=torch.float64, chunk=300), np.arange(3), quaternion)
     gram, cross = (found[k][0] for k in ("gram", "cross"))
     pairs = gram.reshape(3, 300, 2, 300, 2)[:, np.arange(300), :, np.arange(300)].swapaxes(0, 1)
     split = loss_split.split(pairs, cross.reshape(3, 300, 2), found["square"][0][:, None])
@@ -99,7 +101,9 @@ def test_escaip__split_by_independent_rotations_is_right_on_average():
 def test_escaip__has_degrees_0_and_2_and_no_other():
     net, batch, chosen = model(), molecules(samples=3), rotation_sets.rotation_set("O7")
     quaternion = rotation_sets.randomised(chosen, 3, 2, torch.Generator().manual_seed(3))
-    found = inner_products(net, given(batch), np.arange(3), quaternion.flatten(1, 2), 400, dtype=torch.float64)
+    found = inner_products(
+        Evaluation(net, given(batch), dtype=torch.float64, chunk=400), np.arange(3), quaternion.flatten(1, 2)
+    )
     n = len(chosen)
     gram = found["gram"][0].reshape(3, 2, n, 2, n)
     q = degree_spectrum.spectrum_design(gram, quaternion.numpy(), 4, chosen.weight.numpy())
@@ -136,7 +140,7 @@ def test_escaip__energy_is_invariant():
 def test_escaip__lie_derivative_sees_degree_2():
     net, batch, chosen = model(), molecules(), rotation_sets.rotation_set("O")
     quaternion = rotation_sets.randomised(chosen, 6, 1, torch.Generator().manual_seed(6)).flatten(1, 2)
-    found = lie_derivative.lie_error(net, given(batch), np.arange(6), quaternion, dtype=torch.float64)
+    found = lie_derivative.lie_error(Evaluation(net, given(batch), dtype=torch.float64), np.arange(6), quaternion)
     assert found.method == "forward"
     np.testing.assert_allclose(found.values["forces"], 6 * closed_form(net, batch)[2], rtol=1e-9)
     np.testing.assert_allclose(found.values["energy"], 0, atol=1e-20)

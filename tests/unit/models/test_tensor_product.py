@@ -7,6 +7,7 @@ import torch
 import toys
 
 from twirlscope import losses, plugins
+from twirlscope.contracts import Evaluation
 from twirlscope.curvature import derivative_check
 from twirlscope.estimators import loss_split
 from twirlscope.geometry import rotation_sets, so3
@@ -43,7 +44,7 @@ def test_tensor_product__has_no_equivariance_error_in_double_precision_with_refl
     task, parity = toys.force_field(SAMPLES), np.array([1, 1, 1, -1, -1, -1], np.int8)
     quaternion = so3.haar(SAMPLES, 6, generator=torch.Generator().manual_seed(1))
     found = inner_products(
-        model(forces, l_max), task, np.arange(SAMPLES), quaternion, dtype=torch.float64, parity=parity
+        Evaluation(model(forces, l_max), task, dtype=torch.float64), np.arange(SAMPLES), quaternion, parity=parity
     )
     parts = loss_split.split(found["gram"], found["cross"], found["square"])
     assert (parts.total.mean(1) > 0.01).all()
@@ -65,7 +66,7 @@ def test_measure__of_a_tensor_product_network_is_rounding_in_single_precision(fo
 def test_tensor_product__has_no_lie_derivative_forwards(forces, l_max):
     quaternion = so3.haar(4, 2, generator=torch.Generator().manual_seed(2))
     found = lie_derivative.lie_error(
-        model(forces, l_max), toys.force_field(), np.arange(4), quaternion, dtype=torch.float64
+        Evaluation(model(forces, l_max), toys.force_field(), dtype=torch.float64), np.arange(4), quaternion
     )
     assert found.method == "forward"
     for term in ("forces", "energy"):
@@ -170,7 +171,7 @@ def test_twirling__computes_what_its_passes_compute_and_turns_of_vectors():
         cost.flops(torch.no_grad()(work))
         for work in (
             lambda: net(task.batch(np.arange(40)).repeat(rotations).inputs),
-            lambda: inner_products(net, task, np.arange(40), quaternion, chunk=40 * rotations),
+            lambda: inner_products(Evaluation(net, task, chunk=40 * rotations), np.arange(40), quaternion),
         )
     )
     assert plain < twirled < 1.05 * plain

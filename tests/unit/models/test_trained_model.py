@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from twirlscope.contracts import Batch
+from twirlscope.contracts import Batch, Evaluation
 from twirlscope.estimators import degree_spectrum, loss_split
 from twirlscope.geometry import so3
 from twirlscope.geometry.rotation_sets import randomised, rotation_set
@@ -56,7 +56,7 @@ def held_out():
 
 def design(model, task, index, turns, weight):
     """Split of every sample under replicates of a set, `turns` [sample, replicate, rotation, 4]."""
-    found = twisting.inner_products(model, task, index, turns.flatten(1, 2), CHUNK)
+    found = twisting.inner_products(Evaluation(model, task, chunk=CHUNK), index, turns.flatten(1, 2))
     R, n = turns.shape[1:3]
     gram, cross = found["gram"][0].reshape(-1, R, n, R, n), found["cross"][0].reshape(-1, R, n)
     return loss_split.split_design(gram, cross, found["square"][0], weight)
@@ -108,7 +108,7 @@ def measured_spectrum(trained, held_out):
     """
     fine, n = rotation_set("I6"), 360
     turns = randomised(fine, 48, 2, torch.Generator().manual_seed(4))
-    found = twisting.inner_products(trained, held_out, np.arange(48), turns.flatten(1, 2), 3 * CHUNK)
+    found = twisting.inner_products(Evaluation(trained, held_out, chunk=3 * CHUNK), np.arange(48), turns.flatten(1, 2))
     errors = degree_spectrum.about_target(found["gram"], found["cross"], found["square"])[0].reshape(48, 2, n, 2, n)
     q = degree_spectrum.spectrum_design(errors, turns.numpy(), 6, fine.weight.numpy())
     return q.mean(0), loss_split.split_design(errors, np.zeros((48, 2, n)), 0.0, fine.weight.numpy()).equiv.mean()

@@ -5,7 +5,7 @@ import pytest
 import torch
 import toys
 
-from twirlscope.contracts import Batch
+from twirlscope.contracts import Batch, Evaluation
 from twirlscope.errors import UserError
 from twirlscope.estimators import loss_split
 from twirlscope.geometry import so3
@@ -17,8 +17,8 @@ BIAS = (0.3, -0.1, 0.2)
 SQUARE = sum(b * b for b in BIAS) / 3  # |bias|^2 a component
 
 
-def split_of(model, task, index, quaternion, **options):
-    products = twisting.inner_products(model, task, index, quaternion, **options)
+def split_of(model, task, index, quaternion, **how):
+    products = twisting.inner_products(Evaluation(model, task, **how), index, quaternion)
     return loss_split.split(products["gram"], products["cross"], products["square"])
 
 
@@ -65,7 +65,7 @@ def test_twirl__does_not_depend_on_the_chunk():
 
 def test_inner_products__agree_with_predictions_taken_one_by_one():
     task, model, quaternion = toys.force_field(), toys.Well(0.7, BIAS), haar(5, 3)
-    found = twisting.inner_products(model, task, np.arange(5), quaternion)
+    found = twisting.inner_products(Evaluation(model, task), np.arange(5), quaternion)
     for s in range(5):
         batch, z = task.batch(np.array([s])), []
         for r in range(3):
@@ -141,7 +141,7 @@ def test_measure__refuses_a_model_that_is_random_or_does_not_fit():
 
 def test_inner_products__by_label_add_up_to_the_term():
     task, model, n = toys.force_field(30), toys.Well(0.7, BIAS), np.arange(30)
-    products = twisting.inner_products(model, task, n, haar(30, 3), chunk=20, labels=True)
+    products = twisting.inner_products(Evaluation(model, task, chunk=20), n, haar(30, 3), labels=True)
     found = loss_split.split(products["gram"], products["cross"], products["square"])
     np.testing.assert_allclose(products["label"].sum(1), [found.total[0].mean(), found.equiv[0].mean()], rtol=1e-5)
     batch = task.batch(n)
@@ -190,7 +190,7 @@ def test_inner_products__of_the_squared_error_by_jackknife_are_the_unbiased_spli
     """For the squared error the jackknife is exact, so the road of the other losses meets that of the Gram matrices."""
     task, n, squared = toys.force_field(20), np.arange(20), {"squares": {"forces": "mse", "energy": "mse"}}
     model, parity = toys.Well(0.6, BIAS), np.array([1, 1, 1, -1, -1], np.int8)
-    products = twisting.inner_products(model, task, n, haar(20, 5), chunk=12, parity=parity, losses=squared)
+    products = twisting.inner_products(Evaluation(model, task, chunk=12), n, haar(20, 5), parity=parity, losses=squared)
     found = loss_split.split(products["gram"][..., :3, :3], products["cross"][..., :3], products["square"])
     for i, part in enumerate(found):
         np.testing.assert_allclose(products["convex"][0, i], part, rtol=1e-6, atol=1e-9)

@@ -220,11 +220,11 @@ def test_measure__of_a_round_blur_is_next_to_nothing_with_turned_atoms_and_more_
     assert percent["trilinear"] > 5 * percent["atoms"]
 
 
-def test_merits__of_clean_grids_find_all_atoms_and_of_noise_none():
+def test_metrics__of_clean_grids_find_all_atoms_and_of_noise_none():
     task, index = make(size=16, resolution=0.5, sigma=0.0), np.arange(20)
-    clean = task.merits(index, task.batch(index).targets)
+    clean = task.metrics(index, task.batch(index).targets)
     assert clean["atoms found"].mean() > 0.8  # random molecules, whose atoms may overlap
     assert clean["atoms made up"].mean() < 0.2
-    nothing = task.merits(index, {"density": torch.zeros_like(task.batch(index).targets["density"])})
+    nothing = task.metrics(index, {"density": torch.zeros_like(task.batch(index).targets["density"])})
     assert not nothing["atoms found"].any()
     assert not nothing["atoms made up"].any()

@@ -5,7 +5,7 @@ import pytest
 import torch
 import toys
 
-from twirlscope.contracts import Model
+from twirlscope.contracts import Evaluation, Model
 from twirlscope.geometry import so3
 from twirlscope.models.tensor_product import TensorProductNetwork
 from twirlscope.settings.twirl import TwirlSettings
@@ -70,7 +70,7 @@ def test_measure_degrees__does_not_depend_on_how_the_samples_are_turned(forces):
     found = []
     for each in (batch, task.rotate(batch, rotation)):
         task.batch = lambda _, each=each: each
-        found.append(activation_degrees.measure_degrees(model, task, index, "cpu"))
+        found.append(activation_degrees.measure_degrees(Evaluation(model, task, dtype=torch.float64), index))
     here, there = found
     assert np.isfinite(here.share[0]).all()
     assert (here.share[0] > 1e-4).all()
@@ -80,13 +80,13 @@ def test_measure_degrees__does_not_depend_on_how_the_samples_are_turned(forces):
 
 
 def test_measure_degrees__of_a_model_without_named_activations_is_nothing():
-    assert activation_degrees.measure_degrees(Named(named=False), toys.force_field(), np.arange(4), "cpu") is None
+    assert activation_degrees.measure_degrees(Evaluation(Named(named=False), toys.force_field()), np.arange(4)) is None
     assert not activation_degrees.degrees_dataset([], [None]).data_vars
 
 
 def test_measure_degrees__leaves_padding_out_and_the_model_as_it_was():
     task, model = toys.force_field(), Named()
-    found = activation_degrees.measure_degrees(model, task, np.arange(12), "cpu")
+    found = activation_degrees.measure_degrees(Evaluation(model, task), np.arange(12))
     assert len({len(task.batch(np.array([i])).inputs["numbers"][0]) for i in range(12)}) > 1
     np.testing.assert_allclose(found.share, [[0, 1]], atol=1e-12)  # 77 on padding would make a share of degree 0
     assert not model.features._forward_hooks
@@ -94,7 +94,7 @@ def test_measure_degrees__leaves_padding_out_and_the_model_as_it_was():
 
 def test_measure_degrees__without_vectors_has_the_loss_of_no_force_and_without_scalars_that_of_no_energy():
     task, index = toys.force_field(), np.arange(12)
-    found = activation_degrees.measure_degrees(Named(), task, index, "cpu")
+    found = activation_degrees.measure_degrees(Evaluation(Named(), task), index)
     batch = task.batch(index).to("cpu", torch.float64)
     squares = (batch.targets["forces"].square().mean(-1) * batch.weights["forces"]).sum(1).numpy()
     energies = batch.targets["energy"][:, 0].square().numpy()
@@ -106,7 +106,7 @@ def test_measure_degrees__without_vectors_has_the_loss_of_no_force_and_without_s
 
 def test_measure_degrees__weights_the_terms_as_the_task_does():
     task = toys.force_field()
-    found = activation_degrees.measure_degrees(tensor_product().float(), task, np.arange(6), "cpu")
+    found = activation_degrees.measure_degrees(Evaluation(tensor_product().float(), task), np.arange(6))
     weights = [t.weight for t in task.terms]
     np.testing.assert_allclose(found.full[-1], np.tensordot(weights, found.full[:-1], 1), rtol=1e-12)
     np.testing.assert_allclose(found.removed[:, :, -1], np.tensordot(weights, found.removed[:, :, :-1], ((0,), (2,))))
@@ -114,7 +114,7 @@ def test_measure_degrees__weights_the_terms_as_the_task_does():
 
 def test_measure_degrees__has_no_number_for_a_degree_that_a_layer_has_not():
     found = activation_degrees.measure_degrees(
-        tensor_product(forces="conservative"), double(toys.force_field()), np.arange(6), "cpu"
+        Evaluation(tensor_product(forces="conservative"), double(toys.force_field()), dtype=torch.float64), np.arange(6)
     )
     assert np.isnan(found.share[1, 1:]).all()  # what energies are read out of is invariant
     assert found.share[1, 0] == 1
@@ -140,7 +140,7 @@ def test_fields__have_their_features_on_axis_1():
 
 def test_degrees_dataset__is_declared_and_holds_means_and_paired_errors():
     task, index = toys.force_field(), np.arange(12)
-    measured = [activation_degrees.measure_degrees(Named(), task, index, "cpu")] * 2
+    measured = [activation_degrees.measure_degrees(Evaluation(Named(), task), index)] * 2
     found = activation_degrees.degrees_dataset(["features"], measured)
     assert {n: v.dims for n, v in found.variables.items()} == {n: registry.VARIABLES[n].dims for n in found.variables}
     change = measured[0].removed[0, 1, 0] - measured[0].full[0]

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import twirlscope
-from twirlscope.contracts import Batch
+from twirlscope.contracts import Batch, Evaluation
 from twirlscope.errors import UserError
 from twirlscope.estimators import loss_split
 from twirlscope.geometry import action, so3
@@ -133,7 +133,9 @@ def test_twirled__has_the_loss_that_the_split_calls_mean():
     weights = {k: torch.full(v.shape[:-1], 1 / v[0, ..., 0].numel(), dtype=v.dtype) for k, v in target.items()}
     task = twisting.FixedBatchTask(Batch(inputs, target, weights), TURNS, IRREPS)
     turns = randomised(rotation_set("O7"), 7, 2, torch.Generator().manual_seed(0))
-    products = twisting.inner_products(quadratic, task, np.arange(7), turns.flatten(1, 2), dtype=torch.float64)
+    products = twisting.inner_products(
+        Evaluation(quadratic, task, dtype=torch.float64), np.arange(7), turns.flatten(1, 2)
+    )
     gram = products["gram"].reshape(2, 7, 2, 168, 2, 168)
     cross = products["cross"].reshape(2, 7, 2, 168)
     split = loss_split.split_design(gram, cross, products["square"], rotation_set("O7").weight.numpy())

@@ -9,6 +9,7 @@ import toys
 
 import twirlscope
 from twirlscope import plugins
+from twirlscope.contracts import Evaluation
 from twirlscope.errors import UserError
 from twirlscope.geometry import so3
 from twirlscope.settings.twirl import TwirlSettings
@@ -114,8 +115,8 @@ def test_frames__of_a_line_or_a_single_point_are_rotations_all_the_same():
 def test_measure_frames__of_a_lab_frame_bias_is_the_error_without_it():
     """forces + v: the mean over frames takes the bias away, and what is left is that of the stiffness."""
     task, settings, index = toys.force_field(), TwirlSettings(draws=100), np.arange(12)
-    found = measure_frames(toys.Well(0.5, BIAS), task, index, settings, "cpu")
-    plain = measure_frames(toys.Well(0.5), task, index, settings, "cpu")
+    found = measure_frames(Evaluation(toys.Well(0.5, BIAS), task), index, settings)
+    plain = measure_frames(Evaluation(toys.Well(0.5), task), index, settings)
     for name in ("frame_loss", "frame_loss_error"):
         np.testing.assert_allclose(found[name], plain[name], rtol=1e-4)
     assert (abs(found["frame_loss_equiv"]) < 1e-10).all()
@@ -127,7 +128,7 @@ def test_measure_frames__of_a_flow_of_backbones_has_no_equivariance_error_left()
     task = plugins.make_task({"name": "flow_matching"}, toys.backbones())
     torch.manual_seed(0)
     model = plugins.make_model({"name": "protein_transformer", "width": 8, "layers": 1, "heads": 2}, task.constants)
-    found = measure_frames(model.eval(), task, np.arange(6), TwirlSettings(draws=100), "cpu")
+    found = measure_frames(Evaluation(model.eval(), task), np.arange(6), TwirlSettings(draws=100))
     defined = found["frame_gap"].values > 1e-3
     assert defined.all()
     assert float(found["frame_loss_equiv"][0]) < 1e-6 * float(found["frame_loss"][0])
@@ -135,7 +136,7 @@ def test_measure_frames__of_a_flow_of_backbones_has_no_equivariance_error_left()
 
 def test_measure_frames__of_a_grid_is_nothing():
     task = plugins.make_task({"name": "voxel_denoising", "size": 8, "resolution": 1.0}, toys.molecules())
-    assert not measure_frames(lambda inputs: {}, task, np.arange(4), TwirlSettings(), "cpu")
+    assert not measure_frames(Evaluation(lambda inputs: {}, task), np.arange(4), TwirlSettings())
 
 
 def test_frame_averaged__refuses_names_that_nothing_has():

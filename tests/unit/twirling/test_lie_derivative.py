@@ -6,7 +6,7 @@ import torch
 import toys
 from scipy.spatial.transform import Rotation
 
-from twirlscope.contracts import Model, Term
+from twirlscope.contracts import Evaluation, Model, Term
 from twirlscope.errors import UserError
 from twirlscope.geometry import so3
 from twirlscope.models.vector_attention import VectorAttention
@@ -80,7 +80,7 @@ def attention(seed=0):
 @pytest.mark.parametrize(("dtype", "floor"), [(torch.float32, 1e-11), (torch.float64, 1e-28)])
 def test_lie__is_zero_to_rounding_for_an_equivariant_model(dtype, floor):
     found = lie_derivative.lie_error(
-        toys.Well(0.5).to(dtype), toys.force_field(), np.arange(20), haar(20, 3), dtype=dtype
+        Evaluation(toys.Well(0.5).to(dtype), toys.force_field(), dtype=dtype), np.arange(20), haar(20, 3)
     )
     assert found.method == "forward"
     assert set(found.values) == {"forces", "energy", "weighted"}
@@ -91,7 +91,9 @@ def test_lie__is_zero_to_rounding_for_an_equivariant_model(dtype, floor):
 def test_lie__of_a_lab_frame_bias_is_exact_at_every_orientation(method):
     """Degree 1: LEE = 1 (1 + 1) |v|^2 / 3, twice L_equiv, without any sampling error."""
     task, model = toys.force_field(), toys.Well(0.7, BIAS).double()
-    found = lie_derivative.lie_error(model, task, np.arange(20), haar(20, 1), dtype=torch.float64, method=method)
+    found = lie_derivative.lie_error(
+        Evaluation(model, task, dtype=torch.float64), np.arange(20), haar(20, 1), method=method
+    )
     np.testing.assert_allclose(found.values["forces"], 2 * SQUARE, rtol=1e-7)
     np.testing.assert_allclose(found.values["weighted"], 2 * SQUARE, rtol=1e-7)  # the energy is invariant
     assert found.method == method
@@ -101,7 +103,7 @@ def test_lie__of_a_function_of_degree_two_is_six_times_its_power():
     """Turned, r^T M r of a traceless M has the variance 2/5 |M|^2 |S|^2 / 2 with S the traceless moment of r."""
     task, index = toys.force_field(), np.arange(12)
     quaternion = ICOSAHEDRAL.expand(12, 60, 4)  # exact to degree 5; |L_a z|^2 is of degree 4
-    found = lie_derivative.lie_error(Quadratic(), task, index, quaternion, dtype=torch.float64)
+    found = lie_derivative.lie_error(Evaluation(Quadratic(), task, dtype=torch.float64), index, quaternion)
     r, atoms = task.batch(index).inputs["positions"].double(), (task.batch(index).inputs["numbers"] > 0).sum(1)
     S = torch.einsum("sai,saj->sij", r, r) / atoms[:, None, None]
     S = S - torch.eye(3) * torch.einsum("sii->s", S)[:, None, None] / 3
@@ -120,9 +122,11 @@ def test_lie__agrees_with_the_spectrum_of_the_gram_matrices(seed, factor, tolera
     for name, parameter in model.named_parameters():
         parameter.data *= factor if "direction" in name else 1.0
     each = lie_derivative.lie_error(
-        model, task, np.full(len(weights), seed), quaternion[:, None], dtype=torch.float64
+        Evaluation(model, task, dtype=torch.float64), np.full(len(weights), seed), quaternion[:, None]
     ).values
-    gram = twisting.inner_products(model, task, np.array([seed]), quaternion[None], dtype=torch.float64)["gram"][:, 0]
+    gram = twisting.inner_products(Evaluation(model, task, dtype=torch.float64), np.array([seed]), quaternion[None])[
+        "gram"
+    ][:, 0]
     q = spectrum(gram, quaternion, weights, degrees)
     casimir = np.array([l * (l + 1) for l in range(degrees + 1)])  # noqa: E741
     for t, term in enumerate(task.terms):
@@ -137,9 +141,13 @@ def test_lie__from_random_orientations_is_unbiased():
     index = np.full(len(weights), 3)
     sharp = (
         weights
-        @ lie_derivative.lie_error(model, task, index, quaternion[:, None], dtype=torch.float64).values["forces"]
+        @ lie_derivative.lie_error(Evaluation(model, task, dtype=torch.float64), index, quaternion[:, None]).values[
+            "forces"
+        ]
     )
-    rough = lie_derivative.lie_error(model, task, index[:400], haar(400, 1, 5), dtype=torch.float64).values["forces"]
+    rough = lie_derivative.lie_error(Evaluation(model, task, dtype=torch.float64), index[:400], haar(400, 1, 5)).values[
+        "forces"
+    ]
     assert abs(rough.mean() - sharp) < 4 * rough.std() / 400**0.5
 
 
@@ -162,8 +170,8 @@ def test_forward__agrees_with_central_differences(make):
 
 def test_lie__in_single_precision_is_near_that_in_double():
     task, index, quaternion = toys.force_field(), np.arange(10), haar(10, 2)
-    exact = lie_derivative.lie_error(attention(), task, index, quaternion, dtype=torch.float64)
-    single = lie_derivative.lie_error(attention().float(), task, index, quaternion)
+    exact = lie_derivative.lie_error(Evaluation(attention(), task, dtype=torch.float64), index, quaternion)
+    single = lie_derivative.lie_error(Evaluation(attention().float(), task), index, quaternion)
     assert exact.error < 1e-6
     for k, v in exact.values.items():
         np.testing.assert_allclose(single.values[k], v, rtol=1e-3)
@@ -172,7 +180,7 @@ def test_lie__in_single_precision_is_near_that_in_double():
 def test_lie__does_not_depend_on_the_chunk():
     task, model, quaternion = toys.force_field(), attention(), haar(7, 3)
     results = [
-        lie_derivative.lie_error(model, task, np.arange(7), quaternion, chunk, dtype=torch.float64)
+        lie_derivative.lie_error(Evaluation(model, task, dtype=torch.float64, chunk=chunk), np.arange(7), quaternion)
         for chunk in (1, 4, 1000)
     ]
     for other in results[1:]:
@@ -181,7 +189,9 @@ def test_lie__does_not_depend_on_the_chunk():
 
 def test_lie__of_the_weighted_sum_is_the_weighted_sum():
     task = toys.force_field()
-    values = lie_derivative.lie_error(attention(), task, np.arange(5), haar(5, 2), dtype=torch.float64).values
+    values = lie_derivative.lie_error(
+        Evaluation(attention(), task, dtype=torch.float64), np.arange(5), haar(5, 2)
+    ).values
     np.testing.assert_allclose(sum(t.weight * values[t.name] for t in task.terms), values["weighted"])
 
 
@@ -199,11 +209,11 @@ def test_lie__of_any_irreps_counts_their_degrees(irreps):
 
     task.batch = batch
     lee = lie_derivative.lie_error(
-        lambda x: {"tensor": value.to(x["positions"]).expand(len(x["positions"]), -1)},
-        task,
+        Evaluation(
+            lambda x: {"tensor": value.to(x["positions"]).expand(len(x["positions"]), -1)}, task, dtype=torch.float64
+        ),
         np.arange(6),
         haar(6, 2),
-        dtype=torch.float64,
     )
     degree = torch.cat([torch.full((2 * l + 1,), float(l)) for l in blocks])  # noqa: E741
     expected = (degree * (degree + 1) * value**2).mean()
@@ -213,12 +223,14 @@ def test_lie__of_any_irreps_counts_their_degrees(irreps):
 def test_lie__of_a_conservative_model_goes_forward_or_falls_back_to_differences():
     """silu has no forward derivative of its gradient: the same model with tanh has."""
     task, index, quaternion = toys.force_field(), np.arange(6), haar(6, 2)
-    direct = lie_derivative.lie_error(Conservative(), task, index, quaternion, dtype=torch.float64)
+    direct = lie_derivative.lie_error(Evaluation(Conservative(), task, dtype=torch.float64), index, quaternion)
     assert direct.method == "forward"
-    check = lie_derivative.lie_error(Conservative(), task, index, quaternion, dtype=torch.float64, method="difference")
+    check = lie_derivative.lie_error(
+        Evaluation(Conservative(), task, dtype=torch.float64), index, quaternion, method="difference"
+    )
     for k, v in direct.values.items():
         np.testing.assert_allclose(v, check.values[k], rtol=1e-7)
-    fallback = lie_derivative.lie_error(Conservative(torch.nn.functional.silu), task, index, quaternion)
+    fallback = lie_derivative.lie_error(Evaluation(Conservative(torch.nn.functional.silu), task), index, quaternion)
     assert (fallback.method, fallback.error) == ("difference", None)
     assert fallback.values["forces"].min() > 0.01
 
@@ -227,9 +239,9 @@ def test_lie__refuses_wrong_forward_derivatives():
     """A gradient of a detached copy loses its tangent without a word."""
     task, index, quaternion = toys.force_field(), np.arange(6), haar(6, 2)
     with pytest.raises(UserError, match=r"Conservative.*in forces.*detach.*method=\"difference\""):
-        lie_derivative.lie_error(Conservative(cut=True), task, index, quaternion, dtype=torch.float64)
-    right = lie_derivative.lie_error(Conservative(), task, index, quaternion, dtype=torch.float64)
-    mended = lie_derivative.lie_error(Conservative(cut=True), task, index, quaternion, method="difference")
+        lie_derivative.lie_error(Evaluation(Conservative(cut=True), task, dtype=torch.float64), index, quaternion)
+    right = lie_derivative.lie_error(Evaluation(Conservative(), task, dtype=torch.float64), index, quaternion)
+    mended = lie_derivative.lie_error(Evaluation(Conservative(cut=True), task), index, quaternion, method="difference")
     np.testing.assert_allclose(mended.values["forces"], right.values["forces"], rtol=1e-7)
 
 
@@ -249,7 +261,7 @@ class Rounded(toys.Well):
 )
 def test_lie__refuses(model, method, text):
     with pytest.raises(UserError, match=text):
-        lie_derivative.lie_error(model, toys.force_field(), np.arange(4), haar(4, 1), method=method)
+        lie_derivative.lie_error(Evaluation(model, toys.force_field()), np.arange(4), haar(4, 1), method=method)
 
 
 def test_lie__leaves_no_graph_and_ignores_what_is_not_finite_on_padding():
@@ -260,6 +272,8 @@ def test_lie__leaves_no_graph_and_ignores_what_is_not_finite_on_padding():
             return out | {"forces": out["forces"] * length}
 
     model = Lengths(0.5).double()
-    found = lie_derivative.lie_error(model, toys.force_field(), np.arange(10), haar(10, 1), dtype=torch.float64)
+    found = lie_derivative.lie_error(
+        Evaluation(model, toys.force_field(), dtype=torch.float64), np.arange(10), haar(10, 1)
+    )
     assert found.values["forces"].max() < 1e-25
     assert model.stiffness.grad is None

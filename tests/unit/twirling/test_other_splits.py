@@ -8,6 +8,7 @@ import torch
 import toys
 import xarray as xr
 
+from twirlscope.contracts import Evaluation
 from twirlscope.report import inventory
 from twirlscope.report.sections import benchmarks
 from twirlscope.report.trainings import Training
@@ -36,7 +37,7 @@ def data():
 
 def measured(data, model):
     task = ForceField(ForceField.Settings(), data)
-    return task, measure_sets(model, task, data, SETTINGS, "cpu")
+    return task, measure_sets(Evaluation(model, task), data, SETTINGS)
 
 
 def test_measure_sets__has_every_sample_of_every_set_once(data):
@@ -64,7 +65,7 @@ def test_measure_sets__of_a_lab_frame_bias_is_the_known_split(data):
 
 def test_measure_sets__draws_as_many_samples_of_each_set_as_are_measured(data):
     task = ForceField(ForceField.Settings(), data)
-    found = measure_sets(toys.Well(), task, data, TwirlSettings(samples=4), "cpu")
+    found = measure_sets(Evaluation(toys.Well(), task), data, TwirlSettings(samples=4))
     assert np.bincount(found["set_number"]).tolist() == [4, 4, 4]
     assert set(data["split"].values[found["set_index"].values[4:8]]) == {2}
 

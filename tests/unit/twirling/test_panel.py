@@ -6,6 +6,7 @@ import torch
 import toys
 
 from twirlscope import plugins
+from twirlscope.contracts import Evaluation
 from twirlscope.settings.twirl import TwirlSettings
 from twirlscope.twirling import panel
 
@@ -17,7 +18,7 @@ SETTINGS = TwirlSettings(panel=12, draws=200, highest_degree=4)
 def measured(model, settings=SETTINGS, samples=40):
     task = toys.force_field(samples)
     chosen = panel.panel_of(np.arange(samples), settings)
-    products, lie = panel.measure_panel(model, task, chosen, settings, "cpu")
+    products, lie = panel.measure_panel(Evaluation(model, task), chosen)
     data = panel.panel_dataset(chosen, [(products, lie)])
     data = data.assign_coords(step=[0], term=np.array(["forces", "energy", "weighted"], object))
     return task, chosen, panel.summarise_panel(data, chosen, settings)
@@ -55,7 +56,7 @@ def test_panel__is_the_same_every_time_and_belongs_to_the_samples_measured():
 def test_plan__predicts_no_residual_where_the_set_is_exact_and_measures_none(name):
     """A bias has degree 1 alone, which every set here integrates: twirling leaves the twirled prediction error."""
     task, chosen, found = measured(toys.Well(0.5, BIAS))
-    planned = panel.plan(toys.Well(0.5, BIAS), task, found, chosen, SETTINGS, "cpu").sel(
+    planned = panel.plan(Evaluation(toys.Well(0.5, BIAS), task), found, chosen, SETTINGS).sel(
         rotation_set=name, term="forces"
     )
     mean = float(found["spectrum"].sel(term="forces").isel(step=0, degree=0))
@@ -67,7 +68,7 @@ def test_plan__predicts_no_residual_where_the_set_is_exact_and_measures_none(nam
 def test_plan__measures_what_independent_rotations_leave(count):
     """A bias v leaves |v|^2 / 3 over K; the loss of one pass has all of it. Paired by sample, the rest cancels."""
     task, chosen, found = measured(toys.Well(0.5, BIAS), SETTINGS.model_copy(update={"panel": 40}))
-    plan = panel.plan(toys.Well(0.5, BIAS), task, found, chosen, SETTINGS, "cpu").sel(term="forces")
+    plan = panel.plan(Evaluation(toys.Well(0.5, BIAS), task), found, chosen, SETTINGS).sel(term="forces")
     one = plan.sel(rotation_set=f"haar{count}")
     gain = (one["panel_twirled_loss"] - one["panel_single_loss"]).values
     assert abs(gain.mean() - SQUARE * (1 / count - 1)) < 4 * gain.std(ddof=1) / 40**0.5
@@ -78,7 +79,7 @@ def test_plan__measures_what_independent_rotations_leave(count):
 
 def test_kept_predictions__are_those_the_gram_matrices_are_made_of():
     task, chosen, found = measured(toys.Well(0.5, BIAS))
-    (kept,) = panel.kept_predictions(toys.Well(0.5, BIAS), task, chosen, SETTINGS, "cpu")
+    (kept,) = panel.kept_predictions(Evaluation(toys.Well(0.5, BIAS), task), chosen, SETTINGS)
     assert kept.shape[:2] == (SETTINGS.kept, found.sizes["panel_rotation"])
     batch = task.batch(chosen.index[: SETTINGS.kept])
     weights = batch.weights["forces"].numpy().repeat(3, 1)[:, None] / 3
@@ -98,7 +99,7 @@ def test_panel__of_a_finite_group_is_all_of_it_and_its_spectrum_sums_to_the_erro
     with torch.no_grad():
         chosen = panel.panel_of(np.arange(20), SETTINGS, task.group)
         assert chosen.quaternion.shape[1:] == (1, 24, 4)
-        products, lie = panel.measure_panel(model, task, chosen, SETTINGS, "cpu")
+        products, lie = panel.measure_panel(Evaluation(model, task), chosen)
     assert lie is None
     found = panel.panel_dataset(chosen, [(products, lie)]).assign_coords(step=[0], term=["density", "weighted"])
     found = panel.summarise_panel(found, chosen, SETTINGS).sel(term="density", step=0)
@@ -116,4 +117,4 @@ def test_panel__of_a_finite_group_is_all_of_it_and_its_spectrum_sums_to_the_erro
     own = np.einsum("sii->si", error)
     pairs = (own[:, None] + own[..., None] + 2 * error).mean() / 4  # the mean of every two rotations, the same included
     np.testing.assert_allclose(found["twirled_loss_predicted"].sel(rotation_set="haar2"), pairs, rtol=1e-9)
-    assert panel.kept_predictions(model, task, chosen, SETTINGS, "cpu") == []
+    assert panel.kept_predictions(Evaluation(model, task), chosen, SETTINGS) == []

@@ -69,7 +69,7 @@ class VoxelDenoising(Task):
         self._molecules = Ragged(data, "numbers", "positions")
         voxels.check_fit(self._reach(), self.grid, s.shift)
 
-    def merits(self, index: Int[Array, " sample"], prediction: dict[str, Tensor]) -> dict[str, Float[Array, " sample"]]:
+    def metrics(self, index: Int[Array, " sample"], prediction: dict[str, Tensor]) -> dict[str, Float[Array, " sample"]]:
         """Atoms that are found as peaks of the denoised fields, and peaks that are no atoms, both over the atoms."""
         numbers, positions = self._placed(index, *self._pose(_random(index)))
         counts = []

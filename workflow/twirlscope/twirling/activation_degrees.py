@@ -16,7 +16,8 @@ import torch
 import xarray as xr
 
 from .._typing import Array, Callable, Float, Int, Sequence, Tensor
-from ..contracts import Batch, Model, Task
+from ..contracts import Batch, Evaluation, Model, Task
+from ..estimators.bootstrap import standard_error
 from ..losses import inner
 
 FEW = 32  # samples that are looked at
@@ -36,15 +37,16 @@ class Degrees(NamedTuple):
 
 
 @torch.no_grad()
-def measure_degrees(model: Model, task: Task, index: Int[Array, " sample"], device: str) -> Degrees | None:
+def measure_degrees(evaluation: Evaluation, index: Int[Array, " sample"]) -> Degrees | None:
     """Shares and losses on the first few samples, as they lie; None for a model that names no activations.
 
     The losses are those of an equivariant model, the same in every orientation.
     """
+    model, task = evaluation.model, evaluation.task
     degree = {path: degrees_of(irreps) for path, irreps in model.activations.items()}
     if not degree:
         return None
-    batch = task.batch(index[:FEW]).to(device)
+    batch = evaluation.batch(index[:FEW])
     caught: dict[str, list[Tensor]] = {path: [] for path in degree}
     with hooked(model, {path: caught[path].append for path in degree}):
         full = _losses(model, task, batch)
@@ -70,7 +72,7 @@ def degrees_dataset(activations: Sequence[str], measured: Sequence[Degrees | Non
     found = {
         "degree_share": (place, share),
         "degree_removed_loss": ((*place, "term"), removed.mean(-1)),
-        "degree_removed_loss_error": ((*place, "term"), change.std(-1, ddof=1) / change.shape[-1] ** 0.5),
+        "degree_removed_loss_error": ((*place, "term"), standard_error(change)),
         "degree_full_loss": (("step", "term"), full.mean(-1)),
     }
     coordinates = {

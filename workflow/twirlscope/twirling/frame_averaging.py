@@ -28,7 +28,8 @@ import torch
 import xarray as xr
 
 from .._typing import Array, Callable, Float, Int, Mapping, Tensor
-from ..contracts import Batch, Task
+from ..contracts import Batch, Evaluation, Task
+from ..estimators.bootstrap import standard_error
 from ..estimators.degree_spectrum import about_target
 from ..geometry import so3
 from ..geometry.rotation_sets import FRAME_PASSES, FRAME_SIGNS
@@ -116,28 +117,27 @@ class FrameAveraged(Averaged):
 
 
 @torch.no_grad()
-def measure_frames(
-    model: Callable, task: Task, index: Int[Array, " panel"], settings: TwirlSettings, device: str
-) -> xr.Dataset:
+def measure_frames(evaluation: Evaluation, index: Int[Array, " panel"], settings: TwirlSettings) -> xr.Dataset:
     """Loss, remaining equivariance error and jumps of a frame-averaged model; nothing for a task without points.
 
     The loss is the mean over two random orientations of each sample, and its equivariance error their difference.
     """
+    model, task = evaluation.model, evaluation.task
     if task.points is None:
         return xr.Dataset()
     irreps = {t.name: t.irreps for t in task.terms}
-    averaged = frame_averaged(model, *task.points, turns=task.turns, irreps=irreps, chunk=settings.chunk)
+    averaged = frame_averaged(model, *task.points, turns=task.turns, irreps=irreps, chunk=evaluation.chunk)
     generator = torch.Generator().manual_seed(settings.seed + 2)
     quaternion = so3.haar(len(index), 2, generator=generator)
-    products = with_weighted(task, inner_products(averaged, task, index, quaternion, settings.chunk, device))
+    products = with_weighted(task, inner_products(replace(evaluation, model=averaged), index, quaternion))
     errors = about_target(products["gram"], products["cross"], products["square"])
     each = np.einsum("tskk->tsk", errors)
     equiv = (each.sum(-1) - 2 * errors[..., 0, 1]) / 2
-    batch = task.batch(index).to(device, torch.float32)
+    batch = evaluation.batch(index)
     near = nudged(batch, *task.points, generator)
     found = {
         "frame_loss": each.mean((-1, -2)),
-        "frame_loss_error": each.mean(-1).std(-1, ddof=1) / len(index) ** 0.5,
+        "frame_loss_error": standard_error(each.mean(-1)),
         "frame_loss_equiv": equiv.mean(-1),
         "frame_change": _change(averaged, task, batch, near),
         "pass_change": _change(model, task, batch, near),

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 import xarray as xr
 
-from .._typing import Array, Callable, Float, Int, Sequence, Tensor
-from ..contracts import Task
+from .._typing import Array, Float, Int, Sequence, Tensor
+from ..contracts import Evaluation, Task
 from ..estimators import bootstrap, loss_split
 from ..geometry import rotation_sets
 from ..settings.twirl import TwirlSettings
@@ -52,20 +52,13 @@ def heldout_of(task: Task, index: Int[Array, " sample"], settings: TwirlSettings
     return Heldout(index, torch.cat(kinds, 1), np.array(parity, np.int8), losses_of(task, settings))
 
 
-def measure_heldout(model: Callable, task: Task, held: Heldout, settings: TwirlSettings, device: str) -> Products:
+def measure_heldout(evaluation: Evaluation, held: Heldout) -> Products:
     """Inner products of all samples, `weighted` included, and what cannot be had from them."""
+    labels = evaluation.task.attribution is not None
     products = inner_products(
-        model,
-        task,
-        held.index,
-        held.quaternion,
-        settings.chunk,
-        device,
-        labels=task.attribution is not None,
-        parity=held.parity,
-        losses=held.losses,
+        evaluation, held.index, held.quaternion, labels=labels, parity=held.parity, losses=held.losses
     )
-    return with_weighted(task, products)
+    return with_weighted(evaluation.task, products)
 
 
 def losses_of(task: Task, settings: TwirlSettings) -> Losses:

@@ -13,14 +13,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch.autograd import forward_ad
 
 from .._typing import Array, Callable, Float, Int, Tensor
-from ..contracts import Batch, Task
+from ..contracts import Batch, Evaluation, Task
 from ..errors import UserError
 from ..geometry import so3
 from ..losses import inner
@@ -55,13 +55,9 @@ class LieError:
 
 
 def lie_error(
-    model: Callable,
-    task: Task,
+    evaluation: Evaluation,
     index: Int[Array, " sample"],
     quaternion: Float[Tensor, "sample rotation 4"],
-    chunk: int = 256,
-    device: str = "cpu",
-    dtype: torch.dtype = torch.float32,
     method: str | None = None,
 ) -> LieError:
     """Lie-derivative error of the model on these samples, each in its own orientations.
@@ -71,8 +67,8 @@ def lie_error(
     through which they do not go at all is measured by central differences in float64.
 
     Args:
-        model: maps inputs to predictions, in evaluation mode; its parameters have that device and dtype.
-        chunk: rotated samples in memory at once.
+        index: samples of the task.
+        quaternion: orientations of each sample.
         method: one of `METHODS`; None takes forward mode where the model supports it.
 
     Raises:
@@ -81,18 +77,18 @@ def lie_error(
     if method not in (None, *METHODS):
         raise UserError("method", "a way to differentiate", repr(method), METHODS)
     with differentiable(), torch.no_grad():
-        exact, error = double(model), None
-        batch, rotation = task.batch(index[:FEW]).to(device), so3.matrix(quaternion[:FEW, 0]).to(device)
-        size = _length([_precise(exact, task, batch, rotation)], batch)
+        exact, error = double(evaluation), None
+        batch, rotation = exact.batch(index[:FEW]), so3.matrix(quaternion[:FEW, 0]).to(exact.device)
+        size = _length([_precise(exact, batch, rotation)], batch)
         if method != "difference":
-            error = _forward_error(model, exact, task, batch, rotation, dtype, size)
+            error = _forward_error(evaluation, exact, batch, rotation, size)
         if error is None and method == "forward":
-            raise UserError(f"model {_name(model)}", "a model that supports forward-mode derivatives", "one without")
+            raise UserError(
+                f"model {_name(evaluation.model)}", "a model that supports forward-mode derivatives", "one without"
+            )
         if error is None:
-            values = _measured(difference, exact, task, index, quaternion, chunk, device, torch.float64)
-            return LieError(values, "difference", None)
-        values = _measured(forward, model, task, index, quaternion, chunk, device, dtype)
-        return LieError(values, "forward", error)
+            return LieError(_measured(difference, exact, index, quaternion), "difference", None)
+        return LieError(_measured(forward, evaluation, index, quaternion), "forward", error)
 
 
 def forward(
@@ -120,22 +116,27 @@ def difference(
         yield {k: (after[k] - before[k]) / (2 * step) for k in after}
 
 
-def double(model: Callable) -> Callable:
-    """A copy of the model in float64; a plain function is taken to compute in the dtype of its inputs."""
-    return copy.deepcopy(model).double() if isinstance(model, torch.nn.Module) else model
+def double(evaluation: Evaluation) -> Evaluation:
+    """The evaluation in float64, with a copy of the model; a plain function computes in the dtype of its inputs."""
+    model = evaluation.model
+    exact = copy.deepcopy(model).double() if isinstance(model, torch.nn.Module) else model
+    return replace(evaluation, model=exact, dtype=torch.float64)
 
 
 def _measured(
-    derivative: Derivative, model: Callable, task: Task, index, quaternion, chunk: int, device: str, dtype: torch.dtype
+    derivative: Derivative,
+    evaluation: Evaluation,
+    index: Int[Array, " sample"],
+    quaternion: Float[Tensor, "sample rotation 4"],
 ) -> dict[str, Float[Array, " sample"]]:
     """Mean over rotations of SUM_a |L_a z|^2 by sample, for every term and weighted."""
-    K, found = quaternion.shape[1], []
-    for rows in np.array_split(np.arange(len(index) * K), max(1, -(-len(index) * K // chunk))):
+    task, K, found = evaluation.task, quaternion.shape[1], []
+    for rows in np.array_split(np.arange(len(index) * K), max(1, -(-len(index) * K // evaluation.chunk))):
         samples, copies = np.unique(rows // K, return_inverse=True)
-        copies = torch.from_numpy(copies).to(device)
-        batch = task.batch(index[samples]).to(device, dtype).map(lambda t, copies=copies: t[copies])
-        rotation = so3.matrix(quaternion.reshape(-1, 4)[rows]).to(device, dtype)
-        squares = [_squares(L, batch) for L in derivative(model, task, batch, rotation)]
+        copies = torch.from_numpy(copies).to(evaluation.device)
+        batch = evaluation.batch(index[samples]).map(lambda t, copies=copies: t[copies])
+        rotation = so3.matrix(quaternion.reshape(-1, 4)[rows]).to(evaluation.device, evaluation.dtype)
+        squares = [_squares(L, batch) for L in derivative(evaluation.model, task, batch, rotation)]
         found.append({t.name: sum(s[t.name] for s in squares).cpu().numpy() for t in task.terms})
     values = {t.name: np.concatenate([f[t.name] for f in found]).reshape(-1, K).mean(1) for t in task.terms}
     return values | {"weighted": sum(t.weight * values[t.name] for t in task.terms)}
@@ -154,15 +155,15 @@ def _squares(tensors: dict[str, Tensor], batch: Batch) -> dict[str, Float[Tensor
     return found
 
 
-def _precise(exact: Callable, task: Task, batch: Batch, rotation: Float[Tensor, "sample 3 3"]) -> dict[str, Tensor]:
+def _precise(exact: Evaluation, batch: Batch, rotation: Float[Tensor, "sample 3 3"]) -> dict[str, Tensor]:
     """Twisted predictions in float64, taken once so that a model that fails does not look like one without derivatives.
 
     Raises:
         UserError: the model does not compute in float64.
     """
-    where, expected = f"Lie derivative, model {_name(exact)}", "a model that computes in float64 as well"
+    where, expected = f"Lie derivative, model {_name(exact.model)}", "a model that computes in float64 as well"
     try:
-        z = twisted(exact, task, batch.to(rotation.device, torch.float64), rotation)
+        z = twisted(exact.model, exact.task, batch, rotation)
     except torch.OutOfMemoryError:
         raise
     except RuntimeError as error:
@@ -174,33 +175,37 @@ def _precise(exact: Callable, task: Task, batch: Batch, rotation: Float[Tensor, 
 
 
 def _forward_error(
-    model: Callable, exact: Callable, task: Task, batch: Batch, rotation: Tensor, dtype: torch.dtype, size: dict
+    evaluation: Evaluation,
+    exact: Evaluation,
+    batch: Batch,
+    rotation: Float[Tensor, "sample 3 3"],
+    size: dict[str, float],
 ) -> float | None:
     """Error of forward-mode derivatives in float64, relative, the worst of all terms; None where they do not work.
 
     Raises:
         UserError: the error is above the tolerance.
     """
-    working, precise = batch.to(rotation.device, dtype), batch.to(rotation.device, torch.float64)
+    task, dtype = evaluation.task, evaluation.dtype
     try:
-        found = list(forward(exact, task, precise, rotation))
-        next(forward(model, task, working, rotation.to(dtype)))  # kernels may depend on the dtype
+        found = list(forward(exact.model, task, batch, rotation))
+        next(forward(evaluation.model, task, batch.to(evaluation.device, dtype), rotation.to(dtype)))  # other kernels
     except torch.OutOfMemoryError:
         raise
     except RuntimeError:  # NotImplementedError among them
         return None
     best = dict.fromkeys(size, torch.inf)
     for step in STEPS:
-        reference = list(difference(exact, task, precise, rotation, step))
-        distance = _length([{k: a[k] - b[k] for k in a} for a, b in zip(found, reference, strict=True)], precise)
-        length = _length(reference, precise)
+        reference = list(difference(exact.model, task, batch, rotation, step))
+        distance = _length([{k: a[k] - b[k] for k in a} for a, b in zip(found, reference, strict=True)], batch)
+        length = _length(reference, batch)
         for k in best:
             scale = max(length[k], FLOOR * size[k])
             best[k] = min(best[k], distance[k] / scale if scale else distance[k])
         if all(e <= 0.1 * TOLERANCE for e in best.values()):
             break
     if not all(e <= TOLERANCE for e in best.values()):
-        raise _failure(exact, best)
+        raise _failure(exact.model, best)
     return max(best.values())
 
 

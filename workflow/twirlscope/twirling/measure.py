@@ -6,23 +6,13 @@ import numpy as np
 import xarray as xr
 
 from .._typing import Array, Callable, Int
-from ..contracts import Task
-from ..geometry import so3
+from ..contracts import Evaluation, Task
 from ..runtime import precision
 from ..runtime.devices import device_of
 from ..settings.twirl import TwirlSettings
-from . import checks
-from .heldout import Heldout, heldout_dataset, heldout_of, measure_heldout, summarise
+from .checkpoint import refuse
+from .heldout import heldout_dataset, heldout_of, measure_heldout, summarise
 from .twisting import FixedBatchTask
-
-FEW = 16  # samples on which floors and figures of merit are measured
-
-
-def refuse(model: Callable, task: Task, held: Heldout, device: str) -> None:
-    """Refuse what would give wrong numbers; a few passes of a few samples."""
-    few = slice(0, 4)
-    rotation = so3.matrix(held.quaternion[few, 0]).float().to(device)
-    checks.check(model, task, task.batch(held.index[few]).to(device), rotation)
 
 
 @precision.float32()
@@ -32,7 +22,7 @@ def measure(
     index: Int[Array, " sample"] | None = None,
     settings: TwirlSettings | None = None,
 ) -> xr.Dataset:
-    """The split of the loss of any model, without a workflow: a dataset with the variables of the stage.
+    """The split of the loss of any model, without a workflow: a dataset with the variables of the stage `twirl`.
 
     Args:
         model: maps `Batch.inputs` to a prediction by term, in evaluation mode.
@@ -43,7 +33,7 @@ def measure(
     """
     settings = settings or TwirlSettings()
     index = np.arange(len(task)) if index is None and isinstance(task, FixedBatchTask) else index
-    held, device = heldout_of(task, index, settings), device_of(settings.device)
-    refuse(model, task, held, device)
-    measured = [measure_heldout(model, task, held, settings, device)]
-    return summarise(heldout_dataset(task, [0], held, measured), settings).isel(step=0)
+    evaluation = Evaluation(model, task, device_of(settings.device), chunk=settings.chunk)
+    held = heldout_of(task, index, settings)
+    refuse(evaluation, held)
+    return summarise(heldout_dataset(task, [0], held, [measure_heldout(evaluation, held)]), settings).isel(step=0)

@@ -10,8 +10,8 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
-from .._typing import Array, Bool, Callable, Int
-from ..contracts import Task, split_index
+from .._typing import Array, Bool, Int
+from ..contracts import Evaluation, Task, split_index
 from ..estimators import loss_split
 from ..settings.twirl import TwirlSettings
 from .heldout import drawn, heldout_of
@@ -20,12 +20,13 @@ from .twisting import inner_products
 NAMES = ("set_loss_total", "set_loss_mean", "set_loss_equiv", "set_absolute")
 
 
-def measure_sets(model: Callable, task: Task, data: xr.Dataset, settings: TwirlSettings, device: str) -> xr.Dataset:
+def measure_sets(evaluation: Evaluation, data: xr.Dataset, settings: TwirlSettings) -> xr.Dataset:
     """Losses by sample on every split of the data but the one that was trained on; `settings.split` comes first."""
     known = data["split"].attrs["flag_meanings"].split()
+    terms = [*(t.name for t in evaluation.task.terms), "weighted"]
     names = [name for name in dict.fromkeys([settings.split, *known]) if name != "train"]
     places = [drawn(split_index(data, name), settings) for name in names]
-    found = [_losses(model, task, index, settings, device) for index in places]
+    found = [_losses(evaluation, index, settings) for index in places]
     return xr.Dataset(
         {name: (("term", "set_sample"), np.concatenate([f[name] for f in found], 1)) for name in found[0]}
         | {
@@ -33,19 +34,21 @@ def measure_sets(model: Callable, task: Task, data: xr.Dataset, settings: TwirlS
             "set_number": ("set_sample", np.repeat(np.arange(len(names)), [len(i) for i in places]).astype(np.int16)),
             "set_index": ("set_sample", np.concatenate(places).astype(np.int64)),
         },
-        {"test_set": np.array(names, object), "term": np.array([*(t.name for t in task.terms), "weighted"], object)},
+        {
+            "test_set": np.array(names, object),
+            "term": np.array(terms, object),
+        },
     )
 
 
-def _losses(
-    model: Callable, task: Task, index: Int[Array, " sample"], settings: TwirlSettings, device: str
-) -> dict[str, Array]:
+def _losses(evaluation: Evaluation, index: Int[Array, " sample"], settings: TwirlSettings) -> dict[str, Array]:
     """The split of the squared error and the mean absolute component, by term and sample; NaN without a target."""
+    task = evaluation.task
     turned = heldout_of(task, index, settings).quaternion[:, : settings.rotations]
     absolute = {"absolute": {t.name: "l1" for t in task.terms}}
-    products = inner_products(model, task, index, turned, settings.chunk, device, losses=absolute)
+    products = inner_products(evaluation, index, turned, losses=absolute)
     parts = loss_split.split(products["gram"], products["cross"], products["square"])
-    chunks = (index[i : i + settings.chunk] for i in range(0, len(index), settings.chunk))
+    chunks = (index[i : i + evaluation.chunk] for i in range(0, len(index), evaluation.chunk))
     known = np.concatenate([_known(task, chunk) for chunk in chunks], 1)
     values = dict(zip(NAMES, (*parts, products["convex"][0, 0]), strict=True))
     weight = np.array([t.weight for t in task.terms])[:, None]

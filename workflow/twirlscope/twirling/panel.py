@@ -12,8 +12,8 @@ import numpy as np
 import torch
 import xarray as xr
 
-from .._typing import Array, Callable, Float, Int, Tensor
-from ..contracts import Task
+from .._typing import Array, Float, Int, Tensor
+from ..contracts import Evaluation
 from ..errors import UserError
 from ..estimators import bootstrap, degree_spectrum, loss_split
 from ..geometry import action, rotation_sets, so3
@@ -75,23 +75,21 @@ def designed(index: Int[Array, " panel"], name: str, replicates: int, settings: 
     return Panel(index, quaternion, chosen, "SO3")
 
 
-def measure_panel(
-    model: Callable, task: Task, panel: Panel, settings: TwirlSettings, device: str
-) -> tuple[Products, LieError | None]:
+def measure_panel(evaluation: Evaluation, panel: Panel) -> tuple[Products, LieError | None]:
     """Inner products of the panel, `weighted` included, and its Lie-derivative error at the first of each replicate.
 
     A finite group has no Lie derivative.
     """
-    products = inner_products(model, task, panel.index, panel.flat, settings.chunk, device)
+    products = with_weighted(evaluation.task, inner_products(evaluation, panel.index, panel.flat))
     if panel.group in rotation_sets.FINITE:
-        return with_weighted(task, products), None
-    arguments = (model, task, panel.index, panel.quaternion[:, :, 0], settings.chunk, device)
+        return products, None
+    first = panel.quaternion[:, :, 0]
     try:
-        derivative = lie_error(*arguments)
+        derivative = lie_error(evaluation, panel.index, first)
     except UserError as error:  # differences are right where forward mode is not
         print(f"Lie derivative by central differences: {error}", flush=True)
-        derivative = lie_error(*arguments, method="difference")
-    return with_weighted(task, products), derivative
+        derivative = lie_error(evaluation, panel.index, first, method="difference")
+    return products, derivative
 
 
 def panel_dataset(panel: Panel, measured: list[tuple[Products, LieError | None]]) -> xr.Dataset:
@@ -154,7 +152,7 @@ def summarise_panel(data: xr.Dataset, panel: Panel, settings: TwirlSettings) -> 
         "spectrum_remainder": (both, degree_spectrum.remainder(pooled.value, whole.value)),
         "panel_loss_equiv": (both, whole.value),
         "lie_error": (both, lie.mean(-1)),
-        "lie_error_error": (both, lie.std(-1, ddof=1) / lie.shape[-1] ** 0.5),
+        "lie_error_error": (both, bootstrap.standard_error(lie)),
         "effective_degree": (both, _degree(lie.mean(-1), whole.value)),
         "effective_degree_low": (both, low),
         "effective_degree_high": (both, high),
@@ -174,7 +172,7 @@ def _degree(lie: Array, equiv: Array) -> Array:
         return np.sqrt(np.where(equiv > 0, lie / equiv, np.nan) + 0.25) - 0.5
 
 
-def plan(model: Callable, task: Task, data: xr.Dataset, panel: Panel, settings: TwirlSettings, device: str):
+def plan(evaluation: Evaluation, data: xr.Dataset, panel: Panel, settings: TwirlSettings) -> xr.Dataset:
     """Loss of test-time twirling at the last checkpoint, predicted from the spectrum for every set, measured for a few.
 
     Predicted: the twirled prediction error of the panel plus SUM_l q_l alpha_l; measured: the loss of the mean over the
@@ -200,14 +198,13 @@ def plan(model: Callable, task: Task, data: xr.Dataset, panel: Panel, settings: 
     measured = np.full((len(names), len(q), len(panel.index)), np.nan)
     for name in PLANNED:
         design = designed(panel.index, name, _replicates(name, settings), settings)
-        products = with_weighted(task, inner_products(model, task, design.index, design.flat, settings.chunk, device))
+        products = with_weighted(evaluation.task, inner_products(evaluation, design.index, design.flat))
         measured[names.index(name)] = _twirled_losses(design, products)
     predicted = dict(zip(("", "_low", "_high"), np.moveaxis(np.array(columns), 1, 0), strict=True))
     found = {f"twirled_loss_predicted{k}": (("rotation_set", "term"), v) for k, v in predicted.items()}
     found["panel_twirled_loss"] = (("rotation_set", "term", "panel"), measured)
     found["twirled_loss"] = (("rotation_set", "term"), measured.mean(-1))
-    error = measured.std(-1, ddof=1) / len(panel.index) ** 0.5
-    found["twirled_loss_error"] = (("rotation_set", "term"), error)
+    found["twirled_loss_error"] = (("rotation_set", "term"), bootstrap.standard_error(measured))
     single = np.einsum("tprr->tpr", _errors(data, -1)).mean(-1)
     found["panel_single_loss"] = (("term", "panel"), single)
     found["passes"] = (("rotation_set",), np.array(passes, np.int64))
@@ -229,14 +226,14 @@ def _twirled_losses(design: Panel, products: Products) -> Float[Array, "term pan
 
 
 def kept_predictions(
-    model: Callable, task: Task, panel: Panel, settings: TwirlSettings, device: str
+    evaluation: Evaluation, panel: Panel, settings: TwirlSettings
 ) -> list[Float[Array, "kept rotation component"]]:
     """Twisted predictions of the first few samples of the panel, terms one after another, if they are to be kept.
 
     Kept so that any statistic can be taken again without the model; those on grids are too large for that.
     """
-    few = min(settings.kept, len(panel.index))
-    if not few or any(action.split(t.irreps)[0] for t in task.terms):
+    few, terms = min(settings.kept, len(panel.index)), evaluation.task.terms
+    if not few or any(action.split(t.irreps)[0] for t in terms):
         return []
-    z = predictions(model, task, panel.index[:few], panel.flat[:few], settings.chunk, device)
-    return [np.concatenate([z[t.name].flatten(2).cpu().numpy() for t in task.terms], -1).astype(np.float32)]
+    z = predictions(evaluation, panel.index[:few], panel.flat[:few])
+    return [np.concatenate([z[t.name].flatten(2).cpu().numpy() for t in terms], -1).astype(np.float32)]

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 import xarray as xr
 
-from .._typing import Callable, Float, Int, Tensor
-from ..contracts import Batch, Task
+from .._typing import Array, Float, Int, Tensor
+from ..contracts import Batch, Evaluation
 from ..geometry import action, rotation_sets, so3
 from .twisting import twisted
 
@@ -15,14 +15,13 @@ VIEWS = ("noisy", "prediction", "twirled prediction", "target")
 
 
 @torch.no_grad()
-def merits(model: Callable, task: Task, index: Int[np.ndarray, " sample"], device: str) -> dict[str, float]:
+def metrics(evaluation: Evaluation, index: Int[Array, " sample"]) -> dict[str, float]:
     """The figures of merit that the task knows, means over samples, by name; most tasks know none."""
-    batch = task.batch(index)
-    prediction = {k: v.cpu() for k, v in model(batch.to(device).inputs).items()}
-    return {name: float(np.mean(each)) for name, each in task.merits(index, prediction).items()}
+    prediction = {k: v.cpu() for k, v in evaluation.model(evaluation.batch(index).inputs).items()}
+    return {name: float(np.mean(each)) for name, each in evaluation.task.metrics(index, prediction).items()}
 
 
-def merits_dataset(measured: list[dict[str, float]]) -> xr.Dataset:
+def metrics_dataset(measured: list[dict[str, float]]) -> xr.Dataset:
     """The figures of merit of all checkpoints; empty where the task knows none."""
     if not measured[0]:
         return xr.Dataset()
@@ -31,18 +30,18 @@ def merits_dataset(measured: list[dict[str, float]]) -> xr.Dataset:
 
 
 @torch.no_grad()
-def slices(model: Callable, task: Task, index: Int[np.ndarray, " sample"], device: str) -> xr.Dataset:
+def slices(evaluation: Evaluation, index: Int[Array, " sample"]) -> xr.Dataset:
     """Slices through the first term's fields: input, prediction, twirled prediction and target; empty without fields.
 
     Each through the channel and the plane with the most of the target in it. Twirled is the mean over the 24 rotations
     of a cube, which act on every grid.
     """
-    term = task.terms[0]
+    model, term = evaluation.model, evaluation.task.terms[0]
     if not len(index) or not action.split(term.irreps)[0]:
         return xr.Dataset()
-    batch = task.batch(index).to(device)
+    batch = evaluation.batch(index)
     target = batch.targets[term.name]
-    shown = [batch.inputs["grid"], model(batch.inputs)[term.name], _twirled(model, task, batch, term.name), target]
+    shown = [batch.inputs["grid"], model(batch.inputs)[term.name], _twirled(evaluation, batch, term.name), target]
     planes = []
     for i, true in enumerate(target):
         channel = int(true.sum((0, 1, 2)).argmax())
@@ -54,8 +53,8 @@ def slices(model: Callable, task: Task, index: Int[np.ndarray, " sample"], devic
     )
 
 
-def _twirled(model: Callable, task: Task, batch: Batch, term: str) -> Float[Tensor, "sample x y z c"]:
+def _twirled(evaluation: Evaluation, batch: Batch, term: str) -> Float[Tensor, "sample x y z c"]:
     """The mean of the twisted predictions over the rotations of a cube."""
     turns = so3.matrix(rotation_sets.rotation_set("O").quaternion).to(batch.targets[term])
-    every = [twisted(model, task, batch, turn.expand(len(batch), 3, 3))[term] for turn in turns]
+    every = [twisted(evaluation.model, evaluation.task, batch, turn.expand(len(batch), 3, 3))[term] for turn in turns]
     return torch.stack(every).mean(0)

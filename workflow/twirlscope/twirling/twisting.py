@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from .._typing import Array, Callable, Float, Int, Mapping, Tensor
-from ..contracts import Batch, Task, Term
+from ..contracts import Batch, Evaluation, Task, Term
 from ..estimators import loss_split
 from ..geometry import action, so3
 from ..losses import inner, loss_of
@@ -46,37 +46,33 @@ def twisted(model: Callable, task: Task, batch: Batch, rotation: Float[Tensor, "
 
 @torch.no_grad()
 def inner_products(
-    model: Callable,
-    task: Task,
+    evaluation: Evaluation,
     index: Int[Array, " sample"],
     quaternion: Float[Tensor, "sample rotation 4"],
-    chunk: int = 256,
-    device: str = "cpu",
-    dtype: torch.dtype = torch.float32,
     labels: bool = False,
     parity: Int[Array, " rotation"] | None = None,
     losses: Losses | None = None,
 ) -> Products:
     """Gram matrix of the twisted predictions, their products with the target, and its square, by term.
 
-    Rotations are stacked into the batch; the memory of the network depends on `chunk` alone, not on the number of
-    samples or rotations. Labels and other losses are measured on the rotations alone, without the rotoreflections.
+    Rotations are stacked into the batch; the memory of the network depends on `evaluation.chunk` alone, not on the
+    number of samples or rotations. Labels and other losses are measured on the rotations alone, without the
+    rotoreflections.
 
     Args:
-        model: maps inputs to predictions, as `contracts.Model` does.
-        chunk: rotated samples in memory at once.
+        index: samples of the task.
+        quaternion: rotations of each sample.
         labels: whether to add `label` [2, label], the shares of the labels of `Task.attribution` in total and equiv.
         parity: 1 for a rotation, -1 for a rotoreflection; rotations only if left out.
         losses: other losses than the squared error; adds `convex` [loss, 4, term, sample]: total, mean and equiv by
             jackknife, and the loss of a prediction of zero.
     """
     parity = np.ones(quaternion.shape[1], np.int8) if parity is None else parity
-    size = max(chunk // quaternion.shape[1], 1)
-    pieces = []
+    task, size, pieces = evaluation.task, max(evaluation.chunk // quaternion.shape[1], 1), []
     for start in range(0, len(index), size):
         part = slice(start, start + size)
-        batch = task.batch(index[part]).to(device, dtype)
-        z = _rows(model, task, batch, quaternion[part], chunk, parity)
+        batch = evaluation.batch(index[part])
+        z = _rows(evaluation, batch, quaternion[part], parity)
         turned = {name: values[:, parity == 1] for name, values in z.items()}
         pieces.append(_products(task, z, batch) | _others(task, turned, batch, losses or {}))
         if labels:
@@ -88,27 +84,20 @@ def inner_products(
 
 @torch.no_grad()
 def predictions(
-    model: Callable,
-    task: Task,
-    index: Int[Array, " sample"],
-    quaternion: Float[Tensor, "sample rotation 4"],
-    chunk: int = 256,
-    device: str = "cpu",
-    dtype: torch.dtype = torch.float32,
+    evaluation: Evaluation, index: Int[Array, " sample"], quaternion: Float[Tensor, "sample rotation 4"]
 ) -> dict[str, Float[Tensor, "sample rotation *v c"]]:
     """The twisted predictions themselves, by term: for a few samples."""
-    return _rows(model, task, task.batch(index).to(device, dtype), quaternion, chunk)
+    return _rows(evaluation, evaluation.batch(index), quaternion)
 
 
 def _rows(
-    model: Callable,
-    task: Task,
+    evaluation: Evaluation,
     batch: Batch,
     quaternion: Float[Tensor, "sample rotation 4"],
-    chunk: int,
     parity: Int[Array, " rotation"] | None = None,
 ) -> dict[str, Float[Tensor, "sample rotation *v c"]]:
-    """Twisted predictions of every sample under its rotations, `chunk` rotated samples at a time."""
+    """Twisted predictions of every sample under its rotations, some rotated samples at a time."""
+    model, task, chunk = evaluation.model, evaluation.task, evaluation.chunk
     copies, like = batch.repeat(quaternion.shape[1]), next(iter(batch.targets.values()))
     sign = torch.from_numpy(np.tile(parity, len(batch))) if parity is not None else 1
     rotation = so3.matrix(quaternion.reshape(-1, 4), sign).to(like)

@@ -6,7 +6,7 @@ import torch
 import toys
 
 from twirlscope import plugins
-from twirlscope.contracts import split_index
+from twirlscope.contracts import Evaluation, split_index
 from twirlscope.curvature import derivative_check
 from twirlscope.estimators import loss_split
 from twirlscope.geometry import rotation_sets, so3
@@ -105,7 +105,7 @@ def test_models__with_conservative_forces_have_lie_derivatives_forwards(name):
     task, net = toys.force_field(), model(name)
     quaternion = so3.haar(6, 2, generator=torch.Generator().manual_seed(0))
     ways = [
-        lie_derivative.lie_error(net, task, np.arange(6), quaternion, dtype=torch.float64, method=m)
+        lie_derivative.lie_error(Evaluation(net, task, dtype=torch.float64), np.arange(6), quaternion, method=m)
         for m in ("forward", "difference")
     ]
     for term in ("energy", "forces"):
@@ -117,7 +117,7 @@ def test_escaip__with_conservative_forces_is_equivariant_and_with_direct_ones_is
     errors = []
     for forces in ("conservative", "direct"):
         net = model("escaip", forces=forces)
-        found = inner_products(net, task, np.arange(12), quaternion, dtype=torch.float64)
+        found = inner_products(Evaluation(net, task, dtype=torch.float64), np.arange(12), quaternion)
         errors.append(loss_split.split(found["gram"], found["cross"], found["square"]).equiv.mean(-1))
     (forces, energy), direct = errors
     assert max(forces, energy) < 1e-20

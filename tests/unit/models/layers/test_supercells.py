@@ -10,6 +10,7 @@ import toys
 from ase.calculators.lj import LennardJones
 
 from twirlscope import plugins
+from twirlscope.contracts import Evaluation
 from twirlscope.curvature import derivative_check
 from twirlscope.estimators import loss_split
 from twirlscope.geometry import rotation_sets, so3, stress
@@ -156,7 +157,7 @@ def task(samples=8):
 def test_models__have_an_equivariance_error_of_the_stress_exactly_where_they_are_not_equivariant(name, forces):
     quaternion = so3.haar(4, 4, generator=torch.Generator().manual_seed(0))
     net = model(name, forces, cutoff=3.0)
-    found = inner_products(net, task(), np.arange(4), quaternion, dtype=torch.float64)
+    found = inner_products(Evaluation(net, task(), dtype=torch.float64), np.arange(4), quaternion)
     parts = loss_split.split(found["gram"], found["cross"], found["square"])
     size = np.diagonal(found["gram"], axis1=2, axis2=3).mean((1, 2))
     share = parts.equiv.mean(1)[2] / size[2]
@@ -172,7 +173,9 @@ def test_models__with_conservative_stress_pass_the_certificate_and_have_lie_deri
     assert max(found.error.values()) < derivative_check.TOLERANCE
     quaternion = so3.haar(2, 1, generator=torch.Generator().manual_seed(0))
     ways = [
-        lie_derivative.lie_error(net, made, np.arange(2), quaternion, dtype=torch.float64, method=m).values["stress"]
+        lie_derivative.lie_error(Evaluation(net, made, dtype=torch.float64), np.arange(2), quaternion, method=m).values[
+            "stress"
+        ]
         for m in ("forward", "difference")
     ]
     np.testing.assert_allclose(*ways, rtol=1e-4, atol=1e-13)

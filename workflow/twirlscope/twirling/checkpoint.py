@@ -1,0 +1,163 @@
+"""One checkpoint measured: losses on the held-out samples, the panel, rounding errors, task metrics, features.
+
+Samples and rotations are drawn once and are the same at every checkpoint, so that differences are paired.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import xarray as xr
+
+from .._typing import Array, Callable, Float, Int, Sequence
+from ..contracts import Evaluation, Task
+from ..geometry import action, so3
+from ..losses import inner
+from ..settings.twirl import TwirlSettings
+from . import checks
+from .activation_degrees import Degrees, degrees_dataset, measure_degrees
+from .frame_averaging import measure_frames
+from .heldout import Heldout, heldout_dataset, heldout_of, measure_heldout, summarise
+from .lie_derivative import LieError
+from .other_splits import measure_sets
+from .panel import Panel, kept_predictions, measure_panel, panel_dataset, panel_of, plan, summarise_panel
+from .prediction_metrics import metrics, metrics_dataset, slices
+from .twisting import Products, twisted
+
+FEW = 16  # samples on which rounding errors and task metrics are measured
+CHECKED = slice(0, 4)  # samples on which the model and the task are checked
+
+
+@dataclass(frozen=True)
+class Design:
+    """Samples and rotations of a measurement; `panel` is None where there are too few samples for one."""
+
+    held: Heldout
+    panel: Panel | None
+
+    @property
+    def index(self) -> Int[Array, " sample"]:
+        """The held-out samples."""
+        return self.held.index
+
+
+def design_of(task: Task, index: Int[Array, " sample"], settings: TwirlSettings) -> Design:
+    """The rotations of these samples, and a panel of some of them."""
+    panel = panel_of(index, settings, task.group) if min(settings.panel, len(index)) > 1 else None
+    return Design(heldout_of(task, index, settings), panel)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Measurements of one checkpoint; `panel` and `kept` are empty without a panel.
+
+    rounding: equivariance error that rounding and interpolation make, by term and weighted.
+    kept: twisted predictions of the first samples of the panel.
+    """
+
+    held: Products
+    rounding: Float[Array, " term"]
+    metrics: dict[str, float]
+    degrees: Degrees | None
+    panel: tuple[Products, LieError | None] | None
+    kept: list[Float[Array, "kept rotation component"]]
+
+
+def measure_checkpoint(evaluation: Evaluation, exact: Callable, design: Design, settings: TwirlSettings) -> Checkpoint:
+    """Measure a checkpoint, after checks that refuse what would give wrong numbers.
+
+    Args:
+        evaluation: the model in its working precision.
+        exact: the same model in float64, on the CPU.
+
+    Raises:
+        UserError: the model or the task is refused.
+    """
+    refuse(evaluation, design.held)
+    panel = design.panel
+    return Checkpoint(
+        measure_heldout(evaluation, design.held),
+        rounding_error(evaluation, exact, design.held),
+        metrics(evaluation, design.index[:FEW]),
+        measure_degrees(evaluation, design.index),
+        None if panel is None else measure_panel(evaluation, panel),
+        [] if panel is None else kept_predictions(evaluation, panel, settings),
+    )
+
+
+def refuse(evaluation: Evaluation, held: Heldout) -> None:
+    """Refuse what would give wrong numbers, by a few passes of a few samples.
+
+    Raises:
+        UserError: the model or the task is refused, see `checks.check`.
+    """
+    rotation = so3.matrix(held.quaternion[CHECKED, 0]).to(evaluation.device, evaluation.dtype)
+    checks.check(evaluation.model, evaluation.task, evaluation.batch(held.index[CHECKED]), rotation)
+
+
+def rounding_error(evaluation: Evaluation, exact: Callable, held: Heldout) -> Float[Array, " term"]:
+    """Equivariance error that is none of the model's, on a few samples: of rounding, and of interpolation.
+
+    Rounding is the error of z in the working precision against float64. Turning has an error where fields are
+    interpolated: the difference between the target of the turned sample, turned back, and the target.
+    """
+    few, task = slice(0, FEW), evaluation.task
+    batch = task.batch(held.index[few])
+    rotation, double = so3.matrix(held.quaternion[few, 0]), batch.to("cpu", torch.float64)
+    where = evaluation.device, evaluation.dtype
+    with torch.no_grad():
+        precise = twisted(exact, task, double, rotation)
+        single = twisted(evaluation.model, task, batch.to(*where), rotation.to(*where))
+        right = task.rotate(double, rotation).targets
+    errors = []
+    for t in task.terms:
+        rounding = single[t.name].double().cpu() - precise[t.name]
+        turning = action.twist(t.irreps, rotation, right[t.name]) - double.targets[t.name]
+        errors.append(sum(inner(e, e, double.weights[t.name]).mean().item() for e in (rounding, turning)))
+    return np.array([*errors, np.dot([t.weight for t in task.terms], errors)])
+
+
+def checkpoints_dataset(
+    evaluation: Evaluation,
+    steps: Sequence[int],
+    design: Design,
+    measured: Sequence[Checkpoint],
+    settings: TwirlSettings,
+) -> xr.Dataset:
+    """Measurements of all checkpoints and what follows from them, as stored.
+
+    Args:
+        evaluation: of any checkpoint: its model names the modules whose features are looked at.
+    """
+    result = heldout_dataset(evaluation.task, steps, design.held, [m.held for m in measured])
+    result["loss_equiv_floor"] = (("step", "term"), np.stack([m.rounding for m in measured]))
+    result = summarise(result, settings).merge(metrics_dataset([m.metrics for m in measured]))
+    activations = list(evaluation.model.activations)
+    result = result.merge(degrees_dataset(activations, [m.degrees for m in measured]))
+    if design.panel is None:
+        return result
+    return result.merge(_panels(result, design.panel, measured, settings), combine_attrs="no_conflicts")
+
+
+def _panels(result: xr.Dataset, panel: Panel, measured: Sequence[Checkpoint], settings: TwirlSettings) -> xr.Dataset:
+    """Measurements of the panel at every checkpoint, and what follows from them."""
+    found = panel_dataset(panel, [m.panel for m in measured]).assign_coords(step=result["step"], term=result["term"])
+    if kept := [k for m in measured for k in m.kept]:
+        found["panel_prediction"] = (("step", "kept", "panel_rotation", "component"), np.stack(kept))
+    found = summarise_panel(found, panel, settings)
+    found["panel_gram"] = found["panel_gram"].astype(np.float32)  # the largest array; single precision is enough
+    return found
+
+
+def last_checkpoint(
+    evaluation: Evaluation, data: xr.Dataset, result: xr.Dataset, design: Design, settings: TwirlSettings
+) -> xr.Dataset:
+    """Measurements of the last checkpoint alone: slices, test sets, test-time twirling, generated samples."""
+    found = [slices(evaluation, design.index[: settings.kept]), measure_sets(evaluation, data, settings)]
+    if design.panel is not None:
+        found.append(plan(evaluation, result, design.panel, settings))
+        found.append(measure_frames(evaluation, design.panel.index, settings))
+    made = evaluation.task.generate(evaluation.model, evaluation.device)
+    return xr.merge(found if made is None else [*found, made], combine_attrs="no_conflicts")
