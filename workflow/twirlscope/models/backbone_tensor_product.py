@@ -18,8 +18,8 @@ from .._typing import Bool, Float, Int, Tensor
 from ..contracts import Model
 from ..settings.base import Settings, key
 from .layers.neighbours import atom_mean, envelope, nearest, padded
-from .layers.pairs import waves
-from .layers.tensor_products import Edges, Round, eager
+from .layers.pairs import sinusoidal_embedding
+from .layers.tensor_products import Edges, InteractionBlock, eager
 
 INDEX_BASE = 2056.0  # longest wavelength of the sines that encode the place in the chain
 TIME_SCALE = 2000.0  # of the time in its sines
@@ -68,7 +68,7 @@ class BackboneTensorProduct(Model):
             harmonics = o3.Irreps.spherical_harmonics(s.l_max, p=1)
             self.harmonics = o3.SphericalHarmonics(harmonics, False, "component")
             self.place = o3.Linear("1e", hidden[1:2])
-            self.blocks = nn.ModuleList(Round(*pair, harmonics, sizes) for pair in pairwise(states))
+            self.blocks = nn.ModuleList(InteractionBlock(*pair, harmonics, sizes) for pair in pairwise(states))
             self.readout = o3.Linear(hidden[1:2], "1e")
 
     @property
@@ -86,10 +86,10 @@ class BackboneTensorProduct(Model):
         s, real = self.settings, inputs["mask"] > 0
         positions, residues = inputs["positions"] * real[..., None], real.flatten().nonzero()[:, 0]
         centred = (positions - atom_mean(positions, real)[:, None]).flatten(0, 1).index_select(0, residues)
-        time = self.time(waves(TIME_SCALE * inputs["time"], s.time_features, 1e4)).to(positions)
+        time = self.time(sinusoidal_embedding(TIME_SCALE * inputs["time"], s.time_features, 1e4)).to(positions)
         edges = self._edges(centred, positions, real, time)
         index = torch.arange(real.shape[1], device=real.device, dtype=positions.dtype)
-        place = waves(index, s.index_features, INDEX_BASE).expand(len(real), -1, -1)
+        place = sinusoidal_embedding(index, s.index_features, INDEX_BASE).expand(len(real), -1, -1)
         known = self.features(torch.cat([place, inputs["chain_break"][..., None].to(place)], -1))
         scalars = (known + time[:, None]).flatten(0, 1).index_select(0, residues)
         x = torch.cat([scalars, self.place(centred)], -1)

@@ -20,7 +20,7 @@ from torch import nn
 from .._typing import Float, Int, Tensor
 from ..contracts import Model
 from ..settings.base import Settings, key
-from .layers.pairs import Adaptive, Affine, Gated, Norm, PairUpdate, closed_gate, normed, waves
+from .layers.pairs import Adaptive, Affine, Gated, Norm, PairUpdate, closed_gate, normed, sinusoidal_embedding
 
 SMALLEST = {"time_features": 48, "index_features": 32, "condition_layers": 0, "separations": 33, "distance_bins": 24}
 USUAL = {"time_features": 256, "index_features": 128, "condition_layers": 2, "separations": 127, "distance_bins": 64}
@@ -125,7 +125,7 @@ class ProteinTransformer(Model):
     def _velocity(self, inputs: dict[str, Tensor], clean: Tensor) -> Float[Tensor, "sample residue 3"]:
         """One pass."""
         x, mask = inputs["positions"], inputs["mask"] > 0
-        c = self.condition(waves(TIME_SCALE * inputs["time"], self.settings.time_features, 1e4))
+        c = self.condition(sinusoidal_embedding(TIME_SCALE * inputs["time"], self.settings.time_features, 1e4))
         for layer in self.condition_layers:
             c = c + layer(normed(c))
         token, (pair, place) = self._tokens(inputs, clean), self.pairs(x, clean, c)
@@ -143,7 +143,7 @@ class ProteinTransformer(Model):
     def _tokens(self, inputs: dict[str, Tensor], clean: Tensor) -> Float[Tensor, "sample token width"]:
         """What residues are told of themselves, behind the registers."""
         x = inputs["positions"]
-        place = waves(
+        place = sinusoidal_embedding(
             torch.arange(x.shape[1], device=x.device, dtype=x.dtype), self.settings.index_features, INDEX_BASE
         )
         known = [place.expand(len(x), -1, -1), inputs["chain_break"][..., None].to(x)]

@@ -24,7 +24,7 @@ from ..geometry import stress
 from ..settings.base import Settings, key
 from .layers.atom_model import AtomModel, by_term
 from .layers.neighbours import envelope, padded, pairs
-from .layers.tensor_products import Edges, Round, eager
+from .layers.tensor_products import Edges, InteractionBlock, eager
 
 TERM_IRREPS = {"forces": "1o", "energy": "0e", "stress": stress.IRREPS}
 
@@ -81,7 +81,9 @@ class TensorProductNetwork(AtomModel):
         with eager():
             self.harmonics = o3.SphericalHarmonics(list(range(s.l_max + 1)), False, "component")
             sizes = [s.radial, s.radial_width, s.radial_width]
-            self.blocks = nn.ModuleList(Round(*pair, self.harmonics.irreps_out, sizes) for pair in pairwise(states))
+            self.blocks = nn.ModuleList(
+                InteractionBlock(*pair, self.harmonics.irreps_out, sizes) for pair in pairwise(states)
+            )
             self.readout = o3.Linear(used, " + ".join(TERM_IRREPS[term] for term in self.terms), biases=True)
 
     @property

@@ -122,7 +122,7 @@ def normed(x: Float[Tensor, "*n width"]) -> Float[Tensor, "*n width"]:
     return centred * (centred.square().mean(-1, keepdim=True) + 1e-5).rsqrt()
 
 
-def waves(x: Float[Tensor, "*n"], count: int, base: float) -> Float[Tensor, "*n count"]:
+def sinusoidal_embedding(x: Float[Tensor, "*n"], count: int, base: float) -> Float[Tensor, "*n count"]:
     """Sines and cosines of x with wavelengths from 2 pi to `base` times that."""
     power = torch.arange(count // 2, device=x.device, dtype=x.dtype) / (count // 2)
     phase = x[..., None] * base**-power

@@ -54,7 +54,7 @@ class Edges:
     weight: Float[Tensor, "pair 1"]
 
 
-class Round(nn.Module):
+class InteractionBlock(nn.Module):
     """One round of messages: channels mixed, tensor products with the neighbours' directions, mixed again, gated.
 
     Args:
