@@ -211,7 +211,7 @@ def test_spectrum__centred_has_less_noise_and_two_rotations_do_better_about_the_
         z, target = constant(quaternion), coefficients()[0][:, 0, 0] + 5.2
         gram = gram_of(z)
         spread[K] = degree_spectrum.spectrum(gram, quaternion, 2).std(0)[1:]
-        moved = degree_spectrum.about_target(gram, z @ target / 2, target @ target / 2)
+        moved = degree_spectrum.error_gram(gram, z @ target / 2, target @ target / 2)
         np.testing.assert_allclose(moved, gram_of(z - target), atol=1e-12)
         spread[K, "target"] = degree_spectrum.spectrum(moved, quaternion, 2).std(0)[1:]
     assert (spread[2] > 10 * spread[2, "target"]).all()
@@ -247,7 +247,7 @@ def test_split_design__with_two_octahedral_replicates_has_less_variance_than_48_
     assert spread[0] > 1.8 * spread[1]
 
 
-def test_transfer__predicts_the_residual_of_twirling_with_a_group():
+def test_twirling_residual__predicts_the_residual_of_twirling_with_a_group():
     """The spectrum from 2 turned sets of degree 7 on a panel of 64 samples; the residual by running the function."""
     samples, random, panel = 64, np.random.default_rng(0), rotation_set("O7")
     function, weight = smooth(samples), panel.weight.numpy()
@@ -263,24 +263,24 @@ def test_transfer__predicts_the_residual_of_twirling_with_a_group():
         z = function(product(product(a, rotations), b)).mean(2)
         measured = ((z - twirled[:, None]) ** 2).mean()
         of_set = alpha(rotations, np.full(n, 1 / n), 12)
-        predicted = degree_spectrum.transfer(q, of_set, equiv, 1 / n)
+        predicted = degree_spectrum.twirling_residual(q, of_set, equiv, 1 / n)
         assert predicted.value == pytest.approx(measured, rel=0.1)
         assert predicted.low <= predicted.value <= predicted.high
-        bounds = degree_spectrum.transfer(q, of_set[:6], equiv, 1 / n)
+        bounds = degree_spectrum.twirling_residual(q, of_set[:6], equiv, 1 / n)
         assert bounds.low <= predicted.low
         assert bounds.high >= predicted.high
 
 
-def test_transfer__of_independent_rotations_is_the_equivariance_error_over_their_number():
+def test_twirling_residual__of_independent_rotations_is_the_equivariance_error_over_their_number():
     q, K = np.array([0.6, 0.3, 0.2, 0.1]), 8
-    found = degree_spectrum.transfer(q, np.array([1, 1 / K, 1 / K, 1 / K, 1 / K]), 0.75, 1 / K)
+    found = degree_spectrum.twirling_residual(q, np.array([1, 1 / K, 1 / K, 1 / K, 1 / K]), 0.75, 1 / K)
     np.testing.assert_allclose(found, 0.75 / K)
     assert degree_spectrum.twirled_loss(0.2, 0.75, K) == pytest.approx(0.2 + found.value)
 
 
-def test_transfer__needs_alpha_of_every_degree_measured():
+def test_twirling_residual__needs_alpha_of_every_degree_measured():
     with pytest.raises(ValueError, match="0 to 3"):
-        degree_spectrum.transfer(np.ones(4), np.ones(3), 1.0, 0.1)
+        degree_spectrum.twirling_residual(np.ones(4), np.ones(3), 1.0, 0.1)
 
 
 def derivatives(function, quaternion, step=1e-4):

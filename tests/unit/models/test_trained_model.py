@@ -109,7 +109,7 @@ def measured_spectrum(trained, held_out):
     fine, n = rotation_set("I6"), 360
     turns = randomised(fine, 48, 2, torch.Generator().manual_seed(4))
     found = twisting.inner_products(Evaluation(trained, held_out, chunk=3 * CHUNK), np.arange(48), turns.flatten(1, 2))
-    errors = degree_spectrum.about_target(found["gram"], found["cross"], found["square"])[0].reshape(48, 2, n, 2, n)
+    errors = degree_spectrum.error_gram(found["gram"], found["cross"], found["square"])[0].reshape(48, 2, n, 2, n)
     q = degree_spectrum.spectrum_design(errors, turns.numpy(), 6, fine.weight.numpy())
     return q.mean(0), loss_split.split_design(errors, np.zeros((48, 2, n)), 0.0, fine.weight.numpy()).equiv.mean()
 
@@ -121,7 +121,7 @@ def test_transfer__predicts_what_test_time_twirling_of_a_trained_model_leaves(
     """To 10 %: the scatter of twirled predictions over orientations is the residual that follows from the spectrum."""
     q, equiv = measured_spectrum
     found, orientations = rotation_set(name), 24
-    predicted = degree_spectrum.transfer(q, found.alpha(6), equiv, 1 / len(found)).value
+    predicted = degree_spectrum.twirling_residual(q, found.alpha(6), equiv, 1 / len(found)).value
     generator = torch.Generator().manual_seed(5)
     better = twirled(trained, found, TURNS, IRREPS | {"energy": "0e"}, generator=generator, chunk=CHUNK)
     inputs = held_out.batch(np.arange(48)).repeat(orientations).inputs

@@ -18,7 +18,7 @@ import numpy as np
 
 from .._typing import Array, Float
 from .bootstrap import LARGEST
-from .loss_split import Values, replicates
+from .loss_split import Values, replicate_count
 
 
 def characters(
@@ -48,7 +48,7 @@ def spectrum(
     """Unbiased q_0..q_highest from K >= 2 independent rotations: `spectrum_design` with one rotation a replicate.
 
     Sums over degrees are good from few rotations; for single degrees a few replicates of a set are better by far, see
-    there. With K = 2 or 3 and a large mean prediction give the products of z - y, `about_target(gram, ...)`: no q_l
+    there. With K = 2 or 3 and a large mean prediction give the products of z - y, `error_gram(gram, ...)`: no q_l
     with l >= 1 changes, q_0 becomes the twirled prediction error, and most of the noise goes.
     """
     turns = quaternion[..., :, None, :]
@@ -82,7 +82,7 @@ def spectrum_design(
     Raises:
         ValueError: fewer than two replicates, or weights that do not sum to 1.
     """
-    replicates(gram, weight)
+    replicate_count(gram, weight)
     batch = np.broadcast_shapes(gram.shape[:-4], quaternion.shape[:-3])
     flat = np.broadcast_to(gram, batch + gram.shape[-4:]).reshape(-1, *gram.shape[-4:])
     turns = np.broadcast_to(quaternion, batch + quaternion.shape[-3:]).reshape(len(flat), -1, 4)
@@ -170,7 +170,7 @@ def _centred(matrix: Float[Array, "*b n n"]) -> Float[Array, "*b n n"]:
     return rows - rows.mean(-2, keepdims=True)
 
 
-def about_target(
+def error_gram(
     gram: Float[Array, "*b rotation rotation"], cross: Float[Array, "*b rotation"], square: Values
 ) -> Float[Array, "*b rotation rotation"]:
     """Gram matrix of the errors z_i - y. Its spectrum has the twirled prediction error as q_0; the rest is the same."""
@@ -207,7 +207,7 @@ def remainder(q: Float[Array, "*b degree"], equiv: Values) -> Values:
     return equiv - q[..., 1:].sum(-1)
 
 
-class Transfer(NamedTuple):
+class TwirlingResidual(NamedTuple):
     """Residual of twirling with a set of rotations, and its ends over what may lie beyond the highest degree."""
 
     value: Values
@@ -215,9 +215,9 @@ class Transfer(NamedTuple):
     high: Values
 
 
-def transfer(
+def twirling_residual(
     q: Float[Array, "*b degree"], alpha: Float[Array, " further"], equiv: Values, square_weight: float
-) -> Transfer:
+) -> TwirlingResidual:
     """Squared distance to T of the mean over a set of rotations, SUM_{l>=1} q_l alpha_l, without running the model.
 
     The set {g_i, w_i} stands at a random orientation, h g_i g_0 with independent Haar h and g_0, and
@@ -242,7 +242,7 @@ def transfer(
     known, rest, beyond = q[..., 1:] @ alpha[1:degrees], remainder(q, equiv), alpha[degrees:]
     least, most = (beyond.min(), beyond.max()) if len(beyond) else (0.0, 1.0)
     ends = known + rest * least, known + rest * most
-    return Transfer(known + rest * square_weight, np.minimum(*ends), np.maximum(*ends))
+    return TwirlingResidual(known + rest * square_weight, np.minimum(*ends), np.maximum(*ends))
 
 
 def twirled_loss(mean: Values, equiv: Values, rotations: int) -> Values:

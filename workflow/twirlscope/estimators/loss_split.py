@@ -63,7 +63,7 @@ def split_design(
     Raises:
         ValueError: fewer than two replicates, or weights that do not sum to 1.
     """
-    R = replicates(gram, weight)
+    R = replicate_count(gram, weight)
     diagonal = np.einsum("...riri->...ri", gram)
     means = np.tensordot(np.tensordot(gram, weight, 1), weight, ((-2,), (0,)))  # <zbar_r, zbar_s>
     squares = np.einsum("...rr->...r", means)  # |zbar_r|^2
@@ -112,7 +112,7 @@ def split_reflected(
     return Reflected(Split(total, total - equiv, equiv), distance / 4)
 
 
-def replicates(gram: Float[Array, "*b r n r n"], weight: Float[Array, " n"]) -> int:
+def replicate_count(gram: Float[Array, "*b r n r n"], weight: Float[Array, " n"]) -> int:
     """The number of replicates of a design that can be estimated from.
 
     Raises:

@@ -30,7 +30,7 @@ import xarray as xr
 from .._typing import Array, Callable, Float, Int, Mapping, Tensor
 from ..contracts import Batch, Evaluation, Task
 from ..estimators.bootstrap import standard_error
-from ..estimators.degree_spectrum import about_target
+from ..estimators.degree_spectrum import error_gram
 from ..geometry import so3
 from ..geometry.rotation_sets import FRAME_PASSES, FRAME_SIGNS
 from ..losses import inner
@@ -130,7 +130,7 @@ def measure_frames(evaluation: Evaluation, index: Int[Array, " panel"], settings
     generator = torch.Generator().manual_seed(settings.seed + 2)
     quaternion = so3.haar(len(index), 2, generator=generator)
     products = with_weighted(task, inner_products(replace(evaluation, model=averaged), index, quaternion))
-    errors = about_target(products["gram"], products["cross"], products["square"])
+    errors = error_gram(products["gram"], products["cross"], products["square"])
     each = np.einsum("tskk->tsk", errors)
     equiv = (each.sum(-1) - 2 * errors[..., 0, 1]) / 2
     batch = evaluation.batch(index)

@@ -163,7 +163,7 @@ def summarise_panel(data: xr.Dataset, panel: Panel, settings: TwirlSettings) -> 
 def _errors(data: xr.Dataset, step: int) -> Float[Array, "term panel rotation rotation"]:
     """Products of the errors z_i - y at one checkpoint."""
     gram = unpacked(data["panel_gram"].values[step], data.sizes["panel_rotation"])
-    return degree_spectrum.about_target(gram, data["panel_cross"].values[step], data["panel_square"].values)
+    return degree_spectrum.error_gram(gram, data["panel_cross"].values[step], data["panel_square"].values)
 
 
 def _degree(lie: Array, equiv: Array) -> Array:
@@ -186,7 +186,7 @@ def plan(evaluation: Evaluation, data: xr.Dataset, panel: Panel, settings: Twirl
     names, passes, columns = list(rotation_sets.DEGREES), [], []
     for name in names:
         chosen = rotation_sets.rotation_set(name)
-        left = degree_spectrum.transfer(
+        left = degree_spectrum.twirling_residual(
             q, chosen.alpha(4 * settings.highest_degree), equiv, float((chosen.weight**2).sum())
         )
         columns.append([mean + part for part in left])
@@ -220,7 +220,7 @@ def _replicates(name: str, settings: TwirlSettings) -> int:
 def _twirled_losses(design: Panel, products: Products) -> Float[Array, "term panel"]:
     """Loss of the mean over the set by sample, averaged over replicates."""
     weight = design.rotations.weight.numpy()
-    errors = design.design(degree_spectrum.about_target(products["gram"], products["cross"], products["square"]))
+    errors = design.design(degree_spectrum.error_gram(products["gram"], products["cross"], products["square"]))
     own = np.einsum("...rirj->...rij", errors)
     return (own @ weight @ weight).mean(-1)
 

@@ -175,7 +175,9 @@ def _left(training: Training) -> list[tuple[int, Float[Array, " step"]]]:
     q, equiv = data["spectrum"].values, data["panel_loss_equiv"].values
     for name in SETS:
         chosen = rotation_sets.rotation_set(name)
-        rest = degree_spectrum.transfer(q, chosen.alpha(4 * q.shape[-1]), equiv, float((chosen.weight**2).sum())).value
+        rest = degree_spectrum.twirling_residual(
+            q, chosen.alpha(4 * q.shape[-1]), equiv, float((chosen.weight**2).sum())
+        ).value
         with np.errstate(divide="ignore", invalid="ignore"):
             share = np.where(equiv > 0, rest / equiv, 1.0)
         found.append((len(chosen), np.clip(share, 0, 1)))
