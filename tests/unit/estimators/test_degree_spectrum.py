@@ -5,6 +5,7 @@ With fixed seeds the limits of 3 standard errors hold for good; with new ones a 
 
 import functools
 
+import design_spectrum
 import numpy as np
 import pytest
 import torch
@@ -98,7 +99,7 @@ def near(values, truth, errors=3):
 
 def alpha(quaternion, weight, highest):
     """What twirling with the set leaves of each degree."""
-    chi = degree_spectrum.characters(quaternion[:, None], quaternion, highest)
+    chi = design_spectrum.relative_characters(quaternion[:, None], quaternion, highest)
     return np.einsum("ijl,i,j->l", chi, weight, weight) / (2 * np.arange(highest + 1) + 1)
 
 
@@ -107,18 +108,20 @@ def test_characters__are_the_ratio_of_sines_and_2l_plus_1_at_the_identity():
     angle = (Rotation.from_quat(a, scalar_first=True).inv() * Rotation.from_quat(b, scalar_first=True)).magnitude()
     degree = np.arange(41)
     expected = np.sin((2 * degree + 1) * angle[:, None] / 2) / np.sin(angle[:, None] / 2)
-    np.testing.assert_allclose(degree_spectrum.characters(a, b, 40), expected, atol=1e-11)
+    np.testing.assert_allclose(design_spectrum.relative_characters(a, b, 40), expected, atol=1e-11)
     np.testing.assert_array_equal(
-        degree_spectrum.characters(ONE * [1.0, 0, 0, 0], ONE * [1.0, 0, 0, 0], 40), 2 * degree + 1
+        design_spectrum.relative_characters(ONE * [1.0, 0, 0, 0], ONE * [1.0, 0, 0, 0], 40), 2 * degree + 1
     )
-    np.testing.assert_allclose(degree_spectrum.characters(a, -a, 40), np.tile(2 * degree + 1, (50, 1)), rtol=1e-11)
+    np.testing.assert_allclose(
+        design_spectrum.relative_characters(a, -a, 40), np.tile(2 * degree + 1, (50, 1)), rtol=1e-11
+    )
 
 
 def test_characters__are_traces_of_the_representation():
     a, b = haar(np.random.default_rng(1), 2, 5)
     relative = matrices(a).mT @ matrices(b)
     trace = [torch.einsum("bii->b", action.representation(f"{degree}e", relative)).numpy() for degree in range(5)]
-    np.testing.assert_allclose(degree_spectrum.characters(a, b, 4), np.stack(trace, -1), atol=1e-11)
+    np.testing.assert_allclose(design_spectrum.relative_characters(a, b, 4), np.stack(trace, -1), atol=1e-11)
 
 
 def exact_design(function, degree, seed=0, replicates=2):
@@ -132,7 +135,7 @@ def exact_design(function, degree, seed=0, replicates=2):
 @pytest.mark.parametrize("replicates", [2, 3])
 def test_spectrum_design__of_an_exact_set_is_exact_and_adds_up_to_the_equivariance_error(replicates):
     gram, quaternion, weight, z = exact_design(polynomial, 6, replicates=replicates)
-    q = degree_spectrum.spectrum_design(gram, quaternion, 3, weight)
+    q = design_spectrum.spectrum_design(gram, quaternion, 3, weight)
     np.testing.assert_allclose(q, DEGREES, atol=1e-12)
     found = loss_split.split_design(gram, z @ np.zeros(2), 0.0, weight)
     assert found.equiv == pytest.approx(q[1:].sum(), abs=1e-12)
@@ -144,16 +147,16 @@ def test_spectrum_design__of_a_lab_frame_bias_has_degree_1_only():
     """f(g x) = rho(g) T + v with a vector v fixed in the lab: z(g) = T + g^-1 v."""
     twirled, bias = np.array([3.0, -2.0, 1.0]), np.array([0.1, 0.05, -0.2])
     gram, quaternion, weight, _ = exact_design(lambda q: twirled + bias @ matrices(q).numpy(), 6)
-    q = degree_spectrum.spectrum_design(gram, quaternion, 3, weight)
+    q = design_spectrum.spectrum_design(gram, quaternion, 3, weight)
     np.testing.assert_allclose(q, [twirled @ twirled / 3, bias @ bias / 3, 0, 0], atol=1e-12)
-    assert degree_spectrum.effective_degree(q) == pytest.approx(1)
+    assert design_spectrum.effective_degree(q) == pytest.approx(1)
 
 
 @pytest.mark.parametrize("K", [2, 3, 4, 8])
 def test_spectrum__and_split_are_unbiased(K):
     quaternion, target = haar(np.random.default_rng(K), 20_000, K), np.array([0.5, -1.0])
     z = polynomial(quaternion)
-    assert near(degree_spectrum.spectrum(gram_of(z), quaternion, 4), [*DEGREES, 0])
+    assert near(design_spectrum.spectrum(gram_of(z), quaternion, 4), [*DEGREES, 0])
     found = loss_split.split(gram_of(z), z @ target / 2, target @ target / 2)
     twirled = coefficients()[0][:, 0, 0]
     assert near(found.equiv, sum(DEGREES[1:]))
@@ -187,7 +190,7 @@ def test_spectrum_design__and_split_design_are_unbiased_for_a_group_that_is_not_
     z, target, equal = function(quaternion), np.array([0.5, -1.0]), np.full(24, 1 / 24)
     gram = gram_of_design(z)
     q = by_wigner(function, 6, 12)
-    assert near(degree_spectrum.spectrum_design(gram, quaternion, 6, equal), q)
+    assert near(design_spectrum.spectrum_design(gram, quaternion, 6, equal), q)
     found = loss_split.split_design(gram, z @ target / 2, target @ target / 2, equal)
     nodes, weight = exact(12)
     assert near(found.equiv, q[1:].sum())
@@ -197,7 +200,7 @@ def test_spectrum_design__and_split_design_are_unbiased_for_a_group_that_is_not_
 def test_spectrum__of_an_equivariant_prediction_is_free_of_noise_from_three_rotations_on():
     quaternion, z = haar(np.random.default_rng(0), 5, 4), np.full((5, 4, 2), 7.0)
     np.testing.assert_allclose(
-        degree_spectrum.spectrum(gram_of(z), quaternion, 6), [[49, 0, 0, 0, 0, 0, 0]] * 5, atol=1e-11
+        design_spectrum.spectrum(gram_of(z), quaternion, 6), [[49, 0, 0, 0, 0, 0, 0]] * 5, atol=1e-11
     )
 
 
@@ -210,10 +213,10 @@ def test_spectrum__centred_has_less_noise_and_two_rotations_do_better_about_the_
         quaternion = haar(np.random.default_rng(K), 4000, K)
         z, target = constant(quaternion), coefficients()[0][:, 0, 0] + 5.2
         gram = gram_of(z)
-        spread[K] = degree_spectrum.spectrum(gram, quaternion, 2).std(0)[1:]
+        spread[K] = design_spectrum.spectrum(gram, quaternion, 2).std(0)[1:]
         moved = degree_spectrum.error_gram(gram, z @ target / 2, target @ target / 2)
         np.testing.assert_allclose(moved, gram_of(z - target), atol=1e-12)
-        spread[K, "target"] = degree_spectrum.spectrum(moved, quaternion, 2).std(0)[1:]
+        spread[K, "target"] = design_spectrum.spectrum(moved, quaternion, 2).std(0)[1:]
     assert (spread[2] > 10 * spread[2, "target"]).all()
     assert (spread[2] > 10 * spread[4]).all()
     np.testing.assert_allclose(spread[4], spread[4, "target"])
@@ -222,19 +225,19 @@ def test_spectrum__centred_has_less_noise_and_two_rotations_do_better_about_the_
 def test_spectrum__broadcasts_rotations_over_checkpoints_and_does_not_depend_on_the_block(monkeypatch):
     random = np.random.default_rng(0)
     quaternion, z = haar(random, 5, 4), random.normal(size=(3, 2, 5, 4, 6))
-    whole = degree_spectrum.spectrum(gram_of(z), quaternion, 3)
+    whole = design_spectrum.spectrum(gram_of(z), quaternion, 3)
     assert whole.shape == (3, 2, 5, 4)
-    each = [degree_spectrum.spectrum(gram_of(z[2, 1, s]), quaternion[s], 3) for s in range(5)]
+    each = [design_spectrum.spectrum(gram_of(z[2, 1, s]), quaternion[s], 3) for s in range(5)]
     np.testing.assert_allclose(whole[2, 1], each, rtol=1e-10)
-    monkeypatch.setattr(degree_spectrum, "LARGEST", 70)
-    np.testing.assert_allclose(degree_spectrum.spectrum(gram_of(z), quaternion, 3), whole, rtol=1e-12)
+    monkeypatch.setattr(design_spectrum, "LARGEST", 70)
+    np.testing.assert_allclose(design_spectrum.spectrum(gram_of(z), quaternion, 3), whole, rtol=1e-12)
 
 
 def test_spectrum__refuses_one_rotation_and_weights_that_do_not_sum_to_one():
     with pytest.raises(ValueError, match="at least 2"):
-        degree_spectrum.spectrum(np.ones((1, 1)), np.ones((1, 4)), 2)
+        design_spectrum.spectrum(np.ones((1, 1)), np.ones((1, 4)), 2)
     with pytest.raises(ValueError, match="sum to 1"):
-        degree_spectrum.spectrum_design(np.ones((2, 3, 2, 3)), np.ones((2, 3, 4)), 2, np.ones(3))
+        design_spectrum.spectrum_design(np.ones((2, 3, 2, 3)), np.ones((2, 3, 4)), 2, np.ones(3))
 
 
 def test_split_design__with_two_octahedral_replicates_has_less_variance_than_48_independent_rotations():
@@ -253,7 +256,7 @@ def test_twirling_residual__predicts_the_residual_of_twirling_with_a_group():
     function, weight = smooth(samples), panel.weight.numpy()
     quaternion = product(haar(random, samples, 2)[:, :, None], panel.quaternion.numpy())
     gram = gram_of_design(function(quaternion))
-    q = degree_spectrum.spectrum_design(gram, quaternion, 5, weight).mean(0)
+    q = design_spectrum.spectrum_design(gram, quaternion, 5, weight).mean(0)
     equiv = loss_split.split_design(gram, gram[..., 0, 0], 0.0, weight).equiv.mean()
     nodes, shares = exact(13)
     twirled = np.einsum("n,snc->sc", shares, function(np.broadcast_to(nodes, (samples, *nodes.shape))))
@@ -297,16 +300,16 @@ def test_lie_error__is_the_squared_derivative_along_three_generators():
     nodes, weight = exact(6)
     squares = (derivatives(polynomial, nodes) ** 2).mean(-1).sum(0)
     q = np.array(DEGREES)
-    assert weight @ squares == pytest.approx(degree_spectrum.lie_error(q), rel=1e-6)
-    assert q[1:].sum() <= degree_spectrum.lie_error(q) / 2
+    assert weight @ squares == pytest.approx(design_spectrum.lie_error(q), rel=1e-6)
+    assert q[1:].sum() <= design_spectrum.lie_error(q) / 2
     expected = (2 * 0.3 + 6 * 0.2 + 12 * 0.1) / 0.6
-    effective = degree_spectrum.effective_degree(q)
+    effective = design_spectrum.effective_degree(q)
     assert effective * (effective + 1) == pytest.approx(expected)
 
 
 def test_effective_degree__is_the_degree_of_an_error_of_one_degree_and_nan_without_error():
-    np.testing.assert_allclose(degree_spectrum.effective_degree(np.eye(5)[1:]), [1, 2, 3, 4])
-    assert np.isnan(degree_spectrum.effective_degree(np.array([1.0, 0.0, 0.0])))
+    np.testing.assert_allclose(design_spectrum.effective_degree(np.eye(5)[1:]), [1, 2, 3, 4])
+    assert np.isnan(design_spectrum.effective_degree(np.array([1.0, 0.0, 0.0])))
 
 
 def test_equigrad_square__is_the_squared_gradient_by_a_matrix_of_a_scalar():
@@ -321,8 +324,8 @@ def test_equigrad_square__is_the_squared_gradient_by_a_matrix_of_a_scalar():
     gram, quaternion, weight, _ = exact_design(
         lambda q: (lambda R: 1 + 2 * R[..., 2:, 0] + R[..., :1, 1] * R[..., 2:, 2])(matrices(q).numpy()), 6
     )
-    q = degree_spectrum.spectrum_design(gram, quaternion, 3, weight)
-    assert degree_spectrum.equigrad_square(q) == pytest.approx(measured, rel=1e-10)
+    q = design_spectrum.spectrum_design(gram, quaternion, 3, weight)
+    assert design_spectrum.equigrad_square(q) == pytest.approx(measured, rel=1e-10)
 
 
 def test_remul_square__is_twice_and_the_deviation_the_root_of_the_equivariance_error():
@@ -337,7 +340,7 @@ def test_remul_square__is_twice_and_the_deviation_the_root_of_the_equivariance_e
 
 def test_pooled__gives_the_spectrum_of_a_panel_with_both_error_bars():
     quaternion = haar(np.random.default_rng(3), 200, 16)
-    q = degree_spectrum.spectrum(gram_of(polynomial(quaternion)), quaternion, 3)
+    q = design_spectrum.spectrum(gram_of(polynomial(quaternion)), quaternion, 3)
     found = bootstrap.pooled(np.swapaxes(q, -1, -2), 1000, 0)
     assert (abs(found.value - DEGREES) < 3 * found.error).all()
     np.testing.assert_allclose(found.high - found.low, 2 * 1.96 * found.error, rtol=0.1)
@@ -350,7 +353,7 @@ def test_spectrum_fit__is_unbiased_from_the_highest_degree_there_is_and_less_noi
     flat, turns = gram.reshape(len(gram), 72, 72), quaternion.reshape(len(gram), 72, 4)
     fit = degree_spectrum.spectrum_fit(flat, turns, 3, fitted)
     assert near(fit, DEGREES)
-    plain = degree_spectrum.spectrum_design(gram, quaternion, 3, np.full(24, 1 / 24))
+    plain = design_spectrum.spectrum_design(gram, quaternion, 3, np.full(24, 1 / 24))
     assert fit[:, 3].std() < 0.7 * plain[:, 3].std()
 
 

@@ -1,5 +1,6 @@
 """A real equivariant network through the whole measurement: the numerical floor, and a known error put on top of it."""
 
+import design_spectrum
 import numpy as np
 import pytest
 import torch
@@ -7,7 +8,7 @@ import toys
 from e3nn import nn, o3
 
 from twirlscope.contracts import Evaluation
-from twirlscope.estimators import degree_spectrum, loss_split
+from twirlscope.estimators import loss_split
 from twirlscope.geometry.rotation_sets import randomised, rotation_set
 from twirlscope.settings.twirl import TwirlSettings
 from twirlscope.twirling import measure, twisting
@@ -123,7 +124,7 @@ def test_equivariant_model__with_a_vector_of_the_lab_has_the_known_error(model):
     whole, plain = (split(each, torch.float64) for each in (leaning(model.double()), model.double()))
     found, turns = products(leaning(model.double()), torch.float64)
     design = found["gram"].reshape(2, SAMPLES, *turns.shape[1:3], *turns.shape[1:3])
-    q = degree_spectrum.spectrum_design(design, turns, 2, rotation_set("O").weight.numpy())[0]
+    q = design_spectrum.spectrum_design(design, turns, 2, rotation_set("O").weight.numpy())[0]
     parts = loss_split.split_design(
         design, found["cross"].reshape(design.shape[:4]), found["square"], rotation_set("O").weight.numpy()
     )

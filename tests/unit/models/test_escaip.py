@@ -2,12 +2,13 @@
 
 import math
 
+import design_spectrum
 import numpy as np
 import pytest
 import torch
 
 from twirlscope.contracts import Batch, Evaluation
-from twirlscope.estimators import degree_spectrum, loss_split
+from twirlscope.estimators import loss_split
 from twirlscope.geometry import rotation_sets, so3
 from twirlscope.models.escaip import Escaip
 from twirlscope.twirling import lie_derivative
@@ -106,7 +107,7 @@ def test_escaip__has_degrees_0_and_2_and_no_other():
     )
     n = len(chosen)
     gram = found["gram"][0].reshape(3, 2, n, 2, n)
-    q = degree_spectrum.spectrum_design(gram, quaternion.numpy(), 4, chosen.weight.numpy())
+    q = design_spectrum.spectrum_design(gram, quaternion.numpy(), 4, chosen.weight.numpy())
     _, _, equiv = closed_form(net, batch)
     np.testing.assert_allclose(q[:, 2], equiv, rtol=1e-10)
     np.testing.assert_allclose(q[:, [1, 3, 4]], 0, atol=1e-12)

@@ -4,6 +4,7 @@ loss of test-time twirling predicted from a spectrum.
 The network sees raw edge vectors and is trained for a few seconds on random molecules under a soft pair potential.
 """
 
+import design_spectrum
 import numpy as np
 import pytest
 import torch
@@ -110,7 +111,7 @@ def measured_spectrum(trained, held_out):
     turns = randomised(fine, 48, 2, torch.Generator().manual_seed(4))
     found = twisting.inner_products(Evaluation(trained, held_out, chunk=3 * CHUNK), np.arange(48), turns.flatten(1, 2))
     errors = degree_spectrum.error_gram(found["gram"], found["cross"], found["square"])[0].reshape(48, 2, n, 2, n)
-    q = degree_spectrum.spectrum_design(errors, turns.numpy(), 6, fine.weight.numpy())
+    q = design_spectrum.spectrum_design(errors, turns.numpy(), 6, fine.weight.numpy())
     return q.mean(0), loss_split.split_design(errors, np.zeros((48, 2, n)), 0.0, fine.weight.numpy()).equiv.mean()
 
 

@@ -8,12 +8,13 @@ rotations of its own: metatomic over Lebedev points times in-plane angles, we ov
 
 from typing import Dict, List, Optional
 
+import design_spectrum
 import numpy as np
 import pytest
 import torch
 
 from twirlscope.contracts import Batch
-from twirlscope.estimators import degree_spectrum, loss_split
+from twirlscope.estimators import loss_split
 from twirlscope.geometry import so3
 from twirlscope.geometry.rotation_sets import randomised, smallest
 from twirlscope.twirling import twisting
@@ -176,7 +177,7 @@ def test_spectrum__is_metatomics_character_projection(theirs, name):
     ours = 0
     for parity in range(2):
         one = gram[name][:, :, parity, :, :, parity]
-        ours = ours + degree_spectrum.spectrum_design(one, quaternion[:, None], DEGREE, SET.weight.numpy()) / 2
+        ours = ours + design_spectrum.spectrum_design(one, quaternion[:, None], DEGREE, SET.weight.numpy()) / 2
     expected = np.zeros_like(ours)
     for key, block in theirs[CHARACTER + name].items():
         values = block.values.reshape(*ours.shape[:2], -1).mean(-1)
