@@ -27,7 +27,7 @@ from twirlscope import plugins
 from twirlscope.curvature.lanczos import dense, lanczos, rademacher
 from twirlscope.curvature.objective import Objective
 from twirlscope.curvature.operators import CURVATURES, MODES, operator
-from twirlscope.geometry.rotation_sets import rotations
+from twirlscope.geometry.rotation_sets import sample_rotations
 
 PROBES, STEPS, TOP, ROUNDS, PART, LIMIT = 4, 80, 10, 7, "equiv", 2.3
 GOALS = {"PyHessian": 1.8, "curvlinops": 2.8, "hessian-eigenthings": 1.4}
@@ -70,7 +70,7 @@ def problem(model: nn.Module, samples: int, dtype: torch.dtype, train: int = 60,
         found = model(batch.inputs)
         sum(((found[t.name] - batch.targets[t.name]) ** 2).mean() for t in task.terms).backward()
         optimizer.step()
-    return Objective(model.to(dtype), task, batch, rotations("D2", samples, 0, 0), samples)
+    return Objective(model.to(dtype), task, batch, sample_rotations("D2", samples, 0, 0), samples)
 
 
 class Flat(nn.Module):

@@ -30,7 +30,7 @@ from twirlscope.contracts import Evaluation
 from twirlscope.curvature.objective import Objective
 from twirlscope.curvature.operators import operator
 from twirlscope.errors import UserError
-from twirlscope.geometry.rotation_sets import rotations
+from twirlscope.geometry.rotation_sets import sample_rotations
 from twirlscope.runtime.devices import device_of, hardware
 from twirlscope.runtime.precision import float32
 from twirlscope.settings.train import TrainSettings
@@ -158,7 +158,7 @@ def timed(loop: Loop, updates: int) -> tuple[float, float, float]:
 def measured(loop: Loop, few: int = 2, count: int = 4) -> tuple[float, float]:
     """Seconds of a twirled pass of a sample, and of a product with the Hessian on a sample under four rotations."""
     index, taken = np.arange(few), []
-    quaternion, loop.optimiser = rotations("D2", few, count, 0), None  # and with it, its memory
+    quaternion, loop.optimiser = sample_rotations("D2", few, count, 0), None  # and with it, its memory
     model = loop.model.eval()
     model.zero_grad(set_to_none=True)
     for _ in range(2):  # the first warms up

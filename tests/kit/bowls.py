@@ -117,7 +117,7 @@ def objective(name, steps=0):
     torch.manual_seed(0)
     task, index = Clouds(), np.arange(SAMPLES)
     model = MODELS[name]().double()
-    batch, quaternion = task.batch(index), rotation_sets.rotations("D2", SAMPLES, 0, 0)
+    batch, quaternion = task.batch(index), rotation_sets.sample_rotations("D2", SAMPLES, 0, 0)
     if steps:
         optimiser, sample = torch.optim.Adam(model.parameters(), 1e-2), batch.to("cpu", torch.float64)
         for _ in range(steps):

@@ -131,7 +131,7 @@ def case(model=Direct, kind="T", dtype=torch.float64, chunk=8, steps=0, **keys):
     """An objective, and the model, batch and rotations it is made of; after some steps of training."""
     torch.manual_seed(1)
     model = model(**keys).to(dtype)
-    quaternion = rotation_sets.rotations(kind, SAMPLES, 5, 0)
+    quaternion = rotation_sets.sample_rotations(kind, SAMPLES, 5, 0)
     batch = Clouds().batch(np.arange(SAMPLES))
     optimizer = torch.optim.Adam(model.parameters(), 0.02)
     for _ in range(steps):

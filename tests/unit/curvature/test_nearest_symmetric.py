@@ -11,7 +11,7 @@ from toy_model import Mlp
 from twirlscope.contracts import Model
 from twirlscope.curvature import nearest_symmetric
 from twirlscope.curvature.objective import Objective
-from twirlscope.geometry.rotation_sets import rotations
+from twirlscope.geometry.rotation_sets import sample_rotations
 from twirlscope.report.sections.claims import evidence
 from twirlscope.settings import steps
 from twirlscope.settings.base import Settings
@@ -40,7 +40,7 @@ class Linear(Model):
 def objective(model):
     task = ForceField(ForceField.Settings(energy_weight=0.0), toys.frames())
     batch = task.batch(np.arange(6))
-    return Objective(model.double(), task, batch, rotations("T", 6, 12, seed=0))  # exact for a matrix
+    return Objective(model.double(), task, batch, sample_rotations("T", 6, 12, seed=0))  # exact for a matrix
 
 
 def matrix(seed):

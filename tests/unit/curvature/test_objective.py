@@ -25,9 +25,11 @@ def test_losses__of_independent_rotations_are_unbiased():
     mean, equiv = [], []
     torch.manual_seed(1)
     model, batch = Direct().double(), Clouds().batch(np.arange(SAMPLES))
-    exact = Objective(model, Clouds(), batch, rotation_sets.rotations("I", SAMPLES, 0, 5)).values()  # exact to degree 5
+    exact = Objective(
+        model, Clouds(), batch, rotation_sets.sample_rotations("I", SAMPLES, 0, 5)
+    ).values()  # exact to degree 5
     for seed in range(200):
-        quaternion = rotation_sets.rotations("independent", SAMPLES, 3, seed)
+        quaternion = rotation_sets.sample_rotations("independent", SAMPLES, 3, seed)
         values = Objective(model, Clouds(), batch, quaternion, unbiased=True).values()
         mean.append(values["mean"]), equiv.append(values["equiv"])
     for draws, value in ((mean, exact["mean"]), (equiv, exact["equiv"])):
@@ -36,7 +38,7 @@ def test_losses__of_independent_rotations_are_unbiased():
 
 @pytest.mark.parametrize("kind", ["D2", "T", "O"])
 def test_rotations__of_a_group_hold_the_group_between_two_uniform_rotations(kind):
-    quaternion = rotation_sets.rotations(kind, 2, 0, 0)
+    quaternion = rotation_sets.sample_rotations(kind, 2, 0, 0)
     matrices = so3.matrix(quaternion)
     traces = lambda m: torch.einsum("gij,hij->gh", m, m).flatten().sort().values  # noqa: E731
     for each in matrices:
@@ -48,7 +50,7 @@ def test_rotations__of_a_group_hold_the_group_between_two_uniform_rotations(kind
 @pytest.mark.parametrize("kind", ["lebedev5", "H"])
 def test_rotations__refuse_a_set_with_weights_and_one_that_does_not_exist(kind):
     with pytest.raises(UserError, match=kind):
-        rotation_sets.rotations(kind, 2, 0, 0)
+        rotation_sets.sample_rotations(kind, 2, 0, 0)
 
 
 def test_differentiable__restores_what_it_changed(monkeypatch):

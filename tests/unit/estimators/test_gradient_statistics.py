@@ -5,8 +5,8 @@ import pytest
 
 from twirlscope.estimators.gradient_statistics import (
     Batches,
-    between,
     gradient_statistics,
+    product_between_batches,
     statistics,
     update_statistics,
     with_errors,
@@ -58,9 +58,9 @@ def test_statistics__of_gradients_without_noise_are_the_exact_ones():
 def test_between__is_the_mean_over_pairs_and_refuses_a_single_batch():
     gram = draws(1, 5, 4)[0][0, 0, 1]
     pairs = [gram[b, c] for b in range(5) for c in range(5) if b != c]
-    assert between(gram) == pytest.approx(np.mean(pairs))
+    assert product_between_batches(gram) == pytest.approx(np.mean(pairs))
     with pytest.raises(ValueError, match="need two"):
-        between(gram[:1, :1])
+        product_between_batches(gram[:1, :1])
 
 
 def test_negative_squares__are_kept_and_what_divides_by_them_is_nan():

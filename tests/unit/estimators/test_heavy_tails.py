@@ -14,7 +14,7 @@ def coverage(law, samples=500, repeats=400, seed=0):
     """How often the 95 % interval of the mean holds the truth, and how often the rule warns."""
     values = law.rvs((repeats, samples), random_state=seed)
     low, high = bootstrap.interval(bootstrap.resampled_means(values, 600, seed))
-    return np.mean((low <= law.mean()) & (law.mean() <= high)), np.mean(heavy_tails.heavy(values))
+    return np.mean((low <= law.mean()) & (law.mean() <= high)), np.mean(heavy_tails.is_heavy(values))
 
 
 @pytest.mark.parametrize("name", sorted(LIGHT))
@@ -25,7 +25,7 @@ def test_interval__covers_the_mean_of_light_tails_without_a_warning(name):
 
 
 @pytest.mark.parametrize("name", sorted(HEAVY))
-def test_heavy__warns_where_the_interval_misses_the_mean(name):
+def test_is_heavy__warns_where_the_interval_misses_the_mean(name):
     covered, warned = coverage(HEAVY[name])
     assert covered < 0.85
     assert warned > 0.9
@@ -52,13 +52,13 @@ def test_tail_index__is_the_exponent_of_a_pareto_law_at_any_scale():
 
 
 @pytest.mark.parametrize("values", [np.ones(10), np.full(100, np.nan), np.full(100, np.inf)], ids=["few", "nan", "inf"])
-def test_heavy__warns_where_nothing_can_be_said(values):
-    assert heavy_tails.heavy(values)
+def test_is_heavy__warns_where_nothing_can_be_said(values):
+    assert heavy_tails.is_heavy(values)
 
 
-def test_heavy__does_not_warn_of_equal_samples():
-    assert not heavy_tails.heavy(np.ones(64))
-    assert heavy_tails.heavy(np.ones((3, 2, 64))).shape == (3, 2)
+def test_is_heavy__does_not_warn_of_equal_samples():
+    assert not heavy_tails.is_heavy(np.ones(64))
+    assert heavy_tails.is_heavy(np.ones((3, 2, 64))).shape == (3, 2)
 
 
 def test_medians__are_of_samples_and_leave_out_those_without_loss():

@@ -183,8 +183,8 @@ def test_split_reflected__is_the_mean_over_pairs_with_half_the_weight_on_each_ki
     e = (z - y) @ (z - y).T / 6
     same = [np.mean([e[i, j] for i in k for j in k if i != j]) for k in ([0, 1, 2], [3, 4])]
     mean = sum(same) / 4 + e[:3, 3:].mean() / 2
-    assert found.whole.mean == pytest.approx(mean, rel=1e-12)
-    assert found.whole.total == pytest.approx((e.diagonal()[:3].mean() + e.diagonal()[3:].mean()) / 2, rel=1e-12)
+    assert found.o3.mean == pytest.approx(mean, rel=1e-12)
+    assert found.o3.total == pytest.approx((e.diagonal()[:3].mean() + e.diagonal()[3:].mean()) / 2, rel=1e-12)
 
 
 def test_split_reflected__is_unbiased_and_finds_what_lies_between_the_halves():
@@ -194,7 +194,7 @@ def test_split_reflected__is_unbiased_and_finds_what_lies_between_the_halves():
     z = T + np.where(proper, 1, -1)[:, None] * c + sigma * random.normal(size=(draws, 5, 4))
     found = loss_split.split_reflected(*products(z, np.broadcast_to(y, (draws, 4))), proper)
     truth = (((T - y) ** 2).mean(), (c**2).mean() + sigma**2, (c**2).mean())
-    for values, exact in zip((found.whole.mean, found.whole.equiv, found.apart), truth, strict=True):
+    for values, exact in zip((found.o3.mean, found.o3.equiv, found.reflection), truth, strict=True):
         assert abs(values.mean() - exact) < 3.5 * values.std() / draws**0.5
 
 

@@ -74,7 +74,7 @@ def test_alpha__keeps_its_digits_for_angles_near_zero_and_pi():
     w, degrees = np.array([1e-9, 1e-3, np.pi - 1e-3, np.pi - 1e-9, np.pi]), np.arange(41)
     weight = torch.full((2,), 0.5, dtype=torch.float64)
     for angle in w:
-        pair = so3.about(2, torch.tensor([0.0, angle], dtype=torch.float64))
+        pair = so3.axis_rotation(2, torch.tensor([0.0, angle], dtype=torch.float64))
         characters = np.cos(np.outer(degrees, [angle])).cumsum(0)[:, 0] * 2 - 1
         expected = (1 + characters / (2 * degrees + 1)) / 2
         np.testing.assert_allclose(RotationSet("", pair, weight, 0).alpha(40), expected, atol=2e-14)

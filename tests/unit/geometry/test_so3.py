@@ -45,14 +45,14 @@ def test_angle__is_that_of_scipy_and_keeps_its_digits_at_both_ends():
     expected = Rotation.from_quat(quaternion.numpy(), scalar_first=True).magnitude()
     np.testing.assert_allclose(so3.angle(quaternion).numpy(), expected, atol=1e-14)
     small = torch.tensor([1e-12, 1e-3, np.pi - 1e-9, np.pi], dtype=torch.float64)
-    torch.testing.assert_close(so3.angle(-so3.about(1, small)), small, rtol=1e-15, atol=0)
+    torch.testing.assert_close(so3.angle(-so3.axis_rotation(1, small)), small, rtol=1e-15, atol=0)
 
 
 @pytest.mark.parametrize(("axis", "name"), list(enumerate("xyz")))
 def test_about__turns_about_one_axis(axis, name):
     angles = np.linspace(-3, 3, 7)
     expected = Rotation.from_euler(name, angles[:, None]).as_matrix()
-    np.testing.assert_allclose(so3.matrix(so3.about(axis, torch.from_numpy(angles))), expected, atol=1e-15)
+    np.testing.assert_allclose(so3.matrix(so3.axis_rotation(axis, torch.from_numpy(angles))), expected, atol=1e-15)
 
 
 def test_matrix__with_parity_is_followed_by_inversion():

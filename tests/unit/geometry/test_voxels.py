@@ -28,7 +28,7 @@ def test_peaks__tell_elements_and_neighbours_apart():
     positions = [[-0.77, 0.1, 0.0], [0.77, 0.0, 0.1], [1.4, 1.2, 0.0], [-1.2, -1.0, 0.2]]
     found = voxels.peaks(on_grid(numbers, positions), GRID)
     assert sorted(found[0].tolist()) == sorted(numbers)
-    assert voxels.matched(found, (np.array(numbers), np.array(positions)), 0.3) == 4
+    assert voxels.count_found_atoms(found, (np.array(numbers), np.array(positions)), 0.3) == 4
 
 
 def test_peaks__of_an_empty_or_faint_field_are_none():
@@ -38,11 +38,11 @@ def test_peaks__of_an_empty_or_faint_field_are_none():
 
 def test_matched__counts_each_peak_once_and_only_for_its_element():
     one, two = (np.array([6]), np.zeros((1, 3))), (np.array([6, 6]), np.array([[0.0, 0, 0], [0.1, 0, 0]]))
-    assert voxels.matched(one, two) == 1
-    assert voxels.matched(two, one) == 1
-    assert voxels.matched(one, (np.array([7]), np.zeros((1, 3)))) == 0
-    assert voxels.matched(one, (np.array([6]), np.full((1, 3), 0.4))) == 0  # 0.69 Å off
-    assert voxels.matched((one[0][:0], one[1][:0]), two) == 0
+    assert voxels.count_found_atoms(one, two) == 1
+    assert voxels.count_found_atoms(two, one) == 1
+    assert voxels.count_found_atoms(one, (np.array([7]), np.zeros((1, 3)))) == 0
+    assert voxels.count_found_atoms(one, (np.array([6]), np.full((1, 3), 0.4))) == 0  # 0.69 Å off
+    assert voxels.count_found_atoms((one[0][:0], one[1][:0]), two) == 0
 
 
 GRID = voxels.Grid(16, 0.5, 1.0, (1, 6, 8))
@@ -131,6 +131,6 @@ def test_voxelise__refuses_an_element_without_a_channel_and_an_empty_sample():
 
 def test_check_fit__refuses_what_leaves_the_grid_in_some_orientation_and_says_what_would_do():
     far = torch.tensor([[[2.7, 0.0, 0.0], [-2.7, 0.0, 0.0]]])
-    voxels.check_fit(voxels.reach(far), GRID, 0.25)
+    voxels.check_fit(voxels.largest_radius(far), GRID, 0.25)
     with pytest.raises(UserError, match=r"8 Å in every orientation, got one that needs 8\.12 Å"):
-        voxels.check_fit(1.04 * voxels.reach(far), GRID, 0.25)
+        voxels.check_fit(1.04 * voxels.largest_radius(far), GRID, 0.25)

@@ -98,7 +98,7 @@ def test_backbone_tensor_product__does_not_jump_where_the_nearest_residues_chang
 def test_backbone_tensor_product__passes_the_certificate_of_curvature_in_forward_mode():
     few = task()
     found = derivative_check.certify(
-        model(), few, few.batch(np.arange(1)), rotation_sets.rotations("D2", 1, 0, 0), mode="dual"
+        model(), few, few.batch(np.arange(1)), rotation_sets.sample_rotations("D2", 1, 0, 0), mode="dual"
     )
     assert max(*found.error.values(), *found.gauss_newton.values()) < derivative_check.TOLERANCE
 

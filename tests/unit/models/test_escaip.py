@@ -123,7 +123,7 @@ def test_escaip__cannot_be_told_from_an_equivariant_model_by_half_turns_about_th
     net, batch = model(), molecules()
     here = net(batch.inputs)["forces"]
     for axis in range(3):
-        half = so3.matrix(so3.about(axis, torch.full((6,), math.pi, dtype=torch.float64)))
+        half = so3.matrix(so3.axis_rotation(axis, torch.full((6,), math.pi, dtype=torch.float64)))
         turned = twisted(net, given(batch), batch, half)["forces"]
         torch.testing.assert_close(turned, here, rtol=0, atol=1e-12)
     R = so3.matrix(so3.haar(6, generator=torch.Generator().manual_seed(4)))

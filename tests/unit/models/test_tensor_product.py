@@ -78,7 +78,7 @@ def test_tensor_product__passes_the_certificate_of_curvature_in_forward_mode(for
     task = toys.force_field()
     net = model(forces, l_max=1, width=4, radial=4, radial_width=4)
     found = derivative_check.certify(
-        net, task, task.batch(np.arange(2)), rotation_sets.rotations("D2", 2, 0, 0), mode="dual"
+        net, task, task.batch(np.arange(2)), rotation_sets.sample_rotations("D2", 2, 0, 0), mode="dual"
     )
     assert max(*found.error.values(), *found.gauss_newton.values()) < derivative_check.TOLERANCE
 

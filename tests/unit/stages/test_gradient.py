@@ -18,7 +18,7 @@ from twirlscope.curvature.objective import Objective
 from twirlscope.errors import UserError
 from twirlscope.estimators.gradient_statistics import gradient_statistics
 from twirlscope.geometry import action, so3
-from twirlscope.geometry.rotation_sets import rotations
+from twirlscope.geometry.rotation_sets import sample_rotations
 from twirlscope.settings.base import Settings
 from twirlscope.settings.gradient import GradientSettings
 from twirlscope.settings.train import TrainSettings
@@ -94,7 +94,7 @@ def exact(task):
 
 
 def objective(model, task, index, seed=0, chunk=8, dtype=torch.float64):
-    quaternion = rotations("independent", len(index), 2, seed)
+    quaternion = sample_rotations("independent", len(index), 2, seed)
     return Objective(model.to(dtype), task, task.batch(index), quaternion, chunk, unbiased=True)
 
 
@@ -119,7 +119,7 @@ def test_gradients__agree_with_plain_autograd_on_one_big_batch():
     task, index = toys.force_field(), np.arange(12)
     torch.manual_seed(0)
     model = Mlp(Mlp.Settings(), {}).double()
-    quaternion, batch = rotations("independent", 12, 2, 0), task.batch(index).to("cpu", torch.float64)
+    quaternion, batch = sample_rotations("independent", 12, 2, 0), task.batch(index).to("cpu", torch.float64)
     z = []
     for k in range(2):
         rotation = so3.matrix(quaternion[:, k])
@@ -153,7 +153,7 @@ def test_gradients__keep_one_chunk_in_memory_however_many_samples(monkeypatch):
     )
     model = Linear().double()
     part_gradients(objective(model, task, index, chunk=3))
-    total_gradient(model, task, task.batch(index), rotations("independent", 20, 2, 0), 3)
+    total_gradient(model, task, task.batch(index), sample_rotations("independent", 20, 2, 0), 3)
     assert max(seen) == 6
     assert sum(seen) == 2 * 20 * 2
 

@@ -14,7 +14,7 @@ from twirlscope.curvature.objective import PARTS, Objective
 from twirlscope.curvature.operators import operator
 from twirlscope.errors import UserError
 from twirlscope.estimators.condition_numbers import MEASURES, estimate
-from twirlscope.geometry.rotation_sets import rotations
+from twirlscope.geometry.rotation_sets import sample_rotations
 from twirlscope.settings.base import Settings
 from twirlscope.settings.hessian import HessianSettings, chosen_steps
 from twirlscope.stages.hessian import hessian
@@ -132,7 +132,9 @@ def test_hessian__is_exact_where_lanczos_spans_all_parameters(files):
     hessian(train, data, out, settings, "code")
     whole, run = store.load(out).isel(step=0), Trained(train, data)
     found = whole.sel(curvature="hessian")
-    objective = Objective(run.model(4, torch.float64), run.task, run.task.batch(np.arange(4)), rotations("D2", 4, 0, 0))
+    objective = Objective(
+        run.model(4, torch.float64), run.task, run.task.batch(np.arange(4)), sample_rotations("D2", 4, 0, 0)
+    )
     for part, value in objective.values().items():
         if part not in PARTS:
             continue
@@ -222,7 +224,7 @@ def test_hessian__half_of_the_samples_is_the_stage_on_these_samples_at_half_the_
     train, data, out = files()
     hessian(train, data, out, HessianSettings(**QUICK | {"samples": 4, "dtype": "float64"}, steps=[4]), "code")
     found, run = store.load(out).isel(step=0), Trained(train, data)
-    turned = rotations("D2", 4, 0, 0)[1::2]
+    turned = sample_rotations("D2", 4, 0, 0)[1::2]
     samples = run.task.batch(np.arange(4)).map(lambda t: t[1::2])
     odd = Objective(run.model(4, torch.float64), run.task, samples, turned)
     half = lanczos(operator(odd, "mean"), rademacher(len(odd.parameters), 3, 0), 2)

@@ -20,7 +20,7 @@ from .._typing import Array, Bool, Callable, Float, Int
 
 PARTS = ("mean", "equiv", "total")
 RESOLVED = 2.0  # standard errors that a quantity must be above zero before something is divided by it
-SUM = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])  # total = mean + equiv, for gradients as for losses
+WITH_TOTAL = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])  # total = mean + equiv, for gradients as for losses
 
 Values = Float[Array, "..."] | float
 
@@ -45,7 +45,7 @@ class Batches(NamedTuple):
         return Batches(gram, self.loss[..., kept], self.update[..., kept], self.size)
 
 
-def between(gram: Float[Array, "*b batch batch"]) -> Values:
+def product_between_batches(gram: Float[Array, "*b batch batch"]) -> Values:
     """Mean product of different batches: unbiased for the product of the two gradients on all samples.
 
     Raises:
@@ -72,8 +72,8 @@ def gradient_statistics(gram: Float[Array, "*b part part batch batch"], size: in
         gram: products of the gradients of the parts mean and equiv.
         size: samples in a batch; `noise_scale` is in samples, each with all its rotations.
     """
-    gram = np.einsum("pr,qs,...rsbc->...pqbc", SUM, SUM, gram)
-    product, own = between(gram), _same(gram) / gram.shape[-1]
+    gram = np.einsum("pr,qs,...rsbc->...pqbc", WITH_TOTAL, WITH_TOTAL, gram)
+    product, own = product_between_batches(gram), _same(gram) / gram.shape[-1]
     square = np.diagonal(product, axis1=-2, axis2=-1)
     variance = size * (np.diagonal(own, axis1=-2, axis2=-1) - square)
     mean, equiv = square[..., 0], square[..., 1]
@@ -91,7 +91,7 @@ def gradient_statistics(gram: Float[Array, "*b part part batch batch"], size: in
 
 def loss_statistics(loss: Float[Array, "part batch"]) -> dict[str, Values]:
     """Both parts of the loss and their sum, and the share of equiv in it: a ratio of means over batches."""
-    found = SUM @ loss.mean(-1)
+    found = WITH_TOTAL @ loss.mean(-1)
     return {"gradient_loss": found, "relative_equiv": found[1] / positive(found[2])}
 
 
@@ -100,7 +100,7 @@ def update_statistics(update: Float[Array, "*b part batch"]) -> dict[str, Values
 
     The share is below 0 or above 1 where one part rises while the other falls.
     """
-    change = update.mean(-1) @ SUM.T
+    change = update.mean(-1) @ WITH_TOTAL.T
     total = change[..., 2]
     return {"update_change": change, "update_share": change[..., 1] / np.where(total == 0, np.nan, total)}
 

@@ -14,9 +14,9 @@ import numpy as np
 from .._typing import Array, Bool, Float
 from .loss_split import Values, percent
 
-FEWEST = 20  # effective samples below which an interval is doubtful
-INDEX = 2.0  # tail index below which the variance is infinite
-UPPER = 0.05  # share of the samples that the tail index looks at, and at least 10 samples
+MIN_EFFECTIVE_SAMPLES = 20  # effective samples below which an interval is doubtful
+MIN_TAIL_INDEX = 2.0  # tail index below which the variance is infinite
+TAIL_SHARE = 0.05  # share of the samples that the tail index looks at, and at least 10 samples
 
 
 def top_share(values: Float[Array, "*b sample"], share: float = 0.01) -> Values:
@@ -44,7 +44,7 @@ def tail_index(values: Float[Array, "*b sample"]) -> Values:
 
     Source: Hill, Annals of Statistics 3, 1163 (1975).
     """
-    top = max(10, math.ceil(values.shape[-1] * UPPER))
+    top = max(10, math.ceil(values.shape[-1] * TAIL_SHARE))
     if values.shape[-1] <= top:
         return np.full(values.shape[:-1], np.nan)
     upper = np.sort(values, -1)[..., -top - 1 :]
@@ -53,7 +53,7 @@ def tail_index(values: Float[Array, "*b sample"]) -> Values:
         return np.where(upper[..., 0] > 0, index, np.nan)
 
 
-def heavy(values: Float[Array, "*b sample"]) -> Bool[Array, "*b"] | np.bool_:
+def is_heavy(values: Float[Array, "*b sample"]) -> Bool[Array, "*b"] | np.bool_:
     """Whether to distrust the 95 % interval of the mean: tail index below 2, or fewer than 20 effective samples.
 
     By simulation of the percentile bootstrap, coverage of the truth and how often the rule warns (256, 1000 samples):
@@ -62,7 +62,7 @@ def heavy(values: Float[Array, "*b sample"]) -> Bool[Array, "*b"] | np.bool_:
     index 1.5, 77 and 78 %, 84 and 99 %. The share of the top 1 % alone misses Pareto 1.5 four times in five. With 64
     samples the rule is rough: it warns of half of the gamma 1/2 (93 %). True, too, where the values are not finite.
     """
-    return (tail_index(values) < INDEX) | ~(effective_samples(values) >= FEWEST)
+    return (tail_index(values) < MIN_TAIL_INDEX) | ~(effective_samples(values) >= MIN_EFFECTIVE_SAMPLES)
 
 
 class Medians(NamedTuple):

@@ -73,7 +73,7 @@ def split_design(
     return Split(total, total - equiv, equiv)
 
 
-class Reflected(NamedTuple):
+class ReflectedSplit(NamedTuple):
     """The split over O(3), and what of its `equiv` lies between rotations and rotoreflections.
 
     whole: with the twirled prediction of O(3), the mean of that of the rotations, T, and of the others, T'.
@@ -90,7 +90,7 @@ def split_reflected(
     cross: Float[Array, "*b rotation"],
     square: Values,
     proper: Bool[Array, " rotation"],
-) -> Reflected:
+) -> ReflectedSplit:
     """Unbiased squared-error split over O(3), from independent rotations and independent rotoreflections.
 
     There may be more of one kind than of the other; each kind has weight 1/2, as in the Haar measure of O(3).
@@ -109,7 +109,7 @@ def split_reflected(
     difference = np.where(proper, 1 / len(kinds[0]), -1 / len(kinds[1]))
     distance = gram @ difference @ difference - one.equiv / len(kinds[0]) - other.equiv / len(kinds[1])
     total, equiv = (one.total + other.total) / 2, (one.equiv + other.equiv) / 2 + distance / 4
-    return Reflected(Split(total, total - equiv, equiv), distance / 4)
+    return ReflectedSplit(Split(total, total - equiv, equiv), distance / 4)
 
 
 def replicate_count(gram: Float[Array, "*b r n r n"], weight: Float[Array, " n"]) -> int:

@@ -59,7 +59,7 @@ COSETS = {
 }
 
 INDEPENDENT = {"haar1": 1, "haar2": 2, "haar4": 4}  # no sets: so many rotations, drawn uniformly for every sample
-FINITE = {"octahedral": "O"}  # groups with finitely many rotations: the set that is all of it
+FINITE_GROUPS = {"octahedral": "O"}  # groups with finitely many rotations: the set that is all of it
 BLOCK = 2**18  # pairs of rotations at once, 2 MB an array
 # frame averaging: signs of the three principal axes that give a right-handed frame, and its forward passes
 FRAME_SIGNS = torch.tensor([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]], dtype=torch.float64)
@@ -137,7 +137,7 @@ def uniform(group: str, *shape: int, generator: torch.Generator) -> Float[Tensor
     """
     if group == "SO3":
         return so3.haar(*shape, generator=generator)
-    quaternion = rotation_set(FINITE[group]).quaternion
+    quaternion = rotation_set(FINITE_GROUPS[group]).quaternion
     return quaternion[torch.randint(len(quaternion), shape, generator=generator)]
 
 
@@ -168,14 +168,18 @@ def _lebedev(degree: int) -> tuple[Float[Tensor, "n 4"], Float[Tensor, " n"]]:
     """Lebedev's points for the image of the z axis, times equal angles about it: R_z(azimuth) R_y(polar) R_z(angle)."""
     points, weight = (torch.from_numpy(a) for a in lebedev_rule(degree))
     x, y, z = points
-    image = so3.product(so3.about(2, torch.atan2(y, x)), so3.about(1, torch.atan2(torch.hypot(x, y), z)))
+    image = so3.product(
+        so3.axis_rotation(2, torch.atan2(y, x)), so3.axis_rotation(1, torch.atan2(torch.hypot(x, y), z))
+    )
     count = degree + 1
-    angles = so3.about(2, 2 * math.pi * torch.arange(count, dtype=torch.float64) / count)
+    angles = so3.axis_rotation(2, 2 * math.pi * torch.arange(count, dtype=torch.float64) / count)
     quaternion = so3.product(image[:, None], angles).reshape(-1, 4)
     return quaternion, (weight / weight.sum()).repeat_interleave(count) / count
 
 
-def rotations(kind: str, samples: int, count: int, seed: int, group: str = "SO3") -> Float[Tensor, "sample rotation 4"]:
+def sample_rotations(
+    kind: str, samples: int, count: int, seed: int, group: str = "SO3"
+) -> Float[Tensor, "sample rotation 4"]:
     """Rotations of each sample as unit quaternions: h g_i k for a set, h and k uniform a sample, or independent ones.
 
     With a uniform rotation on both sides, what twirling over the set leaves is SUM_l q_l alpha_l for any model.

@@ -43,11 +43,11 @@ def euler_product(*shape: int, generator: torch.Generator) -> Float[Tensor, "*b 
     NOT Haar (degrees 2 and 4 are biased), but what published code for voxels draws; offered to reproduce it.
     """
     angles = 2 * math.pi * torch.rand(3, *shape, dtype=torch.float64, generator=generator)
-    x, y, z = (about(axis, angles[axis]) for axis in range(3))
+    x, y, z = (axis_rotation(axis, angles[axis]) for axis in range(3))
     return product(z, product(y, x))
 
 
-def about(axis: int, angle: Float[Tensor, "*b"]) -> Float[Tensor, "*b 4"]:
+def axis_rotation(axis: int, angle: Float[Tensor, "*b"]) -> Float[Tensor, "*b 4"]:
     """Rotations by an angle [rad] about the axis x, y or z (0, 1, 2), as unit quaternions."""
     quaternion = angle.new_zeros(*angle.shape, 4)
     quaternion[..., 0], quaternion[..., 1 + axis] = (angle / 2).cos(), (angle / 2).sin()

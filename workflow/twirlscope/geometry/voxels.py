@@ -16,13 +16,13 @@ from scipy.optimize import linear_sum_assignment
 from .._typing import Array, Float, Int, Tensor
 from ..errors import UserError
 
-LOWEST = 0.25  # of a peak that counts; the centre of an atom has 1, a voxel half a diagonal off 0.5 or more
+PEAK_THRESHOLD = 0.25  # of a peak that counts; the centre of an atom has 1, a voxel half a diagonal off 0.5 or more
 TOLERANCE = 0.5  # [Å] between an atom and its peak; half of a short bond
 WIDTH = 0.93  # of a blob over the radius of its atom: g(r) = exp(-(d / (0.93 radius))^2)
 
 
 def peaks(
-    field: Float[Tensor, "size size size channel"], grid: Grid, lowest: float = LOWEST
+    field: Float[Tensor, "size size size channel"], grid: Grid, lowest: float = PEAK_THRESHOLD
 ) -> tuple[Int[Array, " peak"], Float[Array, "peak 3"]]:
     """Atomic numbers and positions [Å] of the local maxima of all channels.
 
@@ -45,7 +45,7 @@ def peaks(
     return np.array(grid.channels)[channel.numpy()], position.numpy()
 
 
-def matched(
+def count_found_atoms(
     found: tuple[Int[Array, " peak"], Float[Array, "peak 3"]],
     true: tuple[Int[Array, " atom"], Float[Array, "atom 3"]],
     tolerance: float = TOLERANCE,
@@ -85,7 +85,7 @@ class Grid:
         """Centres of the voxels along an axis [Å], on the device and in the dtype of a tensor."""
         return self.resolution * (torch.arange(self.size, device=like.device, dtype=like.dtype) - (self.size - 1) / 2)
 
-    def rows(self, numbers: Int[Tensor, "sample atom"]) -> Int[Tensor, "sample atom"]:
+    def channel_of(self, numbers: Int[Tensor, "sample atom"]) -> Int[Tensor, "sample atom"]:
         """The channel of each atom, -1 on padding (atomic number 0).
 
         Raises:
@@ -119,7 +119,7 @@ def voxelise(
     """
     if not (numbers > 0).any(1).all():
         raise UserError("voxels", "at least one atom in every sample", "a sample without atoms")
-    rows = grid.rows(numbers)
+    rows = grid.channel_of(numbers)
     distance = (positions[..., None] - grid.centres(positions)) / (WIDTH * grid.radius)
     x, y, z = (-distance.square()).exp().unbind(2)  # a Gaussian is a product over axes
     x = torch.where(rows[..., None] < 0, torch.zeros_like(x), x)
@@ -133,7 +133,7 @@ def voxelise(
     return (1 - free).movedim(1, -1).contiguous()
 
 
-def reach(positions: Float[Tensor, "sample atom 3"]) -> float:
+def largest_radius(positions: Float[Tensor, "sample atom 3"]) -> float:
     """The largest distance of an atom from the origin [Å]; padding lies at the origin."""
     return positions.norm(dim=-1).max().item() if positions.numel() else 0.0
 
@@ -142,7 +142,7 @@ def check_fit(farthest: float, grid: Grid, shift: float) -> None:
     """Refuse molecules that reach out of the grid in some orientation, shifted by up to `shift` [Å] along each axis.
 
     Args:
-        farthest: their `reach` [Å].
+        farthest: their `largest_radius` [Å].
 
     Raises:
         UserError: how large a box would do.

@@ -91,7 +91,7 @@ def headline(training: Training, term: str, threshold: float) -> Headline:
         untrained=(int(data["step"][0]), float(data["percent_equiv"][0])),
         start=start,
         crossing=crossing(*(data[n].values for n in ("step", "percent_equiv", "trivial")), threshold),
-        doubtful="sample_loss_equiv" in last and bool(heavy_tails.heavy(last["sample_loss_equiv"].values)),
+        doubtful="sample_loss_equiv" in last and bool(heavy_tails.is_heavy(last["sample_loss_equiv"].values)),
         heavy=top_share(last),
         floor=float(last["loss_equiv_floor"]) if "loss_equiv_floor" in last else math.nan,
         group=training.twirl.attrs.get("group", "SO3"),

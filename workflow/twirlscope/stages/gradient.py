@@ -17,7 +17,7 @@ from ..contracts import split_index
 from ..curvature import gradients, nearest_symmetric
 from ..curvature.objective import Objective
 from ..errors import UserError
-from ..geometry.rotation_sets import rotations
+from ..geometry.rotation_sets import sample_rotations
 from ..runtime import precision
 from ..runtime.devices import device_of
 from ..runtime.progress import Progress
@@ -41,7 +41,7 @@ def gradient(train: Path, data: Path, out: Path, settings: GradientSettings, sha
     """
     run = Trained(train, data)
     index = drawn(run.samples, settings)
-    quaternion = rotations("independent", index.size, settings.rotations, settings.seed, run.task.group)
+    quaternion = sample_rotations("independent", index.size, settings.rotations, settings.seed, run.task.group)
     quaternion = quaternion.reshape(*index.shape, settings.rotations, 4)
     device = "cuda" if device_of(settings.device) == "cuda" else "cpu"
     steps, found, walks = (share or Share()).of(run.steps), [], {}

@@ -21,7 +21,7 @@ from ..curvature.derivative_check import certify
 from ..curvature.lanczos import fitting_basis
 from ..curvature.spectra import GB, Problem, dataset, require_finite, spectra
 from ..errors import UserError
-from ..geometry.rotation_sets import rotations
+from ..geometry.rotation_sets import sample_rotations
 from ..runtime import precision
 from ..runtime.devices import device_of, hardware
 from ..runtime.identity import identity_of, locked, sha256, short_hash
@@ -71,7 +71,7 @@ def hessian(
 def _problem(run: Trained, settings: HessianSettings, step: int) -> Problem:
     """What all checkpoints have in common; any of them says how many parameters there are."""
     index = _samples(run.samples, settings)
-    quaternion = rotations(settings.rotation_set, len(index), settings.rotations, settings.seed, run.task.group)
+    quaternion = sample_rotations(settings.rotation_set, len(index), settings.rotations, settings.seed, run.task.group)
     device = "cuda" if device_of(settings.device) == "cuda" else "cpu"  # others have no float64
     size = sum(p.numel() for p in run.model(step).parameters() if p.requires_grad)
     wanted = getattr(torch, settings.basis_dtype)

@@ -69,13 +69,15 @@ class VoxelDenoising(Task):
         self._molecules = Ragged(data, "numbers", "positions")
         voxels.check_fit(self._reach(), self.grid, s.shift)
 
-    def metrics(self, index: Int[Array, " sample"], prediction: dict[str, Tensor]) -> dict[str, Float[Array, " sample"]]:
+    def metrics(
+        self, index: Int[Array, " sample"], prediction: dict[str, Tensor]
+    ) -> dict[str, Float[Array, " sample"]]:
         """Atoms that are found as peaks of the denoised fields, and peaks that are no atoms, both over the atoms."""
         numbers, positions = self._placed(index, *self._pose(_random(index)))
         counts = []
         for field, z, x in zip(prediction["density"], numbers.numpy(), positions.numpy(), strict=True):
             found, true = voxels.peaks(field, self.grid), (z[z > 0], x[z > 0])
-            right = voxels.matched(found, true)
+            right = voxels.count_found_atoms(found, true)
             counts.append([right / len(true[0]), (len(found[0]) - right) / len(true[0])])
         return dict(zip(("atoms found", "atoms made up"), np.array(counts).T, strict=True))
 
@@ -128,7 +130,7 @@ class VoxelDenoising(Task):
         """The largest distance of an atom from the mean of its molecule [Å], gone through a few molecules at a time."""
         every = np.arange(len(self._molecules))
         pieces = (every[i : i + BLOCK] for i in range(0, len(every), BLOCK))
-        return max(voxels.reach(torch.from_numpy(self._atoms(piece)[1])) for piece in pieces)
+        return max(voxels.largest_radius(torch.from_numpy(self._atoms(piece)[1])) for piece in pieces)
 
     def _atoms(self, index: Int[Array, " sample"]) -> tuple[Int[Array, "sample atom"], Float[Array, "sample atom 3"]]:
         """Atomic numbers and positions [Å], padded with 0 to the largest molecule, centred on the mean of the atoms."""

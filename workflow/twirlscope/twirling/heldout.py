@@ -115,7 +115,7 @@ def summarise(products: xr.Dataset, settings: TwirlSettings) -> xr.Dataset:
     found["trivial"] = (("step", "term"), ~learned)
     if len(turned) < products.sizes["rotation"]:
         reflected = loss_split.split_reflected(gram, cross, square, products["parity"].values == 1)
-        values = {**dict(zip(SPLIT, reflected.whole, strict=True)), "reflection_error": reflected.apart}
+        values = {**dict(zip(SPLIT, reflected.o3, strict=True)), "reflection_error": reflected.reflection}
         found |= _pooled(values, ("step", "term"), settings, "o3_")
     if "sample_convex_loss_total" in products:
         values = {n: products[f"sample_convex_{n}"].values for n in SPLIT}

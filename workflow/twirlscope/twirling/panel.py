@@ -57,8 +57,8 @@ def panel_of(index: Int[Array, " sample"], settings: TwirlSettings, group: str =
     """The panel of a measurement: some of its samples, drawn once."""
     random = np.random.default_rng([settings.seed, 1])
     chosen = np.sort(random.choice(index, min(settings.panel, len(index)), replace=False))
-    if group in rotation_sets.FINITE:
-        whole = rotation_sets.rotation_set(rotation_sets.FINITE[group])
+    if group in rotation_sets.FINITE_GROUPS:
+        whole = rotation_sets.rotation_set(rotation_sets.FINITE_GROUPS[group])
         return Panel(chosen, whole.quaternion.expand(len(chosen), 1, -1, -1), whole, group)
     return designed(chosen, settings.panel_set, settings.panel_replicates, settings)
 
@@ -81,7 +81,7 @@ def measure_panel(evaluation: Evaluation, panel: Panel) -> tuple[Products, LieEr
     A finite group has no Lie derivative.
     """
     products = with_weighted(evaluation.task, inner_products(evaluation, panel.index, panel.flat))
-    if panel.group in rotation_sets.FINITE:
+    if panel.group in rotation_sets.FINITE_GROUPS:
         return products, None
     first = panel.quaternion[:, :, 0]
     try:
@@ -131,7 +131,7 @@ def unpacked(pairs: Float[Array, "*b pair"], size: int) -> Float[Array, "*b n n"
 
 def summarise_panel(data: xr.Dataset, panel: Panel, settings: TwirlSettings) -> xr.Dataset:
     """Spectrum, Lie-derivative error and effective degree, with errors by sample: all that follows from the panel."""
-    if panel.group in rotation_sets.FINITE:
+    if panel.group in rotation_sets.FINITE_GROUPS:
         every = np.stack([_errors(data, step) for step in range(data.sizes["step"])])
         return panel_octahedral.summarise(data, every, panel.rotations.quaternion, settings)
     weight, turns, q, equiv = panel.rotations.weight.numpy(), panel.flat.numpy(), [], []
@@ -179,7 +179,7 @@ def plan(evaluation: Evaluation, data: xr.Dataset, panel: Panel, settings: Twirl
     set, at random orientations, on the same samples. For a finite group the prediction is exact, and stands in the
     summary of the panel.
     """
-    if panel.group in rotation_sets.FINITE:
+    if panel.group in rotation_sets.FINITE_GROUPS:
         return xr.Dataset()
     last = data.isel(step=-1)
     q, equiv, mean = last["spectrum"].values, last["panel_loss_equiv"].values, last["spectrum"].values[:, 0]

@@ -167,8 +167,8 @@ def _left(training: Training) -> list[tuple[int, Float[Array, " step"]]]:
     data = training.twirl.isel(step=np.flatnonzero(training.twirl["step"].values > 0)).sel(term="weighted")
     found = [(passes, np.full(data.sizes["step"], 1 / passes)) for passes in INDEPENDENT]
     group = str(training.twirl.attrs.get("group", "SO3"))
-    if group in rotation_sets.FINITE:
-        passes = len(rotation_sets.rotation_set(rotation_sets.FINITE[group]))
+    if group in rotation_sets.FINITE_GROUPS:
+        passes = len(rotation_sets.rotation_set(rotation_sets.FINITE_GROUPS[group]))
         return [*found, (passes, np.zeros(data.sizes["step"]))]
     if "spectrum" not in data:
         return found
