@@ -6,7 +6,7 @@ import difflib
 import errno
 from collections.abc import Iterable
 
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS)  # the disk is full, or not ours to write on
+UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS)  # the disk is full, or not ours to write on
 
 
 class UserError(ValueError):
@@ -21,14 +21,14 @@ class UserError(ValueError):
 
     def __init__(self, where: object, expected: str, got: object, known: Iterable[str] = ()):
         self.where, self.expected, self.got, self.known = str(where), expected, got, list(known)
-        self.said = f"expected {expected}, got {got}"
+        self.message = f"expected {expected}, got {got}"
         if self.known:
-            near = nearest(str(got).strip("'\""), self.known)
-            self.said += f"; did you mean {near!r}?" if near else ""
-            self.said += f" (known: {', '.join(self.known)})"
-        super().__init__(f"{where}: {self.said}")
+            near = closest_name(str(got).strip("'\""), self.known)
+            self.message += f"; did you mean {near!r}?" if near else ""
+            self.message += f" (known: {', '.join(self.known)})"
+        super().__init__(f"{where}: {self.message}")
 
-    def moved(self, where: str) -> UserError:
+    def at(self, where: str) -> UserError:
         """The same mistake at the place where the user made it."""
         return UserError(where, self.expected, self.got, self.known)
 
@@ -45,7 +45,7 @@ class Stopped(RuntimeError):  # noqa: N818
     """The work was told to stop and is saved: no mistake, and the same job started again goes on where it was."""
 
 
-def nearest(name: str, known: Iterable[str]) -> str | None:
+def closest_name(name: str, known: Iterable[str]) -> str | None:
     """The known name most like `name`, or None when nothing is near."""
     match = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
     return match[0] if match else None

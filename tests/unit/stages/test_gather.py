@@ -65,6 +65,6 @@ def test_in_order__puts_attributes_that_differ_side_by_side():
     def part(steps, device):
         return xr.Dataset({"parameters": 3}, {"step": np.array(steps)}, {"device": device, "split": "test"})
 
-    found = concatenation.in_order([part([0, 4], "b; a"), part([2], "a"), part([1, 3], "c")])
+    found = concatenation.concatenated_steps([part([0, 4], "b; a"), part([2], "a"), part([1, 3], "c")])
     assert found.attrs == {"device": "a; b; c", "split": "test"}
     assert list(found["step"]) == [0, 1, 2, 3, 4]

@@ -64,7 +64,7 @@ def test_prepare__keeps_attributes_and_says_what_was_made_and_how(tmp_path):
 def test_prepare__takes_parts_without_samples_and_parts_without_rejects(tmp_path):
     data = store.load(prepared(tmp_path, bad=18, parts=20))
     assert data.sizes["sample"] == 18
-    assert rejects.of(data) == [Reject("made", 18, "even"), Reject("made", 19, "odd")]
+    assert rejects.from_dataset(data) == [Reject("made", 18, "even"), Reject("made", 19, "odd")]
     assert store.load(prepared(tmp_path, bad=18, parts=30)).sizes["sample"] == 18
 
 
@@ -91,4 +91,4 @@ def test_summary__gives_the_most_frequent_reasons_first_and_counts_the_rest():
 
 def test_table__does_not_depend_on_the_order_of_discovery():
     found = [Reject("b", 2, "x"), Reject("a", 10, "x"), Reject("a", 9, "z")]
-    assert rejects.of(rejects.table(found)) == [found[2], found[1], found[0]]
+    assert rejects.from_dataset(rejects.to_dataset(found)) == [found[2], found[1], found[0]]

@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 
 from twirlscope.storage import registry, store
-from twirlscope.storage.concatenation import joined
+from twirlscope.storage.concatenation import concatenated
 
 LENGTHS = (4, 0, 7, 1)
 
@@ -31,7 +31,7 @@ KEYS += [0, 11, -1, np.array([11, 0, 5, 5, 4]), np.array([], int), np.array([-1,
 @pytest.mark.parametrize("key", KEYS, ids=str)
 def test_joined__reads_the_rows_that_the_whole_has(parts, key):
     opened, forces = parts
-    found = joined(opened)["forces"].variable
+    found = concatenated(opened)["forces"].variable
     assert not found._in_memory
     np.testing.assert_array_equal(found[key].values, forces[key])
     np.testing.assert_array_equal(found[key, 1].values, forces[key][..., 1])
@@ -40,7 +40,7 @@ def test_joined__reads_the_rows_that_the_whole_has(parts, key):
 def test_joined__selects_twice_without_reading_in_between(parts):
     opened, forces = parts
     order = np.random.default_rng(1).permutation(12)
-    data = joined(opened).isel(atom=order)
+    data = concatenated(opened).isel(atom=order)
     assert not data["forces"].variable._in_memory
     np.testing.assert_array_equal(data["forces"].variable[3:8].values, forces[order][3:8])
 
@@ -49,7 +49,7 @@ def test_save__writes_long_arrays_as_they_were_whether_in_memory_or_not(parts, t
     monkeypatch.setattr(store, "CHUNK", 24)
     monkeypatch.setattr(store, "SHARD", 60)
     monkeypatch.setattr(store, "PLAIN", 24)
-    data = joined(parts[0]).assign_coords(xyz=np.array(list("xyz"), object))
+    data = concatenated(parts[0]).assign_coords(xyz=np.array(list("xyz"), object))
     registry.save(data, tmp_path / "a.zarr.zip")
     registry.save(data.load(), tmp_path / "b.zarr.zip")
     assert (tmp_path / "a.zarr.zip").read_bytes() == (tmp_path / "b.zarr.zip").read_bytes()

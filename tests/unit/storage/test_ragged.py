@@ -68,8 +68,10 @@ def test_open_samples__agrees_with_what_xarray_reads_and_keeps_attributes(stored
 
 def test_open_samples__reads_no_more_than_the_chunks_of_the_samples(stored, monkeypatch):
     found, read = ragged.open_samples(stored(toys.frames(400))), []
-    task, whole = ForceField(ForceField.Settings(), found), ragged.File.read
-    monkeypatch.setattr(ragged.File, "read", lambda f, start, size: read.append(size) or whole(f, start, size))
+    task, whole = ForceField(ForceField.Settings(), found), ragged.RandomAccessFile.read
+    monkeypatch.setattr(
+        ragged.RandomAccessFile, "read", lambda f, start, size: read.append(size) or whole(f, start, size)
+    )
     task.batch(np.array([7]))
     first, read[:] = sum(read), []
     task.batch(np.array([7]))

@@ -207,7 +207,7 @@ def test_elapsed__goes_on_where_a_killed_training_was_saved(tmp_path, monkeypatc
     monkeypatch.setattr(Loop, "update", dies)
     with pytest.raises(KeyboardInterrupt):
         train.train(*arguments)
-    state = torch.load(next(tmp_path.glob(f"checkpoints/*/{identity.STATE}")), weights_only=True)
+    state = torch.load(next(tmp_path.glob(f"checkpoints/*/{identity.STATE_FILE}")), weights_only=True)
     monkeypatch.setattr(Loop, "update", update)
     train.train(*arguments)
     found = store.load(tmp_path / "train.zarr.zip")

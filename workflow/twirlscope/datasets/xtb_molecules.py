@@ -114,7 +114,7 @@ class XtbMolecules(frames.Frames):
         listed = len(read_smiles_list(self._list))
         lost, limit = listed - data.sizes["molecule_index"], self.settings.max_rejected
         if lost > limit * listed:
-            got = f"{lost} of {listed}: {rejects.summary(rejects.of(data))}"
+            got = f"{lost} of {listed}: {rejects.summary(rejects.from_dataset(data))}"
             raise UserError(self._list, f"at most {100 * limit:.3g} % of the molecules unusable (max_rejected)", got)
         return data
 

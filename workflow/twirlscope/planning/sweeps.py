@@ -71,7 +71,7 @@ def placed(errors: Iterable[UserError], members: Iterable[Member]) -> list[UserE
     """The mistakes, those in runs of sweeps where the sweep made them, each once; none twice that its base has, too."""
     errors = list(errors)
     by_run = {m.run: m for m in members}
-    own = {(e.where, e.said) for e in errors}
+    own = {(e.where, e.message) for e in errors}
     kept: dict[str, UserError] = {}
     for error in errors:
         member, path = _member_of(error, by_run)
@@ -80,10 +80,10 @@ def placed(errors: Iterable[UserError], members: Iterable[Member]) -> list[UserE
             continue
         key = next((k for k in member.origin if _related(k, path)), "")
         inside = key != "" and f"{path}.".startswith(f"{key}.")
-        if not inside and (f"runs.{member.base}.{path}".rstrip("."), error.said) in own:
+        if not inside and (f"runs.{member.base}.{path}".rstrip("."), error.message) in own:
             continue
         where = member.origin[key] if key else f"sweeps.{member.sweep}"
-        moved = error.moved(where + path.removeprefix(key) if inside else where)
+        moved = error.at(where + path.removeprefix(key) if inside else where)
         kept.setdefault(str(moved), moved)
     return list(kept.values())
 

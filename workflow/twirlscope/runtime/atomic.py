@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 
 from .._typing import Callable
-from ..errors import NO_ROOM, UserError
+from ..errors import UNWRITABLE, UserError
 
 
 def write_folder(out: Path, fill: Callable[[Path], None]) -> None:
@@ -47,7 +47,7 @@ def write_whole(path: Path, write) -> None:
             os.fsync(file.fileno())
         os.replace(aside, path)
     except OSError as error:
-        if error.errno in NO_ROOM:
+        if error.errno in UNWRITABLE:
             raise UserError(path, "room and permission to write it", error.strerror) from error
         raise
     finally:

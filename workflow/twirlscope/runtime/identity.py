@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 
 from .atomic import write_whole
 
-STATE, IDENTITY = "state.pt", "identity.json"
+STATE_FILE, IDENTITY_FILE = "state.pt", "identity.json"
 
 
 def sha256(path: Path) -> str:
@@ -65,9 +65,9 @@ def short_hash(facts: Mapping[str, Any]) -> str:
 
 def explain_changes(folder: Path, identity: dict[str, str]) -> None:
     """Note the identity in the folder; where a run with another identity lies beside it, say what changed."""
-    write_whole(folder / IDENTITY, lambda p: p.write_text(json.dumps(identity, indent=1)))
-    others = [p for p in folder.parent.glob(f"*/{IDENTITY}") if p.parent != folder]
-    if (folder / STATE).exists() or not others:
+    write_whole(folder / IDENTITY_FILE, lambda p: p.write_text(json.dumps(identity, indent=1)))
+    others = [p for p in folder.parent.glob(f"*/{IDENTITY_FILE}") if p.parent != folder]
+    if (folder / STATE_FILE).exists() or not others:
         return
     newest = max(others, key=lambda p: p.stat().st_mtime)
     old = json.loads(newest.read_text())

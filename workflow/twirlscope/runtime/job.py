@@ -12,7 +12,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, TextIO
 
-from ..errors import NO_ROOM, Stopped, UserError, UserErrors
+from ..errors import UNWRITABLE, Stopped, UserError, UserErrors
 
 PACKAGE = Path(__file__).parents[1]
 SILENCE = 60.0  # seconds without a line after which a job gives a sign of life
@@ -64,7 +64,7 @@ def _place(frame: FrameType | None) -> str:
 @contextlib.contextmanager
 def job(snakemake: Any) -> Iterator[None]:
     """A script's frame: everything printed goes to the rule's log, a sign of life when that is silent,
-    and torch gets the rule's threads. It ends as `answered` says.
+    and torch gets the rule's threads. It ends as `exit_with_message` says.
     """
     import torch
 
@@ -73,14 +73,14 @@ def job(snakemake: Any) -> Iterator[None]:
         Path(snakemake.log[0]).open("a", buffering=1) as log,
         contextlib.redirect_stdout(log),
         contextlib.redirect_stderr(log),
-        answered(snakemake.rule),
+        exit_with_message(snakemake.rule),
         heartbeat(snakemake.rule, log, SILENCE),
     ):
         yield
 
 
 @contextlib.contextmanager
-def answered(name: str) -> Iterator[None]:
+def exit_with_message(name: str) -> Iterator[None]:
     """A mistake of the user's ends the process with its one message instead of a traceback. Work that was told to stop
     ends it with exit status 75, the customary one for "try again later", so that no product is taken for whole.
     """
@@ -93,7 +93,7 @@ def answered(name: str) -> Iterator[None]:
         print(f"STOPPED {name}: {reason}", flush=True)
         sys.exit(os.EX_TEMPFAIL)
     except OSError as error:
-        if error.errno not in NO_ROOM:
+        if error.errno not in UNWRITABLE:
             raise
         said = UserError(error.filename or "disk", "room and permission to write", error.strerror)
         print(f"ERROR {name}: {said}", flush=True)

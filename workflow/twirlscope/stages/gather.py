@@ -11,7 +11,7 @@ from pathlib import Path
 
 from .._typing import Sequence
 from ..storage import store
-from ..storage.concatenation import in_order
+from ..storage.concatenation import concatenated_steps
 
 
 @dataclass(frozen=True)
@@ -34,4 +34,4 @@ def gather(parts: Sequence[Path], out: Path) -> None:
     """Write what all jobs of a stage found as one store."""
     found = [store.load(part) for part in parts]
     arrays = {name: variable for data in found for name, variable in store.declarations(data).items()}
-    store.save(in_order(found), out, arrays)
+    store.save(concatenated_steps(found), out, arrays)

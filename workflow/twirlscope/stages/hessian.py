@@ -29,7 +29,7 @@ from ..runtime.progress import Progress
 from ..settings.hessian import HessianSettings, chosen_steps
 from ..storage import store
 from ..storage.arrays.hessian import HESSIAN
-from ..storage.concatenation import in_order
+from ..storage.concatenation import concatenated_steps
 from ..training.checkpoints import Trained
 from .gather import Share
 
@@ -63,7 +63,7 @@ def hessian(
     with locked(folder):
         kept = [_checkpoint(run, step, problem, folder, progress) for step in steps]
         progress.close()
-        result = in_order([store.load(path) for path in kept])
+        result = concatenated_steps([store.load(path) for path in kept])
         store.save(result.assign_attrs(_attributes(problem) | {"labels": run.labels}), out, HESSIAN)
     shutil.rmtree(folder.parent)
 

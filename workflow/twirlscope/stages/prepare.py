@@ -16,7 +16,7 @@ from ..contracts import Dataset
 from ..errors import UserError
 from ..storage import rejects, store
 from ..storage.arrays.data import DATA, REJECTS
-from ..storage.concatenation import joined
+from ..storage.concatenation import concatenated
 
 
 def prepare_part(dataset: Dataset, part: int, out: Path) -> None:
@@ -27,7 +27,7 @@ def prepare_part(dataset: Dataset, part: int, out: Path) -> None:
     """
     found = dataset.read(part)
     samples = xr.Dataset() if found.samples is None else found.samples
-    store.save(samples.merge(rejects.table(found.rejects), combine_attrs="no_conflicts"), out, DATA)
+    store.save(samples.merge(rejects.to_dataset(found.rejects), combine_attrs="no_conflicts"), out, DATA)
 
 
 def prepare(dataset: Dataset, parts: Sequence[Path], out: Path) -> None:
@@ -42,10 +42,10 @@ def prepare(dataset: Dataset, parts: Sequence[Path], out: Path) -> None:
     """
     with contextlib.ExitStack() as opened:
         stored = [opened.enter_context(store.open_store(path)) for path in parts]
-        found = [reject for part in stored for reject in rejects.of(part)]
+        found = [reject for part in stored for reject in rejects.from_dataset(part)]
         samples = [part.drop_vars(REJECTS) for part in stored if "sample" in part.sizes]
         _check(dataset, sum(part.sizes["sample"] for part in samples), found)
-        data = dataset.finish(joined(samples).merge(rejects.table(found)))
+        data = dataset.finish(concatenated(samples).merge(rejects.to_dataset(found)))
         store.save(data.assign_attrs(_about(dataset, data, len(found))), out, DATA)
 
 

@@ -23,7 +23,7 @@ from ..losses import weighted_loss
 from ..runtime import precision
 from ..runtime.devices import device_of, versions
 from ..runtime.identity import explain_changes, identity_of, locked, sha256, short_hash
-from ..runtime.job import answered
+from ..runtime.job import exit_with_message
 from ..settings.train import EXECUTION_KEYS, TrainSettings, checkpoint_steps
 from ..storage import store
 from ..storage.arrays.train import TRAIN
@@ -138,7 +138,7 @@ def _manifest(loop: Loop, folder: Path, run: dict[str, Any]) -> xr.Dataset:
 def _join() -> None:
     """One process of several: its part of the training, from the process that started it."""
     job = job_of_this_process()
-    with answered("train"), joined(job) as team:
+    with exit_with_message("train"), joined(job) as team:
         _train(team, Path(job["data"]), Path(job["out"]), job["run"], Path(job["folder"]))
 
 

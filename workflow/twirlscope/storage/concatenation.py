@@ -12,10 +12,10 @@ from xarray.backends import BackendArray
 from xarray.core import indexing
 
 from .._typing import Array, Sequence
-from .store import long
+from .store import is_long
 
 
-class Rows(BackendArray):
+class ConcatenatedArray(BackendArray):
     """Arrays one after another along their first axis.
 
     Args:
@@ -56,7 +56,7 @@ class Rows(BackendArray):
         return np.concatenate(found) if found else self._parts[0][(slice(0, 0), *rest)].values
 
 
-def joined(parts: Sequence[xr.Dataset]) -> xr.Dataset:
+def concatenated(parts: Sequence[xr.Dataset]) -> xr.Dataset:
     """Each variable along its first dimension, in the order of the parts; attributes that differ side by side.
 
     Args:
@@ -67,15 +67,15 @@ def joined(parts: Sequence[xr.Dataset]) -> xr.Dataset:
         pieces = [part[name].variable for part in parts]
         size = sum(p.nbytes for p in pieces)
         found[name] = (
-            xr.Variable(first.dims, indexing.LazilyIndexedArray(Rows(pieces)))
-            if long(first.dtype, size)
+            xr.Variable(first.dims, indexing.LazilyIndexedArray(ConcatenatedArray(pieces)))
+            if is_long(first.dtype, size)
             else (first.dims, np.concatenate([p.values for p in pieces]))
         )
     attrs = {n: "; ".join(dict.fromkeys(str(part.attrs[n]) for part in parts)) for n in parts[0].attrs}
     return xr.Dataset(found, attrs=attrs)
 
 
-def in_order(found: Sequence[xr.Dataset]) -> xr.Dataset:
+def concatenated_steps(found: Sequence[xr.Dataset]) -> xr.Dataset:
     """Datasets of different steps as one, steps ascending; attributes that differ stand side by side."""
     last = max(found, key=lambda data: data["step"].values[-1])
     fixed = [name for name, variable in last.variables.items() if "step" not in variable.dims]

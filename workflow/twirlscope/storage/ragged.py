@@ -28,7 +28,7 @@ from . import store
 NAME_LENGTH, HEADER = 26, 30  # bytes of a zip member's header: where its two lengths stand, and before its name
 
 
-class File:
+class RandomAccessFile:
     """A file that is open for reading anywhere in it, until nothing refers to it."""
 
     def __init__(self, path: Path):
@@ -41,7 +41,7 @@ class File:
         return os.pread(self._descriptor, size, start)
 
 
-class InPlace(BackendArray):
+class UncompressedArray(BackendArray):
     """An array of a store of which only the rows that are asked for are read.
 
     A chunk's checksum is compared before the first of its rows is used.
@@ -52,7 +52,7 @@ class InPlace(BackendArray):
         array: what the store says of it.
     """
 
-    def __init__(self, file: File, members: list[zipfile.ZipInfo], array: zarr.Array):
+    def __init__(self, file: RandomAccessFile, members: list[zipfile.ZipInfo], array: zarr.Array):
         self.shape, self.dtype = array.shape, array.dtype
         self._file, self._members, self._rows = file, members, array.chunks[0]
         self._kind = array.dtype.newbyteorder("<")
@@ -103,18 +103,18 @@ def open_samples(path: str | Path) -> xr.Dataset:
     Raises:
         UserError: no such file, or not a whole store.
     """
-    data, file = store.open_store(path), File(Path(path))
+    data, file = store.open_store(path), RandomAccessFile(Path(path))
     try:
         with zipfile.ZipFile(path) as archive, ZipStore(path, mode="r") as stored:
             members = {member.filename: member for member in archive.infolist()}
             arrays, found = zarr.open_group(stored, mode="r"), {}
             for name, variable in data.variables.items():
-                if plain(array := arrays[name]):
-                    rows = InPlace(file, [members[f"{name}/{chunk}"] for chunk in _chunks(array)], array)
+                if is_uncompressed(array := arrays[name]):
+                    rows = UncompressedArray(file, [members[f"{name}/{chunk}"] for chunk in _chunks(array)], array)
                     found[name] = xr.Variable(variable.dims, indexing.LazilyIndexedArray(rows), variable.attrs)
                 elif variable.dtype.kind in "iufb":
                     variable.load()
-    except store.BROKEN as error:
+    except store.DAMAGE_ERRORS as error:
         raise store.damaged(path, error) from error
     return data.assign(found)
 
@@ -124,7 +124,7 @@ def _chunks(array: zarr.Array) -> list[str]:
     return [array.metadata.encode_chunk_key((i, *(0,) * (array.ndim - 1))) for i in range(array.nchunks)]
 
 
-def plain(array: zarr.Array) -> bool:
+def is_uncompressed(array: zarr.Array) -> bool:
     """Whether the bytes of the chunks are the values, rows one after another."""
     packed = array.compressors or array.filters or array.shards
     return not packed and array.ndim > 0 and array.chunks[1:] == array.shape[1:]

@@ -12,7 +12,7 @@ from ..contracts import Reject
 from .arrays.data import REJECTS
 
 
-def table(rejects: Sequence[Reject]) -> xr.Dataset:
+def to_dataset(rejects: Sequence[Reject]) -> xr.Dataset:
     """Rejects as stored variables, sorted by source, index and reason: the order they were found in does not matter."""
     rows = sorted(rejects, key=lambda r: (r.source, r.index, r.reason))
     return xr.Dataset(
@@ -24,7 +24,7 @@ def table(rejects: Sequence[Reject]) -> xr.Dataset:
     )
 
 
-def of(data: xr.Dataset) -> list[Reject]:
+def from_dataset(data: xr.Dataset) -> list[Reject]:
     """The rejects in the reject variables of a dataset."""
     columns = (data[name].values.tolist() for name in REJECTS)
     return [Reject(*row) for row in zip(*columns, strict=True)]

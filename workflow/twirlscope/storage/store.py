@@ -22,7 +22,8 @@ from ..errors import UserError
 from ..runtime.atomic import write_whole
 from .arrays.declaration import Variable, declared
 
-BROKEN = (zipfile.BadZipFile, FileNotFoundError, KeyError, ValueError, RuntimeError)  # what a damaged store raises
+# raised by reads of a damaged store
+DAMAGE_ERRORS = (zipfile.BadZipFile, FileNotFoundError, KeyError, ValueError, RuntimeError)
 TEXT = np.dtypes.StringDType()
 LONG = 2**24  # bytes above which an array is written, and better read, in pieces
 CHUNK, SHARD = 2**18, 2**23  # bytes of what is compressed, and of what is written, at once
@@ -44,20 +45,20 @@ def save(data: xr.Dataset | xr.DataTree, path: str | Path, arrays: Mapping[str, 
     """
     path = Path(path)
     tree = isinstance(data, xr.DataTree)
-    data = data.map_over_datasets(described, kwargs={"arrays": arrays}) if tree else described(data, arrays)
+    data = data.map_over_datasets(with_attributes, kwargs={"arrays": arrays}) if tree else with_attributes(data, arrays)
     memory = MemoryStore()
-    pieces = {} if tree else {n: v for n, v in data.variables.items() if long(v.dtype, v.nbytes)}
+    pieces = {} if tree else {n: v for n, v in data.variables.items() if is_long(v.dtype, v.nbytes)}
     (data if tree else data.drop_vars(pieces)).to_zarr(memory, consolidated=False)
     empty = {name: _allocated(memory, name, variable) for name, variable in pieces.items()}
     write_whole(path, lambda file: _zip(memory._store_dict, file, _filled(empty, pieces)))
 
 
-def long(dtype: np.dtype, size: int) -> bool:
+def is_long(dtype: np.dtype, size: int) -> bool:
     """Whether an array of so many bytes is written in shards, and should be read in pieces."""
     return size > LONG and dtype.kind in "iufb"
 
 
-def described(data: xr.Dataset, arrays: Mapping[str, Variable]) -> xr.Dataset:
+def with_attributes(data: xr.Dataset, arrays: Mapping[str, Variable]) -> xr.Dataset:
     """The dataset with `units`, `long_name` and `source` as declared on every variable.
 
     Raises:
@@ -104,7 +105,7 @@ def open_store(path: str | Path) -> xr.Dataset:
         raise UserError(path.parent, "a store there", repr(path.name), [p.name for p in path.parent.glob("*.zarr.zip")])
     try:
         return xr.open_dataset(ZipStore(path, mode="r"), engine="zarr", consolidated=False, chunks=None)
-    except BROKEN as error:
+    except DAMAGE_ERRORS as error:
         raise damaged(path, error) from error
 
 
@@ -113,7 +114,7 @@ def load(path: str | Path) -> xr.Dataset:
     with open_store(path) as data:
         try:
             return data.load()
-        except BROKEN as error:
+        except DAMAGE_ERRORS as error:
             raise damaged(path, error) from error
 
 

@@ -21,7 +21,7 @@ from ..contracts import Batch, Model, Task
 from ..errors import Stopped, UserError
 from ..losses import weighted_loss
 from ..runtime.devices import device_of, hardware
-from ..runtime.identity import STATE
+from ..runtime.identity import STATE_FILE
 from ..runtime.progress import Progress
 from ..settings.train import TrainSettings, checkpoint_steps
 from . import cost, forward, processes, state
@@ -139,7 +139,7 @@ class Loop:
             group |= {"fused": own} if "fused" in group else {}
         self.curve = Curve(**saved["curve"])
         self.meter.restore(saved["meter"])
-        print(f"resumed at step {self.step} from {folder / STATE}", flush=True)
+        print(f"resumed at step {self.step} from {folder / STATE_FILE}", flush=True)
 
     def batch(self, update: int) -> Batch:
         """The whole batch of an update, the same in every process."""

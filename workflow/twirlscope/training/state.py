@@ -9,7 +9,7 @@ import torch
 
 from .._typing import Mapping, Tensor
 from ..runtime.atomic import write_whole
-from ..runtime.identity import STATE
+from ..runtime.identity import STATE_FILE
 
 
 def checkpoint_name(step: int) -> str:
@@ -37,12 +37,12 @@ def save_checkpoint(
 
 def save_state(folder: Path, state: Mapping[str, Any]) -> None:
     """Write everything that the next update needs."""
-    write_whole(folder / STATE, lambda p: dump(state, p))
+    write_whole(folder / STATE_FILE, lambda p: dump(state, p))
 
 
 def load_state(folder: Path, device: str) -> dict[str, Any] | None:
     """The saved state, with its tensors on the device; None where there is none."""
-    path = folder / STATE
+    path = folder / STATE_FILE
     return torch.load(path, map_location=device, weights_only=True) if path.exists() else None
 
 
