@@ -9,6 +9,7 @@ from torch import nn
 
 from twirlscope.curvature import operators
 from twirlscope.curvature.derivative_check import DIRECTIONS, TOLERANCE, certify
+from twirlscope.curvature.objective import Objective
 from twirlscope.curvature.operators import MODES
 from twirlscope.curvature.unsafe_modules import suspects
 from twirlscope.errors import UserError
@@ -18,7 +19,7 @@ from twirlscope.runtime import precision
 
 def certified(model, **keys):
     _, (module, batch, quaternion) = case(model, kind="D2", dtype=torch.float32)
-    return certify(module, Clouds(), batch, quaternion, **keys)
+    return certify(Objective(module, Clouds(), batch, quaternion), **keys)
 
 
 @pytest.mark.parametrize("model", [*MODELS, Equivariant])
@@ -41,7 +42,7 @@ def test_certify__accepts_every_mode(mode):
 def test_certify__leaves_the_model_alone():
     _, (module, batch, quaternion) = case(Direct, dtype=torch.float32)
     before = copy.deepcopy(module.state_dict())
-    certify(module.train(), Clouds(), batch, quaternion)
+    certify(Objective(module.train(), Clouds(), batch, quaternion))
     assert module.training
     assert all(torch.equal(v, before[k]) for k, v in module.state_dict().items())
 
@@ -286,7 +287,7 @@ def test_certify__refuses_numbers_that_are_not_finite():
     with torch.no_grad():
         module.body[0].weight[0, 0] = torch.nan
     with pytest.raises(UserError, match="nan"):
-        certify(module, Clouds(), batch, quaternion)
+        certify(Objective(module, Clouds(), batch, quaternion))
 
 
 def test_suspects__names_what_runs_where_and_does_not_accuse_the_others():

@@ -64,11 +64,11 @@ def test_differentiable__restores_what_it_changed(monkeypatch):
 
 def test_objective__in_float64_turns_the_samples_anew():
     narrow, wide = case(dtype=torch.float32)[0], case(dtype=torch.float64)[0]
-    double = narrow.double().chunks[0]
+    double = narrow.to(torch.float64).chunks[0]
     torch.testing.assert_close(double.inputs, wide.chunks[0].inputs, rtol=0, atol=1e-15)
     assert (narrow.chunks[0].inputs["positions"].double() - wide.chunks[0].inputs["positions"]).abs().max() > 1e-9
-    assert narrow.double().values() == pytest.approx(narrow.values(), rel=1e-5)
-    assert next(narrow._model.parameters()).dtype == torch.float32
+    assert narrow.to(torch.float64).values() == pytest.approx(narrow.values(), rel=1e-5)
+    assert next(narrow.model.parameters()).dtype == torch.float32
 
 
 def test_curve__is_the_hessian_of_each_loss_in_the_predictions():

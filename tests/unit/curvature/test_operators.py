@@ -161,7 +161,7 @@ def test_auto__falls_back_on_differences_in_float64_where_a_model_has_first_deri
     with pytest.warns(UserWarning, match="no products in mode 'rebuilt'.*not implemented"):
         products = operator(objective, "mean")
     assert products.mode == "difference"
-    objective._model.train()  # the same function, differentiable
+    objective.model.train()  # the same function, differentiable
     vectors = rademacher(products.size, 2, 0)
     expected = operator(objective, "mean", mode="cached")(vectors)
     np.testing.assert_allclose(products(vectors), expected, atol=1e-5 * expected.abs().max())

@@ -8,6 +8,7 @@ import toys
 from twirlscope import plugins
 from twirlscope.contracts import Evaluation
 from twirlscope.curvature import derivative_check
+from twirlscope.curvature.objective import Objective
 from twirlscope.estimators import loss_split
 from twirlscope.geometry import action, rotation_sets, so3
 from twirlscope.models.backbone_tensor_product import links
@@ -97,9 +98,8 @@ def test_backbone_tensor_product__does_not_jump_where_the_nearest_residues_chang
 
 def test_backbone_tensor_product__passes_the_certificate_of_curvature_in_forward_mode():
     few = task()
-    found = derivative_check.certify(
-        model(), few, few.batch(np.arange(1)), rotation_sets.sample_rotations("D2", 1, 0, 0), mode="dual"
-    )
+    objective = Objective(model(), few, few.batch(np.arange(1)), rotation_sets.sample_rotations("D2", 1, 0, 0))
+    found = derivative_check.certify(objective, mode="dual")
     assert max(*found.error.values(), *found.gauss_newton.values()) < derivative_check.TOLERANCE
 
 

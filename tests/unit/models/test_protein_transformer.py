@@ -5,6 +5,7 @@ import toys
 
 from twirlscope import plugins
 from twirlscope.curvature import derivative_check, unsafe_modules
+from twirlscope.curvature.objective import Objective
 from twirlscope.geometry import so3
 from twirlscope.models import protein_transformer
 from twirlscope.models.layers.pairs import Norm, normed
@@ -154,7 +155,7 @@ def test_certificate__says_that_both_hessians_are_right(task, settings):
     model = opened(model_of(task, **settings))
     batch = task.batch(np.arange(2)).to("cpu", torch.float64)
     quaternion = so3.haar(2, 4, generator=torch.Generator().manual_seed(0))
-    found = derivative_check.certify(model, task, batch, quaternion)
+    found = derivative_check.certify(Objective(model, task, batch, quaternion))
     assert max(found.error.values()) < 1e-6
     assert not unsafe_modules.suspects(model, batch.inputs)
 

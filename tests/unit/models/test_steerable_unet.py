@@ -10,6 +10,7 @@ from e3nn import o3
 
 from twirlscope import plugins
 from twirlscope.curvature import derivative_check
+from twirlscope.curvature.objective import Objective
 from twirlscope.errors import UserErrors
 from twirlscope.geometry import grid_action, so3
 from twirlscope.geometry.rotation_sets import rotation_set
@@ -121,7 +122,8 @@ def test_averaged_unet__is_the_mean_of_24_turned_passes_of_the_plain_one():
 def test_steerable_unet__passes_the_certificate_of_curvature():
     task = plugins.make_task({"name": "voxel_denoising", "size": 8, "resolution": 1.0}, toys.molecules(2))
     net = model({"name": "steerable_unet", "width": 1, "levels": 2}, task.constants)
-    found = derivative_check.certify(net, task, task.batch(np.arange(1)), rotation_set("D2").quaternion[None])
+    objective = Objective(net, task, task.batch(np.arange(1)), rotation_set("D2").quaternion[None])
+    found = derivative_check.certify(objective)
     assert max(*found.error.values(), *found.gauss_newton.values()) < derivative_check.TOLERANCE
 
 

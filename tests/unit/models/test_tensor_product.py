@@ -9,6 +9,7 @@ import toys
 from twirlscope import losses, plugins
 from twirlscope.contracts import Evaluation
 from twirlscope.curvature import derivative_check
+from twirlscope.curvature.objective import Objective
 from twirlscope.estimators import loss_split
 from twirlscope.geometry import rotation_sets, so3
 from twirlscope.models.tensor_product import TensorProductNetwork
@@ -77,9 +78,8 @@ def test_tensor_product__has_no_lie_derivative_forwards(forces, l_max):
 def test_tensor_product__passes_the_certificate_of_curvature_in_forward_mode(forces):
     task = toys.force_field()
     net = model(forces, l_max=1, width=4, radial=4, radial_width=4)
-    found = derivative_check.certify(
-        net, task, task.batch(np.arange(2)), rotation_sets.sample_rotations("D2", 2, 0, 0), mode="dual"
-    )
+    objective = Objective(net, task, task.batch(np.arange(2)), rotation_sets.sample_rotations("D2", 2, 0, 0))
+    found = derivative_check.certify(objective, mode="dual")
     assert max(*found.error.values(), *found.gauss_newton.values()) < derivative_check.TOLERANCE
 
 

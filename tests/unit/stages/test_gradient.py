@@ -12,7 +12,7 @@ from e3nn import o3
 from toy_model import Mlp
 
 from twirlscope import losses
-from twirlscope.contracts import Model
+from twirlscope.contracts import Evaluation, Model
 from twirlscope.curvature.gradients import flat_update, layers_of, part_gradients, total_gradient
 from twirlscope.curvature.objective import Objective
 from twirlscope.errors import UserError
@@ -135,7 +135,7 @@ def test_gradients__agree_with_plain_autograd_on_one_big_batch():
         expected = torch.autograd.grad(part, list(model.parameters()), retain_graph=True)
         torch.testing.assert_close(row, torch.cat([g.flatten() for g in expected]))
         assert value == pytest.approx(part.item())
-    torch.testing.assert_close(total_gradient(model, task, batch, quaternion, 5), found.sum(0))
+    torch.testing.assert_close(total_gradient(Evaluation(model, task, chunk=5), batch, quaternion), found.sum(0))
 
 
 def test_gradients__do_not_depend_on_the_chunk():
@@ -153,7 +153,7 @@ def test_gradients__keep_one_chunk_in_memory_however_many_samples(monkeypatch):
     )
     model = Linear().double()
     part_gradients(objective(model, task, index, chunk=3))
-    total_gradient(model, task, task.batch(index), sample_rotations("independent", 20, 2, 0), 3)
+    total_gradient(Evaluation(model, task, chunk=3), task.batch(index), sample_rotations("independent", 20, 2, 0))
     assert max(seen) == 6
     assert sum(seen) == 2 * 20 * 2
 

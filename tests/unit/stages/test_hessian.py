@@ -154,19 +154,19 @@ def test_hessian__killed_in_the_middle_goes_on_with_the_next_checkpoint_and_give
     hessian(train, data, out, settings, "code")
     whole = out.read_bytes()
     out.unlink()
-    done, spectra = [], stage.spectra
+    done, spectra = [], stage.spectra.measure
 
-    def killed(model, problem, step, certificate):
+    def killed(model, problem, step):
         if len(done) == 1:
             raise KeyboardInterrupt
         done.append(step)
-        return spectra(model, problem, step, certificate)
+        return spectra(model, problem, step)
 
-    monkeypatch.setattr(stage, "spectra", killed)
+    monkeypatch.setattr(stage.spectra, "measure", killed)
     with pytest.raises(KeyboardInterrupt):
         hessian(train, data, out, settings, "code")
     assert not out.exists()
-    monkeypatch.setattr(stage, "spectra", lambda *given: done.append(given[2]) or spectra(*given))
+    monkeypatch.setattr(stage.spectra, "measure", lambda *given: done.append(given[2]) or spectra(*given))
     hessian(train, data, out, settings, "code")
     assert done == [0, 16]
     assert out.read_bytes() == whole
@@ -176,15 +176,15 @@ def test_hessian__killed_in_the_middle_goes_on_with_the_next_checkpoint_and_give
 @pytest.mark.parametrize("change", ["settings", "code"])
 def test_hessian__never_goes_on_from_what_other_settings_or_code_have_left(files, monkeypatch, change):
     train, data, out = files()
-    done, spectra = [], stage.spectra
+    done, spectra = [], stage.spectra.measure
 
-    def killed(model, problem, step, certificate):
+    def killed(model, problem, step):
         if step == 16 and len(done) == 1:
             raise KeyboardInterrupt
         done.append(step)
-        return spectra(model, problem, step, certificate)
+        return spectra(model, problem, step)
 
-    monkeypatch.setattr(stage, "spectra", killed)
+    monkeypatch.setattr(stage.spectra, "measure", killed)
     with pytest.raises(KeyboardInterrupt):
         hessian(train, data, out, HessianSettings(**QUICK, checkpoints=2), "code")
     other = {"seed": 1} if change == "settings" else {}

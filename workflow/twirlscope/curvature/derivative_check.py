@@ -13,9 +13,8 @@ from dataclasses import dataclass
 import torch
 
 from .._typing import Callable, Float, Tensor
-from ..contracts import Batch, Task
 from ..errors import UserError
-from ..runtime.precision import differentiable, duplicate
+from ..runtime.precision import differentiable
 from .lanczos import rademacher
 from .objective import PARTS, Objective, gradient
 from .operators import operator
@@ -55,41 +54,38 @@ class Certificate:
 
 
 def certify(
-    model: torch.nn.Module,
-    task: Task,
-    batch: Batch,
-    quaternion: Float[Tensor, "sample rotation 4"],
+    objective: Objective,
     *,
     dtype: torch.dtype = torch.float32,
-    unbiased: bool = False,
     seed: int = 0,
     tolerance: float = TOLERANCE,
     mode: str = "auto",
     factory: Callable = operator,
 ) -> Certificate:
-    """The evidence that products with the curvature of this model are right, on these samples and in this mode.
+    """Evidence that products with the curvature of an objective are right, in this mode.
 
     Every error is relative to the product itself, or to a thousandth of the product for the total loss where that is
     more: an equivariant model has no H_equiv to be relative to.
 
     Args:
+        objective: on a few samples.
+        dtype: of the products that the certificate is for.
         mode: of the products; `auto` is what `operators.operator` would choose for these few samples.
         factory: makes the operators that are looked at, called like `operators.operator`.
 
     Raises:
         UserError: an error in float64 above the tolerance; the message names modules known to have wrong derivatives.
     """
-    double = duplicate(model).double()
-    exact = Objective(double, task, batch, quaternion, unbiased=unbiased)
+    exact = objective.to(torch.float64)
     vectors = rademacher(len(exact.parameters), DIRECTIONS, seed).to(exact.parameters.device)
     mode = getattr(factory(exact, PARTS[0], mode=mode), "mode", mode)  # what `auto` chose
     found = {c: _check(functools.partial(factory, curvature=c, mode=mode), exact, vectors, c, tolerance) for c in ROADS}
     slope = _slope_errors(exact, vectors, tolerance)
     if not all(e <= tolerance for e in (*slope.values(), *(check.largest() for check in found.values()))):
-        raise _failure(double, exact, mode, found, slope, tolerance)
+        raise _failure(exact, mode, found, slope, tolerance)
     first, second = found["hessian"], found["gauss_newton"]
     symmetry = {p: max(first.symmetry[p], second.symmetry[p]) for p in CERTIFIED}
-    working, precision = Objective(duplicate(model).to(dtype), task, batch, quaternion, unbiased=unbiased), {}
+    working, precision = objective.to(dtype), {}
     for part in CERTIFIED:
         rounded = factory(working, part, curvature="hessian", mode=mode)(vectors[:, :1])
         precision[part] = _worst(rounded - first.products[part][:, :1], first.scale[part][:1])
@@ -199,13 +195,9 @@ ROADS = {"hessian": _gradients, "gauss_newton": _gauss_newton}  # by curvature: 
 
 
 def _failure(
-    model: torch.nn.Module,
-    objective: Objective,
-    mode: str,
-    found: dict[str, _Check],
-    slope: dict[str, float],
-    tolerance: float,
+    objective: Objective, mode: str, found: dict[str, _Check], slope: dict[str, float], tolerance: float
 ) -> UserError:
+    """The error for products that are wrong: by how much, and the modules that may be why."""
     words = {"hessian": "Hessian", "gauss_newton": "Gauss-Newton"}
     numbers = [
         f"{c.error[p]:.1e} in {words[k]} of L_{p} (symmetry {c.symmetry[p]:.1e})"
@@ -213,12 +205,12 @@ def _failure(
         for p in CERTIFIED
     ]
     numbers.append(f"{max(slope.values()):.1e} in the gradient")
-    named = suspects(model, objective.chunks[0].first().inputs)
+    named = suspects(objective.model, objective.chunks[0].first().inputs)
     names = ", ".join(named[:8]) + (f" and {len(named) - 8} more" if len(named) > 8 else "")
     remedy = "; use twirlscope.LayerNorm" if "layer_norm" in names else ""
     remedy += "; or mode 'difference', for which a right gradient is enough" if mode != "difference" else ""
     return UserError(
-        f"hessian, model {type(model).__name__}",
+        f"hessian, model {type(objective.model).__name__}",
         f"products with the curvature within {tolerance:.0e} of central differences of first derivatives",
         f"relative errors {', '.join(numbers)}, split {max(c.split for c in found.values()):.1e}; automatic "
         f"differentiation in mode {mode!r} is wrong here; suspect modules: {names or 'none known'}{remedy}",

@@ -10,7 +10,7 @@ import torch
 import xarray as xr
 
 from .._typing import Array, Float, Int, Sequence, Tensor
-from ..contracts import Batch, Task
+from ..contracts import Batch, Evaluation, Task
 from ..errors import UserError
 from ..estimators.gradient_statistics import PARTS, Batches, with_errors
 from ..geometry import so3
@@ -22,6 +22,11 @@ from .objective import Objective
 
 WHOLE = "whole"  # the layer that is all of them
 PRODUCTS = {"mean_mean": (0, 0), "mean_equiv": (0, 1), "equiv_equiv": (1, 1)}
+
+
+def drawn(index: Int[Array, " known"], settings: GradientSettings) -> Int[Array, "batch sample"]:
+    """The samples of every batch: each drawn from the whole split, so that batches are independent."""
+    return np.random.default_rng(settings.seed).choice(index, (settings.batches, settings.samples))
 
 
 def layers_of(model: torch.nn.Module, depth: int) -> dict[str, Int[Array, " parameter"]]:
@@ -62,14 +67,15 @@ def part_gradients(objective: Objective) -> tuple[Float[Tensor, "part n"], list[
 
 
 def total_gradient(
-    model: torch.nn.Module, task: Task, batch: Batch, quaternion: Float[Tensor, "sample rotation 4"], chunk: int
+    evaluation: Evaluation, batch: Batch, quaternion: Float[Tensor, "sample rotation 4"]
 ) -> Float[Tensor, " n"]:
     """Gradient of the mean squared error of the turned samples against the turned targets: no split, no twist."""
+    model, task = evaluation.model, evaluation.task
     parameters = [p for p in model.parameters() if p.requires_grad]
     total = 0.0
     with differentiable():
-        for start in range(0, len(batch), chunk):
-            few = slice(start, start + chunk)
+        for start in range(0, len(batch), evaluation.chunk):
+            few = slice(start, start + evaluation.chunk)
             rotation = so3.matrix(quaternion[few].reshape(-1, 4))
             part = batch.to("cpu", torch.float64).map(lambda t, few=few: t[few]).repeat(quaternion.shape[1])
             turned = task.rotate(part, rotation).to(parameters[0].device, parameters[0].dtype)
@@ -86,8 +92,7 @@ def _flat(loss: Tensor, parameters: Sequence[Tensor], **keys: bool) -> Float[Ten
 
 
 def measure(
-    model: torch.nn.Module,
-    task: Task,
+    evaluation: Evaluation,
     index: Int[Array, "batch sample"],
     quaternion: Float[Tensor, "batch sample rotation 4"],
     settings: GradientSettings,
@@ -97,21 +102,22 @@ def measure(
     """One checkpoint as a dataset.
 
     Args:
+        evaluation: the model; its `chunk` counts samples that are differentiated at once.
         update: what the optimiser added to each parameter in the step that led to the checkpoint.
         step: of the checkpoint, for errors.
 
     Raises:
         UserError: a loss or gradient is not finite.
     """
-    batches = [task.batch(i) for i in index]
-    pieces = []
+    model, task, chunk = evaluation.model, evaluation.task, evaluation.chunk
+    batches, pieces = [task.batch(i) for i in index], []
     for b, batch in enumerate(batches):
-        pieces.append(part_gradients(Objective(model, task, batch, quaternion[b], settings.chunk, unbiased=True)))
+        pieces.append(part_gradients(Objective(model, task, batch, quaternion[b], chunk, unbiased=True)))
         if not (pieces[-1][0].isfinite().all() and np.isfinite(pieces[-1][1]).all()):
             culprit = _culprit(model, task, index[b], quaternion[b])
             raise UserError(f"gradient, step {step}", "finite losses and gradients", culprit)
     rows = torch.stack([g for g, _ in pieces])
-    total = total_gradient(model, task, batches[0], quaternion[0], settings.chunk)
+    total = total_gradient(evaluation, batches[0], quaternion[0])
     identity = ((total - rows[0].sum(0)).norm() / total.norm()).item()
     loss = np.array([values for _, values in pieces]).T
     change = flat_update(model, update)

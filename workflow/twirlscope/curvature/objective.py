@@ -80,9 +80,9 @@ class Objective:
         chunk: int = 8,
         unbiased: bool = False,
     ):
-        self._model, self._task, self._unbiased = duplicate(model).eval(), task, unbiased
+        self.model, self._task, self._unbiased = duplicate(model).eval(), task, unbiased
         self._fixed = task, batch, quaternion, chunk, unbiased
-        named = {n: p for n, p in self._model.named_parameters() if p.requires_grad}
+        named = {n: p for n, p in self.model.named_parameters() if p.requires_grad}
         self._shapes = {n: p.shape for n, p in named.items()}
         self._sizes = [p.numel() for p in named.values()]
         self.parameters = torch.cat([p.detach().flatten() for p in named.values()]).requires_grad_()
@@ -98,9 +98,9 @@ class Objective:
         share, batch = len(batch) / whole, batch.to(device, dtype)
         return Chunk(inputs, rotation.to(device, dtype), batch.targets, batch.weights, share)
 
-    def double(self) -> Objective:
-        """The same objective in float64, its samples turned anew."""
-        return Objective(duplicate(self._model).double(), *self._fixed)
+    def to(self, dtype: torch.dtype) -> Objective:
+        """The same objective in that dtype, its samples turned anew."""
+        return Objective(duplicate(self.model).to(dtype), *self._fixed)
 
     def alone(self) -> Objective:
         """The same objective on its first sample, for a look at what it costs and what it allows."""
@@ -112,7 +112,7 @@ class Objective:
         """The twisted predictions of all terms, in a row: the loss is a quadratic function of them."""
         pieces = zip(self._shapes.items(), parameters.split(self._sizes), strict=True)
         named = {name: piece.view(shape) for (name, shape), piece in pieces}
-        prediction = torch.func.functional_call(self._model, named, (chunk.inputs,))
+        prediction = torch.func.functional_call(self.model, named, (chunk.inputs,))
         z = (action.twist(t.irreps, chunk.rotation, prediction[t.name]) for t in self._task.terms)
         return torch.cat([t.flatten() for t in z])
 

@@ -68,7 +68,9 @@ def operator(
             raise UserError(f"operator, {what}", f"a {what}", repr(name), known)
     if mode == "auto":
         mode = _choose(objective, part, curvature, keep_bytes)
-    return Operator(objective.double() if mode == "difference" else objective, part, curvature, mode, keep_bytes)
+    return Operator(
+        objective.to(torch.float64) if mode == "difference" else objective, part, curvature, mode, keep_bytes
+    )
 
 
 class Operator:

@@ -15,9 +15,11 @@ from ..errors import UserError
 from ..estimators import condition_numbers
 from ..estimators.condition_numbers import MEASURES, SIDES
 from ..estimators.eigenvalues import Spectrum, converged
+from ..geometry.rotation_sets import sample_rotations
+from ..runtime.devices import device_of
 from ..settings.hessian import HessianSettings
-from .derivative_check import Certificate
-from .lanczos import Basis, dense, lanczos, rademacher
+from .derivative_check import Certificate, certify
+from .lanczos import Basis, dense, fitting_basis, lanczos, rademacher
 from .objective import PARTS, Objective
 from .operators import CURVATURES, operator
 
@@ -68,6 +70,29 @@ class Problem:
                     yield curvature, part
 
 
+def drawn(index: Int[Array, " known"], settings: HessianSettings) -> Int[Array, " some"]:
+    """The samples in the loss, drawn from a split, ascending."""
+    count = min(settings.samples, len(index))
+    return np.sort(np.random.default_rng(settings.seed).choice(index, count, replace=False))
+
+
+def problem_of(task: Task, index: Int[Array, " sample"], size: int, settings: HessianSettings) -> Problem:
+    """The samples with their rotations, and the largest basis that fits the memory; it says in the log which.
+
+    Args:
+        index: samples in the loss.
+        size: number of trained parameters.
+    """
+    quaternion = sample_rotations(settings.rotation_set, len(index), settings.rotations, settings.seed, task.group)
+    device = "cuda" if device_of(settings.device) == "cuda" else "cpu"  # others have no float64
+    wanted = getattr(torch, settings.basis_dtype)
+    basis = fitting_basis(size, settings.probes, settings.lanczos_steps, wanted, settings.basis_memory * GB)
+    text = f"basis: {basis.probes} probes x {settings.lanczos_steps} steps x {size} parameters in {basis.dtype}"
+    less = "" if (basis.probes, basis.dtype) == (settings.probes, wanted) else ", less than asked for to fit the memory"
+    print(f"{text}, {basis.bytes / GB:.3g} GB of {settings.basis_memory:g} GB{less}", flush=True)
+    return Problem(task, task.batch(index), index, quaternion, settings, device, basis)
+
+
 @dataclass(frozen=True)
 class Found:
     """The spectra of a checkpoint; `replicates` are those of both halves of the samples, at half the depth."""
@@ -76,6 +101,26 @@ class Found:
     replicates: dict[Key, list[Spectrum]]
     products: dict[Key, int]
     values: dict[str, float]
+
+
+def measure(model: torch.nn.Module, problem: Problem, step: int) -> xr.Dataset:
+    """One checkpoint as a dataset: its spectra, after a certificate in float64 on a few samples.
+
+    Args:
+        model: in float64, on the device of the problem.
+        step: of the checkpoint, for errors and the log.
+
+    Raises:
+        UserError: derivatives are wrong or not finite.
+    """
+    settings, few = problem.settings, slice(0, problem.settings.certificate_samples)
+    dtype = getattr(torch, settings.dtype)
+    require_finite(model, problem, step)
+    batch, unbiased = problem.batch.map(lambda t: t[few]), "mean_plugin" in problem.parts
+    some = Objective(model, problem.task, batch, problem.quaternion[few], unbiased=unbiased)
+    certificate = certify(some, dtype=dtype, seed=settings.seed)
+    found = spectra(model.to(dtype), problem, step, certificate)
+    return dataset(found, certificate, problem, step).assign_attrs(product_mode=certificate.mode)
 
 
 def spectra(model: torch.nn.Module, problem: Problem, step: int, certificate: Certificate) -> Found:

@@ -12,11 +12,10 @@ import numpy as np
 import torch
 import xarray as xr
 
-from .._typing import Array, Int, Sequence
-from ..contracts import split_index
+from .._typing import Sequence
+from ..contracts import Evaluation
 from ..curvature import gradients, nearest_symmetric
 from ..curvature.objective import Objective
-from ..errors import UserError
 from ..geometry.rotation_sets import sample_rotations
 from ..runtime import precision
 from ..runtime.devices import device_of
@@ -40,16 +39,18 @@ def gradient(train: Path, data: Path, out: Path, settings: GradientSettings, sha
         UserError: a loss or gradient is not finite, a checkpoint is missing, or the data have no such split.
     """
     run = Trained(train, data)
-    index = drawn(run.samples, settings)
+    index = gradients.drawn(run.split(settings.split, "gradient.split"), settings)
     quaternion = sample_rotations("independent", index.size, settings.rotations, settings.seed, run.task.group)
     quaternion = quaternion.reshape(*index.shape, settings.rotations, 4)
     device = "cuda" if device_of(settings.device) == "cuda" else "cpu"
+    dtype = getattr(torch, settings.dtype)
     steps, found, walks = (share or Share()).of(run.steps), [], {}
     searched, flat = evenly_spaced(run.steps, settings.nearest), run.task.batch(index.ravel())
     progress = Progress("gradient", len(steps), "checkpoint")
     for step in steps:
-        model = run.model(step, getattr(torch, settings.dtype)).to(device)
-        found.append(gradients.measure(model, run.task, index, quaternion, settings, run.update(step), step))
+        model = run.model(step, dtype).to(device)
+        evaluation = Evaluation(model, run.task, device, dtype, settings.chunk)
+        found.append(gradients.measure(evaluation, index, quaternion, settings, run.update(step), step))
         if step in searched:
             objective = Objective(model, run.task, flat, quaternion.flatten(0, 1), settings.chunk, unbiased=True)
             walks[step] = nearest_symmetric.walk(objective, settings.nearest_share, settings.nearest_steps)
@@ -59,8 +60,14 @@ def gradient(train: Path, data: Path, out: Path, settings: GradientSettings, sha
     result = merged(found, steps)
     if searched:
         result = result.assign(nearest_symmetric.columns(walks, steps))
-    about = {
-        "samples": index.size,
+    about = _attributes(run, index.size, settings, device)
+    store.save(result.assign_attrs(about), out, GRADIENT)
+
+
+def _attributes(run: Trained, samples: int, settings: GradientSettings, device: str) -> dict:
+    """What a reader of the store needs to know beside the numbers."""
+    return {
+        "samples": samples,
         "batches": settings.batches,
         "rotations": settings.rotations,
         "split": settings.split,
@@ -69,23 +76,9 @@ def gradient(train: Path, data: Path, out: Path, settings: GradientSettings, sha
         "labels": run.labels,
         "settings": json.dumps(settings.model_dump()),
     }
-    store.save(result.assign_attrs(about), out, GRADIENT)
 
 
 def merged(found: Sequence[xr.Dataset], steps: Sequence[int]) -> xr.Dataset:
     """The datasets of all checkpoints as one."""
     result = xr.concat(found, "step", data_vars="all").assign_coords(step=np.array(steps, np.int64))
     return result.assign(layer_parameters=result["layer_parameters"].isel(step=0))
-
-
-def drawn(data: xr.Dataset, settings: GradientSettings) -> Int[Array, "batch sample"]:
-    """The samples of every batch: each drawn from the whole split, so that batches are independent.
-
-    Raises:
-        UserError: no such split.
-    """
-    try:
-        index = split_index(data, settings.split)
-    except ValueError as error:
-        raise UserError("gradient.split", "a split of the data", repr(settings.split)) from error
-    return np.random.default_rng(settings.seed).choice(index, (settings.batches, settings.samples))

@@ -9,11 +9,8 @@ import json
 from pathlib import Path
 
 import torch
-import xarray as xr
 
-from .._typing import Array, Int
-from ..contracts import Evaluation, split_index
-from ..errors import UserError
+from ..contracts import Evaluation
 from ..runtime import precision
 from ..runtime.devices import device_of
 from ..runtime.progress import Progress
@@ -38,7 +35,7 @@ def twirl(train: Path, data: Path, out: Path, settings: TwirlSettings, share: Sh
         UserError: a checkpoint is missing or damaged, the data have no such split, or the model is refused.
     """
     run = Trained(train, data)
-    device, index = device_of(settings.device), _samples(run.samples, settings)
+    device, index = device_of(settings.device), drawn(run.split(settings.split, "twirl.split"), settings)
     design = design_of(run.task, index, settings)
     steps, measured = (share or Share()).of(run.steps), []
     progress = Progress("twirl", len(steps), "checkpoint")
@@ -53,14 +50,6 @@ def twirl(train: Path, data: Path, out: Path, settings: TwirlSettings, share: Sh
         last = last_checkpoint(evaluation, run.samples, result, design, settings)
         result = result.merge(last, combine_attrs="no_conflicts")
     store.save(result, out, TWIRL)
-
-
-def _samples(data: xr.Dataset, settings: TwirlSettings) -> Int[Array, " sample"]:
-    """The samples that are measured, ascending."""
-    try:
-        return drawn(split_index(data, settings.split), settings)
-    except ValueError as error:
-        raise UserError("twirl.split", "a split of the data", repr(settings.split)) from error
 
 
 def _attributes(run: Trained, settings: TwirlSettings, samples: int, device: str) -> dict:

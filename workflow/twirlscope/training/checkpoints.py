@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 
 from .. import plugins
-from .._typing import Tensor
-from ..contracts import Model
+from .._typing import Array, Int, Tensor
+from ..contracts import Model, split_index
 from ..errors import UserError
 from ..runtime.identity import sha256
 from ..storage import store
@@ -41,6 +41,21 @@ class Trained:
         self._manifest = manifest
         self.labels = str(self.samples.attrs.get("labels", "not stated"))
         self.task = plugins.make_task(self._spec["task"], self.samples)
+
+    def split(self, name: str, key: str) -> Int[Array, " sample"]:
+        """Indices of the samples of a split of the data.
+
+        Args:
+            key: path of the setting that names the split, for the error.
+
+        Raises:
+            UserError: the data have no such split.
+        """
+        try:
+            return split_index(self.samples, name)
+        except ValueError as error:
+            known = self.samples["split"].attrs["flag_meanings"].split()
+            raise UserError(key, "a split of the data", repr(name), known) from error
 
     def model(self, step: int, dtype: torch.dtype = torch.float32) -> Model:
         """The model at this step, in evaluation mode, on the CPU.

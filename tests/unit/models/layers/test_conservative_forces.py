@@ -8,6 +8,7 @@ import toys
 from twirlscope import plugins
 from twirlscope.contracts import Evaluation, split_index
 from twirlscope.curvature import derivative_check
+from twirlscope.curvature.objective import Objective
 from twirlscope.estimators import loss_split
 from twirlscope.geometry import rotation_sets, so3
 from twirlscope.models.layers.conservative_forces import with_forces
@@ -95,9 +96,8 @@ def test_models__have_no_parameter_that_a_conservative_energy_does_not_use(name)
 def test_models__with_conservative_forces_pass_the_certificate(name):
     """Third derivatives of the energy, against central differences of the gradient of the loss."""
     task = toys.force_field()
-    found = derivative_check.certify(
-        model(name), task, task.batch(np.arange(2)), rotation_sets.sample_rotations("T", 2, 0, 0)
-    )
+    objective = Objective(model(name), task, task.batch(np.arange(2)), rotation_sets.sample_rotations("T", 2, 0, 0))
+    found = derivative_check.certify(objective)
     assert max(found.error.values()) < derivative_check.TOLERANCE
     assert max(found.precision.values()) < 1e-2
 
