@@ -1,10 +1,13 @@
-# make run      everything on the default config, from nothing to results/report/index.html
-# make test     all tests          make lint     all checks of form
-# make check-slurm   what `snakemake --profile profiles/slurm` (or PROFILE) would submit, no cluster needed
-# make bench    what twirling and curvature cost beside forward passes and gradients, both in one run, and what reading costs
+# make run           the default experiment, from nothing to results/report/index.html
+# make test          all tests
+# make lint          all checks of form; make format mends what can be mended
+# make docs          config/REFERENCE.md and the JSON schema, from the settings classes
+# make check-slurm   the jobs that `snakemake --profile profiles/slurm` (or PROFILE) would submit; needs no cluster
+# make bench         cost of twirling and curvature in units of forward passes and gradients, and cost of reading data
+# make clean         removes the environment and caches, no results
 #
-# TORCH=cpu (default), cu126, cu130 ...: which build of torch the environment gets; a Python that has torch keeps its own
-# CORES=all, ARGS="...": passed on to snakemake          PYTHON=python3.12, VENV=.venv: which environment
+# TORCH=cpu (default), cu126, cu130 ...: torch build of a new environment; a Python that already has torch keeps it
+# CORES=all, ARGS="...": passed on to snakemake          PYTHON=python3.12, VENV=.venv: Python and folder of the environment
 PYTHON ?= python3
 VENV ?= .venv
 TORCH ?=
