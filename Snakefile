@@ -8,7 +8,7 @@
 #   snakemake --cores 1 partial_report  the report of what is there, which says what is missing
 #   snakemake --cores 2 --configfile my.yaml
 #
-# The config holds the experiment (config/README.md says every key), the profiles hold the machine.
+# The config holds the experiment (every key: config/REFERENCE.md), the profiles hold the machine.
 from pathlib import Path
 
 from snakemake.utils import min_version
