@@ -18,7 +18,7 @@ SAMPLES, EPS, VECTOR = 12, 0.05, (2.0, -1.0, 2.0)
 KNOWN = EPS**2 * sum(v * v for v in VECTOR) / 3  # a component
 
 
-class Round(torch.nn.Module):
+class InteractionBlock(torch.nn.Module):
     """Messages: tensor products of the neighbour with the spherical harmonics of the edge, then a gate."""
 
     def __init__(self, before: o3.Irreps, harmonics: o3.Irreps):
@@ -42,8 +42,8 @@ class Equivariant(torch.nn.Module):
         super().__init__()
         harmonics, elements = o3.Irreps("0e+1o+2e"), o3.Irreps("4x0e")
         self.embed, self.harmonics = torch.nn.Embedding(7, 4), harmonics
-        self.rounds = torch.nn.ModuleList([Round(elements, harmonics)])
-        self.rounds.append(Round(self.rounds[0].gate.irreps_out, harmonics))
+        self.rounds = torch.nn.ModuleList([InteractionBlock(elements, harmonics)])
+        self.rounds.append(InteractionBlock(self.rounds[0].gate.irreps_out, harmonics))
         self.readout = o3.Linear(self.rounds[1].gate.irreps_out, "1o+0e")
 
     def forward(self, inputs):

@@ -8,8 +8,9 @@ from twirlscope.curvature import derivative_check, unsafe_modules
 from twirlscope.curvature.objective import Objective
 from twirlscope.geometry import so3
 from twirlscope.models import protein_transformer
-from twirlscope.models.layers.pairs import Norm, normed
-from twirlscope.models.protein_transformer import SIZES, ProteinTransformer, taken
+from twirlscope.models.layers.norms import layer_norm
+from twirlscope.models.layers.pairs import Affine
+from twirlscope.models.protein_transformer import SIZES, ProteinTransformer, gather_rows
 
 SMALL = {"width": 16, "heads": 2, "layers": 2}
 PUBLISHED = {  # parameters, those of the trunk and pairs, without the embeddings of 1,520 fold labels
@@ -66,14 +67,16 @@ def test_settings__of_a_named_size_survive_being_written_out_and_refuse_another_
     assert ProteinTransformer.Settings() == smallest.model_copy(update={"size": ""})
 
 
-def test_normed__is_layer_norm():
+def test_affine__folds_into_the_next_layer_as_layer_norm_has_it():
     x = torch.randn(5, 7, 12, dtype=torch.float64)
-    torch.testing.assert_close(normed(x), torch.nn.functional.layer_norm(x, (12,)))
-    norm = Norm(12).double()
-    torch.nn.init.normal_(norm.weight)
-    torch.nn.init.normal_(norm.bias)
+    normed = layer_norm(x, (12,))
+    torch.testing.assert_close(normed, torch.nn.functional.layer_norm(x, (12,)))
+    affine, norm = Affine(12).double(), torch.nn.LayerNorm(12).double()
+    torch.nn.init.normal_(affine.weight)
+    torch.nn.init.normal_(affine.bias)
+    norm.load_state_dict(affine.state_dict())
     layer = torch.nn.Linear(12, 3, bias=False).double()
-    torch.testing.assert_close(norm.folded(normed(x), layer), layer(norm(x)))
+    torch.testing.assert_close(affine.folded(normed, layer), layer(norm(x)))
 
 
 def test_forward__changes_under_rotation_and_its_pair_features_do_not(task):
@@ -84,7 +87,7 @@ def test_forward__changes_under_rotation_and_its_pair_features_do_not(task):
     assert (after - before @ R.mT).norm() > 0.1 * before.norm()
     c = torch.zeros(4, 48, dtype=torch.float64)
     none = torch.zeros_like(batch.inputs["positions"])
-    pairs = [taken(*model.pairs(b.inputs["positions"], none, c)) for b in (batch, turned)]
+    pairs = [gather_rows(*model.pairs(b.inputs["positions"], none, c)) for b in (batch, turned)]
     torch.testing.assert_close(*pairs)
 
 
@@ -120,7 +123,7 @@ def test_pairs__by_class_are_those_counted_pair_by_pair(task):
     distance = torch.nn.functional.one_hot(protein_transformer.distance_class(x, 24), 24).double()
     both = separation @ pairs.separation.weight + distance @ pairs.distance.weight
     expected = pairs.adapt(pairs.norm(both).flatten(1, 2), c[:, None]).unflatten(1, separation.shape[:2])
-    torch.testing.assert_close(taken(*pairs(x, torch.zeros_like(x), c)), expected)
+    torch.testing.assert_close(gather_rows(*pairs(x, torch.zeros_like(x), c)), expected)
 
 
 def test_distance_class__puts_distances_into_bins_from_a_tenth_of_a_nanometre_to_three():

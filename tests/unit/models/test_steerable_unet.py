@@ -14,7 +14,7 @@ from twirlscope.curvature.objective import Objective
 from twirlscope.errors import UserErrors
 from twirlscope.geometry import grid_action, so3
 from twirlscope.geometry.rotation_sets import rotation_set
-from twirlscope.models.layers.steerable import Convolution, channels, doubled, halved, kernels
+from twirlscope.models.layers.steerable import Convolution, channels, downsampled, kernels, upsampled
 from twirlscope.settings.twirl import TwirlSettings
 from twirlscope.twirling import measure
 
@@ -98,10 +98,10 @@ def test_convolution__is_exact_in_double_precision_after_single():
 
 def test_pooling__turns_with_the_grid_and_undoes_copies():
     field, parts = torch.randn(1, 4, 8, 8, 8, dtype=torch.float64), [(1, 0), (1, 1)]
-    for pool in (halved, doubled):
+    for pool in (downsampled, upsampled):
         there, here = pool(turned(field.expand(24, -1, -1, -1, -1), parts)), pool(field)
         assert torch.allclose(there, turned(here.expand(24, -1, -1, -1, -1), parts), atol=1e-5)
-    assert torch.allclose(halved(doubled(field)), field)
+    assert torch.allclose(downsampled(upsampled(field)), field)
 
 
 def test_averaged_unet__is_the_mean_of_24_turned_passes_of_the_plain_one():

@@ -12,7 +12,7 @@ import toys
 
 from twirlscope import losses, plugins
 from twirlscope.models.layers.conservative_forces import with_forces
-from twirlscope.models.layers.neighbours import pairs
+from twirlscope.models.layers.neighbours import neighbour_pairs
 from twirlscope.runtime import energy, identity
 from twirlscope.settings.train import TrainSettings
 from twirlscope.stages import train
@@ -106,7 +106,7 @@ def test_measure__counts_vector_attention_as_its_formula():
     model = plugins.make_model({"name": "vector_attention", "width": 8, "layers": 2, "heads": 2}, task.constants)
     batch = task.batch(np.arange(BATCH))
     s = model.settings
-    atoms, receiver, *_ = pairs(batch.inputs, s.cutoff, s.neighbours)
+    atoms, receiver, *_ = neighbour_pairs(batch.inputs, s.cutoff, s.neighbours)
     A, P, w, h, r = len(atoms), len(receiver), s.width, round(s.hidden * s.width), s.radial
     once = P * (2 * r * w + 3 * w) + s.layers * P * 3 * h + P * 3 * w  # of inputs without a gradient
     first = P * w * w + 2 * A * w * w

@@ -1,7 +1,7 @@
-"""A neighbour-level transformer for molecules that sees raw edge vectors, with direct forces and an energy.
+"""Transformer for molecules that attends to neighbours and takes raw edge vectors as input.
 
-Nothing in it is equivariant by construction: the components of the vector between two atoms enter a dense layer like
-any other feature, and forces leave a dense layer as three numbers. What symmetry it has, it has learned.
+It is not equivariant by construction: the components of the vector between two atoms enter a dense layer like any other
+feature, and forces leave a dense layer as three numbers. All its symmetry is learned.
 """
 
 from __future__ import annotations
@@ -17,37 +17,42 @@ from torch import nn
 from .._typing import Float, Int, Tensor
 from ..settings.base import Settings, key
 from .layers.atom_model import COLUMNS, AtomModel, by_term
-from .layers.neighbours import envelope, padded, pairs
+from .layers.neighbours import envelope, neighbour_pairs, padded
 from .layers.norms import rms_norm
 
-SCALE = math.sqrt(3)  # of a unit vector, so that its components have unit variance over directions
+SCALE = math.sqrt(3)  # factor of unit vectors, so that their components have unit variance over directions
 
 
 class VectorAttention(AtomModel):
-    """Tokens for atoms and for (atom, neighbour) pairs; each atom attends to its own pairs, each pair is updated.
+    """Tokens of atoms and of pairs (atom, neighbour): each atom attends to its pairs, then both are updated.
 
-    Forces are the sum of three numbers read out of every pair of an atom and three read out of the atom itself; the
-    energy is the mean over atoms of one number read out of each, a direct stress of six, with sums over pairs as forces
-    have them. Invariant under translations (only differences of
-    positions enter) and equivariant under permutations of the atoms; not under rotations.
+    Direct forces are three outputs of each atom plus the sum of three outputs of each of its pairs. A direct stress is
+    the mean over atoms of six such outputs, the energy that of one. Invariant under translations, as only differences
+    of positions enter, and equivariant under permutations of the atoms; not under rotations.
 
     Args:
         settings: sizes.
-        constants: `elements`, the atomic numbers it will see, and for a stress its unit in the loss.
+        constants: as in `AtomModel`.
     """
 
     class Settings(Settings):
         """Sizes. About `15 * layers * width**2` parameters: 1e4 at width 16 and 2 layers, 1e8 at width 1024 and 6."""
 
-        width: int = key(48, "features of an atom token and of a pair token", ge=4)
-        layers: int = key(3, "rounds of attention and update", ge=1)
-        heads: int = key(4, "attention heads; divides the width", ge=1)
-        hidden: float = key(1.0, "inner width of the update of a pair, over `width`; of an atom twice that", gt=0)
-        radial: int = key(24, "Gaussians that encode a distance", ge=2)
-        cutoff: float = key(4.0, "largest distance of a neighbour", "Å", gt=0)
-        neighbours: int = key(24, "most neighbours of an atom: the nearest; forces jump where this binds", ge=1)
+        width: int = key(48, "features per atom token and per pair token", ge=4)
+        layers: int = key(3, "blocks of attention and update", ge=1)
+        heads: int = key(4, "attention heads; must divide `width`", ge=1)
+        hidden: float = key(
+            1.0,
+            "hidden width of the pair update as a multiple of `width`; the atom update has twice that",
+            gt=0,
+        )
+        radial: int = key(24, "Gaussian basis functions of the distance", ge=2)
+        cutoff: float = key(4.0, "cutoff distance of neighbours", "Å", gt=0)
+        neighbours: int = key(
+            24, "maximum number of neighbours per atom, nearest first; forces jump where it is exceeded", ge=1
+        )
         forces: Literal["direct", "conservative"] = key(
-            "direct", "a readout of their own, or minus the gradient of the energy"
+            "direct", "direct: outputs of the network; conservative: minus the gradient of the energy"
         )
 
         @model_validator(mode="after")
@@ -66,13 +71,11 @@ class VectorAttention(AtomModel):
         self.pair_readout = PairLayer(s.width, s.width, s.width, direct or 1)
         self.atom_readout = Gated(s.width, s.width, direct + 1)
 
-    def predicted(self, inputs: dict[str, Tensor]) -> dict[str, Float[Tensor, "sample ..."]]:
-        """Energy and direct terms from the outputs of the network for every atom.
-
-        Sums over the pairs of an atom add to its direct terms, or to its energy where that is the only output.
-        """
+    def outputs(self, inputs: dict[str, Tensor]) -> dict[str, Float[Tensor, "sample ..."]]:
+        """Energy and direct terms; the outputs of pairs add to the direct terms, or else to the energy."""
         numbers, s = inputs["numbers"], self.settings
-        atoms, receiver, sender, vector = pairs(inputs, s.cutoff, s.neighbours)
+        real = numbers > 0
+        atoms, receiver, sender, vector = neighbour_pairs(inputs, s.cutoff, s.neighbours)
         length = vector.square().sum(-1, keepdim=True).sqrt()
         edges = Edges(receiver, sender, SCALE * vector / length, envelope(length / s.cutoff))
         atom = self.embed(self.rows(numbers.flatten().index_select(0, atoms)))
@@ -83,11 +86,11 @@ class VectorAttention(AtomModel):
         push = self.pair_readout(rms_norm(pair), rms_norm(atom), edges) * edges.envelope
         columns = push.shape[-1]
         summed = out[:, :columns].to(push).index_add(0, receiver, push)
-        real, outputs = numbers > 0, torch.cat([summed, out[:, columns:]], -1)
-        return by_term(padded(outputs, real), real, (*self.direct_terms, "energy"))
+        out = torch.cat([summed, out[:, columns:]], -1)
+        return by_term(padded(out, real), real, (*self.direct_terms, "energy"))
 
     def _gaussians(self, length: Float[Tensor, "pair 1"]) -> Float[Tensor, "pair radial"]:
-        """Gaussians of a distance, evenly spaced from 0 to the cutoff, one spacing wide."""
+        """Gaussians of the distance, evenly spaced from 0 to the cutoff, one spacing wide."""
         last = self.settings.radial - 1
         centre = torch.arange(last + 1, device=length.device, dtype=length.dtype)
         return (-0.5 * (length * (last / self.settings.cutoff) - centre).square()).exp()
@@ -95,9 +98,10 @@ class VectorAttention(AtomModel):
 
 @dataclass(frozen=True)
 class Edges:
-    """Pairs of atoms within the cutoff, sorted by the receiver.
+    """Pairs of atoms within the cutoff, sorted by receiver.
 
-    receiver, sender: atom that attends, and its neighbour.
+    receiver: atom that attends.
+    sender: its neighbour.
     direction: unit vector from receiver to sender, times `SCALE`.
     envelope: weight of the pair, 0 at the cutoff.
     """
@@ -109,7 +113,7 @@ class Edges:
 
 
 class Block(nn.Module):
-    """One round: atoms attend to their pairs, then a gated update of atoms and of pairs. Residual, normed before."""
+    """Attention of atoms to their pairs, then a gated update of atoms and of pairs. Residual, with pre-norm."""
 
     def __init__(self, settings: VectorAttention.Settings):
         super().__init__()
@@ -123,17 +127,17 @@ class Block(nn.Module):
         self.update = PairLayer(width, width, hidden, width)
 
     def forward(self, atom: Float[Tensor, "atom width"], pair: Float[Tensor, "pair width"], edges: Edges):
-        """Atom tokens `[atom, width]` and pair tokens `[pair, width]` after the round."""
+        """Atom tokens `[atom, width]` and pair tokens `[pair, width]` after the block."""
         normed = rms_norm(pair)
         atom = atom + self.mix(self._attend(self.query(rms_norm(atom)), self.keys(normed), self.values(normed), edges))
         atom = atom + self.feed(rms_norm(atom))
         return atom, pair + self.update(normed, rms_norm(atom), edges)
 
     def _attend(self, query, keys, values, edges: Edges) -> Float[Tensor, "atom width"]:
-        """Softmax over the pairs of an atom and one null pair of logit 0; a pair counts with its envelope."""
+        """Values averaged by softmax over the pairs of an atom and a null pair of logit 0, weighted by envelopes."""
         split = (-1, self.heads, query.shape[-1] // self.heads)
         logit = (query.index_select(0, edges.receiver) * keys).reshape(split).sum(-1) / math.sqrt(split[-1])
-        logit = logit.to(edges.envelope)  # which autocast leaves in full precision
+        logit = logit.to(edges.envelope)  # autocast leaves the envelope in full precision
         index = edges.receiver[:, None].expand(-1, self.heads)
         peak = logit.new_zeros(len(query), self.heads).scatter_reduce(0, index, logit.detach(), "amax")
         weight = (logit - peak.index_select(0, edges.receiver)).exp() * edges.envelope
@@ -144,7 +148,7 @@ class Block(nn.Module):
 
 
 class PairLayer(nn.Module):
-    """Bilinear gated layer of a pair: its token and the receiver times its token, the sender and the raw direction.
+    """Bilinear gated layer: (pair + receiver) times (pair + sender + raw direction), each through a linear layer.
 
     Without a nonlinearity on the gate, products of directions have a low degree, and symmetry is learned sooner.
 
@@ -160,7 +164,7 @@ class PairLayer(nn.Module):
         self.down = nn.Linear(hidden, out)
 
     def forward(self, pair: Float[Tensor, "pair inputs"], atom: Float[Tensor, "atom width"], edges: Edges):
-        """The layer, without residual, `[pair, out]`."""
+        """Output of the layer, without the residual, `[pair, out]`."""
         gate = self.gate(pair) + self.receiver(atom).index_select(0, edges.receiver)
         value = self.value(pair) + self.sender(atom).index_select(0, edges.sender) + self.direction(edges.direction)
         return self.down(gate * value)
@@ -175,6 +179,6 @@ class Gated(nn.Module):
         self.down = nn.Linear(hidden, out)
 
     def forward(self, x: Float[Tensor, "n width"]) -> Float[Tensor, "n out"]:
-        """The layer, without residual."""
-        gate = self.gate(x)  # no F.silu: the gradient of a native one has no forward-mode derivative
+        """Output of the layer, without the residual."""
+        gate = self.gate(x)  # not F.silu: the gradient of the native one has no forward-mode derivative
         return self.down(gate * gate.sigmoid() * self.value(x))

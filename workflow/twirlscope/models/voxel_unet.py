@@ -1,8 +1,9 @@
-"""A three-dimensional U-Net on voxels: noisy fields in, clean fields out. Nothing in it knows of rotations, unless its
-mean over those of a cube is asked for.
+"""Three-dimensional U-Net that maps noisy fields on voxels to clean ones, without built-in rotation symmetry.
 
-Convolutions share their weights between places, not between orientations, so what symmetry it has, it has learned.
-Source: the shape and sizes, Pinheiro et al., arXiv:2306.07473 (VoxMol), from its description; Ho et al.,
+Convolutions share their weights between positions, not between orientations, so its symmetry is learned. With the key
+`average` it is made equivariant under the rotations of a cube.
+
+Source: Pinheiro et al., arXiv:2306.07473 (VoxMol), for shape and sizes, from the description there; Ho et al.,
 arXiv:2006.11239, for the block.
 """
 
@@ -15,24 +16,27 @@ import torch
 from torch import nn
 
 from .._typing import Float, Tensor
-from ..contracts import Model
 from ..errors import UserError
 from ..geometry import so3
 from ..geometry.grid_action import permute
 from ..geometry.rotation_sets import rotation_set
 from ..settings.base import Settings, key
+from .layers.voxel_model import VoxelModel
 
 
 @dataclass(frozen=True)
 class Shape:
-    """What a name of a size stands for.
+    """Widths and depths of a network.
 
-    widths: features of every level, the finest first.
-    down, up: residual blocks of a level on the way down and up. With one more up than down, as published, everything
-        on the way down is handed over to the way up and the last block of a level narrows; otherwise the blocks alone
-        are, the coarsest level goes up at once, and transposed convolutions narrow.
-    groups: of the normalisation.
-    attention: number of coarsest levels whose blocks attend.
+    With one more residual block per level up than down, as published, all layers on the way down have skip connections,
+    and the last block of a level reduces the width. Otherwise only the blocks have, the coarsest level has no block on
+    the way up, and transposed convolutions reduce the width.
+
+    widths: features per level, the finest first.
+    down: residual blocks per level on the way down.
+    up: residual blocks per level on the way up.
+    groups: of the group norm.
+    attention: number of levels with attention, the coarsest ones.
     """
 
     widths: tuple[int, ...]
@@ -43,7 +47,7 @@ class Shape:
 
     @property
     def full(self) -> bool:
-        """Whether everything on the way down is handed over."""
+        """True if all layers on the way down have skip connections."""
         return self.up > self.down
 
 
@@ -55,129 +59,111 @@ SIZES = {
 }
 
 
-class VoxelUnet(Model):
-    """Residual blocks and strided convolutions down, transposed ones and skip connections up, a plain output.
+class VoxelUnet(VoxelModel):
+    """Residual blocks and strided convolutions down; skip connections, blocks and transposed convolutions up.
 
-    A state remembers which element each channel is, and is not loaded into a model with other channels.
+    Its state holds the element of each channel and is not loaded into a model with other channels.
 
     Args:
-        settings: its size.
-        constants: `elements`, the atomic numbers of the channels in their order, and `size`, voxels along an edge.
-
-    Raises:
-        UserError: a grid that cannot be halved as often as there are levels.
+        settings: size.
+        constants: as in `VoxelModel`.
     """
 
     class Settings(Settings):
-        """Its size by name. `112M` is the published network; grids of 16 to 64 voxels fit all sizes."""
+        """Size by name. `112M` is the published network; grids of 16, 32 or 64 voxels per edge fit all sizes."""
 
-        size: Literal[tuple(SIZES)] = key("190k", "number of parameters, about; 190k is for minutes on a processor")
-        dropout: float = key(0.0, "share of features dropped in every block while training; published: 0.1", ge=0, lt=1)
+        size: Literal[tuple(SIZES)] = key("190k", "approximate number of parameters; 190k trains in minutes on a CPU")
+        dropout: float = key(0.0, "dropout rate in every block; published: 0.1", ge=0, lt=1)
         average: Literal["none", "octahedral"] = key(
-            "none", "the mean of what it makes of all 24 rotations of the grid, exactly equivariant at 24 passes"
+            "none", "octahedral: average predictions over the 24 grid rotations, exactly equivariant at 24 passes"
         )
 
-    task = "voxel_denoising"
-
     def __init__(self, settings: VoxelUnet.Settings, constants: dict):
-        super().__init__()
-        self.settings = settings
-        self.shape = shape = SIZES[settings.size]
-        factor = 2 ** (len(shape.widths) - 1)
-        if constants["size"] % factor:
-            raise UserError("model voxel_unet", f"voxels along an edge a multiple of {factor}", constants["size"])
-        channels, finest, widest = len(constants["elements"]), shape.widths[0], shape.widths[-1]
-        self.register_buffer("elements", torch.tensor(constants["elements"]))
+        shape = SIZES[settings.size]
+        super().__init__(settings, constants, len(shape.widths))
+        self.shape = shape
+        channels, finest, widest = len(self.channels), shape.widths[0], shape.widths[-1]
+        self.register_buffer("elements", torch.tensor(self.channels))
         self.register_load_state_dict_pre_hook(_same_channels)
         self.enter = nn.Conv3d(channels, finest, 3, padding=1)
-        self.down, handed = descent(shape, settings.dropout)
+        self.down, skips = descent(shape, settings.dropout)
         attends = [True, False] if shape.full else [False]
         self.middle = nn.ModuleList(
             Block(widest, widest, shape.groups, settings.dropout, a and shape.attention > 0) for a in attends
         )
-        self.up = ascent(shape, handed, settings.dropout)
+        self.up = ascent(shape, skips, settings.dropout)
         self.norm = GroupNorm(finest, shape.groups)
         self.leave = nn.Conv3d(finest, channels, 3, padding=1)
 
     @property
     def equivariant(self) -> bool:
-        """With the mean over the rotations of a cube it is."""
+        """True if predictions are averaged over the rotations of a cube."""
         return self.settings.average == "octahedral"
 
-    def forward(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Clean fields `density` of the layout and shape of `inputs["grid"]`, `[sample, x, y, z, channel]`.
-
-        Raises:
-            UserError: another number of channels than that of the elements.
-        """
-        grid = inputs["grid"]
-        if grid.shape[-1] != len(self.elements):
-            expected = f"{len(self.elements)} channels, atomic numbers {self.elements.tolist()}"
-            raise UserError("model voxel_unet", expected, f"a grid of shape {list(grid.shape)}")
+    def denoised(self, grid: Float[Tensor, "sample x y z channel"]) -> Float[Tensor, "sample x y z channel"]:
+        """Clean fields from one pass, or averaged over 24 passes."""
+        one_pass = super().denoised
         if self.settings.average == "none":
-            return {"density": self._denoised(grid)}
+            return one_pass(grid)
         rotations = so3.matrix(rotation_set("O").quaternion).to(grid)
-        passes = (
-            permute(r.mT, self._denoised(permute(r, grid))) for r in rotations[:, None].expand(-1, len(grid), -1, -1)
-        )
-        return {"density": sum(passes) / len(rotations)}
+        passes = (permute(r.mT, one_pass(permute(r, grid))) for r in rotations[:, None].expand(-1, len(grid), -1, -1))
+        return sum(passes) / len(rotations)
 
-    def _denoised(self, grid: Float[Tensor, "sample x y z channel"]) -> Float[Tensor, "sample x y z channel"]:
-        """One pass."""
-        x = self.enter(grid.movedim(-1, 1).contiguous())
-        handed = [x] if self.shape.full else []
+    def network(self, x: Float[Tensor, "sample channel x y z"]) -> Float[Tensor, "sample channel x y z"]:
+        """Clean fields with the channels first."""
+        x = self.enter(x)
+        skips = [x] if self.shape.full else []
         for level in self.down:
             for block in level["blocks"]:
                 x = block(x)
-                handed.append(x)
+                skips.append(x)
             if "halving" in level:
                 x = level["halving"](x)
-                handed += [x] if self.shape.full else []
+                skips += [x] if self.shape.full else []
         if not self.shape.full:
-            handed.pop()  # of the coarsest level, which goes up at once
+            skips.pop()  # of the coarsest level, which has no block on the way up
         for block in self.middle:
             x = block(x)
         for level in self.up:
             for block in level["blocks"]:
-                x = block(torch.cat([x, handed.pop()], 1))
+                x = block(torch.cat([x, skips.pop()], 1))
             if "doubling" in level:
                 x = level["doubling"](x)
-        x = self.leave(nn.functional.silu(self.norm(x)))
-        return x.movedim(1, -1)
+        return self.leave(nn.functional.silu(self.norm(x)))
 
 
 def _same_channels(model: VoxelUnet, state: dict[str, Tensor], prefix: str, *_args: object) -> None:
-    """Refuse the state of a model whose channels are other elements, or the same in another order."""
-    found = state.get(f"{prefix}elements", model.elements).tolist()
-    if found != model.elements.tolist():
-        raise UserError("model voxel_unet", f"weights for the channels {model.elements.tolist()}", found)
+    """Refuses the state of a model whose channels are other elements, or the same in another order."""
+    elements = state.get(f"{prefix}elements", model.elements).tolist()
+    if elements != model.elements.tolist():
+        raise UserError("model VoxelUnet", f"weights for the channels {model.elements.tolist()}", elements)
 
 
 def descent(shape: Shape, dropout: float) -> tuple[nn.ModuleList, list[int]]:
-    """Levels of the way down, and the widths of what they hand over, in order."""
+    """Levels of the way down, and the widths of their skip connections, in order."""
     levels, width, last = nn.ModuleList(), shape.widths[0], len(shape.widths) - 1
-    handed = [width] if shape.full else []
+    skips = [width] if shape.full else []
     for i, wide in enumerate(shape.widths):
         attends = i > last - shape.attention
         blocks = [Block(width if b == 0 else wide, wide, shape.groups, dropout, attends) for b in range(shape.down)]
         level, width = {"blocks": nn.ModuleList(blocks)}, wide
-        handed += [wide] * shape.down
+        skips += [wide] * shape.down
         if i < last:
             level["halving"] = nn.Conv3d(wide, wide, 3, stride=2, padding=1)
-            handed += [wide] if shape.full else []
+            skips += [wide] if shape.full else []
         levels.append(nn.ModuleDict(level))
-    return levels, handed if shape.full else handed[:-1]
+    return levels, skips if shape.full else skips[:-1]
 
 
-def ascent(shape: Shape, handed: list[int], dropout: float) -> nn.ModuleList:
-    """Levels of the way up; each block takes what was handed over last."""
-    levels, width, last, handed = nn.ModuleList(), shape.widths[-1], len(shape.widths) - 1, list(handed)
+def ascent(shape: Shape, skips: list[int], dropout: float) -> nn.ModuleList:
+    """Levels of the way up; each block takes the last skip connection that is not yet used."""
+    levels, width, last, skips = nn.ModuleList(), shape.widths[-1], len(shape.widths) - 1, list(skips)
     for i in range(last, -1, -1):
         wide, finer = shape.widths[i], shape.widths[max(i - 1, 0)]
         blocks, count = nn.ModuleList(), shape.up if shape.full or i < last else 0
         for b in range(count):
             out = finer if shape.full and b == count - 1 else wide
-            blocks.append(Block(width + handed.pop(), out, shape.groups, dropout, i > last - shape.attention))
+            blocks.append(Block(width + skips.pop(), out, shape.groups, dropout, i > last - shape.attention))
             width = out
         level = {"blocks": blocks}
         if i > 0:
@@ -188,7 +174,7 @@ def ascent(shape: Shape, handed: list[int], dropout: float) -> nn.ModuleList:
 
 
 class Block(nn.Module):
-    """Normalisation, SiLU and convolution, twice, beside a shortcut; then attention if asked for."""
+    """Residual block: norm, SiLU and convolution, twice, plus a shortcut; then attention if `attends`."""
 
     def __init__(self, inputs: int, out: int, groups: int, dropout: float, attends: bool):
         super().__init__()
@@ -199,27 +185,29 @@ class Block(nn.Module):
         self.attention = Attention(out) if attends else nn.Identity()
 
     def forward(self, x: Float[Tensor, "sample inputs x y z"]) -> Float[Tensor, "sample out x y z"]:
-        """The block, with its residual."""
+        """Features after the block."""
         return self.attention(self.second(self.first(x)) + self.shortcut(x))
 
 
 class Attention(nn.Module):
-    """Single-head attention of every voxel to every voxel, residual. Written out, so that it has second derivatives."""
+    """Residual single-head attention between all voxels. Written out, so that it has second derivatives."""
 
     def __init__(self, width: int):
         super().__init__()
         self.project, self.mix = nn.Linear(width, 3 * width), nn.Linear(width, width)
 
     def forward(self, x: Float[Tensor, "sample width x y z"]) -> Float[Tensor, "sample width x y z"]:
-        """The voxels after attention."""
+        """Features after attention."""
         tokens = x.flatten(2).mT
         query, keys, values = self.project(tokens).chunk(3, -1)
-        share = (query @ keys.mT / x.shape[1] ** 0.5).softmax(-1)
-        return (tokens + self.mix(share @ values)).mT.reshape(x.shape)
+        weight = (query @ keys.mT / x.shape[1] ** 0.5).softmax(-1)
+        return (tokens + self.mix(weight @ values)).mT.reshape(x.shape)
 
 
 class GroupNorm(nn.Module):
-    """Features of a group less their mean, over their standard deviation. By hand: native norms have wrong derivatives.
+    """Group norm: features minus the mean of their group, over its standard deviation.
+
+    Written out, as the native norm has wrong third derivatives.
 
     Source: Wu and He, arXiv:1803.08494; `torch.nn.GroupNorm` computes the same values.
     """
@@ -230,7 +218,7 @@ class GroupNorm(nn.Module):
         self.scale, self.shift = nn.Parameter(torch.ones(width)), nn.Parameter(torch.zeros(width))
 
     def forward(self, x: Float[Tensor, "sample width x y z"]) -> Float[Tensor, "sample width x y z"]:
-        """The normalised features."""
+        """Normed features."""
         grouped = x.reshape(len(x), self.groups, -1)
         centred = grouped - grouped.mean(-1, keepdim=True)
         normed = centred * (centred.square().mean(-1, keepdim=True) + 1e-5).rsqrt()

@@ -16,7 +16,7 @@ from twirlscope.curvature.objective import Objective
 from twirlscope.estimators import loss_split
 from twirlscope.geometry import rotation_sets, so3, stress
 from twirlscope.models.layers.conservative_forces import with_forces
-from twirlscope.models.layers.neighbours import pairs
+from twirlscope.models.layers.neighbours import neighbour_pairs
 from twirlscope.twirling import lie_derivative
 from twirlscope.twirling.twisting import inner_products, twisted
 
@@ -128,7 +128,7 @@ def test_with_forces__of_lennard_jones_are_those_of_ase():
     atoms.calc = LennardJones(sigma=1.7, epsilon=0.3, rc=5.0)
 
     def energy(inputs):
-        length = pairs(inputs, 5.0, 10_000)[3].norm(dim=1)
+        length = neighbour_pairs(inputs, 5.0, 10_000)[3].norm(dim=1)
         each, end = (4 * 0.3 * ((1.7 / r) ** 12 - (1.7 / r) ** 6) for r in (length, torch.tensor(5.0).double()))
         return (each - end).sum()[None, None] / 2 / 3 / CONSTANTS["energy_scale"]
 

@@ -17,7 +17,7 @@ COLUMNS = {"forces": 3, "energy": 1, "stress": COMPONENTS}  # numbers per atom
 
 
 class AtomModel(Model, ABC):
-    """Abstract model of the task `force_field`: a subclass computes `predicted`, and no forces from an energy.
+    """Abstract model of the task `force_field`; a subclass computes the outputs of its network.
 
     The energy is the mean over atoms of one number per atom, in the units of the loss. Direct forces, and a direct
     stress, are outputs of the network like the energy. Conservative ones are derivatives of the energy.
@@ -55,16 +55,12 @@ class AtomModel(Model, ABC):
             ValueError: an element that is not among `constants["elements"]`.
         """
         if self.settings.forces == "conservative":
-            return with_forces(lambda moved: self.predicted(moved)["energy"], inputs, self.constants)
-        return self.predicted(inputs)
+            return with_forces(lambda strained: self.outputs(strained)["energy"], inputs, self.constants)
+        return self.outputs(inputs)
 
     @abstractmethod
-    def predicted(self, inputs: dict[str, Tensor]) -> dict[str, Float[Tensor, "sample ..."]]:
-        """Outputs of the network, in the shapes of `forward`: energy, and the `direct_terms`.
-
-        Args:
-            inputs: as in `forward`.
-        """
+    def outputs(self, inputs: dict[str, Tensor]) -> dict[str, Float[Tensor, "sample ..."]]:
+        """Energy and `direct_terms`, in the shapes and units of `forward`, which describes the inputs."""
 
 
 def by_term(

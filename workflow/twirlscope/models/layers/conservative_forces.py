@@ -1,7 +1,7 @@
-"""Conservative forces: minus the gradient of an energy, for any model of an energy, and stress: its strain derivative.
+"""Conservative forces, minus the gradient of an energy, and its strain derivative, the stress.
 
-They turn as the energy does: where it is invariant they are equivariant, and where it is not both are off, so that the
-equivariance errors of energy and forces can be compared in one model.
+They rotate as the energy does. Where the energy is invariant, forces are equivariant; where it is not, both have an
+error. The equivariance errors of energy and forces can so be compared in one model.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ Inputs = dict[str, Tensor]
 def with_forces(
     energy: Callable[[Inputs], Float[Tensor, "sample 1"]], inputs: Inputs, constants: Mapping[str, Any]
 ) -> dict[str, Tensor]:
-    """The prediction of a force field from its energy alone, in the units of the loss: `energy`, `forces`, `stress`.
+    """`energy`, `forces` and, if `constants` have its unit, `stress`, in the units of the loss, from an energy alone.
 
-    The stress is dE/d(strain) over the volume, where positions and cell are strained together, and 0 for what is not
-    periodic along all three axes. It is there if `constants` have its unit.
+    The stress is dE/d(strain) over the volume, where positions and cell are strained together. It is 0 for samples that
+    are not periodic along all three axes.
 
-    Works with gradients switched off, as in a measurement, and can be differentiated further, forwards and backwards,
-    where they are on: losses of these forces have Hessians that are third derivatives of the energy, which native
-    layer norms and fused attention get wrong.
+    Works with gradients switched off, as in a measurement. With gradients on, the result can be differentiated
+    further, forwards and backwards. Losses of these forces have Hessians that are third derivatives of the energy;
+    native layer norms and fused attention get those wrong.
 
     Args:
-        energy: energy per atom in the units of the loss, from `inputs`; samples must not see each other.
+        energy: energy per atom in the units of the loss, from `inputs`; samples must not depend on each other.
         inputs: `numbers` [sample, atom], 0 on padding, `positions` [sample, atom, 3] and `cell` [sample, 3, 3] in Å,
-            and what else it needs.
+            and all else that `energy` needs.
         constants: `energy_scale` [eV], `force_scale` [eV/Å] and `stress_scale` [eV/Å^3], the units of the loss.
     """
     positions, graph = inputs["positions"], torch.is_grad_enabled()
@@ -43,11 +43,11 @@ def with_forces(
         if stressed:
             strain = (positions.new_zeros(len(positions), 3, 3, requires_grad=True),)
             moved |= {name: moved[name] + moved[name] @ strain[0] for name in ("positions", "cell")}
-        found = energy(moved)
-        gradient, *strained = torch.autograd.grad(found.sum(), (positions, *strain), create_graph=graph)
-    atoms = (inputs["numbers"] > 0).sum(1)[:, None, None]  # the energy is one of an atom
+        per_atom = energy(moved)
+        gradient, *strained = torch.autograd.grad(per_atom.sum(), (positions, *strain), create_graph=graph)
+    atoms = (inputs["numbers"] > 0).sum(1)[:, None, None]
     forces = -(constants["energy_scale"] / constants["force_scale"]) * atoms * gradient
-    out = {"energy": found.clone(), "forces": forces}  # in the caller's gradient mode, and with a forward derivative
+    out = {"energy": per_atom.clone(), "forces": forces}  # in the caller's gradient mode, and with a forward derivative
     if stressed:
         volume = stress.volume(inputs["cell"])[:, None]
         density = atoms[..., 0] * (volume > 0) / torch.where(volume > 0, volume, 1.0)

@@ -1,6 +1,6 @@
-"""Layers of attention among the edges of an atom, on invariant features: what the model `escaip` is made of.
+"""Layers of the model `escaip`: attention among the edges of an atom, on invariant features.
 
-Layers take the model's settings, which have their sizes.
+The layers take the settings of the model, which hold their sizes.
 
 Source: Qu and Krishnapriyan, arXiv:2410.24169.
 """
@@ -21,12 +21,13 @@ from .norms import Dense, FeedForward, RMSNorm, linear
 
 @dataclass(frozen=True)
 class Graph:
-    """Edges of all real atoms of a batch, a fixed number of places an atom.
+    """Edges of all real atoms of a batch, the same number of entries for every atom.
 
     row: row of each atom in the tables of elements.
-    neighbour, filled: the atom at each place, and whether there is one.
+    neighbour: index of the neighbouring atom.
+    filled: mask of the entries that are edges.
     direction: unit vector from the atom to its neighbour.
-    cosine: of the angle between the edges of an atom.
+    cosine: of the angle between two edges of an atom.
     gaussians: of the distance, evenly spaced from 0 to the cutoff, two spacings wide.
     order: bond-orientational order parameters of an atom.
     """
@@ -41,7 +42,7 @@ class Graph:
 
 
 class EdgeScalars(nn.Module):
-    """Features of an edge from its length, and from element and surroundings of both its ends."""
+    """Features of an edge from its length, and from the element and the order parameters of both its atoms."""
 
     def __init__(self, s: Settings, elements: int):
         super().__init__()
@@ -53,7 +54,7 @@ class EdgeScalars(nn.Module):
         self.mix = Dense(s.distance_width + 2 * s.order_width + 2 * s.element_width, s.width, s.dropout)
 
     def forward(self, graph: Graph) -> Float[Tensor, "atom neighbour width"]:
-        """The features; those of an atom come first from its own tables, then from those of neighbours."""
+        """Features of the edges; the atom and its neighbour have tables of their own."""
         ends = [element(graph.row) for element in self.element] + [order(graph.order) for order in self.order]
         own, other = torch.cat(ends[::2], -1), torch.cat(ends[1::2], -1)
         own = own[:, None].expand(-1, graph.neighbour.shape[1], -1)
@@ -62,7 +63,7 @@ class EdgeScalars(nn.Module):
 
 
 class Input(nn.Module):
-    """The first features: edges from their scalars, atoms as means over their edges."""
+    """Initial features: edges from their scalars, atoms as means over their edges."""
 
     def __init__(self, s: Settings, elements: int):
         super().__init__()
@@ -75,7 +76,7 @@ class Input(nn.Module):
 
 
 class Block(nn.Module):
-    """Messages along the edges, from the features of both ends, which attend to each other around every atom."""
+    """Messages along the edges, made from the features of both atoms; the edges of an atom attend to each other."""
 
     def __init__(self, s: Settings, elements: int):
         super().__init__()
@@ -86,7 +87,7 @@ class Block(nn.Module):
         self.attention = Attention(s)
 
     def forward(self, atom: Float[Tensor, "atom width"], graph: Graph) -> Float[Tensor, "atom neighbour width"]:
-        """The messages."""
+        """Messages."""
         normed = self.norm(atom)
         own = normed[:, None].expand(-1, graph.neighbour.shape[1], -1)
         pair = self.pair(torch.cat([normed[graph.neighbour], own], -1))
@@ -94,7 +95,7 @@ class Block(nn.Module):
 
 
 class Attention(nn.Module):
-    """Multi-head self-attention among the edges of an atom, which attend more where they point the same way."""
+    """Multi-head self-attention among the edges of an atom; a bias favours edges of similar direction."""
 
     def __init__(self, s: Settings):
         super().__init__()
@@ -103,18 +104,18 @@ class Attention(nn.Module):
         self.alignment = nn.Parameter(torch.ones(()))
 
     def forward(self, message: Float[Tensor, "atom neighbour width"], graph: Graph):
-        """The new messages `[atom, neighbour, width]`; written out, as fused kernels have no second derivative."""
-        atoms, places, width = message.shape
-        split = self.project(message).reshape(atoms, places, 3, self.heads, width // self.heads)
+        """New messages `[atom, neighbour, width]`. Written out, as fused kernels have no second derivative."""
+        atoms, neighbours, width = message.shape
+        split = self.project(message).reshape(atoms, neighbours, 3, self.heads, width // self.heads)
         query, keys, values = split.permute(2, 0, 3, 1, 4)
         logit = query @ keys.mT / math.sqrt(width // self.heads) + (self.alignment * graph.cosine)[:, None]
-        logit = logit.masked_fill(~graph.filled[:, None, None], -1e9)  # finite: an atom alone has no edge at all
+        logit = logit.masked_fill(~graph.filled[:, None, None], -1e9)  # finite: an atom may have no edge at all
         mixed = self.dropout(logit.softmax(-1)) @ values
-        return self.out(mixed.transpose(1, 2).reshape(atoms, places, width))
+        return self.out(mixed.transpose(1, 2).reshape(atoms, neighbours, width))
 
 
-class Stream(nn.Module):
-    """The features of atoms, or of edges, from block to block, and what the heads see of all of them."""
+class FeatureStream(nn.Module):
+    """Features of atoms, or of edges, through all blocks, and their combination that the heads take."""
 
     def __init__(self, s: Settings):
         super().__init__()
@@ -124,35 +125,35 @@ class Stream(nn.Module):
         self.projection = nn.Sequential(RMSNorm(wide), Dense(wide, s.width), RMSNorm(s.width))
 
     def forward(self, messages: list[Float[Tensor, "*n width"]]) -> Float[Tensor, "*n width"]:
-        """What the heads see, where each block adds a message that is known: of edges."""
+        """Input of the heads, where the messages that the blocks add are known: for edges."""
         states = messages[:1]
         for layer, message in enumerate(messages[1:]):
             states.append(self.update(layer, states[-1] + message))
-        return self.read(states)
+        return self.combined(states)
 
     def update(self, layer: int, x: Float[Tensor, "*n width"]) -> Float[Tensor, "*n width"]:
-        """The features after a block."""
+        """Features after a block."""
         return self.updates[layer](x)
 
-    def read(self, states: list[Float[Tensor, "*n width"]]) -> Float[Tensor, "*n width"]:
-        """What the heads see of the features before and after every block."""
+    def combined(self, states: list[Float[Tensor, "*n width"]]) -> Float[Tensor, "*n width"]:
+        """Input of the heads, from the features before and after every block."""
         return self.projection(torch.cat([r(x) for r, x in zip(self.readouts, states, strict=True)], -1))
 
 
 class Residual(nn.Module):
-    """A feed-forward layer, normed before, added to its input."""
+    """Residual block: a feed-forward layer after a norm, added to its input."""
 
     def __init__(self, s: Settings, hidden: int):
         super().__init__()
         self.norm, self.feed = RMSNorm(s.width), FeedForward(s.width, hidden, s.dropout)
 
     def forward(self, x: Float[Tensor, "*n width"]) -> Float[Tensor, "*n width"]:
-        """The updated features."""
+        """Updated features."""
         return x + self.feed(self.norm(x))
 
 
 class Head(nn.Module):
-    """Numbers read out of features."""
+    """Output layer of the network."""
 
     def __init__(self, s: Settings, out: int, gain: float = 1.0):
         super().__init__()
@@ -160,5 +161,5 @@ class Head(nn.Module):
         nn.init.xavier_uniform_(self.last.weight, gain)
 
     def forward(self, x: Float[Tensor, "*n width"]) -> Float[Tensor, "*n out"]:
-        """The numbers."""
+        """Outputs."""
         return self.last(x + self.feed(x))

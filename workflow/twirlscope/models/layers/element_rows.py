@@ -1,4 +1,4 @@
-"""Rows of embedding tables for atomic numbers, the same way for every model."""
+"""Rows of embedding tables for atomic numbers."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from ..._typing import Int, Sequence, Tensor
 
 
 class ElementRows(torch.nn.Module):
-    """The row of each atomic number: its place among the elements of the data, or the number itself.
+    """Table row of each atomic number: its position among the elements of the data, or the number itself.
 
     Args:
-        elements: atomic numbers that occur in the training data; others are refused, as their rows are not trained.
-        rows: 0 for a row an element; else the rows of a table in which an element has its atomic number as row.
+        elements: atomic numbers in the training data; others are refused, as their rows are not trained.
+        rows: 0 for one row per element; else the rows of a table in which an element has its atomic number as row.
+
+    Raises:
+        ValueError: an atomic number beyond the table.
     """
 
     def __init__(self, elements: Sequence[int], rows: int = 0):
@@ -28,7 +31,7 @@ class ElementRows(torch.nn.Module):
         """Rows of atomic numbers.
 
         Raises:
-            ValueError: an element that was not among those of the training data.
+            ValueError: an element that is not in the training data.
         """
         rows = self.row[numbers.clamp(0, len(self.row) - 1)].masked_fill(numbers >= len(self.row), -1)
         if (rows < 0).any():

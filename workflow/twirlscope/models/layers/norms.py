@@ -1,6 +1,6 @@
-"""Layers whose derivatives of every order are right, for models whose forces are minus the gradient of an energy.
+"""Norms and dense layers whose derivatives of every order are right, for models with conservative forces.
 
-The Hessian of a loss on such forces is a third derivative, and torch's own layer norm has a wrong one.
+The Hessian of a loss on such forces is a third derivative of the energy. That of torch's own layer norm is wrong.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from ..._typing import Float, Sequence, Tensor
 class LayerNorm(torch.nn.LayerNorm):
     """`torch.nn.LayerNorm` from elementary operations: the same arguments, parameters, state dict and values.
 
-    The fused kernel of `torch.nn.functional.layer_norm` has right first and second derivatives but wrong third ones in
-    every way of differentiating it, so that a conservative force field with it trains well and has a wrong Hessian.
-    This one takes more time and memory.
+    The fused kernel of `torch.nn.functional.layer_norm` has right first and second derivatives, but wrong third ones in
+    every mode of differentiation. A conservative force field with it trains well and has a wrong Hessian. This layer
+    takes more time and memory.
     """
 
     def forward(self, input: Tensor) -> Tensor:
-        """x less its mean, over its standard deviation, on the last axes of `normalized_shape`."""
+        """x minus its mean, over its standard deviation, along the last axes, those of `normalized_shape`."""
         return layer_norm(input, self.normalized_shape, self.weight, self.bias, self.eps)
 
 
@@ -51,7 +51,7 @@ class RMSNorm(torch.nn.Module):
         self.weight = torch.nn.Parameter(torch.ones(width))
 
     def forward(self, x: Float[Tensor, "*n width"]) -> Float[Tensor, "*n width"]:
-        """The normed features."""
+        """Normed features."""
         return rms_norm(x) * self.weight
 
 
@@ -70,7 +70,7 @@ class FeedForward(torch.nn.Sequential):
 
 
 def linear(inputs: int, out: int) -> torch.nn.Linear:
-    """A linear layer with uniform Xavier weights and a bias of 0."""
+    """Linear layer with uniform Xavier weights and a bias of 0."""
     layer = torch.nn.Linear(inputs, out)
     torch.nn.init.xavier_uniform_(layer.weight)
     torch.nn.init.zeros_(layer.bias)

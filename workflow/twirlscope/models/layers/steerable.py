@@ -1,8 +1,8 @@
-"""Layers for fields on a cubic grid whose vectors and higher degrees turn with the grid: steerable convolutions.
+"""Steerable convolutions: layers for fields on a cubic grid whose vectors and higher degrees rotate with the grid.
 
-Kernels are sums of spherical harmonics times functions of the distance, so that a field of degree l is made from others
-as rotations demand. On a grid this is exact for the 24 rotations of a cube, which move voxels to voxels, and as good as
-the sampling of the kernel for all others. Degrees are irreps of SO(3), without parity: mirror images are told apart.
+Kernels are sums of spherical harmonics times functions of the distance, so that convolutions are equivariant. On a grid
+this is exact for the 24 rotations of a cube, which map voxels to voxels. For all others it is as accurate as the
+sampling of the kernel. Degrees are irreps of SO(3), without parity: mirror images are distinguished.
 
 Source: Weiler et al., arXiv:1807.02547, for steerable kernels on voxels.
 """
@@ -19,48 +19,49 @@ from torch import nn
 from ..._typing import Callable, Float, Tensor
 from .tensor_products import SIGMOID_GAIN, SILU_GAIN, silu
 
-SHELL = 0.6  # [voxel] width of the functions of the distance: neighbouring ones overlap
+SHELL_WIDTH = 0.6  # [voxel] of the radial functions; neighbouring ones overlap
 
 Field = Float[
     Tensor, "sample _channel _x _y _z"
-]  # all channels of the first part, then of the next; components innermost
+]  # all channels of the first part, then of the next; the components of a field are adjacent
 
 Parts = list[tuple[int, int]]  # number of fields and their degree; those of degree 0 come first
 
 
 def channels(parts: Parts) -> list[int]:
-    """Channels of every part."""
+    """Number of channels of every part."""
     return [count * (2 * degree + 1) for count, degree in parts]
 
 
 @functools.cache
 def kernels(before: int, after: int, size: int) -> Float[Tensor, "kernel after before voxel"]:
-    """All steerable kernels from a field of one degree to one of another, in double precision; there may be none.
+    """All steerable kernels from a field of degree `before` to one of degree `after`, in float64; there may be none.
 
-    Voxels are those of a cube of odd edge. A component that a kernel makes of white noise has variance 1.
+    The voxels are those of a cube of odd edge. Applied to white noise, a kernel gives components of variance 1.
     """
     half = size // 2
     axis = torch.arange(-half, half + 1, dtype=torch.float64)
-    place = torch.cartesian_prod(axis, axis, axis)
-    length, found = place.norm(dim=-1), []
+    voxel = torch.cartesian_prod(axis, axis, axis)
+    length, basis = voxel.norm(dim=-1), []
     for degree, shell in itertools.product(range(abs(after - before), after + before + 1), range(half + 1)):
-        harmonic = o3.spherical_harmonics(degree, place, True, "component")
-        harmonic = harmonic * (-(((length - shell) / SHELL) ** 2) / 2).exp()[:, None]
+        harmonic = o3.spherical_harmonics(degree, voxel, True, "component")
+        harmonic = harmonic * (-(((length - shell) / SHELL_WIDTH) ** 2) / 2).exp()[:, None]
         if degree:
-            harmonic[length == 0] = 0  # no direction there
+            harmonic[length == 0] = 0  # it has no direction
         mixed = torch.einsum("jki,vk->jiv", o3.wigner_3j(after, degree, before, torch.float64), harmonic)
         if mixed.any():
-            found.append(mixed / (mixed.square().sum() / len(mixed)).sqrt())
-    return torch.stack(found) if found else place.new_zeros(0, 2 * after + 1, 2 * before + 1, size**3)
+            basis.append(mixed / (mixed.square().sum() / len(mixed)).sqrt())
+    return torch.stack(basis) if basis else voxel.new_zeros(0, 2 * after + 1, 2 * before + 1, size**3)
 
 
 class Convolution(nn.Module):
-    """A steerable convolution, padded with 0; fields of degree 0 get a bias.
+    """Steerable convolution, padded with 0; fields of degree 0 get a bias.
 
     Args:
-        before, after: fields that it takes and makes.
+        before: input fields.
+        after: output fields.
         size: voxels along an edge of the kernel, odd; with 1 it mixes fields of the same degree.
-        gain: standard deviation of what it makes at first of fields of unit variance.
+        gain: standard deviation of the output before training, for input of unit variance.
     """
 
     def __init__(self, before: Parts, after: Parts, size: int, gain: float = 1.0):
@@ -68,9 +69,9 @@ class Convolution(nn.Module):
         self.before, self.after, self.size = before, after, size
         self.weights = nn.ParameterDict()
         for o, (out, wide) in enumerate(after):
-            made = {i: len(kernels(degree, wide, size)) for i, (_, degree) in enumerate(before)}
-            fan = sum(before[i][0] * number for i, number in made.items())
-            for i, number in made.items():
+            counts = {i: len(kernels(degree, wide, size)) for i, (_, degree) in enumerate(before)}
+            fan = sum(before[i][0] * number for i, number in counts.items())
+            for i, number in counts.items():
                 if number:
                     weight = torch.randn(out, before[i][0], number) * gain / fan**0.5
                     self.weights[f"{i}_{o}"] = nn.Parameter(weight)
@@ -78,18 +79,18 @@ class Convolution(nn.Module):
         self._make_kernels()
 
     def _make_kernels(self) -> None:
-        """Kernels in the precision of the weights, not rounded through a lower one."""
+        """Registers the kernels in the precision of the weights, computed anew so that none is rounded twice."""
         for i, o in itertools.product({d for _, d in self.before}, {d for _, d in self.after}):
             self.register_buffer(f"kernel_{i}_{o}", kernels(i, o, self.size).to(self.bias), persistent=False)
 
     def _apply(self, function: Callable, recurse: bool = True) -> nn.Module:
-        """To another device or precision."""
+        """Moves to another device or precision."""
         super()._apply(function, recurse)
         self._make_kernels()
         return self
 
     def kernel(self) -> Float[Tensor, "after before size size size"]:
-        """The kernel as a plain convolution has it."""
+        """Kernel in the layout of a plain convolution."""
         rows = []
         for o, (out, after) in enumerate(self.after):
             row = []
@@ -102,18 +103,18 @@ class Convolution(nn.Module):
         return torch.cat(rows).unflatten(-1, (self.size,) * 3)
 
     def forward(self, x: Field) -> Field:
-        """The fields after the convolution."""
+        """Fields after the convolution."""
         bias = nn.functional.pad(self.bias, (0, sum(channels(self.after)) - len(self.bias)))
         return nn.functional.conv3d(x, self.kernel(), bias, padding=self.size // 2)
 
 
 class Gate(nn.Module):
-    """Fields normed by part, then scalars through SiLU and higher degrees times the sigmoid of a scalar of their own.
+    """Norm per part, then SiLU of scalars; each field of higher degree times the sigmoid of a scalar of its own.
 
-    Norms are those of a sample over all voxels and fields of a part; only scalars have a mean that is taken away.
+    The norm of a sample is over all voxels and fields of a part. Only scalars are centred.
 
     Args:
-        after: fields that it makes.
+        after: output fields; the input fields are `before`.
     """
 
     def __init__(self, after: Parts):
@@ -125,7 +126,7 @@ class Gate(nn.Module):
         self.shift = nn.Parameter(torch.zeros(self.scalars + self.gates))
 
     def forward(self, x: Field) -> Field:
-        """The gated fields; it takes `before`."""
+        """Gated fields."""
         split = x.split(channels(self.before), 1)
         parts = [self._normed(*each) for each in zip(split, self.before, self.scale, strict=True)]
         scalars, gates = (parts[0] + self.shift[:, None, None, None]).split([self.scalars, self.gates], 1)
@@ -144,13 +145,13 @@ class Gate(nn.Module):
         return (normed.unflatten(1, (count, -1)) * scale[:, None, None, None, None]).flatten(1, 2)
 
 
-def halved(x: Field) -> Field:
-    """Means over cubes of two voxels: unlike every second voxel, they turn with the grid."""
+def downsampled(x: Field) -> Field:
+    """Means over cubes of 2 x 2 x 2 voxels; unlike every second voxel, they rotate with the grid."""
     return nn.functional.avg_pool3d(x, 2)
 
 
-def doubled(x: Field) -> Field:
-    """Every voxel as a cube of two."""
+def upsampled(x: Field) -> Field:
+    """Every voxel repeated as a cube of 2 x 2 x 2 voxels."""
     for axis in (2, 3, 4):
         x = x.repeat_interleave(2, axis)
     return x

@@ -1,7 +1,7 @@
-"""Layers of equivariant message passing with e3nn: rounds of tensor products between points, gated, never compiled.
+"""Layers of equivariant message passing with e3nn: tensor products between points, gated, never compiled.
 
-Scripts of e3nn break forward-mode and second derivatives, so everything here is built and run eagerly; its constants
-are kept in the precision of the model.
+Compiled scripts of e3nn break forward-mode and second derivatives, so everything here is built and run eagerly. The
+constants are kept in the precision of the model.
 
 Source: Batzner et al., Nature Communications 13, 2453 (2022), arXiv:2101.03164.
 """
@@ -22,13 +22,13 @@ from torch import nn
 
 from ..._typing import Callable, Float, Int, Tensor
 
-SILU_GAIN = 1.6765  # over the root mean square of silu of a normal variable, so that layers keep the variance
-SIGMOID_GAIN = 1.8462  # the same of the sigmoid
+SILU_GAIN = 1.6765  # 1 / root mean square of silu of a normal variable, so that layers preserve the variance
+SIGMOID_GAIN = 1.8462  # the same for the sigmoid
 
 
 @contextmanager
 def eager() -> Iterator[None]:
-    """Modules of e3nn that are built inside are not compiled: scripts break forward-mode and second derivatives."""
+    """Context in which modules of e3nn are built without compilation."""
     before = e3nn.get_optimization_defaults()["jit_mode"]
     e3nn.set_optimization_defaults(jit_mode="eager")
     try:
@@ -39,11 +39,12 @@ def eager() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Edges:
-    """Pairs of neighbours, and what a round needs to know of them.
+    """Pairs of neighbours with the inputs of an `InteractionBlock`.
 
-    receiver, sender: point that gets the message, and its neighbour.
-    harmonics: of the direction from receiver to sender, degrees 0 to l_max, of mean square 1.
-    features: invariant numbers, functions of the distance and the like.
+    receiver: point that receives the message.
+    sender: its neighbour, which sends it.
+    harmonics: spherical harmonics of the direction from receiver to sender, degrees 0 to l_max, of mean square 1.
+    features: invariant features of the pair, such as functions of the distance.
     weight: factor of the message.
     """
 
@@ -55,12 +56,13 @@ class Edges:
 
 
 class InteractionBlock(nn.Module):
-    """One round of messages: channels mixed, tensor products with the neighbours' directions, mixed again, gated.
+    """Message passing: linear mix, tensor products with the directions of the neighbours, linear mix, gate.
 
     Args:
-        before, after: irreps of the features of a point; where they are the same the round is residual.
+        before: irreps of the input features of a point.
+        after: irreps of the output features; where they equal `before`, the block is residual.
         harmonics: irreps of the spherical harmonics.
-        sizes: features of a pair, and hidden units of the dense layers that weight the paths by them.
+        sizes: number of pair features, and hidden units of the dense layers that turn them into path weights.
     """
 
     def __init__(self, before: o3.Irreps, after: o3.Irreps, harmonics: o3.Irreps, sizes: list[int]):
@@ -73,24 +75,24 @@ class InteractionBlock(nn.Module):
         self.own = o3.Linear(before, self.gate.irreps_in, biases=True)
 
     def forward(self, x: Float[Tensor, "point before"], edges: Edges) -> Float[Tensor, "point after"]:
-        """The features after the round."""
+        """Features after the block."""
         sent = self.send(x).index_select(0, edges.sender)
         message = self.product(sent, edges.harmonics, self.weights(edges.features) * edges.weight)
         summed = message.new_zeros(len(x), message.shape[1]).index_add(0, edges.receiver, message)
-        update = self.gate(math.sqrt(0.5) * (self.own(x) + self.receive(summed)))  # sums that keep the variance
+        update = self.gate(math.sqrt(0.5) * (self.own(x) + self.receive(summed)))  # factors that preserve the variance
         return math.sqrt(0.5) * (x + update) if self.residual else update
 
 
 class Product(nn.Module):
-    """Products of features and harmonics, channel by channel, each path with a weight for every pair and channel.
+    """Tensor products of features and harmonics per channel; each path has a weight per pair and channel.
 
-    e3nn keeps its constants in single precision and computes products that nothing uses when it is not compiled: the
-    constants are made anew in the precision of the model, and what nothing uses is left out.
+    Without compilation, e3nn keeps its constants in single precision and computes products that are not used. Here the
+    constants are computed in the precision of the model, and unused products are removed.
 
     Args:
         before: irreps of the features.
         harmonics: irreps of the spherical harmonics.
-        after: irreps among which the products may be.
+        after: irreps that the products may have.
     """
 
     def __init__(self, before: o3.Irreps, harmonics: o3.Irreps, after: o3.Irreps):
@@ -111,14 +113,14 @@ class Product(nn.Module):
             each.recompile()
 
     def forward(self, x: Float[Tensor, "pair before"], harmonics: Tensor, weights: Tensor) -> Tensor:
-        """The products, `[pair, path]`."""
+        """Products, `[pair, path]`."""
         return self.product(x, harmonics, weights)
 
     def _graphs(self) -> list[torch.fx.GraphModule]:
         return [m for m in self.product.modules() if isinstance(m, torch.fx.GraphModule)]
 
     def _apply(self, function: Callable, recurse: bool = True) -> nn.Module:
-        """To another device or precision; constants are not rounded on the way."""
+        """Moves to another device or precision, and computes the constants anew: they are not rounded on the way."""
         super()._apply(function, recurse)
         for graph in self._graphs():
             for name, value in list(graph.named_buffers()):
@@ -128,9 +130,9 @@ class Product(nn.Module):
 
 
 class Gate(nn.Module):
-    """Scalars through SiLU; higher degrees times the sigmoid of a scalar of their own.
+    """Gated nonlinearity: SiLU of scalars; each field of higher degree times the sigmoid of a scalar of its own.
 
-    The gate of e3nn writes into tensors in place and knows the fused SiLU alone: without forward-mode derivatives.
+    The gate of e3nn writes into tensors in place and uses the fused SiLU, which has no forward-mode derivative.
 
     Args:
         after: irreps of the output, scalars first if there are any.
@@ -145,7 +147,7 @@ class Gate(nn.Module):
         self.irreps_in = (o3.Irreps([(self.scalars + self.gates, "0e")]) + vectors).simplify()
 
     def forward(self, x: Float[Tensor, "*point before"]) -> Float[Tensor, "*point after"]:
-        """The gated features."""
+        """Gated features."""
         sizes = [mul * dim for mul, dim in self.higher]
         scalars, gates, *higher = x.split([self.scalars, self.gates, *sizes], -1)
         gates = (SIGMOID_GAIN * gates.sigmoid()).split([mul for mul, _ in self.higher], -1)
@@ -157,5 +159,5 @@ class Gate(nn.Module):
 
 
 def silu(x: Tensor) -> Tensor:
-    """x sigmoid(x); the gradient of the fused one has no forward-mode derivative."""
+    """x sigmoid(x); the gradient of torch's fused kernel has no forward-mode derivative."""
     return x * x.sigmoid()
