@@ -90,7 +90,7 @@ def test_points__turn_and_name_those_that_are_padding(task):
     if task.points is None:
         pytest.skip("no points, no frames")
     batch, (points, real) = task.batch(np.arange(6)), task.points
-    assert task.turns[points] == "1o"
+    assert task.irreps_in[points] == "1o"
     assert batch.inputs[points].shape == (*batch.inputs[real].shape, 3)
-    assert real not in task.turns
+    assert real not in task.irreps_in
     assert (batch.inputs[real] > 0).any(1).all()

@@ -20,7 +20,7 @@ POINTS, SAMPLES = 5, 6
 class Clouds(Task):
     """Five points a sample; the targets are vectors that turn with them, and a scalar."""
 
-    turns: ClassVar = {"positions": "1o"}
+    irreps_in: ClassVar = {"positions": "1o"}
     terms = (Term("forces", "1o", weight=2.0), Term("energy", "0e", weight=0.5))
 
     def __init__(self):

@@ -18,7 +18,7 @@ SAMPLES = 3
 class Clouds(Task):
     """Three points a sample, the last of the first sample padding; a vector a point and a scalar a sample."""
 
-    turns: ClassVar = {"positions": "1o"}
+    irreps_in: ClassVar = {"positions": "1o"}
     terms = (Term("forces", "1o", weight=2.0), Term("energy", "0e", loss="l2", weight=0.5))
 
     def __init__(self):

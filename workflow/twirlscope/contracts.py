@@ -93,7 +93,7 @@ class Task(ABC):
     name: ClassVar[str]  # models say which task they are made for by this name
     group: str = "SO3"  # the rotations that act exactly on its batches; "octahedral" for fields on a cubic grid
     terms: tuple[Term, ...]
-    turns: ClassVar[dict[str, str]]  # input name -> irreps of its last axis; what is not named does not turn
+    irreps_in: ClassVar[dict[str, str]]  # irreps of the last axis of each input; inputs not named do not turn
     dataset_kind: ClassVar[str]  # kind of data that the task takes, see `Dataset.kind`
     reflections: ClassVar[bool] = False  # whether samples may be reflected as well as turned: O(3), not SO(3) alone
     points: ClassVar[tuple[str, str] | None] = None  # input with positions, and one that is 0 on padding: for frames
@@ -129,11 +129,13 @@ class Task(ABC):
 
     def rotate(self, batch: Batch, rotation: Float[Tensor, "sample 3 3"]) -> Batch:
         """Each sample turned by its rotation, or rotoreflection, targets with it: (g x, rho(g) y)."""
-        inputs = {k: action.turn(self.turns.get(k, "0e"), rotation, v) for k, v in batch.inputs.items()}
+        inputs = {k: action.turn(self.irreps_in.get(k, "0e"), rotation, v) for k, v in batch.inputs.items()}
         targets = {t.name: action.turn(t.irreps, rotation, batch.targets[t.name]) for t in self.terms}
         return replace(batch, inputs=inputs, targets=targets)
 
-    def metrics(self, index: Int[Array, " sample"], prediction: dict[str, Tensor]) -> dict[str, Float[Array, " sample"]]:
+    def metrics(
+        self, index: Int[Array, " sample"], prediction: dict[str, Tensor]
+    ) -> dict[str, Float[Array, " sample"]]:
         """What else says how good the predictions for `batch(index)` are, by name, a number a sample; often nothing."""
         return {}
 

@@ -119,7 +119,7 @@ def test_measure__needs_no_config_for_a_batch_and_a_function_of_ones_own():
     torch.manual_seed(0)
     points, v = torch.randn(50, 4, 3), torch.tensor([0.3, 0.0, 0.4])
     batch = Batch({"points": points}, {"arrow": -points}, {"arrow": torch.full((50, 4), 0.25)})
-    given = twisting.FixedBatchTask(batch, turns={"points": "1o"}, irreps={"arrow": "1o"})
+    given = twisting.FixedBatchTask(batch, irreps_in={"points": "1o"}, irreps_out={"arrow": "1o"})
     found = measure.measure(lambda inputs: {"arrow": -inputs["points"] + v}, given, settings=TwirlSettings(rotations=8))
     assert found["loss_total"].sel(term="arrow") == pytest.approx(0.25 / 3, rel=1e-4)
     assert found["percent_equiv"].sel(term="arrow") == pytest.approx(100, rel=0.15)
@@ -178,7 +178,7 @@ def test_measure__leaves_reflections_out_where_they_are_no_symmetry():
     batch = Batch(
         {"points": torch.randn(9, 4, 3)}, {"arrow": torch.randn(9, 4, 3)}, {"arrow": torch.full((9, 4), 0.25)}
     )
-    given = twisting.FixedBatchTask(batch, turns={"points": "1o"}, irreps={"arrow": "1o"})
+    given = twisting.FixedBatchTask(batch, irreps_in={"points": "1o"}, irreps_out={"arrow": "1o"})
     found = measure.measure(lambda inputs: {"arrow": inputs["points"].tanh()}, given)
     assert "o3_loss_equiv" not in found
     assert found.sizes["rotation"] == TwirlSettings().rotations

@@ -148,7 +148,7 @@ def test_twirled__has_the_loss_that_the_split_calls_mean():
 
 def test_twirled__says_what_does_not_fit():
     inputs = vectors()
-    with pytest.raises(UserError, match="averaging, turns: expected the name of an input, got 't'"):
+    with pytest.raises(UserError, match="averaging, irreps_in: expected the name of an input, got 't'"):
         twirled(quadratic, "O", {"t": "1o"}, IRREPS)(inputs)
     with pytest.raises(UserError, match="predictions whose irreps are given, got 'energy'"):
         twirled(quadratic, "O", TURNS, {"force": "1o"})(inputs)

@@ -222,11 +222,11 @@ def test_irreps__refuse_a_term_that_does_not_fit(irreps, text):
 
 def test_irreps__refuse_inputs_that_do_not_fit_or_do_not_exist():
     task, batch, R = few()
-    task.turns = {"position": "1o"}
-    refused("turns: expected the name of an input, got 'position'; did you mean 'positions'", task=task)
-    task.turns = {"positions": "2e"}
+    task.irreps_in = {"position": "1o"}
+    refused("irreps_in: expected the name of an input, got 'position'; did you mean 'positions'", task=task)
+    task.irreps_in = {"positions": "2e"}
     refused("input positions: expected an input whose last axis has the dimension 5", task=task)
-    task.turns = {"positions": "1o"}
+    task.irreps_in = {"positions": "1o"}
     flat = dataclasses.replace(batch, inputs=batch.inputs | {"positions": batch.inputs["positions"].flatten(1)})
     with pytest.raises(UserError, match="order the components along the last axis"):
         checks.check(toys.Well(), task, flat, R)

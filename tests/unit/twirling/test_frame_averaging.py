@@ -16,7 +16,7 @@ from twirlscope.settings.twirl import TwirlSettings
 from twirlscope.twirling import frame_averaging
 from twirlscope.twirling.frame_averaging import frame_averaged, frames, measure_frames
 
-HOW = {"turns": {"r": "1o"}, "irreps": {"force": "1o", "energy": "0e"}}
+HOW = {"irreps_in": {"r": "1o"}, "irreps_out": {"force": "1o", "energy": "0e"}}
 BIAS = (0.3, -0.1, 0.2)
 
 
@@ -140,7 +140,7 @@ def test_measure_frames__of_a_grid_is_nothing():
 
 
 def test_frame_averaged__refuses_names_that_nothing_has():
-    with pytest.raises(UserError, match="averaging, turns: expected the name of an input, got 'mask'"):
+    with pytest.raises(UserError, match="averaging, irreps_in: expected the name of an input, got 'mask'"):
         frame_averaged(crooked, "r", "mask", **HOW)(clouds())
 
 

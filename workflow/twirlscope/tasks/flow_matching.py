@@ -96,7 +96,7 @@ class FlowMatching(Task):
 
     name = "flow_matching"
     dataset_kind = "backbones"
-    turns: ClassVar[dict[str, str]] = {"positions": "1o"}
+    irreps_in: ClassVar[dict[str, str]] = {"positions": "1o"}
     points = ("positions", "mask")
     covariate = ("time", "time on the path, 0 noise and 1 chain")
 

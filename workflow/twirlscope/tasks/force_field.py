@@ -54,7 +54,7 @@ class ForceField(Task):
     def __init__(self, settings: ForceField.Settings, data: xr.Dataset):
         force, energy = float(data["force_scale"]), float(data["energy_scale"])
         self._bulk = Bulk(data, settings.stress_loss, settings.stress_weight)
-        self.turns = {"positions": "1o"} | self._bulk.turns
+        self.irreps_in = {"positions": "1o"} | self._bulk.irreps_in
         self.terms = (
             Term("forces", "1o", settings.force_loss, settings.force_weight, force, "eV/Å"),
             Term("energy", "0e", settings.energy_loss, settings.energy_weight, energy, "eV/atom"),
@@ -115,7 +115,7 @@ class Bulk:
         if weight and "stress_scale" not in data:
             raise UserError("stress_weight", "0, as no training frame has a stress", weight)
         self._cells = data["cell"].values if "cell" in data else None
-        self.turns = {} if self._cells is None else {"cell": "1o"}
+        self.irreps_in = {} if self._cells is None else {"cell": "1o"}
         self.terms, self.constants = (), {}
         if self._cells is not None:
             self.constants = {"optional": ["cell"]}

@@ -56,13 +56,13 @@ class VoxelDenoising(Task):
 
     name = "voxel_denoising"
     dataset_kind = "molecules"
-    turns: ClassVar[dict[str, str]] = {}
+    irreps_in: ClassVar[dict[str, str]] = {}
 
     def __init__(self, settings: VoxelDenoising.Settings, data: xr.Dataset):
         s, elements = settings, [int(z) for z in data["element"].values]
         self.settings = settings
         self.group, field, moved = ACTIONS[s.action]
-        self.turns = {moved: field} | ({"positions": "1o"} if self.group == "SO3" else {})
+        self.irreps_in = {moved: field} | ({"positions": "1o"} if self.group == "SO3" else {})
         self.terms = (Term("density", field),)
         self.grid = voxels.Grid(s.size, s.resolution, s.radius, tuple(elements))
         self.constants = {"elements": elements, "size": s.size}
@@ -92,7 +92,7 @@ class VoxelDenoising(Task):
         if self.group == "octahedral":
             return batch
         atoms = {"numbers": numbers, "positions": positions}
-        return replace(batch, inputs=batch.inputs | atoms | ({"noise": noise} if "noise" in self.turns else {}))
+        return replace(batch, inputs=batch.inputs | atoms | ({"noise": noise} if "noise" in self.irreps_in else {}))
 
     def rotate(self, batch: Batch, rotation: Float[Tensor, "sample 3 3"]) -> Batch:
         """Each sample turned: its grids by an octahedral rotation, or its atoms by any, and put on the grid again.
@@ -101,7 +101,7 @@ class VoxelDenoising(Task):
         """
         if self.group == "octahedral":
             return super().rotate(batch, rotation)
-        inputs = {k: action.turn(self.turns.get(k, "0e"), rotation, v) for k, v in batch.inputs.items()}
+        inputs = {k: action.turn(self.irreps_in.get(k, "0e"), rotation, v) for k, v in batch.inputs.items()}
         clean = voxels.voxelise(inputs["positions"], inputs["numbers"], self.grid)
         if "noise" in inputs:
             inputs["grid"] = clean + self.settings.sigma * inputs["noise"]

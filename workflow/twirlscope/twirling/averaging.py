@@ -5,7 +5,7 @@ A cloud of points, and for each a prediction that is right but for a bias along 
     >>> import torch, twirlscope
     >>> def predict(inputs):
     ...     return {"arrow": -inputs["points"] + torch.tensor([0.0, 0.0, 0.1])}
-    >>> better = twirlscope.twirled(predict, "D2", turns={"points": "1o"}, irreps={"arrow": "1o"})
+    >>> better = twirlscope.twirled(predict, "D2", irreps_in={"points": "1o"}, irreps_out={"arrow": "1o"})
     >>> points = torch.randn(8, 5, 3)
     >>> print((better({"points": points})["arrow"] + points).abs().max() < 1e-6)  # four passes, no bias left
     tensor(True)
@@ -28,8 +28,8 @@ Named = dict[str, Tensor]
 def twirled(
     predict: Callable[[Named], Named],
     rotations: RotationSet | str,
-    turns: Mapping[str, str],
-    irreps: Mapping[str, str],
+    irreps_in: Mapping[str, str],
+    irreps_out: Mapping[str, str],
     inversion: bool = False,
     generator: torch.Generator | None = None,
     chunk: int = 256,
@@ -44,8 +44,8 @@ def twirled(
     Args:
         predict: maps inputs to predictions; the first axis of every tensor is the sample.
         rotations: a set or its name; `rotation_sets.smallest(degree)` is the cheapest one exact to a degree.
-        turns: irreps of the last axis of each input; what is not named does not turn.
-        irreps: irreps of the last axis of each prediction; every prediction is named, a scalar by `0e`.
+        irreps_in: irreps of the last axis of each input; inputs not named do not turn.
+        irreps_out: irreps of the last axis of every prediction; `0e` for a scalar.
         inversion: average over O(3), each rotation with and without inversion, instead of SO(3).
         generator: puts the set at a new random orientation for every sample of every call, so that errors average
             out; without it the set stands fixed in the lab, and equal inputs give equal predictions.
@@ -55,7 +55,7 @@ def twirled(
         UserError: no set has that name; at a call: inputs, predictions and irreps that do not fit.
     """
     chosen = rotation_sets.rotation_set(rotations) if isinstance(rotations, str) else rotations
-    return Twirled(predict, turns, irreps, chunk, chosen, inversion, generator)
+    return Twirled(predict, irreps_in, irreps_out, chunk, chosen, inversion, generator)
 
 
 @dataclass(frozen=True)
@@ -63,8 +63,8 @@ class Averaged:
     """What averages a prediction over rotations: its fields are what `twirled` says they are."""
 
     predict: Callable[[Named], Named]
-    turns: Mapping[str, str]
-    irreps: Mapping[str, str]
+    irreps_in: Mapping[str, str]
+    irreps_out: Mapping[str, str]
     chunk: int
 
     def over(self, inputs: Named, rotation: Float[Tensor, "sample n 3 3"], weight: Float[Tensor, " n"]) -> Named:
@@ -81,10 +81,10 @@ class Averaged:
         """Twisted predictions `[sample, n, ...]` of the samples under each of their rotations."""
         shape, flat = rotation.shape[:2], rotation.flatten(0, 1)
         copies = {k: v.repeat_interleave(shape[1], 0) for k, v in inputs.items()}
-        response = self.predict({k: action.turn(self.turns.get(k, "0e"), flat, v) for k, v in copies.items()})
-        named("irreps", "the name of a prediction", self.irreps, response)
-        named("predictions", "predictions whose irreps are given", response, self.irreps)
-        return {k: action.twist(self.irreps[k], flat, v).unflatten(0, shape) for k, v in response.items()}
+        response = self.predict({k: action.turn(self.irreps_in.get(k, "0e"), flat, v) for k, v in copies.items()})
+        named("irreps_out", "the name of a prediction", self.irreps_out, response)
+        named("predictions", "predictions whose irreps are given", response, self.irreps_out)
+        return {k: action.twist(self.irreps_out[k], flat, v).unflatten(0, shape) for k, v in response.items()}
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class Twirled(Averaged):
 
     def __call__(self, inputs: Named) -> Named:
         """The averaged prediction, with the names, shapes and dtypes of `predict`."""
-        named("turns", "the name of an input", self.turns, inputs)
+        named("irreps_in", "the name of an input", self.irreps_in, inputs)
         samples, parities = len(next(iter(inputs.values()))), (1, -1) if self.inversion else (1,)
         (before, after), parts = self._orientation(samples), []
         for start in range(0, samples, self.chunk):

@@ -77,10 +77,10 @@ def irreps(task: Task, batch: Batch) -> None:
     Raises:
         UserError: which term or input, its irreps, their dimension and the axis that was found.
     """
-    inputs = getattr(task, "turns", {})
+    inputs = getattr(task, "irreps_in", {})
     missing = next((name for name in inputs if name not in batch.inputs), None)
     if missing is not None:
-        raise UserError(f"task {type(task).__name__}, turns", "the name of an input", repr(missing), batch.inputs)
+        raise UserError(f"task {type(task).__name__}, irreps_in", "the name of an input", repr(missing), batch.inputs)
     targets = [(f"term {t.name}", "a target", t.irreps, batch.targets[t.name]) for t in task.terms]
     for where, what, string, tensor in targets + [
         (f"input {n}", "an input", s, batch.inputs[n]) for n, s in inputs.items()

@@ -9,7 +9,7 @@ longer the gradient of an energy, since the axes depend on the positions.
     >>> import torch, twirlscope
     >>> def predict(inputs):
     ...     return {"arrow": -inputs["points"] + torch.tensor([0.0, 0.0, 0.1])}
-    >>> how = {"turns": {"points": "1o"}, "irreps": {"arrow": "1o"}}
+    >>> how = {"irreps_in": {"points": "1o"}, "irreps_out": {"arrow": "1o"}}
     >>> better = twirlscope.frame_averaged(predict, "points", "mask", **how)
     >>> inputs = {"points": torch.randn(8, 5, 3), "mask": torch.ones(8, 5)}
     >>> print((better(inputs)["arrow"] + inputs["points"]).abs().max() < 1e-6)  # four passes, no bias left
@@ -76,8 +76,8 @@ def frame_averaged(
     predict: Callable[[Named], Named],
     points: str,
     real: str,
-    turns: Mapping[str, str],
-    irreps: Mapping[str, str],
+    irreps_in: Mapping[str, str],
+    irreps_out: Mapping[str, str],
     chunk: int = 256,
 ) -> Callable[[Named], Named]:
     """The prediction averaged over the four frames of each sample, as a callable like `predict`. A call costs 4 passes.
@@ -88,14 +88,14 @@ def frame_averaged(
         predict: maps inputs to predictions; the first axis of every tensor is the sample.
         points: name of the input whose principal axes are taken, `[sample, point, 3]`, of irreps `1o`.
         real: name of the input that is above 0 for points that count, `[sample, point]`, and 0 on padding.
-        turns: irreps of the last axis of each input; what is not named does not turn.
-        irreps: irreps of the last axis of each prediction; every prediction is named, a scalar by `0e`.
+        irreps_in: irreps of the last axis of each input; inputs not named do not turn.
+        irreps_out: irreps of the last axis of every prediction; `0e` for a scalar.
         chunk: turned samples in memory at once.
 
     Raises:
         UserError: at a call: inputs, predictions and irreps that do not fit.
     """
-    return FrameAveraged(predict, turns, irreps, chunk, points, real)
+    return FrameAveraged(predict, irreps_in, irreps_out, chunk, points, real)
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ class FrameAveraged(Averaged):
 
     def __call__(self, inputs: Named) -> Named:
         """The averaged prediction, with the names, shapes and dtypes of `predict`."""
-        named("turns", "the name of an input", (*self.turns, self.points, self.real), inputs)
+        named("irreps_in", "the name of an input", (*self.irreps_in, self.points, self.real), inputs)
         rotation = frames(inputs[self.points], inputs[self.real]).rotation
         weight = torch.full((FRAME_PASSES,), 1 / FRAME_PASSES)
         size = max(1, self.chunk // FRAME_PASSES)
@@ -125,8 +125,8 @@ def measure_frames(evaluation: Evaluation, index: Int[Array, " panel"], settings
     model, task = evaluation.model, evaluation.task
     if task.points is None:
         return xr.Dataset()
-    irreps = {t.name: t.irreps for t in task.terms}
-    averaged = frame_averaged(model, *task.points, turns=task.turns, irreps=irreps, chunk=evaluation.chunk)
+    irreps_out = {t.name: t.irreps for t in task.terms}
+    averaged = frame_averaged(model, *task.points, task.irreps_in, irreps_out, chunk=evaluation.chunk)
     generator = torch.Generator().manual_seed(settings.seed + 2)
     quaternion = so3.haar(len(index), 2, generator=generator)
     products = with_weighted(task, inner_products(replace(evaluation, model=averaged), index, quaternion))

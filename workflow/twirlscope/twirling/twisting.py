@@ -21,14 +21,16 @@ class FixedBatchTask(Task):
 
     Args:
         batch: the samples, their targets and weights.
-        turns: irreps of the last axis of each input; what is not named does not turn.
-        irreps: irreps of the last axis of each prediction, by term.
+        irreps_in: irreps of the last axis of each input; inputs not named do not turn.
+        irreps_out: irreps of the last axis of each prediction, by term.
         reflections: whether reflections are a symmetry as well: O(3) is then measured beside SO(3).
     """
 
-    def __init__(self, batch: Batch, turns: Mapping[str, str], irreps: Mapping[str, str], *, reflections: bool = False):
-        self._batch, self.turns, self.reflections = batch, dict(turns), reflections
-        self.terms = tuple(Term(name, text) for name, text in irreps.items())
+    def __init__(
+        self, batch: Batch, irreps_in: Mapping[str, str], irreps_out: Mapping[str, str], *, reflections: bool = False
+    ):
+        self._batch, self.irreps_in, self.reflections = batch, dict(irreps_in), reflections
+        self.terms = tuple(Term(name, irreps) for name, irreps in irreps_out.items())
 
     def batch(self, index: Int[Array, " sample"]) -> Batch:
         """The samples with these places in the batch."""

@@ -143,7 +143,7 @@ def test_task__has_cells_and_stresses_with_a_weight_where_they_are_known(tmp_pat
     matrix = stress.matrix(batch.targets["stress"][0]) * term.scale
     np.testing.assert_allclose(matrix, voigt_6_to_full_3x3_stress(crystals[1].calc.results["stress"]), atol=1e-6)
     np.testing.assert_allclose(batch.inputs["cell"][0], crystals[1].cell.array, atol=1e-6)
-    assert task.turns == {"positions": "1o", "cell": "1o"}
+    assert task.irreps_in == {"positions": "1o", "cell": "1o"}
 
 
 def test_task__of_molecules_has_no_cell():
