@@ -59,12 +59,3 @@ def test_is_heavy__warns_where_nothing_can_be_said(values):
 def test_is_heavy__does_not_warn_of_equal_samples():
     assert not heavy_tails.is_heavy(np.ones(64))
     assert heavy_tails.is_heavy(np.ones((3, 2, 64))).shape == (3, 2)
-
-
-def test_medians__are_of_samples_and_leave_out_those_without_loss():
-    total = np.array([[1.0, 2.0, 4.0, 0.0], [0.0, 0.0, 0.0, 0.0]])
-    equiv = np.array([[0.5, 0.2, 4.0, 0.0], [0.0, 0.0, 0.0, 0.0]])
-    found = heavy_tails.medians(total, equiv)
-    np.testing.assert_allclose(found.equiv, [0.35, 0])
-    np.testing.assert_allclose(found.percent, [50, np.nan])
-    assert heavy_tails.medians(total[0, :2], equiv[0, :2]).percent == pytest.approx(30)

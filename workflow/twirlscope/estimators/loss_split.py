@@ -1,8 +1,9 @@
-"""Estimators of the two parts of the loss, pure functions of inner products: no model in sight.
+"""Estimators of the two parts of the loss, pure functions of inner products of predictions and targets.
 
 z_1..z_K are twisted predictions of one sample under independent Haar rotations and y is its target. The Gram matrix
-<z_i, z_j>, the products <z_i, y> and <y, y> (all per component) are sufficient. A design is R >= 2 replicates of one
-weighted set of rotations, each under an independent Haar offset, z_ri; independent rotations are the set of one.
+<z_i, z_j>, the products <z_i, y> and <y, y> (all per component) are sufficient. A design has R >= 2 replicates of one
+weighted set of rotations, each under an independent Haar offset, with predictions z_ri. Independent rotations are
+replicates of a set of one rotation.
 Source: Shen, Nowara, Maser, Cho, TMLR 12/2025, arXiv:2512.02303; unbiased forms: U-statistics of order 2.
 """
 
@@ -18,7 +19,7 @@ Values = Float[Array, "..."] | float
 
 
 class Split(NamedTuple):
-    """Total loss and its two parts; `mean + equiv == total` exactly, for every draw of rotations."""
+    """Total loss and its two parts; `mean + equiv == total` exactly, for any rotations."""
 
     total: Values
     mean: Values
@@ -26,14 +27,14 @@ class Split(NamedTuple):
 
 
 def split(gram: Float[Array, "*b rotation rotation"], cross: Float[Array, "*b rotation"], square: Values) -> Split:
-    """Unbiased squared-error split from K >= 2 independent rotations; `mean` may be negative by noise.
+    """Unbiased squared-error split from K >= 2 independent rotations; noise can make `mean` negative.
 
-    It is `split_design` with one rotation a replicate.
+    Same as `split_design` with one rotation per replicate.
 
     Args:
         gram: <z_i, z_j>.
         cross: <z_i, y>.
-        square: <y, y>, broadcast against the rest.
+        square: <y, y>, broadcast against the others.
 
     Raises:
         ValueError: fewer than two rotations.
@@ -49,15 +50,15 @@ def split_design(
 ) -> Split:
     """Unbiased squared-error split from R >= 2 replicates: independent Haar offsets of one weighted set of rotations.
 
-    Unbiased for any model and any set, exact or not: only pairs of different replicates enter the mean,
-        mean = mean_{r != s} <zbar_r - y, zbar_s - y>,    equiv = SUM_i w_i |z_i - y|^2 - mean,
-    where equiv is computed as the sum of two parts that are never negative, the variance within replicates and the
-    sample variance of the replicate means, so that a nearly equivariant model loses no digits.
+    Unbiased for any model and any set, exact or not, because only pairs of different replicates enter the mean:
+        mean = mean_{r != s} <zbar_r - y, zbar_s - y>,    equiv = SUM_i w_i |z_i - y|^2 - mean.
+    equiv is computed as the sum of two parts that are never negative: the variance within replicates and the sample
+    variance of the replicate means. So no digits cancel for a nearly equivariant model.
 
     Args:
         gram: <z_ri, z_sj>.
         cross: <z_ri, y>.
-        square: <y, y>, broadcast against the rest.
+        square: <y, y>, broadcast against the others.
         weight: of each rotation of the set, the same in every replicate; sums to 1.
 
     Raises:
@@ -74,15 +75,17 @@ def split_design(
 
 
 class ReflectedSplit(NamedTuple):
-    """The split over O(3), and what of its `equiv` lies between rotations and rotoreflections.
+    """The loss split over O(3), and the share of its `equiv` that is due to reflections.
 
-    whole: with the twirled prediction of O(3), the mean of that of the rotations, T, and of the others, T'.
-    apart: |T - T'|^2 / 4, unbiased, so it may be negative by noise; the rest of `whole.equiv` is the mean of the
+    T and T' are the twirled predictions over rotations and over rotoreflections.
+
+    o3: split with (T + T') / 2, the twirled prediction of O(3).
+    reflection: |T - T'|^2 / 4, unbiased, so noise can make it negative. The rest of `o3.equiv` is the mean of the
         equivariance errors among rotations and among rotoreflections.
     """
 
-    whole: Split
-    apart: Values
+    o3: Split
+    reflection: Values
 
 
 def split_reflected(
@@ -93,27 +96,28 @@ def split_reflected(
 ) -> ReflectedSplit:
     """Unbiased squared-error split over O(3), from independent rotations and independent rotoreflections.
 
-    There may be more of one kind than of the other; each kind has weight 1/2, as in the Haar measure of O(3).
+    The two kinds may differ in number; each kind has weight 1/2, as in the Haar measure of O(3).
 
     Args:
-        gram: <z_i, z_j>, of all.
+        gram: <z_i, z_j>, rotations and rotoreflections in any order.
         cross: <z_i, y>.
-        square: <y, y>, broadcast against the rest.
-        proper: which of them are rotations.
+        square: <y, y>, broadcast against the others.
+        proper: True for a rotation, False for a rotoreflection.
 
     Raises:
-        ValueError: fewer than two of a kind.
+        ValueError: fewer than two rotations or fewer than two rotoreflections.
     """
     kinds = [np.flatnonzero(proper), np.flatnonzero(~proper)]
-    one, other = (split(gram[..., k[:, None], k], cross[..., k], square) for k in kinds)
+    rotated, reflected = (split(gram[..., k[:, None], k], cross[..., k], square) for k in kinds)
     difference = np.where(proper, 1 / len(kinds[0]), -1 / len(kinds[1]))
-    distance = gram @ difference @ difference - one.equiv / len(kinds[0]) - other.equiv / len(kinds[1])
-    total, equiv = (one.total + other.total) / 2, (one.equiv + other.equiv) / 2 + distance / 4
+    distance = gram @ difference @ difference - rotated.equiv / len(kinds[0]) - reflected.equiv / len(kinds[1])
+    total = (rotated.total + reflected.total) / 2
+    equiv = (rotated.equiv + reflected.equiv) / 2 + distance / 4
     return ReflectedSplit(Split(total, total - equiv, equiv), distance / 4)
 
 
 def replicate_count(gram: Float[Array, "*b r n r n"], weight: Float[Array, " n"]) -> int:
-    """The number of replicates of a design that can be estimated from.
+    """Number of replicates of a design, after a check that they suffice for an estimate.
 
     Raises:
         ValueError: fewer than two replicates, or weights that do not sum to 1.
@@ -126,42 +130,45 @@ def replicate_count(gram: Float[Array, "*b r n r n"], weight: Float[Array, " n"]
     return R
 
 
-def jackknife(whole: Values, without: Float[Array, "*b rotation"]) -> Values:
-    """Loss of the twirled prediction with the bias of order 1/K removed, for any smooth loss, at no further pass.
+def jackknife(averaged: Values, without_one: Float[Array, "*b rotation"]) -> Values:
+    """Loss of the twirled prediction, for any smooth loss, with the bias of order 1/K removed.
 
         K loss(zbar) - (K - 1) mean_i loss(zbar without i)
 
-    For the squared error it equals the unbiased `mean` of `split`; for other losses a bias of order 1/K^2 remains.
+    It needs no further forward pass. For the squared error it equals the unbiased `mean` of `split`; for other losses a
+    bias of order 1/K^2 remains.
 
     Args:
-        whole: loss(zbar), zbar the mean over all K rotations.
-        without: loss of the mean over all rotations but the i-th.
+        averaged: loss(zbar), zbar the mean over all K rotations.
+        without_one: loss of the mean over all rotations but the i-th.
 
     Raises:
         ValueError: fewer than two rotations.
 
     Source: Quenouille, Biometrika 43, 353 (1956); Efron and Tibshirani, An Introduction to the Bootstrap, chapter 10.
     """
-    K = without.shape[-1]
+    K = without_one.shape[-1]
     if K < 2:
         raise ValueError(f"needs at least 2 rotations, got {K}")
-    return K * whole - (K - 1) * without.mean(-1)
+    return K * averaged - (K - 1) * without_one.mean(-1)
 
 
-def split_convex(each: Float[Array, "*b rotation"], whole: Values, without: Float[Array, "*b rotation"]) -> Split:
+def split_convex(
+    single: Float[Array, "*b rotation"], averaged: Values, without_one: Float[Array, "*b rotation"]
+) -> Split:
     """Split of any loss that is convex in the prediction, from K >= 2 independent rotations; `mean` by jackknife.
 
-    The truth of `equiv` is >= 0 by Jensen's inequality; the estimate may be negative by noise.
+    The true `equiv` is >= 0 by Jensen's inequality; noise can make the estimate negative.
 
     Args:
-        each: loss(z_i).
-        whole: loss(zbar).
-        without: loss of the mean over all rotations but the i-th.
+        single: loss(z_i).
+        averaged: loss(zbar), zbar the mean over all K rotations.
+        without_one: loss of the mean over all rotations but the i-th.
 
     Raises:
         ValueError: fewer than two rotations.
     """
-    total, mean = each.mean(-1), jackknife(whole, without)
+    total, mean = single.mean(-1), jackknife(averaged, without_one)
     return Split(total, mean, total - mean)
 
 
