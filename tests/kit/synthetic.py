@@ -48,7 +48,7 @@ def twirl(steps=STEPS, seed=0, speed=1.0, samples=40, trivial=None, percent=None
         "rotations": 4,
         "samples": samples,
         "split": "test",
-        "draws": 1000,
+        "resamples": 1000,
         "trivial_below": 0.1,
         "dtype": "float32",
     }

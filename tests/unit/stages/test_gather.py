@@ -30,7 +30,7 @@ def files(tmp_path_factory):
 
 
 STAGES = {
-    "twirl": (twirl, [TwirlSettings(panel=6, draws=100, losses=["l2", "huber"], device="cpu")]),
+    "twirl": (twirl, [TwirlSettings(panel=6, resamples=100, losses=["l2", "huber"], device="cpu")]),
     "gradient": (gradient, [GradientSettings(batches=4, samples=3, nearest=2, nearest_steps=3, device="cpu")]),
     "hessian": (hessian, [HessianSettings(checkpoints=4, samples=2, lanczos_steps=3, device="cpu"), "code"]),
 }

@@ -114,7 +114,7 @@ def test_frames__of_a_line_or_a_single_point_are_rotations_all_the_same():
 
 def test_measure_frames__of_a_lab_frame_bias_is_the_error_without_it():
     """forces + v: the mean over frames takes the bias away, and what is left is that of the stiffness."""
-    task, settings, index = toys.force_field(), TwirlSettings(draws=100), np.arange(12)
+    task, settings, index = toys.force_field(), TwirlSettings(resamples=100), np.arange(12)
     found = measure_frames(Evaluation(toys.Well(0.5, BIAS), task), index, settings)
     plain = measure_frames(Evaluation(toys.Well(0.5), task), index, settings)
     for name in ("frame_loss", "frame_loss_error"):
@@ -128,7 +128,7 @@ def test_measure_frames__of_a_flow_of_backbones_has_no_equivariance_error_left()
     task = plugins.make_task({"name": "flow_matching"}, toys.backbones())
     torch.manual_seed(0)
     model = plugins.make_model({"name": "protein_transformer", "width": 8, "layers": 1, "heads": 2}, task.constants)
-    found = measure_frames(Evaluation(model.eval(), task), np.arange(6), TwirlSettings(draws=100))
+    found = measure_frames(Evaluation(model.eval(), task), np.arange(6), TwirlSettings(resamples=100))
     defined = found["frame_gap"].values > 1e-3
     assert defined.all()
     assert float(found["frame_loss_equiv"][0]) < 1e-6 * float(found["frame_loss"][0])

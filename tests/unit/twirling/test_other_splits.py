@@ -19,7 +19,7 @@ from twirlscope.tasks.force_field import ForceField
 from twirlscope.twirling.other_splits import measure_sets
 
 BIAS = (0.3, 0.0, 0.4)
-SETTINGS = TwirlSettings(rotations=2, draws=100)
+SETTINGS = TwirlSettings(rotations=2, resamples=100)
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from twirlscope.twirling import panel
 
 BIAS = (0.3, -0.1, 0.2)
 SQUARE = sum(b * b for b in BIAS) / 3
-SETTINGS = TwirlSettings(panel=12, draws=200, highest_degree=4)
+SETTINGS = TwirlSettings(panel=12, resamples=200, highest_degree=4)
 
 
 def measured(model, settings=SETTINGS, samples=40):

@@ -199,7 +199,7 @@ def method(trainings: Sequence[Training]) -> dict[str, str]:
         "reflections": "Rotoreflections a sample",
         "samples": "Held-out samples",
         "split": "Split",
-        "draws": "Bootstrap draws",
+        "resamples": "Bootstrap resamples",
         "panel_set": "Panel: set of rotations",
         "panel_replicates": "Panel: random orientations of the set",
         "lie_method": "Panel: Lie derivative by",

@@ -25,7 +25,7 @@ class TwirlSettings(Settings):
     samples: int = key(0, "samples measured, drawn from the split; 0 takes the whole split", ge=0)
     split: str = key("test", "split that is measured")
     seed: int = key(0, "seed of the rotations, of the samples and of the bootstrap", ge=0)
-    draws: int = key(1000, "bootstrap resamples behind the intervals", ge=100)
+    resamples: int = key(1000, "bootstrap resamples behind the intervals", ge=100)
     trivial_below: float = key(
         0.1,
         "learned fraction below which a percentage is called trivial: a network that outputs zero is equivariant",

@@ -53,7 +53,7 @@ def twirl(train: Path, data: Path, out: Path, settings: TwirlSettings, share: Sh
 
 
 def _attributes(run: Trained, settings: TwirlSettings, samples: int, device: str) -> dict:
-    """What a reader of the store needs to know beside the numbers."""
+    """Attributes of the store: settings, samples, precision, device."""
     words = ("scale", "unit", "loss", "weight", "irreps")
     terms = {f"{word}_{t.name}": getattr(t, word) for t in run.task.terms for word in words}
     if run.task.covariate is not None:
@@ -64,7 +64,7 @@ def _attributes(run: Trained, settings: TwirlSettings, samples: int, device: str
         "reflections": settings.reflections if run.task.reflections else 0,
         "samples": samples,
         "split": settings.split,
-        "draws": settings.draws,
+        "resamples": settings.resamples,
         "trivial_below": settings.trivial_below,
         **precision.attributes("float32", device),
         "settings": json.dumps(settings.model_dump()),

@@ -128,10 +128,11 @@ def summarise(products: xr.Dataset, settings: TwirlSettings) -> xr.Dataset:
 def _pooled(values: dict[str, Array], dims: tuple[str, ...], settings: TwirlSettings, prefix: str = "") -> Found:
     """Means over samples and what follows from them, each with the ends of its 95 % interval, by sample."""
     means = _with_ratios({k: v.mean(-1) for k, v in values.items()})
-    draws = _with_ratios({k: bootstrap.resampled_means(v, settings.draws, settings.seed) for k, v in values.items()})
+    resampled = {k: bootstrap.resampled_means(v, settings.resamples, settings.seed) for k, v in values.items()}
+    resampled = _with_ratios(resampled)
     found = {}
     for name in means:
-        low, high = bootstrap.interval(draws[name])
+        low, high = bootstrap.interval(resampled[name])
         found |= {f"{prefix}{name}{e}": (dims, v) for e, v in (("", means[name]), ("_low", low), ("_high", high))}
     return found
 

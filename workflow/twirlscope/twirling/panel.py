@@ -142,10 +142,10 @@ def summarise_panel(data: xr.Dataset, panel: Panel, settings: TwirlSettings) -> 
         design = panel.design(errors)
         equiv.append(loss_split.split_design(design, np.zeros(design.shape[:-2]), 0.0, weight).equiv)
     lie, both = data["panel_lie_error"].values, ("step", "term")
-    pooled = bootstrap.pooled(np.swapaxes(np.stack(q), -1, -2), settings.draws, settings.seed)
-    whole = bootstrap.pooled(np.stack(equiv), settings.draws, settings.seed)
-    draws = (bootstrap.resampled_means(v, settings.draws, settings.seed) for v in (lie, np.stack(equiv)))
-    low, high = bootstrap.interval(_degree(*draws))
+    pooled = bootstrap.pooled(np.swapaxes(np.stack(q), -1, -2), settings.resamples, settings.seed)
+    whole = bootstrap.pooled(np.stack(equiv), settings.resamples, settings.seed)
+    resampled = (bootstrap.resampled_means(v, settings.resamples, settings.seed) for v in (lie, np.stack(equiv)))
+    low, high = bootstrap.interval(_degree(*resampled))
     found = {
         "spectrum": ((*both, "degree"), pooled.value),
         "spectrum_error": ((*both, "degree"), pooled.error),

@@ -74,7 +74,7 @@ def summarise(
         settings: number and seed of the bootstrap resamples.
     """
     q, both = spectrum(errors, quaternion), ("step", "term")
-    pooled = bootstrap.pooled(np.moveaxis(q, -1, 2), settings.draws, settings.seed)
+    pooled = bootstrap.pooled(np.moveaxis(q, -1, 2), settings.resamples, settings.seed)
     sets = [rotation_sets.rotation_set(name) for name in SUBGROUPS]
     weight = np.stack([alpha(s.quaternion) for s in sets])
     last, few = pooled.value[-1], np.array([*INDEPENDENT.values()])
