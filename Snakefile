@@ -70,7 +70,7 @@ rule all_hessian:
     input:
         [
             f"<results>/runs/{run}/seed{seed}/hessian.zarr.zip"
-            for run, seed in plan.curved
+            for run, seed in plan.with_hessian
         ],
 
 
