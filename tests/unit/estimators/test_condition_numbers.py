@@ -8,14 +8,16 @@ import torch
 
 from twirlscope.curvature.lanczos import dense, lanczos, rademacher
 from twirlscope.estimators import condition_numbers
-from twirlscope.estimators.condition_numbers import MEASURES, estimate, measured, ratio
+from twirlscope.estimators.condition_numbers import MEASURES, estimate, measure_side, ratio
 
 CASES = [(name, part, steps) for name in bowls.MODELS for part in ("mean", "equiv") for steps in (0, 100)]
 
 
 def number(name, value, count=None, side="absolute"):
     value = np.asarray(value, float)
-    return measured(MEASURES[name][0], value, np.ones(len(value)) if count is None else np.asarray(count, float), side)
+    return measure_side(
+        MEASURES[name][0], value, np.ones(len(value)) if count is None else np.asarray(count, float), side
+    )
 
 
 @functools.cache
