@@ -7,7 +7,7 @@ rule gather:
     input:
         lambda wildcards: collect(
             "<results>/runs/{run}/seed{seed}/{stage}.parts/{part}.zarr.zip",
-            part=plan.shares(wildcards.stage, wildcards.run),
+            part=plan.jobs(wildcards.stage, wildcards.run),
             **wildcards,
         ),
     output:

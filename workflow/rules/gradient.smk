@@ -10,7 +10,7 @@ rule gradient:
     benchmark:
         "<benchmarks>/gradient/{run}.seed{seed}.tsv"
     wildcard_constraints:
-        run=plan.whole("gradient"),
+        run=plan.in_one_job("gradient"),
     conda:
         "../../envs/torch.yaml"
     threads: 1
@@ -33,7 +33,7 @@ use rule gradient as gradient_part with:
     benchmark:
         "<benchmarks>/gradient/{run}.seed{seed}.{part}.tsv"
     wildcard_constraints:
-        run=plan.spread("gradient"),
+        run=plan.in_several_jobs("gradient"),
     params:
         job=lambda wildcards: plan.measure("gradient", wildcards.run, wildcards.part),
     message:

@@ -10,7 +10,7 @@ rule hessian:
     benchmark:
         "<benchmarks>/hessian/{run}.seed{seed}.tsv"
     wildcard_constraints:
-        run=plan.whole("hessian"),
+        run=plan.in_one_job("hessian"),
     conda:
         "../../envs/torch.yaml"
     threads: 1
@@ -33,7 +33,7 @@ use rule hessian as hessian_part with:
     benchmark:
         "<benchmarks>/hessian/{run}.seed{seed}.{part}.tsv"
     wildcard_constraints:
-        run=plan.spread("hessian"),
+        run=plan.in_several_jobs("hessian"),
     params:
         job=lambda wildcards: plan.measure("hessian", wildcards.run, wildcards.part),
     message:

@@ -10,7 +10,7 @@ rule twirl:
     benchmark:
         "<benchmarks>/twirl/{run}.seed{seed}.tsv"
     wildcard_constraints:
-        run=plan.whole("twirl"),
+        run=plan.in_one_job("twirl"),
     conda:
         "../../envs/torch.yaml"
     threads: 1
@@ -33,7 +33,7 @@ use rule twirl as twirl_part with:
     benchmark:
         "<benchmarks>/twirl/{run}.seed{seed}.{part}.tsv"
     wildcard_constraints:
-        run=plan.spread("twirl"),
+        run=plan.in_several_jobs("twirl"),
     params:
         job=lambda wildcards: plan.measure("twirl", wildcards.run, wildcards.part),
     message:

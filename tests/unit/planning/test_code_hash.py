@@ -67,3 +67,20 @@ def test_code_hash__of_a_stage_follows_the_declarations_of_its_own_store_alone(s
     reached = {name for name in stages.values() if declared in code_hash.reached([scripts / f"{name}.py"])}
     assert reached == {stages[store]}
     assert declared in code_hash.reached([scripts / "report.py"]), "the page says the units of every store"
+
+
+def test_reached__raises_on_a_relative_import_that_names_no_module(tmp_path, monkeypatch):
+    """A name that a room's `__init__` hands on would not be followed: a change of its module would rerun nothing."""
+    monkeypatch.setattr(code_hash, "ROOT", tmp_path / "package")
+    room = tmp_path / "package" / "room"
+    room.mkdir(parents=True)
+    (room / "__init__.py").write_text("from .inner import value\n")
+    (room / "inner.py").write_text("value = 1\n")
+    (tmp_path / "package" / "right.py").write_text("from .room.inner import value\n")
+    (tmp_path / "package" / "wrong.py").write_text("from .room import value\n")
+    assert names([tmp_path / "package" / "right.py"]) == {"right.py", "inner.py"}
+    (tmp_path / "package" / "half.py").write_text("from .room import inner, value\n")
+    with pytest.raises(ImportError, match=r"half\.py"):
+        code_hash.reached([tmp_path / "package" / "half.py"])
+    with pytest.raises(ImportError, match=r"package/wrong\.py: the code hash cannot follow `from .room import value`"):
+        code_hash.reached([tmp_path / "package" / "wrong.py"])

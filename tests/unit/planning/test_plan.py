@@ -153,7 +153,7 @@ def test_plan__takes_keys_of_a_run_over_those_of_all():
     config["hessian"] = {"samples": 5}
     config["runs"] = {name: config["runs"][name] for name in ("augmented", "other")}
     plan = Plan(config)
-    assert plan.curved == [("other", 4)]
+    assert plan.with_hessian == [("other", 4)]
     settings = plan.measure("hessian", "other")["settings"]
     assert (settings["samples"], settings["probes"]) == (5, 7)
     assert plan.measure("hessian", "augmented")["settings"]["samples"] == 3
@@ -169,9 +169,9 @@ def test_plan__spreads_checkpoints_over_no_more_jobs_than_there_are_and_changes_
     config["twirl"] = {"jobs": 1000}
     plan, alone = Plan(config), Plan(DEFAULT)
     kept = checkpoint_steps(plan.config.runs["augmented"].train)
-    assert [len(plan.shares("hessian", run)) for run in ("augmented", "other")] == [2, 3]
-    assert len(plan.shares("twirl", "augmented")) == len(kept)
-    assert len(plan.shares("gradient", "augmented")) == 1
+    assert [len(plan.jobs("hessian", run)) for run in ("augmented", "other")] == [2, 3]
+    assert len(plan.jobs("twirl", "augmented")) == len(kept)
+    assert len(plan.jobs("gradient", "augmented")) == 1
     assert plan.measure("hessian", "other", "2")["share"] == {"number": 2, "jobs": 3}
     assert plan.measure("gradient", "augmented")["settings"] == alone.measure("gradient", "augmented")["settings"]
     assert "jobs" not in plan.measure("hessian", "augmented")["settings"]
@@ -181,12 +181,12 @@ def test_plan__says_by_a_pattern_which_runs_one_job_measures():
     plan = Plan(changed("runs.augmented.gradient", {"jobs": 2}))
     others = [run for run in plan.config.runs if run != "augmented"]
     for run in others:
-        assert re.fullmatch(plan.whole("gradient"), run)
-        assert not re.fullmatch(plan.spread("gradient"), run)
-    assert re.fullmatch(plan.spread("gradient"), "augmented")
-    assert not re.fullmatch(plan.whole("gradient"), "augmented")
-    assert not re.fullmatch(plan.spread("twirl"), "augmented")
-    assert not re.fullmatch(plan.spread("twirl"), "")
+        assert re.fullmatch(plan.in_one_job("gradient"), run)
+        assert not re.fullmatch(plan.in_several_jobs("gradient"), run)
+    assert re.fullmatch(plan.in_several_jobs("gradient"), "augmented")
+    assert not re.fullmatch(plan.in_one_job("gradient"), "augmented")
+    assert not re.fullmatch(plan.in_several_jobs("twirl"), "augmented")
+    assert not re.fullmatch(plan.in_several_jobs("twirl"), "")
 
 
 def overlaid(name, monkeypatch, folder):

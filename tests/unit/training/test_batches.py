@@ -124,10 +124,10 @@ def test_rotations__turn_every_sample_by_one_of_its_own():
 
 def test_some__choices_are_nested_and_of_the_right_size():
     index = np.arange(100, 200)
-    small, large = batches.some(index, 10), batches.some(index, 50)
+    small, large = batches.nested_subset(index, 10), batches.nested_subset(index, 50)
     assert large[:10].tolist() == small.tolist()
     assert len(set(large.tolist())) == 50
     assert set(large.tolist()) <= set(index.tolist())
-    assert batches.some(index, 0) is index
+    assert batches.nested_subset(index, 0) is index
     with pytest.raises(UserError, match=r"train\.samples: expected at most the 100"):
-        batches.some(index, 101)
+        batches.nested_subset(index, 101)

@@ -134,7 +134,7 @@ def test_compile__that_fails_is_a_mistake_in_the_settings(monkeypatch, unchecked
 
 
 def test_mistakes__of_others_are_not_blamed_on_the_compiler():
-    with pytest.raises(RuntimeError, match="mine"), forward.refused(TrainSettings(compile=True)):
+    with pytest.raises(RuntimeError, match="mine"), forward.compile_errors(TrainSettings(compile=True)):
         raise RuntimeError("mine")
 
 

@@ -126,10 +126,10 @@ def test_two_processes__say_a_mistake_once(tmp_path, data, capfd):
 
 def test_train__refuses_more_processes_than_gpus(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    train.enough("cuda", 2)
-    train.enough("cpu", 64)
+    train.check_processes("cuda", 2)
+    train.check_processes("cpu", 64)
     with pytest.raises(UserError, match=r"resources\.gpu: expected at most the 2 GPUs .*, got 3"):
-        train.enough("cuda", 3)
+        train.check_processes("cuda", 3)
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 5])
@@ -137,10 +137,10 @@ def test_train__refuses_more_processes_than_gpus(monkeypatch):
 def test_parts__of_all_processes_are_the_batch(size, most):
     for samples in (5, 6, 32):
         parts = [ProcessGroup(rank, size).parts(samples, most) for rank in range(size)]
-        covered = [i for team in parts for part in team for i in range(samples)[part]]
+        covered = [i for group in parts for part in group for i in range(samples)[part]]
         assert covered == list(range(samples))
-        assert all(1 <= part.stop - part.start <= (most or samples) for team in parts for part in team)
+        assert all(1 <= part.stop - part.start <= (most or samples) for group in parts for part in group)
         if not most:
-            assert all(len(team) == 1 for team in parts)
+            assert all(len(group) == 1 for group in parts)
     with pytest.raises(UserError, match="one sample for each of 6 processes"):
         ProcessGroup(0, 6).parts(5, 0)

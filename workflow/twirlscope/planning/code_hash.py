@@ -1,7 +1,7 @@
-"""Which code a stage reaches by import, and a hash of it: the workflow reruns a stage when this hash changes.
+"""Hash of the code that a stage imports, directly or not: the workflow reruns a stage when this hash changes.
 
-Snakemake sees a rule's script but not what the script imports. The hash covers the syntax trees of all files reached,
-docstrings and comments apart, so that a change of words reruns nothing and a change of code reruns what uses it. A file
+Snakemake sees a rule's script but not the modules that the script imports. The hash covers the syntax trees of all
+files reached, without docstrings and comments: a change of words reruns nothing, a change of code what uses it. A file
 beside a module with its name and another ending (`report.css` beside `report.py`) belongs to it and counts as a whole.
 """
 
@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def code_hash(files: Iterable[Path]) -> str:
-    """Hash of everything that these files reach, themselves included."""
+    """Hash of these files and of all files that they import, directly or not."""
     digest = hashlib.sha256()
     for path in sorted(reached(files), key=_label):
         code = _tree(path, path.stat().st_mtime_ns).encode() if path.suffix == ".py" else path.read_bytes()
@@ -26,8 +26,13 @@ def code_hash(files: Iterable[Path]) -> str:
 
 
 def reached(files: Iterable[Path]) -> set[Path]:
-    """The files of the package, and of the folders of the user's plug-ins, that these files import, directly or not,
-    and what lies beside them under their name. `__init__.py` files hold no code that acts and are left out.
+    """These files and those that they import, directly or not, with the files beside each under its name.
+
+    Files of the package and of the folders of the user's plug-ins count. `__init__.py` files hold no code that acts and
+    are left out.
+
+    Raises:
+        ImportError: a relative import in the package that names no module of it.
     """
     found: set[Path] = set()
     todo = [Path(f).resolve() for f in files]
@@ -85,6 +90,10 @@ def _files(importer: Path, level: int, module: str, names: list[str]) -> list[Pa
     else:
         base = importer.parent  # a module beside a user's plug-in
     target = base.joinpath(*parts)
-    candidates = [target.with_suffix(".py")] if parts else []
-    candidates += [target / f"{name}.py" for name in names]
-    return [c.resolve() for c in candidates if c.is_file()]
+    here = [target.with_suffix(".py")] if parts and target.with_suffix(".py").is_file() else []
+    inside = [target / f"{name}.py" for name in names]
+    found = [c.resolve() for c in (*here, *inside) if c.is_file()]
+    if level and not here and len(found) < len(inside) and importer.is_relative_to(ROOT):
+        what = f"from {'.' * level}{module} import {', '.join(names)}"
+        raise ImportError(f"{_label(importer)}: the code hash cannot follow `{what}`; import from the module itself")
+    return found

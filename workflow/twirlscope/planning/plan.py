@@ -1,4 +1,4 @@
-"""What is to be made: the config checked, and for every job its parameters. The Snakefile asks, nothing else does."""
+"""The checked config, and the parameters of every job. Only the Snakefile and its rules ask for it."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Plan:
         return [(name, seed) for name, run in self.config.runs.items() for seed in run.seeds]
 
     @property
-    def curved(self) -> list[tuple[str, int]]:
+    def with_hessian(self) -> list[tuple[str, int]]:
         """Every (run, seed) whose curvature is measured."""
         return [(run, seed) for run, seed in self.runs if self._measured("hessian", run).enabled]
 
@@ -100,10 +100,10 @@ class Plan:
 
     def train(self, run: str, seed: int) -> dict[str, Any]:
         """Parameters of a training, defaults filled in."""
-        return {"run": self._filled(run) | {"seed": int(seed)}, "code": self._code("train", run)}
+        return {"run": self._training_of(run) | {"seed": int(seed)}, "code": self._code("train", run)}
 
-    def _filled(self, run: str) -> dict[str, Any]:
-        """What a run says of its training, defaults filled in."""
+    def _training_of(self, run: str) -> dict[str, Any]:
+        """The training of a run as the config says it, defaults filled in."""
         spec = self.config.runs[run]
         task = plugins.settings_of("task", spec.task, "task")[0].model_dump()
         return {
@@ -115,30 +115,30 @@ class Plan:
 
     def measure(self, stage: str, run: str, part: int | str = 0) -> dict[str, Any]:
         """Parameters of a job of a stage that measures checkpoints (`twirl`, `gradient`, `hessian`)."""
-        share = {"number": int(part), "jobs": len(self.shares(stage, run))}
+        share = {"number": int(part), "jobs": len(self.jobs(stage, run))}
         return {"settings": self._measured(stage, run).model_dump(), "code": self._code(stage, run), "share": share}
 
-    def shares(self, stage: str, run: str) -> range:
-        """Jobs that the checkpoints of a run are spread over: as many as wanted, but none without a checkpoint."""
+    def jobs(self, stage: str, run: str) -> range:
+        """Numbers of the jobs that share the checkpoints of a run: as many as wanted, but none without a checkpoint."""
         settings, kept = self._measured(stage, run), checkpoint_steps(self.config.runs[run].train)
         measured = chosen_steps(kept, settings) if stage == "hessian" else kept
         return range(min(settings.jobs, len(measured)))
 
-    def whole(self, stage: str) -> str:
-        """A pattern for the runs whose checkpoints one job measures."""
-        return _pattern(run for run in self.config.runs if len(self.shares(stage, run)) == 1)
+    def in_one_job(self, stage: str) -> str:
+        """Regular expression for the runs whose checkpoints are measured by one job."""
+        return _pattern(run for run in self.config.runs if len(self.jobs(stage, run)) == 1)
 
-    def spread(self, stage: str) -> str:
-        """A pattern for the runs whose checkpoints several jobs measure."""
-        return _pattern(run for run in self.config.runs if len(self.shares(stage, run)) > 1)
+    def in_several_jobs(self, stage: str) -> str:
+        """Regular expression for the runs whose checkpoints are shared by several jobs."""
+        return _pattern(run for run in self.config.runs if len(self.jobs(stage, run)) > 1)
 
     def gather(self) -> dict[str, Any]:
-        """Parameters of the jobs that gather what several jobs have measured."""
+        """Parameters of the jobs that merge the stores of several jobs."""
         return {"code": code_hash([SCRIPTS / "gather.py"])}
 
     def report(self, partial: bool = False) -> dict[str, Any]:
-        """Parameters of the report, or of one of what is there."""
-        curved, gradient = set(self.curved), set(self.with_gradient)
+        """Parameters of the report, or of the partial one."""
+        curved, gradient = set(self.with_hessian), set(self.with_gradient)
         runs = [
             {
                 "run": run,
@@ -147,7 +147,7 @@ class Plan:
                 "swept": run in self._swept,
                 "hessian": (run, seed) in curved,
                 "gradient": (run, seed) in gradient,
-                "settings": short_hash(self._filled(run) | {"seed": int(seed)}),
+                "settings": short_hash(self._training_of(run) | {"seed": int(seed)}),
             }
             for run, seed in self.runs
         ]
@@ -161,27 +161,28 @@ class Plan:
         }
 
     def _merge(self, members: list[sweeps.Member]) -> None:
-        """Note the runs of every sweep. One whose training says the same as that of another run, seeds apart, is that
-        run, however it would be measured, unless measurement is what varies: it is dropped, and the other has the seeds
-        of both."""
-        runs, kept = dict(self.config.runs), {}  # by all that a run says, the first that says it
+        """Note the runs of every sweep. A run that is trained like another is merged with it and pools its seeds.
+
+        Measurement settings count only where the sweep varies them.
+        """
+        runs, kept = dict(self.config.runs), {}  # by its settings as text, the first run that has them
         for name in [n for n in reversed(runs) if n not in self._swept]:
-            kept |= {self._said(name, measured): name for measured in (False, True)}
+            kept |= {self._settings_text(name, measured): name for measured in (False, True)}
         for member in members:
-            name = kept.setdefault(self._said(member.run, member.measured), member.run)
+            name = kept.setdefault(self._settings_text(member.run, member.measured), member.run)
             if name != member.run:
                 seeds = dict.fromkeys(runs[name].seeds + runs.pop(member.run).seeds)
                 runs[name] = runs[name].model_copy(update={"seeds": list(seeds)})
             self.sweeps.setdefault(member.sweep, {})[name] = member.values
         self.config = self.config.model_copy(update={"runs": runs})
 
-    def _said(self, run: str, measured: bool) -> str:
-        """All that a run says of its training, and of how it is measured, defaults filled in, as text."""
+    def _settings_text(self, run: str, measured: bool) -> str:
+        """Settings of the training of a run, and of its measurement where asked for, as text; defaults filled in."""
         measures = [self._measured(stage, run).model_dump() for stage in MEASURES] if measured else []
-        return json.dumps([self._filled(run), measures], sort_keys=True)
+        return json.dumps([self._training_of(run), measures], sort_keys=True)
 
     def times(self, results: Path) -> str:
-        """A short name for when what is there of all trainings was last changed."""
+        """Hash of the modification times of all stores; triggers the partial report."""
         return times(self.report(), results)
 
     def _measured(self, stage: str, run: str) -> Settings:
@@ -207,7 +208,7 @@ class Plan:
         return [UserError(where, "a file that exists", repr(str(f))) for f in dataset.files() if not Path(f).is_file()]
 
     def _check_run(self, name: str, run: dict[str, Any]) -> list[UserError]:
-        """What a run names: plug-ins and their settings, its dataset."""
+        """Errors in the names of plug-ins and of the dataset of a run, and in settings of plug-ins."""
         where, errors = f"runs.{name}", []
         if "task" in run:
             errors += plugins.settings_of("task", run["task"], f"{where}.task")[1]
@@ -219,7 +220,7 @@ class Plan:
         return errors
 
     def _contradictions(self, where: str, run: RunSettings) -> list[UserError]:
-        """Sections that are right alone and wrong together."""
+        """Errors of sections that are right alone and wrong together."""
         task: type[Task] = plugins.find("task", run.task["name"])
         model: type[Model] = plugins.find("model", run.model["name"])
         errors, dataset = [], self._datasets[run.dataset]
@@ -234,7 +235,7 @@ class Plan:
         return errors
 
     def _steps(self, name: str, run: RunSettings) -> list[UserError]:
-        """Steps that are asked for and have no checkpoint."""
+        """Errors of steps that are asked for and have no checkpoint."""
         kept, own = checkpoint_steps(run.train), "steps" in run.hessian
         wrong = [s for s in self._measured("hessian", name).steps if s not in kept]
         where = f"runs.{name}.hessian.steps" if own else "hessian.steps"
@@ -256,12 +257,12 @@ def _without_nulls(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _sections(config: dict[str, Any], key: str) -> list[tuple[str, dict[str, Any]]]:
-    """The named sections below a key, as far as they are sections; what is none is reported by the schema."""
+    """The named sections below a key; the schema reports what is no section."""
     found = config.get(key)
     return [(str(n), s) for n, s in found.items() if isinstance(s, dict)] if isinstance(found, dict) else []
 
 
 def _name(where: str, name: str) -> list[UserError]:
-    """Names become folders and wildcards."""
+    """Errors in a name, which becomes a folder and a wildcard."""
     good = NAME.fullmatch(name) is not None
     return [] if good else [UserError(where, "a name of letters, digits and underscores", repr(name))]

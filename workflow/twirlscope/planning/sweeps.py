@@ -1,7 +1,7 @@
 """Sweeps: one run and the keys that vary, expanded into named runs before the config is checked.
 
-A run of a sweep is called by the sweep, the keys that vary and their values, `{sweep}_{key}_{value}`, the key left out
-where the sweep is called after it. The name of a run stays the same when a value is added: only what is new is trained.
+A run of a sweep is named after the sweep, the keys that vary and their values: `{sweep}_{key}_{value}`. The key is left
+out where the sweep is named after it. Names do not change when a value is added, so that only new runs are trained.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ MOST = 1000  # runs of a sweep: more are a slip of the pen
 
 @dataclass(frozen=True)
 class Value:
-    """One value of an axis: what it is called in names, the keys that it sets, and where the config says so."""
+    """One value of an axis: its part of a name, the keys that it sets, and its place in the config."""
 
     name: str
     keys: dict[str, Any]
@@ -52,7 +52,7 @@ class Member:
 def expand(config: dict[str, Any]) -> tuple[dict[str, Any], list[Member], list[UserError]]:
     """The config with the runs of all sweeps among its `runs`, these runs, and every mistake in the sweeps.
 
-    What the config says of the wrong type is left to its schema.
+    Values of the wrong type are left to the schema of the config.
     """
     runs, found, errors = config.get("runs"), [], []
     sections = config.get("sweeps")
@@ -68,7 +68,10 @@ def expand(config: dict[str, Any]) -> tuple[dict[str, Any], list[Member], list[U
 
 
 def placed(errors: Iterable[UserError], members: Iterable[Member]) -> list[UserError]:
-    """The mistakes, those in runs of sweeps where the sweep made them, each once; none twice that its base has, too."""
+    """The mistakes, each once; one in a run of a sweep is moved to the key of the sweep that made it.
+
+    A mistake that the base of a sweep has as well is named there alone.
+    """
     errors = list(errors)
     by_run = {m.run: m for m in members}
     own = {(e.where, e.message) for e in errors}
@@ -89,14 +92,14 @@ def placed(errors: Iterable[UserError], members: Iterable[Member]) -> list[UserE
 
 
 def _member_of(error: UserError, members: dict[str, Member]) -> tuple[Member | None, str]:
-    """The run of a sweep that a mistake is in, and its key path there."""
+    """The run of a sweep that has a mistake, and the key path in that run."""
     above, _, rest = error.where.partition(".")
     run, _, path = rest.partition(".")
     return (members.get(run) if above == "runs" else None), path
 
 
 def _related(key: str, path: str) -> bool:
-    """Whether one key path lies in the other."""
+    """True if one key path lies in the other."""
     return f"{path}.".startswith(f"{key}.") or f"{key}.".startswith(f"{path}.")
 
 
@@ -170,7 +173,7 @@ def _member(
 
 
 def _put(section: dict[str, Any], path: str, value: Any) -> None:
-    """Set a key by its path; what is in its way is replaced."""
+    """Set a key by its path; values in its way are replaced by sections."""
     *above, last = path.split(".")
     for key in above:
         if not isinstance(section.get(key), dict):
@@ -186,7 +189,7 @@ def _written(value: Any) -> str:
 
 
 def _collisions(members: list[Member], runs: dict[str, Any]) -> list[UserError]:
-    """Names that two runs would have."""
+    """Errors of names that two runs would have."""
     errors, seen = [], dict.fromkeys(runs, "runs")
     for member in members:
         where = f"sweeps.{member.sweep}"

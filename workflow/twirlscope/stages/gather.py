@@ -16,22 +16,22 @@ from ..storage.concatenation import concatenated_steps
 
 @dataclass(frozen=True)
 class Share:
-    """What one of several jobs measures: every so many checkpoints one, so that early and late ones are mixed.
+    """Checkpoints that one of several jobs measures: every n-th of them, so that early and late ones are mixed.
 
     number: of the job, from 0.
-    jobs: how many there are.
+    jobs: number of jobs.
     """
 
     number: int = 0
     jobs: int = 1
 
     def of(self, steps: Sequence[int]) -> list[int]:
-        """The steps that fall to this job, in order; some, if there are no more jobs than steps."""
+        """Steps of this job, ascending; at least one where there are no more jobs than steps."""
         return list(steps)[self.number :: self.jobs]
 
 
 def gather(parts: Sequence[Path], out: Path) -> None:
-    """Write what all jobs of a stage found as one store."""
+    """Merge the stores of all jobs of a stage into one."""
     found = [store.load(part) for part in parts]
     arrays = {name: variable for data in found for name, variable in store.declarations(data).items()}
     store.save(concatenated_steps(found), out, arrays)

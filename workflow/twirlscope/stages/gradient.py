@@ -1,4 +1,4 @@
-"""Stage `gradient`: the gradients of both parts of the loss at every checkpoint, and what the optimiser spent on each.
+"""Stage `gradient`: gradients of both parts of the loss at every checkpoint, and the share of the update spent on each.
 
 Samples and rotations are drawn once and are the same for all checkpoints, so that differences are paired.
 """
@@ -32,8 +32,8 @@ from .gather import Share
 def gradient(train: Path, data: Path, out: Path, settings: GradientSettings, share: Share | None = None) -> None:
     """Measure every checkpoint of a run, or the share of one job, and write `gradient.zarr.zip`.
 
-    Gradients are those at the weights that a checkpoint keeps, which are the moving average where the run has one; the
-    update is that of the weights which the optimiser itself turned, in the step that led to the checkpoint.
+    Gradients are taken at the weights of the checkpoint, which are the EMA where the run has one. The update is that of
+    the weights that the optimiser changed, in the step that led to the checkpoint.
 
     Raises:
         UserError: a loss or gradient is not finite, a checkpoint is missing, or the data have no such split.
@@ -65,7 +65,7 @@ def gradient(train: Path, data: Path, out: Path, settings: GradientSettings, sha
 
 
 def _attributes(run: Trained, samples: int, settings: GradientSettings, device: str) -> dict:
-    """What a reader of the store needs to know beside the numbers."""
+    """Attributes of the store: settings, samples, precision, device."""
     return {
         "samples": samples,
         "batches": settings.batches,

@@ -1,8 +1,8 @@
 """Stage `hessian`: the spectra of the curvature of both parts of the loss, at a few checkpoints.
 
 Samples, rotations and probes are the same for all parts, curvatures and checkpoints, so that differences are paired. A
-finished checkpoint is kept aside until all are, in a folder named by everything that shapes it: a job that was killed
-goes on with the next one, and never with what other settings, code or weights have left.
+finished checkpoint is kept aside until all are, in a folder named after settings, code, weights, data and device. A job
+that was killed goes on with the next checkpoint, and resumes only from results of identical settings, code and weights.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def _checkpoint(run: Trained, step: int, problem: Problem, folder: Path) -> Path
 
 
 def _attributes(problem: Problem) -> dict:
-    """What a reader of the store needs to know beside the numbers."""
+    """Attributes of the store: settings, samples, precision, device."""
     settings = problem.settings
     return {
         "samples": len(problem.batch),

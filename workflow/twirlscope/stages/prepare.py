@@ -1,6 +1,6 @@
-"""The stage `prepare`: samples from their source into one checked store, with splits, scales and a table of rejects.
+"""Stage `prepare`: samples from their source into one checked store, with splits, scales and a table of rejects.
 
-Part jobs read, one job gathers. What a sample is, its variables and its order, is known to the dataset alone.
+Each part is read by a job of its own, and one job gathers the parts. The dataset alone knows what a sample is.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def prepare_part(dataset: Dataset, part: int, out: Path) -> None:
     """Read one part and store its samples, which may be none, and its rejects.
 
     Raises:
-        UserError: what the dataset is read from is missing or wrong as a whole.
+        UserError: the source of the dataset is missing, or wrong as a whole.
     """
     found = dataset.read(part)
     samples = xr.Dataset() if found.samples is None else found.samples
@@ -50,14 +50,14 @@ def prepare(dataset: Dataset, parts: Sequence[Path], out: Path) -> None:
 
 
 def _about(dataset: Dataset, data: xr.Dataset, rejected: int) -> dict:
-    """What was made, from what, how much of it."""
+    """Attributes of the store: dataset, settings, number of samples and rejects."""
     settings = dataset.settings.model_dump(mode="json", exclude={"parts"})
     about = {"dataset": type(dataset).__name__, "kind": dataset.kind, "settings": json.dumps(settings)}
     return about | {"samples": data.sizes["sample"], "rejected": rejected}
 
 
 def _check(dataset: Dataset, samples: int, found: list) -> None:
-    """Refuse a dataset of which too little is usable."""
+    """Refuse a dataset with too few usable records."""
     limit = dataset.settings.max_rejected
     where, why = f"dataset {type(dataset).__name__}", rejects.summary(found)
     if not samples:

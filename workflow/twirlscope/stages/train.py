@@ -1,4 +1,4 @@
-"""Stage `train`: a run from its settings to its checkpoints; killed at any moment, it goes on where it was.
+"""Stage `train`: a run from its settings to its checkpoints; after a kill it resumes from its last saved state.
 
 Several processes, a GPU each, train on the same batches as one.
 """
@@ -29,9 +29,9 @@ from ..storage import store
 from ..storage.arrays.train import TRAIN
 from ..storage.ragged import open_samples
 from ..training import cost, forward, size_matching, state
-from ..training.batches import NOISE, batch_index, some
+from ..training.batches import NOISE, batch_index, nested_subset
 from ..training.loop import Loop
-from ..training.processes import SINGLE, ProcessGroup, job_of_this_process, joined, launch
+from ..training.processes import SINGLE, ProcessGroup, connected, job_of_this_process, launch
 
 COSTED = 2  # batches on which FLOPs, memory and inference are measured
 
@@ -49,7 +49,7 @@ def train(data: Path, out: Path, run: dict[str, Any], code: str, processes: int 
     Raises:
         UserError: the loss is not finite, the disk is full, or there are fewer GPUs than processes.
         Stopped: a signal asked for it; the state of the last update is saved.
-        SystemExit: one of several processes has raised these, and said so.
+        SystemExit: one of several processes raised one of these and printed it.
     """
     settings = TrainSettings(**run["train"])
     facts = {"run": run, "code": code, "data": sha256(data), "torch": torch.__version__}
@@ -60,25 +60,25 @@ def train(data: Path, out: Path, run: dict[str, Any], code: str, processes: int 
         if processes == 1:
             _train(SINGLE, data, out, run, folder)
         else:
-            enough(device_of(settings.device, double=False), processes)
+            check_processes(device_of(settings.device, double=False), processes)
             launch(__name__, {"data": str(data), "out": str(out), "run": run, "folder": str(folder)}, processes)
 
 
-def _train(team: ProcessGroup, data: Path, out: Path, run: dict[str, Any], folder: Path) -> None:
-    """Train as one process of a team; the one that leads writes."""
+def _train(group: ProcessGroup, data: Path, out: Path, run: dict[str, Any], folder: Path) -> None:
+    """Train as one process of a group; the main process writes."""
     settings, dataset = TrainSettings(**run["train"]), open_samples(data)
-    index = some(split_index(dataset, "train"), settings.samples)
+    index = nested_subset(split_index(dataset, "train"), settings.samples)
     task = plugins.make_task(run["task"], dataset)
     run = run | {"model": size_matching.resolved(run["model"], task)}
     with precision.float32(settings.tf32):
-        loop = Loop(task, run, settings, index, team)
+        loop = Loop(task, run, settings, index, group)
         loop.train(folder)
-        if team.leads:
+        if group.is_main:
             store.save(_manifest(loop, folder, run), out, TRAIN)
 
 
-def enough(device: str, processes: int) -> None:
-    """Refuse more processes than GPUs. Those on the CPU share it, as many as there are.
+def check_processes(device: str, processes: int) -> None:
+    """Refuse more processes than GPUs; any number of processes may share the CPU.
 
     Raises:
         UserError: too few GPUs.
@@ -89,9 +89,9 @@ def enough(device: str, processes: int) -> None:
 
 
 def _cost(loop: Loop) -> xr.Dataset:
-    """The cost of the training, which is over, on its first few batches, in pieces of one pass of one process."""
+    """Cost of the finished training, measured on its first few batches, in pieces of one pass of one process."""
     task, size, random = loop.task, loop.settings.batch, np.random.default_rng([loop.seed, NOISE])
-    few = loop.settings.micro_batch or math.ceil(size / loop.team.size)
+    few = loop.settings.micro_batch or math.ceil(size / loop.group.size)
     index = [batch_index(loop.index, update, size, loop.seed)[:few] for update in range(COSTED)]
     batches = [task.training_batch(i, random, None, loop.device) for i in index]
 
@@ -101,7 +101,7 @@ def _cost(loop: Loop) -> xr.Dataset:
     state, inputs = (loop.optimiser.state_dict(), loop.average), [b.inputs for b in batches]
     found = cost.measure(loop.model, inputs, [partial(loss, b) for b in batches], loop.meter, state)
     found["flops_update"] = found["flops_update"] * size / few
-    found["device_hours"] = found["device_hours"] * loop.team.size
+    found["device_hours"] = found["device_hours"] * loop.group.size
     return found
 
 
@@ -127,7 +127,7 @@ def _manifest(loop: Loop, folder: Path, run: dict[str, Any]) -> xr.Dataset:
         "seconds": round(loop.seconds, 1),
         **precision.attributes(forward.PRECISION[loop.settings.precision], loop.device),
         "device": "; ".join(loop.devices),  # one after the other, where it was resumed
-        "processes": loop.team.size,
+        "processes": loop.group.size,
         "versions": json.dumps(versions()),
     }
     return xr.Dataset(curve | columns, {"step": np.array(steps, np.int64)}, attributes).merge(
@@ -136,10 +136,10 @@ def _manifest(loop: Loop, folder: Path, run: dict[str, Any]) -> xr.Dataset:
 
 
 def _join() -> None:
-    """One process of several: its part of the training, from the process that started it."""
+    """Train as one of several processes, with the job that the process which started it hands over."""
     job = job_of_this_process()
-    with exit_with_message("train"), joined(job) as team:
-        _train(team, Path(job["data"]), Path(job["out"]), job["run"], Path(job["folder"]))
+    with exit_with_message("train"), connected(job) as group:
+        _train(group, Path(job["data"]), Path(job["out"]), job["run"], Path(job["folder"]))
 
 
 if __name__ == "__main__":

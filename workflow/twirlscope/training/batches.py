@@ -1,7 +1,7 @@
-"""The batches of a training: which samples, how turned, with what noise; made ahead in a thread where asked for.
+"""Batches of a training: their samples, rotations and noise; made ahead in a thread where asked for.
 
-Everything random is drawn from (seed, purpose, update), and for the whole batch of an update before it is divided: it
-depends neither on the number of processes, nor on the size of a pass, nor on what is made ahead.
+Random numbers are drawn from (seed, purpose, update), for the whole batch of an update before it is divided. So they
+depend neither on the number of processes, nor on the size of a micro-batch, nor on prefetching.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ def seed_of(*numbers: int) -> int:
     return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)
 
 
-def some(index: Int[Array, " n"], count: int) -> Int[Array, " some"]:
-    """So many of the samples, 0 for all: smaller choices lie within larger ones, as a learning curve needs.
+def nested_subset(index: Int[Array, " n"], count: int) -> Int[Array, " some"]:
+    """Nested random subset of `count` samples, as a learning curve needs; 0 takes all.
 
     Raises:
         UserError: there are not so many.
@@ -37,7 +37,7 @@ def some(index: Int[Array, " n"], count: int) -> Int[Array, " some"]:
 
 
 def batch_index(index: Int[Array, " n"], update: int, size: int, seed: int) -> Int[Array, " batch"]:
-    """Samples of an update: consecutive pieces of an endless row of permutations of all samples, one an epoch."""
+    """Samples of an update: consecutive pieces of an endless sequence of permutations of all samples, one per epoch."""
     place = np.arange(update * size, (update + 1) * size)
     epochs = {e: order(len(index), e, seed) for e in (place // len(index)).tolist()}
     return np.array([index[epochs[e][p]] for e, p in zip(place // len(index), place % len(index), strict=True)])
@@ -45,7 +45,7 @@ def batch_index(index: Int[Array, " n"], update: int, size: int, seed: int) -> I
 
 @lru_cache(maxsize=2)
 def order(count: int, epoch: int, seed: int) -> Int[Array, " n"]:
-    """The permutation of an epoch, kept for its updates: of a million samples it takes longer than to read a batch."""
+    """The permutation of an epoch, cached: for a million samples it takes longer than reading a batch."""
     return np.random.default_rng([seed, ORDER, epoch]).permutation(count)
 
 

@@ -68,9 +68,9 @@ class Trained:
         return model.to(dtype).eval()
 
     def update(self, step: int) -> dict[str, Tensor] | None:
-        """What the optimiser added to each parameter in the step that led to this one; None at step 0.
+        """Change of each parameter in the optimiser step that led to this checkpoint; None at step 0.
 
-        It is the update of the weights that it turned, also where the checkpoint holds their moving average.
+        It is the change of the weights that the optimiser updates, also where the checkpoint holds their EMA.
 
         Raises:
             UserError: the file is missing or not the one that was written.
@@ -78,7 +78,7 @@ class Trained:
         return self._kept("update", step) if step else None
 
     def _kept(self, kind: str, step: int) -> dict[str, Tensor]:
-        """What a file of the run holds: its `checkpoint` or its `update` at a step."""
+        """Contents of a file of the run: its `checkpoint` or its `update` at a step."""
         kept = self._manifest.sel(step=step)
         path = self._folder / str(kept[f"{kind}_file"].item())
         if not path.exists():

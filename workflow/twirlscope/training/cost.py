@@ -1,7 +1,7 @@
-"""What a training and its model cost, measured the same way in every run: time, FLOPs, memory, energy.
+"""Cost of a training and of its model, measured the same way in every run: time, FLOPs, memory, energy.
 
-Time and energy are those of the updates of the training itself, metered as it runs. The rest is measured when it is
-over, on a few batches of its own, in well under the time of a few dozen updates.
+Time and energy are metered during the updates of the training itself. The rest is measured when the training is over,
+on a few of its batches, in well under the time of a few dozen updates.
 
 What torch's counter knows of FLOPs are matrix products, convolutions and attention, a multiplication and an addition
 two of them, forwards and backwards. It omits all that goes by element (activations, norms, softmax outside of fused
@@ -40,7 +40,7 @@ Named = dict[str, Tensor]
 
 
 class Meter:
-    """Time [s] and energy [J] of the updates of a training, over all its resumptions; what is not training is left out.
+    """Time [s] and energy [J] of the updates of a training, over all its resumptions, without measuring and saving.
 
     An update whose outcome was lost, because the training was killed before its state was saved, does not count.
 
@@ -56,7 +56,7 @@ class Meter:
 
     @contextlib.contextmanager
     def update(self) -> Iterator[None]:
-        """Around one update."""
+        """Context of one update, whose time and energy count."""
         start, self._aside = self._now(), (0.0, 0.0)
         yield
         seconds, joules = (b - a - c for a, b, c in zip(start, self._now(), self._aside, strict=True))
@@ -65,17 +65,17 @@ class Meter:
 
     @contextlib.contextmanager
     def aside(self) -> Iterator[None]:
-        """Around what within an update is done for later stages."""
+        """Context, within an update, of work done for later stages, which does not count."""
         start = self._now()
         yield
         self._aside = tuple(c + b - a for a, b, c in zip(start, self._now(), self._aside, strict=True))
 
     def state(self) -> dict:
-        """What a resumed training needs; `restore` takes it."""
+        """State of the meter, which `restore` takes back in a resumed training."""
         return {"elapsed": self.elapsed, "energy": self.energy}
 
     def restore(self, state: dict) -> None:
-        """Go on from what `state` gave."""
+        """Continue from a state of the meter."""
         self.elapsed, self.energy = list(state["elapsed"]), state["energy"]
 
     def _now(self) -> tuple[float, float]:
@@ -83,9 +83,9 @@ class Meter:
 
 
 class Allocated(TorchDispatchMode):
-    """While it is entered: `peak`, the largest sum [byte] of tensors that operations made and that were still alive.
+    """Context that records `peak`, the largest total size [byte] of live tensors made by operations.
 
-    What a kernel takes and gives back on its own is not seen.
+    Memory that a kernel takes and frees within itself is not seen.
     """
 
     def __init__(self):
@@ -93,7 +93,7 @@ class Allocated(TorchDispatchMode):
         self.live, self.peak, self._known = 0, 0, WeakIdKeyDictionary()
 
     def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
-        """The operation as it is, and its results noted, by their storage: a view takes no memory."""
+        """Run an operation and note the storages of its results; a view takes no memory."""
         found = operation(*args, **(kwargs or {}))
         given = {id(t.untyped_storage()) for t in tree_leaves((args, kwargs)) if isinstance(t, Tensor)}
         for tensor in tree_leaves(found):
@@ -116,16 +116,16 @@ def measure(
     meter: Meter,
     state: object,
 ) -> xr.Dataset:
-    """The cost of a training that is over, and of its model, as stored in `train.zarr.zip`.
+    """Cost of a finished training and of its model, as stored in `train.zarr.zip`.
 
-    The weights are not changed, gradients are gone, and running means of the model (batch norm) have moved. What the
-    counter of FLOPs cannot take is NaN, and the attribute `cost_missing` says why.
+    Afterwards the weights are unchanged, gradients are gone, and running means of the model (batch norm) have moved.
+    Where the FLOP counter fails, FLOPs are NaN and the attribute `cost_missing` says why.
 
     Args:
         model: on its device, in training mode.
         inputs: of a few batches of the training.
-        losses: for each of them, a function that gives its loss.
-        state: what lives from update to update beside the model, tensors in any nest: the optimiser's state.
+        losses: for each of them, a function that returns its loss.
+        state: tensors, nested in any way, that live from update to update beside the model: the optimiser's state.
     """
     samples, device = sum(len(next(iter(b.values()))) for b in inputs), next(model.parameters()).device
     model.zero_grad(set_to_none=True)
@@ -160,14 +160,14 @@ def _evaluated(model: torch.nn.Module) -> Iterator[None]:
 
 
 def flops(work: Callable[[], object]) -> int:
-    """FLOPs of some work, forwards and backwards, as far as torch's counter knows them."""
+    """FLOPs of a function call, forward and backward, as far as torch's counter knows them."""
     with FlopCounterMode(display=False, custom_mapping=FUSED) as counter:
         work()
     return counter.get_total_flops()
 
 
 def _counted(work: Callable[[], object], device: torch.device) -> tuple[float, float, str]:
-    """FLOPs of some work and its peak of memory [byte], on a GPU that of all tensors; NaN and why where that fails."""
+    """FLOPs of a function call, its peak memory [byte] (on a GPU that of all tensors), and why these are NaN if so."""
     memory = Allocated()
     try:
         if device.type == "cuda":
@@ -181,7 +181,7 @@ def _counted(work: Callable[[], object], device: torch.device) -> tuple[float, f
 
 
 def _seconds(work: Callable[[], object], device: torch.device) -> float:
-    """Median time [s] of some work, which has been done before."""
+    """Median time [s] of a function call, warm."""
     taken = []
     for _ in range(REPEATS):
         start = time.perf_counter()

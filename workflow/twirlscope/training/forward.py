@@ -1,4 +1,4 @@
-"""How a model runs in training: in which precision, compiled, recomputing activations, shared among processes."""
+"""Forward passes of a training: precision, compilation, activation checkpointing, process groups."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ from .processes import ProcessGroup
 PRECISION = {"float32": "float32", "bf16": "bfloat16 products of float32 weights"}  # of the settings, in words
 
 
-def trainer(model: torch.nn.Module, settings: TrainSettings, device: str, team: ProcessGroup) -> torch.nn.Module:
-    """The model as the training calls it. Its parameters, and their names in `model`, stay what they are.
+def prepare_model(model: torch.nn.Module, settings: TrainSettings, device: str, group: ProcessGroup) -> torch.nn.Module:
+    """The model prepared for training: compiled and distributed where asked for; its parameters stay the same.
 
     Raises:
-        UserError: activations of a model without blocks are to be recomputed.
+        UserError: activation checkpointing is asked for a model without blocks.
     """
     if settings.activation_checkpointing:
         recompute(model)
     running = torch.compile(model) if settings.compile else model
-    if team.size == 1:
+    if group.size == 1:
         return running
     places = [device] if device.startswith("cuda") else None
     return DistributedDataParallel(running, places, gradient_as_bucket_view=True)
 
 
 def recompute(model: torch.nn.Module) -> None:
-    """Let the backward pass compute the activations inside of every block again, instead of keeping them.
+    """Make the backward pass recompute the activations inside of every block (activation checkpointing).
 
-    Blocks are the members of each ModuleList that is named `blocks`, at any depth. Gradients stay the same: dropout
-    draws again what it drew.
+    Blocks are the members of each ModuleList named `blocks`, at any depth. Gradients stay the same, with dropout too:
+    its masks are restored.
 
     Raises:
-        UserError: there is none.
+        UserError: the model has no blocks.
 
     Source: Chen et al., arXiv:1604.06174.
     """
@@ -54,16 +54,16 @@ def recompute(model: torch.nn.Module) -> None:
 
 
 def autocast(settings: TrainSettings, device: str) -> torch.autocast:
-    """Around a forward pass: matrix products in bfloat16, where asked for, of weights that stay float32."""
+    """Context of a forward pass: matrix products in bfloat16 where asked for; weights stay float32."""
     return torch.autocast(device.split(":")[0], torch.bfloat16, enabled=settings.precision == "bf16")
 
 
 @contextlib.contextmanager
-def refused(settings: TrainSettings) -> Iterator[None]:
-    """Around what may be compiled: what torch cannot compile is a mistake in the settings, and said in one sentence.
+def compile_errors(settings: TrainSettings) -> Iterator[None]:
+    """Context that turns a torch.compile failure into a UserError.
 
     Raises:
-        UserError: that.
+        UserError: torch cannot compile the model on this machine.
     """
     if not settings.compile:
         yield
@@ -80,17 +80,17 @@ def refused(settings: TrainSettings) -> Iterator[None]:
 
 
 def require_gradients(model: torch.nn.Module) -> None:
-    """Refuse a model that several processes would train wrongly: with weights that took no part in the loss.
+    """Refuse to train a model by several processes where some weights took no part in the loss.
 
     Raises:
-        UserError: their names.
+        UserError: names of these weights.
     """
     idle = [name for name, p in model.named_parameters() if p.requires_grad and p.grad is None]
     if idle:
         raise UserError("resources.gpu", "1, for a model whose loss does not depend on all of its weights", idle)
 
 
-def unsynchronised(running: torch.nn.Module, team: ProcessGroup, last: bool) -> contextlib.AbstractContextManager:
-    """Around all passes of an update but the last: processes exchange gradients once an update."""
+def no_sync(running: torch.nn.Module, group: ProcessGroup, last: bool) -> contextlib.AbstractContextManager:
+    """Context of the passes of an update: processes exchange gradients in the last one alone."""
     waits: Callable | None = getattr(running, "no_sync", None)
-    return contextlib.nullcontext() if team.size == 1 or last else waits()
+    return contextlib.nullcontext() if group.size == 1 or last else waits()

@@ -41,7 +41,7 @@ def learning_rate(settings: TrainSettings, update: int) -> float:
 
 @dataclass
 class Curve:
-    """What is recorded at every update, as columns of `train.zarr.zip`."""
+    """Values recorded at every update, as columns of `train.zarr.zip`."""
 
     loss: list[float] = field(default_factory=list)
     gradient_norm: list[float] = field(default_factory=list)
@@ -56,7 +56,7 @@ class Loop:
         run: the run as the config says it.
         settings: its `train` section.
         index: samples of the training split.
-        team: the processes that train together; each has a loop.
+        group: the processes that train together; each has a loop.
     """
 
     def __init__(
@@ -65,18 +65,18 @@ class Loop:
         run: dict[str, Any],
         settings: TrainSettings,
         index: Int[Array, " n"],
-        team: ProcessGroup = SINGLE,
+        group: ProcessGroup = SINGLE,
     ):
-        self.task, self.settings, self.index, self.team, self.seed = task, settings, index, team, run["seed"]
+        self.task, self.settings, self.index, self.group, self.seed = task, settings, index, group, run["seed"]
         self.device = device_of(settings.device, double=False)
-        if team.size > 1 and self.device == "cuda":
-            self.device = f"cuda:{team.rank}"
+        if group.size > 1 and self.device == "cuda":
+            self.device = f"cuda:{group.rank}"
             torch.cuda.set_device(self.device)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed_of(self.seed, WEIGHTS))
             self.model: Model = plugins.make_model(run["model"], task.constants).to(self.device)
         self.optimiser = optimiser(self.model, settings, self.device)
-        self.running = forward.trainer(self.model, settings, self.device, team)
+        self.running = forward.prepare_model(self.model, settings, self.device, group)
         self.loader = Loader(self.batch, settings.steps, settings.prefetch, self.device)
         self.average = {k: v.clone() for k, v in self.model.state_dict().items()} if settings.ema else None
         self.curve, self.step, self.seconds, self.devices = Curve(), 0, 0.0, [hardware(self.device)]
@@ -94,11 +94,11 @@ class Loop:
         with processes.stop_signals() as signalled, self.loader:
             while True:
                 self.seconds = before + time.monotonic() - start
-                reason, kept = self.team.agreed(signalled()), self.step in self.keep
-                if kept and self.team.leads:
+                reason, kept = self.group.shared_signal(signalled()), self.step in self.keep
+                if kept and self.group.is_main:
                     state.save_checkpoint(folder, self.step, self.weights(), self.change)
                 late = time.monotonic() - saved > self.settings.save_every
-                if (kept or reason or late) and self.team.leads:
+                if (kept or reason or late) and self.group.is_main:
                     state.save_state(folder, self.state())
                     saved = time.monotonic()
                 if self.step == self.settings.steps:
@@ -111,7 +111,7 @@ class Loop:
         progress.close()
 
     def state(self) -> dict[str, Any]:
-        """Everything that the next update needs, and the last update where a checkpoint keeps it."""
+        """State that the next update needs, and the last update where a checkpoint keeps it."""
         return {
             "step": self.step,
             "seconds": self.seconds,
@@ -125,7 +125,7 @@ class Loop:
         }
 
     def resume(self, folder: Path) -> None:
-        """Bring the loop to the state saved in the folder, if there is one."""
+        """Restore the state saved in the folder, if there is one."""
         saved = state.load_state(folder, self.device)
         if saved is None:
             return
@@ -157,7 +157,7 @@ class Loop:
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         with self.meter.aside():
-            before = self._trained() if self.step + 1 in self.keep and self.team.leads else None
+            before = self._trained() if self.step + 1 in self.keep and self.group.is_main else None
         self.optimiser.step()
         self.step += 1
         with self.meter.aside():
@@ -165,28 +165,28 @@ class Loop:
         self._record(loss, norm, rate)
 
     def _gradients(self, batch: Batch) -> float:
-        """Set the gradients of the loss of a batch, in one pass or several, and give the loss.
+        """Set the gradients of the loss of a batch, in one micro-batch or several, and return the loss.
 
-        Terms of the loss are means over samples, so each pass counts with its share of the batch. Models that draw
-        (dropout) draw from a seed of the update and of the first sample of the pass.
+        Terms of the loss are means over samples, so each micro-batch counts with its share of the batch. Dropout draws
+        from a seed of the update and of the first sample of the micro-batch.
         """
         self.optimiser.zero_grad(set_to_none=True)
-        parts, total = self.team.parts(len(batch), self.settings.micro_batch), 0.0
+        parts, total = self.group.parts(len(batch), self.settings.micro_batch), 0.0
         for part in parts:
             torch.manual_seed(seed_of(self.seed, WEIGHTS, self.step, *filter(None, [part.start])))
             few = batch.map(lambda t, part=part: t[part])
-            with forward.refused(self.settings), forward.unsynchronised(self.running, self.team, part is parts[-1]):
+            with forward.compile_errors(self.settings), forward.no_sync(self.running, self.group, part is parts[-1]):
                 with forward.autocast(self.settings, self.device):
                     prediction = self.running(few.inputs)
                 loss = len(few) / len(batch) * weighted_loss(self.task, prediction, few)  # in the dtype of the targets
-                (self.team.size * loss).backward()  # gradients become means over processes
+                (self.group.size * loss).backward()  # gradients become means over processes
             total = total + loss.detach()
-        if self.team.size > 1:
+        if self.group.size > 1:
             forward.require_gradients(self.model)
-        return self.team.total(total.item())
+        return self.group.total(total.item())
 
     def _trained(self) -> dict[str, Tensor]:
-        """A copy of the parameters that the optimiser turns, for the update that a checkpoint keeps."""
+        """Copy of the parameters that the optimiser updates, for the update that a checkpoint keeps."""
         return {
             n: p.detach().to("cpu", torch.float32, copy=True)
             for n, p in self.model.named_parameters()
@@ -194,7 +194,7 @@ class Loop:
         }
 
     def weights(self) -> dict[str, Tensor]:
-        """The weights that a checkpoint keeps: the moving average if there is one."""
+        """Weights that a checkpoint keeps: the EMA if there is one."""
         return self.average if self.average is not None else self.model.state_dict()
 
     def _check(self, loss: float, norm: float) -> None:
@@ -208,6 +208,8 @@ class Loop:
         self.curve.learning_rate.append(rate)
         if self.average is not None:
             decay = min(self.settings.ema, self.step / (self.step + 9))  # short memory while weights still run away
-            for name, value in self.model.state_dict().items():
-                old = self.average[name]
-                self.average[name] = torch.lerp(value, old, decay) if value.is_floating_point() else value.clone()
+            state = self.model.state_dict()
+            names = [name for name, value in state.items() if value.is_floating_point()]
+            averaged = torch._foreach_lerp([state[n] for n in names], [self.average[n] for n in names], decay)
+            lerped = dict(zip(names, averaged, strict=True))
+            self.average = {n: lerped[n] if n in lerped else v.clone() for n, v in state.items()}

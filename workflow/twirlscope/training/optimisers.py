@@ -1,4 +1,4 @@
-"""Optimisers by the name that the config gives them: one object with `step`, `zero_grad` and a state, whichever it is.
+"""Optimisers by config name, with one interface: `step`, `zero_grad` and a state.
 
 Matrices and higher tensors decay, vectors (biases, gains) never do. AdamW and Muon take the decay from the weights, the
 others add it to the gradient.
@@ -20,7 +20,7 @@ CONVOLUTIONS = (torch.nn.Conv1d, torch.nn.Conv2d, torch.nn.Conv3d)
 def optimiser(model: torch.nn.Module, settings: TrainSettings, device: str = "cpu") -> torch.optim.Optimizer | Joined:
     """The optimiser of a run over all parameters of its model; on a GPU of NVIDIA's in one kernel, where it has one.
 
-    Muon turns the 2-D weights, embeddings included, and the kernels of convolutions as matrices with a row for each
+    Muon updates the 2-D weights, embeddings included, and the kernels of convolutions as matrices with a row for each
     output; AdamW has all others. Its updates are scaled to the size of AdamW's, so that both have one learning rate.
 
     Source: K. Jordan et al., Muon: An optimizer for hidden layers in neural networks (2024); the scale is that of
@@ -66,7 +66,7 @@ class Flattened(torch.optim.Muon):
         super().__init__([w.detach().view(len(w), -1) for w in self.weights], **settings)
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        """Forget the gradients."""
+        """Reset the gradients."""
         for weight in self.weights:
             if set_to_none or weight.grad is None:
                 weight.grad = None
@@ -82,7 +82,7 @@ class Flattened(torch.optim.Muon):
 
 
 class Joined:
-    """Several optimisers, each with parameters of its own, as one; their groups are all in `param_groups`."""
+    """Several optimisers, each with parameters of its own, as one; `param_groups` holds the groups of all."""
 
     def __init__(self, parts: Sequence[torch.optim.Optimizer]):
         self.parts = list(parts)
@@ -93,7 +93,7 @@ class Joined:
         return [group for part in self.parts for group in part.param_groups]
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        """Forget the gradients."""
+        """Reset the gradients."""
         for part in self.parts:
             part.zero_grad(set_to_none=set_to_none)
 
@@ -103,10 +103,10 @@ class Joined:
             part.step()
 
     def state_dict(self) -> dict[str, Any]:
-        """What the next update needs."""
+        """State that the next update needs."""
         return {"parts": [part.state_dict() for part in self.parts]}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a state."""
+        """Continue from a state."""
         for part, kept in zip(self.parts, state["parts"], strict=True):
             part.load_state_dict(kept)

@@ -1,4 +1,4 @@
-"""One training in several processes, a GPU each: who takes which part of a batch; how they start, stop and end."""
+"""Data-parallel training by several processes, one per GPU: their parts of a batch; how they start, stop and end."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ GRACE = 30.0  # seconds that processes have to end by themselves after one of th
 
 @dataclass(frozen=True)
 class ProcessGroup:
-    """The processes that train together, as one of them sees it. All draw the same batches and take parts of them.
+    """The process group of a training, as one process sees it. All draw the same batches and take parts of them.
 
-    rank: number of this process; 0 leads: it alone writes files and prints.
+    rank: number of this process; 0 is the main one, which alone writes files and prints.
     size: number of processes.
     """
 
@@ -37,12 +37,12 @@ class ProcessGroup:
     size: int = 1
 
     @property
-    def leads(self) -> bool:
-        """Whether this process writes what is written."""
+    def is_main(self) -> bool:
+        """True for the process that writes files and prints."""
         return self.rank == 0
 
     def parts(self, samples: int, most: int) -> list[slice]:
-        """The parts of a batch that this process takes, one a pass, each of at most so many samples; 0 sets no limit.
+        """Micro-batches of this process as slices of the batch, each of at most `most` samples; 0 sets no limit.
 
         Raises:
             UserError: fewer samples than processes.
@@ -61,7 +61,7 @@ class ProcessGroup:
         distributed.all_reduce(number)
         return number.item()
 
-    def agreed(self, name: str | None) -> str | None:
+    def shared_signal(self, name: str | None) -> str | None:
         """The name of a signal that came to any process, the same in each, or None."""
         if self.size == 1:
             return name
@@ -102,7 +102,7 @@ def launch(module: str, job: dict[str, Any], count: int) -> None:
 
 
 def _started(module: str, job: dict[str, Any]) -> subprocess.Popen:
-    """A process of the team. Its standard input stays open until this process ends."""
+    """A process of the group. Its standard input stays open until this process ends."""
     paths = [str(PACKAGE.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
     process = subprocess.Popen(
         [sys.executable, "-m", module],
@@ -133,7 +133,7 @@ def _watched(processes: list[subprocess.Popen], signalled) -> int:
 
 
 def job_of_this_process() -> dict[str, Any]:
-    """The job that `launch` gave this process, which ends from now on when the one that started it does."""
+    """The job that `launch` handed to this process. From now on it ends when the process that started it ends."""
     job = json.loads(sys.stdin.readline())
 
     def watch() -> None:
@@ -146,8 +146,8 @@ def job_of_this_process() -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def joined(job: dict[str, Any]) -> Iterator[ProcessGroup]:
-    """The team of this process, connected to the others: numbers by Gloo, what lies on GPUs by NCCL."""
+def connected(job: dict[str, Any]) -> Iterator[ProcessGroup]:
+    """Process group of this process, connected to the others: by Gloo for numbers, by NCCL for tensors on GPUs."""
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     where = f"file://{job['meeting']}"
     distributed.init_process_group(backend, where, rank=job["rank"], world_size=job["size"])
@@ -157,10 +157,10 @@ def joined(job: dict[str, Any]) -> Iterator[ProcessGroup]:
 
 @contextlib.contextmanager
 def stop_signals() -> Iterator[Callable[[], str | None]]:
-    """While it lasts, SIGTERM and SIGUSR1 end nothing; the function it gives names the one that came, if one did.
+    """Context in which SIGTERM and SIGUSR1 end nothing; it yields a function that names the signal received, or None.
 
-    SIGTERM is what a cluster sends before it takes a job's node away or its time is over, seconds before SIGKILL;
-    SIGUSR1 is what it sends as early as `sbatch --signal` says.
+    A cluster sends SIGTERM seconds before SIGKILL, when it takes a job's node away or the job's time is over. It sends
+    SIGUSR1 as early as `sbatch --signal` says.
     """
     came: list[str] = []
     kinds = (signal.SIGTERM, signal.SIGUSR1)

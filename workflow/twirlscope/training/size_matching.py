@@ -1,4 +1,4 @@
-"""A model of the size of another: the width at which its parameters, or the FLOPs of an update, are nearest to theirs.
+"""Size matching: the width at which a model has about as many parameters, or FLOPs per update, as another model.
 
 In the config, `match: {model: {name: ..., ...}, by: parameters}` in the section of a model stands for its `width`. What
 the other model has depends on the data (its elements, say), so the width is found when the training begins.
@@ -27,7 +27,7 @@ Section = dict[str, Any]
 
 
 class MatchSettings(Settings):
-    """Which model is matched, and in what."""
+    """The model to match, and the size in which to match it."""
 
     model: dict[str, Any] = key(..., "`name` and settings of the model to match, of the same task")
     by: Literal["parameters", "cost"] = key("parameters", "number of parameters, or FLOPs of an update")
@@ -54,7 +54,7 @@ def settings_of(section: Section, where: str) -> tuple[Section | None, list[User
 
 
 def _contradictions(section: Section, where: str) -> list[UserError]:
-    """A model without a width, one given beside the match, one of another task."""
+    """Errors of a match: a model without a width, a width beside the match, a model of another task."""
     model, other = (plugins.find("model", s["name"]) for s in (section, section["match"]["model"]))
     errors = []
     if "width" not in model.Settings.model_fields:
@@ -92,7 +92,7 @@ def widths(section: Section) -> list[int]:
 
 
 def nearest(size: Callable[[int], int], widths: list[int], wanted: int) -> int:
-    """The width whose size is nearest in ratio to the wanted one, for sizes that grow with the width.
+    """The width whose size is closest in ratio to the wanted one, for sizes that grow with the width.
 
     Raises:
         UserError: all widths are smaller.
@@ -121,6 +121,6 @@ SIZES = {"parameters": parameters, "cost": flops}
 
 
 def _made(section: Section, task: Task) -> torch.nn.Module:
-    """The model, without a trace in the random numbers of others."""
+    """The model, built without advancing the global random number generator."""
     with torch.random.fork_rng(devices=[]):
         return plugins.make_model(section, task.constants)

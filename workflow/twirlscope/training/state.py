@@ -27,7 +27,7 @@ def save_checkpoint(
 ) -> None:
     """Write the weights at this step, for the stages that measure, and the update that led to it.
 
-    The update is that of the parameters which the optimiser turned, in float32; the weights may be a moving average.
+    The update is that of the parameters that the optimiser changes, in float32; the weights may be their EMA.
     """
     if step:
         write_whole(folder / update_name(step), lambda p: dump(update, p))
@@ -36,7 +36,7 @@ def save_checkpoint(
 
 
 def save_state(folder: Path, state: Mapping[str, Any]) -> None:
-    """Write everything that the next update needs."""
+    """Write the state that the next update needs."""
     write_whole(folder / STATE_FILE, lambda p: dump(state, p))
 
 
@@ -47,9 +47,9 @@ def load_state(folder: Path, device: str) -> dict[str, Any] | None:
 
 
 def dump(data: Any, path: Path) -> None:
-    """`torch.save` that gives the same bytes for the same data, and says so when the disk is full.
+    """`torch.save` with the same bytes for the same data, and with the disk's own error when the disk is full.
 
-    Told a path, torch writes the file's name into the file; a full disk it turns into an internal error.
+    Given a path, torch would write the file's name into the file; it turns a full disk into an internal error.
     """
     try:
         with path.open("wb") as opened:
