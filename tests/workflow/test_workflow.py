@@ -152,12 +152,15 @@ def test_overlay__can_drop_a_run(project, tmp_path):
 @pytest.mark.parametrize(
     ("file", "stages"),
     [
-        ("figures.py", set()),
-        ("lanczos.py", {"hessian"}),
-        ("estimators.py", {"twirl"}),
-        ("resume.py", {"train"}),
-        ("gradients.py", {"gradient"}),
-        ("so3.py", {"prepare", "train", "twirl", "gradient", "hessian"}),
+        ("report/figures/curves.py", set()),
+        ("curvature/lanczos.py", {"hessian"}),
+        ("estimators/loss_split.py", {"twirl"}),
+        ("training/state.py", {"train"}),
+        ("training/checkpoints.py", {"twirl", "gradient", "hessian"}),
+        ("estimators/gradient_statistics.py", {"gradient"}),
+        ("geometry/so3.py", {"prepare", "train", "twirl", "gradient", "hessian"}),
+        ("storage/arrays/hessian.py", {"hessian"}),
+        ("storage/arrays/twirl.py", {"twirl"}),
     ],
 )
 def test_edited_module__reruns_only_the_stages_that_reach_it(project, tmp_path, file, stages):
@@ -173,7 +176,7 @@ def test_edited_docstring_or_comment__reruns_nothing(project, tmp_path):
     def change(text):
         return text.replace('"""', '"""Reworded: ', 1) + "\n# a comment\n"
 
-    assert edited(project, tmp_path, "train.py", change).jobs() == set()
+    assert edited(project, tmp_path, "training/loop.py", change).jobs() == set()
 
 
 def test_fresh_clone_over_existing_results__asks_for_nothing(project, tmp_path):
