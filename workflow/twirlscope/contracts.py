@@ -129,8 +129,8 @@ class Task(ABC):
 
     def rotate(self, batch: Batch, rotation: Float[Tensor, "sample 3 3"]) -> Batch:
         """Each sample turned by its rotation, or rotoreflection, targets with it: (g x, rho(g) y)."""
-        inputs = {k: action.turn(self.irreps_in.get(k, "0e"), rotation, v) for k, v in batch.inputs.items()}
-        targets = {t.name: action.turn(t.irreps, rotation, batch.targets[t.name]) for t in self.terms}
+        inputs = {k: action.rotate(self.irreps_in.get(k, "0e"), rotation, v) for k, v in batch.inputs.items()}
+        targets = {t.name: action.rotate(t.irreps, rotation, batch.targets[t.name]) for t in self.terms}
         return replace(batch, inputs=inputs, targets=targets)
 
     def metrics(

@@ -9,14 +9,14 @@ from twirlscope.errors import UserError
 from twirlscope.geometry import action, so3
 
 
-def test_turn__leaves_scalars_alone():
+def test_rotate__leaves_scalars_alone():
     x = torch.randn(4, 5, 1)
-    assert action.turn("0e", rand_matrix(4), x) is x
+    assert action.rotate("0e", rand_matrix(4), x) is x
 
 
-def test_turn__turns_vectors_by_the_matrix_itself():
+def test_rotate__turns_vectors_by_the_matrix_itself():
     R, x = rand_matrix(4), torch.randn(4, 5, 3)
-    torch.testing.assert_close(action.turn("1o", R, x), torch.einsum("sij,saj->sai", R, x))
+    torch.testing.assert_close(action.rotate("1o", R, x), torch.einsum("sij,saj->sai", R, x))
 
 
 @pytest.mark.parametrize("degree", [0, 1, 2, 3, 6])
@@ -33,13 +33,13 @@ def test_representation__of_degree_one_is_the_rotation_itself():
     torch.testing.assert_close(action.representation("1e", R), R, atol=1e-13, rtol=0)
 
 
-def test_turn__of_a_symmetric_tensor_is_conjugation():
+def test_rotate__of_a_symmetric_tensor_is_conjugation():
     R = rand_matrix(6, dtype=torch.float64)
     basis = CartesianTensor("ij=ji")
     change = basis.reduced_tensor_products().change_of_basis  # float32 constants: agreement to 1e-5
     m = torch.randn(6, 3, 3, dtype=torch.float64)
     m = m + m.mT
-    turned = action.turn(str(basis), R, torch.einsum("aij,sij->sa", change.double(), m))
+    turned = action.rotate(str(basis), R, torch.einsum("aij,sij->sa", change.double(), m))
     expected = torch.einsum("aij,sij->sa", change.double(), R @ m @ R.mT)
     torch.testing.assert_close(turned, expected, atol=1e-5, rtol=0)
 
@@ -47,7 +47,7 @@ def test_turn__of_a_symmetric_tensor_is_conjugation():
 def test_twist__undoes_turn():
     R, x = rand_matrix(4, dtype=torch.float64), torch.randn(4, 2, 9, dtype=torch.float64)
     irreps = "0e+1o+2e"
-    torch.testing.assert_close(action.twist(irreps, R, action.turn(irreps, R, x)), x, atol=1e-12, rtol=0)
+    torch.testing.assert_close(action.twist(irreps, R, action.rotate(irreps, R, x)), x, atol=1e-12, rtol=0)
 
 
 def improper(count, seed=0):
@@ -67,30 +67,30 @@ def test_representation__under_inversion_has_the_parity_of_the_irrep(degree, par
     torch.testing.assert_close(D[0], Irrep(irreps).D_from_matrix(a), atol=1e-5, rtol=0)
 
 
-def test_turn__by_an_improper_rotation_of_a_cross_product_is_that_of_a_pseudo_vector():
+def test_rotate__by_an_improper_rotation_of_a_cross_product_is_that_of_a_pseudo_vector():
     R, (a, b) = improper(6), torch.randn(2, 6, 4, 3, dtype=torch.float64)
-    turned = torch.linalg.cross(action.turn("1o", R, a), action.turn("1o", R, b))
-    torch.testing.assert_close(action.turn("1e", R, torch.linalg.cross(a, b)), turned, atol=1e-12, rtol=0)
+    turned = torch.linalg.cross(action.rotate("1o", R, a), action.rotate("1o", R, b))
+    torch.testing.assert_close(action.rotate("1e", R, torch.linalg.cross(a, b)), turned, atol=1e-12, rtol=0)
 
 
-def test_turn__by_an_improper_rotation_of_a_triple_product_is_that_of_a_pseudo_scalar():
+def test_rotate__by_an_improper_rotation_of_a_triple_product_is_that_of_a_pseudo_scalar():
     R, (a, b, c) = improper(6), torch.randn(3, 6, 1, 3, dtype=torch.float64)
     triple = lambda *v: torch.linalg.det(torch.stack(v, -2))  # noqa: E731
-    turned = triple(*(action.turn("1o", R, v) for v in (a, b, c)))
-    torch.testing.assert_close(action.turn("0o", R, triple(a, b, c)), turned, atol=1e-12, rtol=0)
+    turned = triple(*(action.rotate("1o", R, v) for v in (a, b, c)))
+    torch.testing.assert_close(action.rotate("0o", R, triple(a, b, c)), turned, atol=1e-12, rtol=0)
     torch.testing.assert_close(turned, torch.tensor([[1.0], [-1]] * 3) * triple(a, b, c), atol=1e-12, rtol=0)
 
 
 def test_twist__undoes_turn_with_inversion():
     R, x = improper(4), torch.randn(4, 2, 14, dtype=torch.float64)
     irreps = "0o+2x1e+1x1o+0e+1x1o"
-    torch.testing.assert_close(action.twist(irreps, R, action.turn(irreps, R, x)), x, atol=1e-12, rtol=0)
+    torch.testing.assert_close(action.twist(irreps, R, action.rotate(irreps, R, x)), x, atol=1e-12, rtol=0)
 
 
 @pytest.mark.parametrize(("irreps", "shape"), [("1o", (4, 5, 2)), ("0e+2e", (4, 9)), ("2x1o", (4, 2, 3))])
-def test_turn__refuses_a_shape_that_does_not_fit_the_irreps(irreps, shape):
+def test_rotate__refuses_a_shape_that_does_not_fit_the_irreps(irreps, shape):
     size = {"1o": 3}.get(irreps, 6)
     with pytest.raises(UserError) as error:
-        action.turn(irreps, rand_matrix(4), torch.zeros(shape))
+        action.rotate(irreps, rand_matrix(4), torch.zeros(shape))
     for told in (irreps, f"{size} components", str(shape)):
         assert told in str(error.value)

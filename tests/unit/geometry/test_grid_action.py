@@ -91,12 +91,12 @@ def test_trilinear__leaves_less_than_a_third_of_the_variance_of_white_noise():
 
 def test_turn__moves_voxels_and_turns_what_is_in_them():
     field, rotation = noise(24, 4, 4, 4, 3, dtype=torch.float64), ALL
-    assert torch.equal(action.turn("grid 0e", rotation, field), grid_action.permute(rotation, field))
-    vectors = action.turn("grid 1o", rotation, field)
+    assert torch.equal(action.rotate("grid 0e", rotation, field), grid_action.permute(rotation, field))
+    vectors = action.rotate("grid 1o", rotation, field)
     expected = torch.einsum("sij,sxyzj->sxyzi", rotation, grid_action.permute(rotation, field))
     torch.testing.assert_close(vectors, expected)
     torch.testing.assert_close(action.twist("grid 1o", rotation, vectors), field)
-    assert action.turn("0e", rotation, field) is field
+    assert action.rotate("0e", rotation, field) is field
 
 
 def test_fourier__is_orthogonal_so_white_noise_stays_white_noise():
@@ -124,7 +124,7 @@ def test_interpolation__of_blobs_has_a_floor_that_is_far_lower_by_fourier_than_t
     field, exact = (voxels.voxelise(x, numbers, grid) for x in (positions, positions @ rotation.mT))
     square = exact.square().mean()
     trilinear, fourier = (
-        (action.turn(f"{kind} 0e", rotation, field) - exact).square().mean() / square
+        (action.rotate(f"{kind} 0e", rotation, field) - exact).square().mean() / square
         for kind in ("trilinear", "fourier")
     )
     assert 0.003 < trilinear < 0.01

@@ -28,7 +28,7 @@ def test_components__are_the_trace_then_the_harmonics_of_degree_2():
 def test_components__turn_as_the_irreps_that_they_are_said_to_be():
     made, R = symmetric(6), so3.matrix(so3.haar(6, generator=torch.Generator().manual_seed(1)))
     turned = stress.components(R @ made @ R.mT)
-    torch.testing.assert_close(action.turn(stress.IRREPS, R, stress.components(made)), turned, atol=1e-12, rtol=0)
+    torch.testing.assert_close(action.rotate(stress.IRREPS, R, stress.components(made)), turned, atol=1e-12, rtol=0)
 
 
 def test_losses__of_components_are_the_frobenius_norm_and_its_square_over_6():

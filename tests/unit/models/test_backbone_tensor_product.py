@@ -55,7 +55,7 @@ def test_backbone_tensor_product__tells_a_chain_from_its_mirror_image():
     inputs = task().batch(np.arange(SAMPLES)).to("cpu", torch.float64).inputs
     mirror = -torch.eye(3, dtype=torch.float64).expand(SAMPLES, 3, 3)
     here, there = (model()(i)["velocity"] for i in (inputs, inputs | {"positions": -inputs["positions"]}))
-    assert (action.turn("1o", mirror, here) - there).abs().max() > 1e-3
+    assert (action.rotate("1o", mirror, here) - there).abs().max() > 1e-3
 
 
 def test_backbone_tensor_product__does_not_see_where_the_chain_is():

@@ -45,7 +45,7 @@ def test_vector_attention__is_far_from_equivariant_before_training(seed):
     g = so3.matrix(quaternion)
     numbers, positions = (data[k].repeat_interleave(rotations, 0) for k in ("numbers", "positions"))
     with torch.no_grad():
-        response = model(seed)({"numbers": numbers, "positions": action.turn("1o", g, positions)})
+        response = model(seed)({"numbers": numbers, "positions": action.rotate("1o", g, positions)})
     z = action.twist("1o", g, response["forces"]).unflatten(0, (16, rotations))
     equiv = z.var(1).mean()
     total = z.square().mean() + 1.0  # against independent targets of unit variance

@@ -117,7 +117,7 @@ class Symmetric(contracts.Model):
             with torch.no_grad():
                 for layer in (self.first, self.last):
                     fields = layer.weight.flatten(0, 1)[..., None]
-                    turned = [action.turn("grid 0e", r.expand(len(fields), 3, 3), fields) for r in rotation]
+                    turned = [action.rotate("grid 0e", r.expand(len(fields), 3, 3), fields) for r in rotation]
                     layer.weight.copy_(torch.stack(turned).mean(0)[..., 0].reshape(layer.weight.shape))
 
     def net(self, grid):
@@ -129,7 +129,7 @@ class Symmetric(contracts.Model):
             return {"density": self.net(grid)}
         for r in so3.matrix(GROUP).to(grid):
             r = r.expand(len(grid), 3, 3)
-            total = total + action.twist("grid 0e", r, self.net(action.turn("grid 0e", r, grid))) / 24
+            total = total + action.twist("grid 0e", r, self.net(action.rotate("grid 0e", r, grid))) / 24
         return {"density": total}
 
 

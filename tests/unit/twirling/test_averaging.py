@@ -71,8 +71,8 @@ def test_twirled__is_equivariant_under_rotations_and_inversion():
     better = twirled(quadratic, "O", TURNS, IRREPS, inversion=True)
     for parity in (1, -1):
         g = so3.matrix(so3.haar(7, generator=torch.Generator().manual_seed(5)), parity)
-        turned = better({k: action.turn("1o", g, v) for k, v in inputs.items()})
-        torch.testing.assert_close(turned["force"], action.turn("1o", g, better(inputs)["force"]), rtol=0, atol=1e-12)
+        turned = better({k: action.rotate("1o", g, v) for k, v in inputs.items()})
+        torch.testing.assert_close(turned["force"], action.rotate("1o", g, better(inputs)["force"]), rtol=0, atol=1e-12)
         torch.testing.assert_close(turned["energy"], better(inputs)["energy"], rtol=0, atol=1e-12)
 
 

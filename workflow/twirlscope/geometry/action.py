@@ -19,7 +19,7 @@ from ..errors import UserError
 from . import grid_action
 
 # words before irreps: how voxels move
-FIELDS = {"grid": grid_action.permute, "trilinear": grid_action.trilinear, "fourier": grid_action.fourier}
+FIELD_ROTATIONS = {"grid": grid_action.permute, "trilinear": grid_action.trilinear, "fourier": grid_action.fourier}
 
 
 @functools.lru_cache
@@ -50,13 +50,13 @@ def representation(irreps: str, rotation: Float[Tensor, "*b 3 3"]) -> Float[Tens
     return matrix.to(rotation.dtype)
 
 
-def split(irreps: str) -> tuple[str, str]:
+def field_and_irreps(irreps: str) -> tuple[str, str]:
     """The word before irreps that says how voxels move, empty for what is no field, and the irreps of a value."""
     word, _, rest = irreps.partition(" ")
-    return (word, rest) if word in FIELDS else ("", irreps)
+    return (word, rest) if word in FIELD_ROTATIONS else ("", irreps)
 
 
-def turn(irreps: str, rotation: Float[Tensor, "sample 3 3"], tensor: Tensor) -> Tensor:
+def rotate(irreps: str, rotation: Float[Tensor, "sample 3 3"], tensor: Tensor) -> Tensor:
     """rho(g) applied to the last axis; the first axis of both is the sample, axes between are free.
 
     A tensor of irreps `0e` may have any shape.
@@ -64,9 +64,9 @@ def turn(irreps: str, rotation: Float[Tensor, "sample 3 3"], tensor: Tensor) -> 
     Raises:
         UserError: the last axis does not fit the irreps, or a rotation does not act on a grid.
     """
-    kind, irreps = split(irreps)
+    kind, irreps = field_and_irreps(irreps)
     if kind:
-        tensor = FIELDS[kind](rotation, tensor)
+        tensor = FIELD_ROTATIONS[kind](rotation, tensor)
     if irreps == "0e":
         return tensor
     size = 3 if irreps == "1o" else _parse(irreps).dim
@@ -79,7 +79,7 @@ def turn(irreps: str, rotation: Float[Tensor, "sample 3 3"], tensor: Tensor) -> 
 
 def twist(irreps: str, rotation: Float[Tensor, "sample 3 3"], response: Tensor) -> Tensor:
     """The twisted prediction z(g) = rho(g)^-1 f(g x) from the response f(g x)."""
-    return turn(irreps, rotation.transpose(-1, -2), response)
+    return rotate(irreps, rotation.transpose(-1, -2), response)
 
 
 def _block(degree: int, parity: int, rotation: Float[Tensor, "*b 3 3"]) -> Float[Tensor, "*b d d"]:

@@ -101,7 +101,7 @@ class VoxelDenoising(Task):
         """
         if self.group == "octahedral":
             return super().rotate(batch, rotation)
-        inputs = {k: action.turn(self.irreps_in.get(k, "0e"), rotation, v) for k, v in batch.inputs.items()}
+        inputs = {k: action.rotate(self.irreps_in.get(k, "0e"), rotation, v) for k, v in batch.inputs.items()}
         clean = voxels.voxelise(inputs["positions"], inputs["numbers"], self.grid)
         if "noise" in inputs:
             inputs["grid"] = clean + self.settings.sigma * inputs["noise"]

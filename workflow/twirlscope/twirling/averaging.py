@@ -81,7 +81,7 @@ class Averaged:
         """Twisted predictions `[sample, n, ...]` of the samples under each of their rotations."""
         shape, flat = rotation.shape[:2], rotation.flatten(0, 1)
         copies = {k: v.repeat_interleave(shape[1], 0) for k, v in inputs.items()}
-        response = self.predict({k: action.turn(self.irreps_in.get(k, "0e"), flat, v) for k, v in copies.items()})
+        response = self.predict({k: action.rotate(self.irreps_in.get(k, "0e"), flat, v) for k, v in copies.items()})
         named("irreps_out", "the name of a prediction", self.irreps_out, response)
         named("predictions", "predictions whose irreps are given", response, self.irreps_out)
         return {k: action.twist(self.irreps_out[k], flat, v).unflatten(0, shape) for k, v in response.items()}

@@ -85,7 +85,7 @@ def irreps(task: Task, batch: Batch) -> None:
     for where, what, string, tensor in targets + [
         (f"input {n}", "an input", s, batch.inputs[n]) for n, s in inputs.items()
     ]:
-        size, string = dimension(string, f"task {type(task).__name__}, {where}"), action.split(string)[1]
+        size, string = dimension(string, f"task {type(task).__name__}, {where}"), action.field_and_irreps(string)[1]
         if string != "0e" and tensor.shape[-1] != size:  # any axis may hold scalars: features, or samples alone
             raise UserError(
                 f"task {type(task).__name__}, {where}",
@@ -100,7 +100,7 @@ def dimension(string: str, where: str) -> int:
     Raises:
         UserError: the string does not parse.
     """
-    string = action.split(string)[1]
+    string = action.field_and_irreps(string)[1]
     if string == "0e":
         return 1
     try:

@@ -233,7 +233,7 @@ def kept_predictions(
     Kept so that any statistic can be taken again without the model; those on grids are too large for that.
     """
     few, terms = min(settings.kept, len(panel.index)), evaluation.task.terms
-    if not few or any(action.split(t.irreps)[0] for t in terms):
+    if not few or any(action.field_and_irreps(t.irreps)[0] for t in terms):
         return []
     z = predictions(evaluation, panel.index[:few], panel.flat[:few])
     return [np.concatenate([z[t.name].flatten(2).cpu().numpy() for t in terms], -1).astype(np.float32)]

@@ -37,7 +37,7 @@ def slices(evaluation: Evaluation, index: Int[Array, " sample"]) -> xr.Dataset:
     of a cube, which act on every grid.
     """
     model, term = evaluation.model, evaluation.task.terms[0]
-    if not len(index) or not action.split(term.irreps)[0]:
+    if not len(index) or not action.field_and_irreps(term.irreps)[0]:
         return xr.Dataset()
     batch = evaluation.batch(index)
     target = batch.targets[term.name]
