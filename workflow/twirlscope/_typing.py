@@ -10,5 +10,18 @@ from numpy import ndarray
 from torch import Tensor
 
 Array = ndarray
+Values = Float[Array, "..."] | float
 
-__all__ = ["Array", "Bool", "Callable", "Float", "Int", "Iterable", "Iterator", "Mapping", "Sequence", "Tensor"]
+__all__ = [
+    "Array",
+    "Bool",
+    "Callable",
+    "Float",
+    "Int",
+    "Iterable",
+    "Iterator",
+    "Mapping",
+    "Sequence",
+    "Tensor",
+    "Values",
+]

@@ -6,8 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .._typing import Array, Float
-from .loss_split import Values
+from .._typing import Array, Float, Values
 
 LARGEST = 4_000_000  # numbers of one block in memory, here and in `degree_spectrum`
 

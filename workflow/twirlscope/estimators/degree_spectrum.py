@@ -16,9 +16,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .._typing import Array, Float
+from .._typing import Array, Float, Values
 from .bootstrap import LARGEST
-from .loss_split import Values
 
 
 def characters(half: Array, highest: int) -> Iterator[Array]:

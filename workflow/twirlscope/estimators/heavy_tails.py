@@ -11,8 +11,7 @@ import math
 
 import numpy as np
 
-from .._typing import Array, Bool, Float
-from .loss_split import Values
+from .._typing import Array, Bool, Float, Values
 
 MIN_EFFECTIVE_SAMPLES = 20  # with fewer effective samples an interval is doubtful
 MIN_TAIL_INDEX = 2.0  # with a smaller tail index the variance is infinite

@@ -13,9 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .._typing import Array, Bool, Float
-
-Values = Float[Array, "..."] | float
+from .._typing import Array, Bool, Float, Values
 
 
 class Split(NamedTuple):
