@@ -1,11 +1,12 @@
-"""How tensors turn: the orthogonal action rho(g) on the last axis of a tensor, from an e3nn irreps string.
+"""Rotation of tensors: the orthogonal action rho(g) on the last axis of a tensor, from an e3nn irreps string.
 
-`0e` does not turn, `1o` is a vector in the order x, y, z, `0e+2e` a symmetric 3x3 tensor (stress), and so on. The
-parity says what inversion does: `1e`, a pseudo-vector, keeps its sign under it, and `0o`, a pseudo-scalar, changes it.
+`0e` is a scalar and stays as it is, `1o` is a vector in the order x, y, z, `0e+2e` a symmetric 3x3 tensor (stress), and
+so on. The parity gives the sign under inversion: `1e`, a pseudo-vector, keeps it, and `0o`, a pseudo-scalar, changes
+it.
 
-`grid 0e` is scalar fields on a cubic grid, `[sample, x, y, z, field]`: their voxels move, exactly, under the octahedral
-rotations and under no others; `trilinear 0e` and `fourier 0e` are fields that are interpolated under any rotation (see
-`grid_action`).
+`grid 0e` stands for scalar fields on a cubic grid, `[sample, x, y, z, field]`. The octahedral rotations permute their
+voxels exactly; other rotations are refused. `trilinear 0e` and `fourier 0e` stand for fields that are interpolated
+under any rotation (see `grid_action`).
 """
 
 from __future__ import annotations
@@ -18,13 +19,14 @@ from .._typing import Float, Tensor
 from ..errors import UserError
 from . import grid_action
 
-# words before irreps: how voxels move
+# rotation of the voxels of a field, by the word before its irreps
 FIELD_ROTATIONS = {"grid": grid_action.permute, "trilinear": grid_action.trilinear, "fourier": grid_action.fourier}
 
 
 @functools.lru_cache
 def _parse(irreps: str):
-    from e3nn.o3 import Irreps  # here, because importing e3nn takes seconds and scalars and vectors do not need it
+    """The e3nn `Irreps` of a string."""
+    from e3nn.o3 import Irreps  # imported here: it takes seconds, and scalars and vectors do not need it
 
     return Irreps(irreps)
 
@@ -35,7 +37,7 @@ def representation(irreps: str, rotation: Float[Tensor, "*b 3 3"]) -> Float[Tens
     For R of determinant p = +-1 the block of an odd irrep is p D(p R), that of an even one D(p R).
 
     Args:
-        rotation: orthogonal matrices, with inversion or without; `refusals.proper` says whether they are.
+        rotation: orthogonal matrices, with or without inversion; they are not checked here.
     """
     if irreps == "1o":
         return rotation
@@ -51,18 +53,21 @@ def representation(irreps: str, rotation: Float[Tensor, "*b 3 3"]) -> Float[Tens
 
 
 def field_and_irreps(irreps: str) -> tuple[str, str]:
-    """The word before irreps that says how voxels move, empty for what is no field, and the irreps of a value."""
+    """The kind of a field (`grid`, `trilinear`, `fourier`; empty for tensors that are no fields) and the irreps."""
     word, _, rest = irreps.partition(" ")
     return (word, rest) if word in FIELD_ROTATIONS else ("", irreps)
 
 
 def rotate(irreps: str, rotation: Float[Tensor, "sample 3 3"], tensor: Tensor) -> Tensor:
-    """rho(g) applied to the last axis; the first axis of both is the sample, axes between are free.
+    """rho(g) applied to the last axis of a tensor.
 
-    A tensor of irreps `0e` may have any shape.
+    Args:
+        irreps: of the last axis; a tensor of irreps `0e` may have any shape.
+        rotation: one matrix per sample.
+        tensor: `[sample, ..., component]`, with any axes between.
 
     Raises:
-        UserError: the last axis does not fit the irreps, or a rotation does not act on a grid.
+        UserError: the last axis does not fit the irreps, or a grid cannot be rotated exactly by a rotation.
     """
     kind, irreps = field_and_irreps(irreps)
     if kind:
@@ -78,12 +83,12 @@ def rotate(irreps: str, rotation: Float[Tensor, "sample 3 3"], tensor: Tensor) -
 
 
 def twist(irreps: str, rotation: Float[Tensor, "sample 3 3"], response: Tensor) -> Tensor:
-    """The twisted prediction z(g) = rho(g)^-1 f(g x) from the response f(g x)."""
+    """The twisted prediction z(g) = rho(g)^-1 f(g x), from the response f(g x) of a model."""
     return rotate(irreps, rotation.transpose(-1, -2), response)
 
 
 def _block(degree: int, parity: int, rotation: Float[Tensor, "*b 3 3"]) -> Float[Tensor, "*b d d"]:
-    """One irrep: spherical harmonics bring the parity (-1)^degree along, the sign of the determinant the other one."""
+    """The matrix of one irrep: the Wigner matrix, times the determinant if the parity is not (-1)^degree."""
     wigner = _wigner(degree, rotation)
     if parity == (-1) ** degree:
         return wigner
@@ -92,7 +97,7 @@ def _block(degree: int, parity: int, rotation: Float[Tensor, "*b 3 3"]) -> Float
 
 
 @functools.lru_cache
-def _frame(degree: int) -> tuple[Tensor, Tensor]:
+def _fixed_directions(degree: int) -> tuple[Tensor, Tensor]:
     """Fixed directions and the pseudo-inverse of their spherical harmonics of this degree."""
     from e3nn.o3 import spherical_harmonics
 
@@ -102,13 +107,13 @@ def _frame(degree: int) -> tuple[Tensor, Tensor]:
 
 
 def _wigner(degree: int, rotation: Float[Tensor, "*b 3 3"]) -> Float[Tensor, "*b d d"]:
-    """Wigner matrix of a degree from Y(R x) = D(R) Y(x) on fixed directions.
+    """Wigner matrix of a degree, from Y(R x) = D(R) Y(x) on fixed directions.
 
-    e3nn's own `D_from_matrix` goes through Euler angles and constants in single precision and is off by 1e-6, which
-    would drown the floor of an equivariant model in float64.
+    e3nn's own `D_from_matrix` uses Euler angles and constants in single precision. Its error of 1e-6 would exceed the
+    rounding error of an equivariant model in float64.
     """
     from e3nn.o3 import spherical_harmonics
 
-    points, inverse = (t.to(rotation.device) for t in _frame(degree))
+    points, inverse = (t.to(rotation.device) for t in _fixed_directions(degree))
     turned = spherical_harmonics(degree, points @ rotation.transpose(-1, -2), normalize=False)
     return (inverse @ turned).transpose(-1, -2)

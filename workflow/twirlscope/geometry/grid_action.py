@@ -1,9 +1,11 @@
-"""How fields on a cubic grid turn: (R v)(r) = v(R^-1 r), exactly for the 24 rotations of a cube, or by interpolation.
+"""Rotation of fields on a cubic grid: (R v)(r) = v(R^-1 r), exact for the 24 rotations of a cube, or interpolated.
 
-Tensors have the layout `[sample, x, y, z, component]`. The 24 octahedral rotations only move voxels: no value changes,
-white noise stays white noise, and they compose exactly. Any other rotation needs values between voxels: a trilinear
-mean of eight neighbours shrinks the variance of white noise to (2/3)^3 = 0.30 of it, so that a rotated noisy grid is no
-longer one of the inputs a network was trained on. `fourier` keeps white noise white and smooth fields nearly exact.
+Tensors have the layout `[sample, x, y, z, component]`. The 24 octahedral rotations only permute voxels: no value
+changes, white noise stays white noise, and they compose exactly.
+
+Any other rotation needs values between voxels. A trilinear mean of eight neighbours reduces the variance of white noise
+to (2/3)^3 = 0.30. A noisy grid rotated in this way no longer resembles the inputs that a network was trained on.
+`fourier` keeps white noise white and smooth fields nearly exact.
 """
 
 from __future__ import annotations
@@ -16,11 +18,11 @@ from .._typing import Float, Int, Tensor
 from ..errors import UserError
 from . import rotation_sets, so3
 
-NEAR = 1e-4  # of an entry of an octahedral matrix to -1, 0 or 1
+TOLERANCE = 1e-4  # largest distance of an entry of an octahedral matrix from -1, 0 or 1
 
 
 def signed_permutation(rotation: Float[Tensor, "sample 3 3"]) -> Int[Tensor, "sample 3 3"]:
-    """The matrices with entries rounded to -1, 0 and 1.
+    """Octahedral rotations with entries rounded to -1, 0 and 1.
 
     Raises:
         UserError: a rotation that is not octahedral.
@@ -28,23 +30,23 @@ def signed_permutation(rotation: Float[Tensor, "sample 3 3"]) -> Int[Tensor, "sa
     rounded = rotation.round()
     off = (rotation - rounded).abs().amax((-1, -2))
     one = rounded.abs().sum(-1)
-    wrong = (off > NEAR) | (one != 1).any(-1) | (torch.linalg.det(rounded.double()) < 0)
+    wrong = (off > TOLERANCE) | (one != 1).any(-1) | (torch.linalg.det(rounded.double()) < 0)
     if wrong.any():
         got = f"{int(wrong.sum())} of {len(wrong)} others, the first is number {int(wrong.nonzero()[0, 0])}"
-        raise UserError("rotation of a grid", "one of the 24 rotations of a cube, which turn a grid exactly", got)
+        raise UserError("rotation of a grid", "one of the 24 rotations of a cube, which rotate a grid exactly", got)
     return rounded.long()
 
 
 def permute(rotation: Float[Tensor, "sample 3 3"], field: Float[Tensor, "sample x y z c"]) -> Tensor:
-    """Each field turned by its octahedral rotation: a permutation of its voxels.
+    """Each field rotated by its octahedral rotation: a permutation of its voxels.
 
     Raises:
         UserError: a rotation that is not octahedral, or a grid that is not cubic.
     """
     size = _size(field)
-    turn = signed_permutation(rotation).to(field.device)
+    integer = signed_permutation(rotation).to(field.device)
     steps = torch.tensor([size * size, size, 1], device=field.device)
-    step = (turn * steps).sum(-1)  # along each axis, from the source of a voxel to that of the next one, in memory
+    step = (integer * steps).sum(-1)  # in memory, from the source of a voxel to that of the next one along each axis
     twice = 2 * torch.arange(size, device=field.device) - (size - 1)
     x, y, z = (step[:, :, None] * twice).unbind(1)
     middle = (size - 1) * int(steps.sum())
@@ -55,9 +57,9 @@ def permute(rotation: Float[Tensor, "sample 3 3"], field: Float[Tensor, "sample 
 
 
 def trilinear(rotation: Float[Tensor, "sample 3 3"], field: Float[Tensor, "sample x y z c"]) -> Tensor:
-    """Each field turned by any rotation, with trilinear interpolation between voxels and 0 outside of the grid.
+    """Each field rotated by any rotation, with trilinear interpolation between voxels and 0 outside of the grid.
 
-    NOT a group action: turning there and back smooths the field.
+    NOT a group action: a rotation followed by its inverse smooths the field.
 
     Raises:
         UserError: a grid that is not cubic.
@@ -84,12 +86,12 @@ def trilinear(rotation: Float[Tensor, "sample 3 3"], field: Float[Tensor, "sampl
 
 
 def fourier(rotation: Float[Tensor, "sample 3 3"], field: Float[Tensor, "sample x y z c"]) -> Tensor:
-    """Each field turned by any rotation in an orthogonal way: white Gaussian noise stays exactly that.
+    """Each field rotated by any rotation in an orthogonal way: white Gaussian noise stays white Gaussian noise.
 
-    The nearest octahedral rotation, then three shears for each of the Euler angles that are left; a shear shifts every
-    line of voxels by a fraction of a voxel, by Fourier transform. Nearly exact for what is smooth on the scale of a
-    voxel and lies within the sphere in the grid; corners are wrapped around. NOT a group action: turning there and back
-    is the field again only as nearly as that.
+    The nearest octahedral rotation comes first, then three shears for each of the remaining Euler angles. A shear
+    shifts every line of voxels by a fraction of a voxel, by Fourier transform. Nearly exact for fields that are smooth
+    on the scale of a voxel and lie within the sphere in the grid; corners are wrapped around. NOT a group action: a
+    rotation followed by its inverse gives the field again only to the same accuracy.
 
     Raises:
         UserError: a grid that is not cubic.
@@ -107,7 +109,7 @@ def fourier(rotation: Float[Tensor, "sample 3 3"], field: Float[Tensor, "sample 
         torch.atan2(left[:, 1, 0], left[:, 0, 0]),
     )
     for axis, angle in enumerate(angles):
-        u, v = (axis + 1) % 3 + 1, (axis + 2) % 3 + 1  # the plane that turns
+        u, v = (axis + 1) % 3 + 1, (axis + 2) % 3 + 1  # the plane that rotates
         for along, across, slope in (
             (u, v, -(angle / 2).tan()),
             (v, u, angle.sin()),
@@ -120,14 +122,17 @@ def fourier(rotation: Float[Tensor, "sample 3 3"], field: Float[Tensor, "sample 
 def _sheared(
     field: Float[Tensor, "sample x y z c"], along: int, across: int, slope: Float[Tensor, " sample"]
 ) -> Tensor:
-    """Lines along one axis shifted by slope times the coordinate across, periodically; orthogonal for every slope."""
+    """The field with lines along one axis shifted periodically by slope times the coordinate across.
+
+    Orthogonal for every slope.
+    """
     size = field.shape[along]
     lines = field.movedim((along, across), (-1, -2))
     shift = slope[:, None] * (torch.arange(size, device=field.device, dtype=field.dtype) - (size - 1) / 2)
-    turns = torch.arange(size // 2 + 1, device=field.device, dtype=field.dtype) / size
+    frequency = torch.arange(size // 2 + 1, device=field.device, dtype=field.dtype) / size
     if size % 2 == 0:
-        turns[-1] = 0  # the highest frequency has no phase in real numbers: it stays, so that nothing is lost
-    phase = -2 * math.pi * shift[:, None, None, :, None] * turns
+        frequency[-1] = 0  # the highest frequency has no phase in real numbers: it is not shifted, so nothing is lost
+    phase = -2 * math.pi * shift[:, None, None, :, None] * frequency
     shifted = torch.fft.irfft(torch.fft.rfft(lines) * torch.polar(torch.ones_like(phase), phase), n=size)
     return shifted.movedim((-1, -2), (along, across))
 

@@ -1,13 +1,13 @@
-"""Rotation sets: a few weighted rotations that average over SO(3) exactly up to a degree, and how exactly beyond it.
+"""Rotation sets: weighted rotations that average over SO(3) exactly up to a degree, and their error at other degrees.
 
-A set {g_i, w_i} turns the average over all rotations into the sum SUM_i w_i f(g_i). This is exact for every f of degree
-up to t (a polynomial of that degree in the entries of the matrix) if and only if alpha_l = 0 for l = 1..t, where
+A set {g_i, w_i} replaces the average over all rotations by the sum SUM_i w_i f(g_i). This is exact for every f of
+degree up to t (a polynomial of that degree in the entries of the matrix) if and only if alpha_l = 0 for l = 1..t, where
 
     alpha_l = |SUM_i w_i D_l(g_i)|^2 / (2l+1) = SUM_ij w_i w_j chi_l(g_i^-1 g_j) / (2l+1),   0 <= alpha_l <= 1,
 
 with the Wigner matrices D_l and their characters chi_l; alpha_0 = 1. K independent uniform rotations have 1/K on
-average at every degree. For {h g_i g0} with h and g0 uniform, the mean square of SUM_i w_i z(h g_i g0) about the true
-average of z is SUM_{l>=1} q_l alpha_l for any z, q_l the mean square of its part of degree l.
+average at every degree. For {h g_i g0} with h and g0 uniform, the mean squared error of SUM_i w_i z(h g_i g0) as the
+average of z is SUM_{l>=1} q_l alpha_l for any z, with q_l the mean square of its part of degree l.
 
 Source: Gräf & Potts, Numer. Funct. Anal. Optim. 30, 665 (2009), for exact sets as products of rules on the sphere and
 the circle.
@@ -27,7 +27,7 @@ from .._typing import Array, Float, Tensor
 from ..errors import UserError
 from . import so3
 
-# exact to this degree; in the order of their sizes: 4, 12, 24, 24, 60, 84, 168, 208, 360, 380, 600, 1376
+# degree to which each set is exact; in the order of their sizes: 4, 12, 24, 24, 60, 84, 168, 208, 360, 380, 600, 1376
 DEGREES = {"D2": 1, "T": 2, "O": 3, "lebedev3": 3, "I": 5, "lebedev5": 5, "O7": 7, "lebedev7": 7, "I6": 9}
 DEGREES |= {"lebedev9": 9, "lebedev11": 11, "lebedev15": 15}  # the rule of degree 13 has negative weights
 
@@ -58,10 +58,10 @@ COSETS = {
     ),
 }
 
-INDEPENDENT = {"haar1": 1, "haar2": 2, "haar4": 4}  # no sets: so many rotations, drawn uniformly for every sample
-FINITE_GROUPS = {"octahedral": "O"}  # groups with finitely many rotations: the set that is all of it
-BLOCK = 2**18  # pairs of rotations at once, 2 MB an array
-# frame averaging: signs of the three principal axes that give a right-handed frame, and its forward passes
+INDEPENDENT = {"haar1": 1, "haar2": 2, "haar4": 4}  # numbers of independent uniform rotations per sample, no sets
+FINITE_GROUPS = {"octahedral": "O"}  # finite groups by name, and the set that holds all rotations of each
+BLOCK = 2**18  # pairs of rotations per block, 2 MB per array
+# frame averaging: signs of the principal axes that keep the frame right-handed, and the number of forward passes
 FRAME_SIGNS = torch.tensor([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]], dtype=torch.float64)
 FRAME_PASSES = len(FRAME_SIGNS)
 
@@ -72,7 +72,7 @@ class RotationSet:
 
     quaternion: unit quaternions in float64, scalar first.
     weight: positive, of sum 1.
-    degree: up to which every Wigner matrix, but that of degree 0, sums to 0; 0 for no degree.
+    degree: the weighted sums of the Wigner matrices of degree 1 up to this one are 0; 0 if there are none.
     """
 
     name: str
@@ -85,11 +85,11 @@ class RotationSet:
 
     @property
     def equal(self) -> bool:
-        """Whether all weights are the same, so that plain means do."""
+        """True if all weights are equal, so that plain means suffice."""
         return bool((self.weight == self.weight[0]).all())
 
     def alpha(self, highest: int) -> Float[Array, " degree"]:
-        """alpha_l for l = 0..highest: the share of degree l that averaging over the set lets through.
+        """alpha_l for l = 0..highest: the share of degree l that remains after averaging over the set.
 
         From chi_l = 1 + 2 SUM_{m=1..l} cos(m w) by Chebyshev's recurrence, accurate to 1e-15 at every angle w.
         """
@@ -108,9 +108,9 @@ class RotationSet:
 
 
 def rotation_set(name: str) -> RotationSet:
-    """A set by its name; `DEGREES` holds all names and how exact they are.
+    """The rotation set of a name; `DEGREES` holds all names and the degree to which each is exact.
 
-    `D2`, `T`, `O` and `I` are groups, `O7` and `I6` the union of 7 cosets of O and 6 of I, all with equal weights;
+    `D2`, `T`, `O` and `I` are groups, `O7` and `I6` are unions of 7 cosets of O and 6 of I, all with equal weights.
     `lebedev7` is Lebedev's rule of degree 7 on the sphere times 8 equal angles, and so on.
 
     Source: scipy `Rotation.create_group` and `lebedev_rule`.
@@ -158,7 +158,7 @@ def randomised(
 ) -> Float[Tensor, "sample replicate n 4"]:
     """{h g_i g0} as unit quaternions, h and g0 uniform on a group and independent for each sample and replicate.
 
-    Every turned set is as exact as the set itself, with the same alpha_l and weights, and its average is unbiased.
+    Every such set is as exact as the set itself, with the same alpha_l and weights, and its average is unbiased.
     """
     left, right = uniform(group, 2, samples, replicates, 1, generator=generator)
     return so3.product(left, so3.product(rotations.quaternion, right))
@@ -180,17 +180,20 @@ def _lebedev(degree: int) -> tuple[Float[Tensor, "n 4"], Float[Tensor, " n"]]:
 def sample_rotations(
     kind: str, samples: int, count: int, seed: int, group: str = "SO3"
 ) -> Float[Tensor, "sample rotation 4"]:
-    """Rotations of each sample as unit quaternions: h g_i k for a set, h and k uniform a sample, or independent ones.
+    """Rotations of each sample as unit quaternions: h g_i k for a set, or independent ones.
 
-    With a uniform rotation on both sides, what twirling over the set leaves is SUM_l q_l alpha_l for any model.
+    h and k are uniform and drawn once per sample. With a uniform rotation on both sides, the error that remains after
+    twirling over the set is SUM_l q_l alpha_l for any model.
 
     Args:
         kind: name of a rotation set with equal weights, or `independent`.
-        count: number of independent rotations; a set has its own number.
-        group: of the rotations that act on the samples; a set must lie in it.
+        samples: number of samples.
+        count: number of independent rotations per sample; a set has its own number.
+        seed: of the random rotations.
+        group: the rotations that act on the samples; a set must be a subset of it.
 
     Raises:
-        UserError: no such set, or one with weights.
+        UserError: no such set, or one with unequal weights.
     """
     generator = torch.Generator().manual_seed(seed)
     if kind == "independent":

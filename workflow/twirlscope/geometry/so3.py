@@ -1,4 +1,4 @@
-"""Rotations, with inversion or without: Haar-distributed, and the Euler product that is not. Matrices act on columns.
+"""Rotations and rotoreflections: quaternions, matrices, and random rotations. Matrices act on columns.
 
 An element of O(3) is a unit quaternion, scalar first, and a parity: 1 for a rotation, -1 for one followed by inversion.
 """
@@ -13,10 +13,11 @@ from .._typing import Float, Tensor
 
 
 def matrix(quaternion: Float[Tensor, "*b 4"], parity: Tensor | int = 1) -> Float[Tensor, "*b 3 3"]:
-    """Matrices of quaternions, scalar first, of any length but 0; the determinant is the parity.
+    """Matrices of quaternions; the determinant is the parity.
 
     Args:
-        parity: 1 or -1, one for all or one each; -1 gives the rotation followed by inversion, -R.
+        quaternion: scalar first, of any length but 0.
+        parity: 1 or -1, for all or for each; -1 gives the rotation followed by inversion, -R.
     """
     w, x, y, z = (quaternion / quaternion.norm(dim=-1, keepdim=True)).unbind(-1)
     rows = [
@@ -38,9 +39,9 @@ def haar(*shape: int, generator: torch.Generator) -> Float[Tensor, "*b 4"]:
 
 
 def euler_product(*shape: int, generator: torch.Generator) -> Float[Tensor, "*b 4"]:
-    """R_z R_y R_x with three independent uniform angles, as unit quaternions.
+    """Rotations R_z R_y R_x with three independent uniform angles, as unit quaternions.
 
-    NOT Haar (degrees 2 and 4 are biased), but what published code for voxels draws; offered to reproduce it.
+    NOT Haar: degrees 2 and 4 are biased. Published code for voxels draws these rotations; they serve to reproduce it.
     """
     angles = 2 * math.pi * torch.rand(3, *shape, dtype=torch.float64, generator=generator)
     x, y, z = (axis_rotation(axis, angles[axis]) for axis in range(3))
@@ -55,12 +56,12 @@ def axis_rotation(axis: int, angle: Float[Tensor, "*b"]) -> Float[Tensor, "*b 4"
 
 
 def angle(quaternion: Float[Tensor, "*b 4"]) -> Float[Tensor, "*b"]:
-    """Angles of rotation [rad], 0 to pi, accurate at both ends; the two signs of a quaternion are one rotation."""
+    """Angles of rotation [rad], 0 to pi, accurate at both ends; q and -q are the same rotation."""
     return 2 * torch.atan2(quaternion[..., 1:].norm(dim=-1), quaternion[..., 0].abs())
 
 
 def product(a: Float[Tensor, "*#b 4"], b: Float[Tensor, "*#b 4"]) -> Float[Tensor, "*#b 4"]:
-    """Quaternion product: first b, then a; leading axes broadcast."""
+    """Quaternion product, the rotation b followed by a; leading axes broadcast."""
     aw, ax, ay, az = a.unbind(-1)
     bw, bx, by, bz = b.unbind(-1)
     return torch.stack(

@@ -1,7 +1,7 @@
-"""Molecules on a cubic grid: each atom a Gaussian blob, a channel an element, values from 0 to 1; and back to atoms.
+"""Molecules on a cubic grid: a Gaussian blob per atom, a channel per element, values from 0 to 1; and back to atoms.
 
-Centres of voxels are symmetric about the origin, so that the grid of a turned molecule is the turned grid, exactly,
-for the 24 rotations of a cube. Tensors have the layout `[sample, x, y, z, channel]`.
+Centres of voxels are symmetric about the origin. So for the 24 rotations of a cube the grid of the rotated molecule is
+exactly the rotated grid. Tensors have the layout `[sample, x, y, z, channel]`.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from scipy.optimize import linear_sum_assignment
 from .._typing import Array, Float, Int, Tensor
 from ..errors import UserError
 
-PEAK_THRESHOLD = 0.25  # of a peak that counts; the centre of an atom has 1, a voxel half a diagonal off 0.5 or more
-TOLERANCE = 0.5  # [Å] between an atom and its peak; half of a short bond
-WIDTH = 0.93  # of a blob over the radius of its atom: g(r) = exp(-(d / (0.93 radius))^2)
+PEAK_THRESHOLD = 0.25  # least value of a peak; the centre of an atom has 1, a voxel half a diagonal away 0.5 or more
+TOLERANCE = 0.5  # [Å] largest distance between an atom and its peak; half of a short bond
+WIDTH = 0.93  # width of a blob over the radius of its atom: g(r) = exp(-(d / (0.93 radius))^2)
 
 
 def peaks(
@@ -26,8 +26,13 @@ def peaks(
 ) -> tuple[Int[Array, " peak"], Float[Array, "peak 3"]]:
     """Atomic numbers and positions [Å] of the local maxima of all channels.
 
-    A maximum is higher than its 26 neighbours; within its voxel it lies at that of the parabolas through the
-    logarithms of its neighbours along each axis, which is exact for a single blob.
+    A maximum is a voxel higher than its 26 neighbours. Along each axis, its position within the voxel is the maximum of
+    the parabola through the logarithms of the voxel and its two neighbours; this is exact for a single blob.
+
+    Args:
+        field: all channels of one sample.
+        grid: geometry and channels of the field.
+        lowest: least value of a maximum.
     """
     order = torch.arange(grid.size**3, dtype=torch.float64).reshape((grid.size,) * 3)
     ranked = field.movedim(-1, 0).double() + 1e-12 * order  # of equal neighbours one is the peak
@@ -50,7 +55,7 @@ def count_found_atoms(
     true: tuple[Int[Array, " atom"], Float[Array, "atom 3"]],
     tolerance: float = TOLERANCE,
 ) -> int:
-    """Number of atoms with a peak of their element within the tolerance [Å], each peak counted for one atom at most."""
+    """Number of atoms with a peak of their element within the tolerance [Å]; each peak counts for one atom at most."""
     distance = np.linalg.norm(found[1][:, None] - true[1][None], axis=-1)
     wrong = (found[0][:, None] != true[0][None]) | (distance > tolerance)
     rows, columns = linear_sum_assignment(np.where(wrong, 1.0, 0.0))
@@ -63,7 +68,7 @@ class Grid:
 
     size: voxels along an edge.
     resolution: edge of a voxel [Å].
-    radius: of every atom [Å].
+    radius: radius of every atom [Å].
     channels: the atomic number of each channel.
     """
 
@@ -94,11 +99,11 @@ class Grid:
         table = torch.full((max(*self.channels, int(numbers.max())) + 1,), -2, device=numbers.device)
         table[0] = -1
         table[list(self.channels)] = torch.arange(len(self.channels), device=numbers.device)
-        rows = table[numbers]
-        if (rows == -2).any():
-            got = sorted(set(numbers[rows == -2].tolist()))
+        channel = table[numbers]
+        if (channel == -2).any():
+            got = sorted(set(numbers[channel == -2].tolist()))
             raise UserError("channels", "a channel for every element of the data", f"none for {got}", [])
-        return rows
+        return channel
 
 
 def voxelise(
@@ -106,10 +111,10 @@ def voxelise(
 ) -> Float[Tensor, "sample size size size channel"]:
     """Occupancy of each channel, 1 - PROD(1 - g) over its atoms; between 0 and 1, 0 far from all atoms.
 
-    The blobs are not cut off, so nothing depends on where a cut-off falls.
+    The blobs have no cut-off.
 
     Args:
-        positions: from the centre of the grid [Å].
+        positions: relative to the centre of the grid [Å].
         numbers: atomic numbers, 0 on padding.
 
     Raises:
@@ -119,13 +124,13 @@ def voxelise(
     """
     if not (numbers > 0).any(1).all():
         raise UserError("voxels", "at least one atom in every sample", "a sample without atoms")
-    rows = grid.channel_of(numbers)
+    index = grid.channel_of(numbers)
     distance = (positions[..., None] - grid.centres(positions)) / (WIDTH * grid.radius)
-    x, y, z = (-distance.square()).exp().unbind(2)  # a Gaussian is a product over axes
-    x = torch.where(rows[..., None] < 0, torch.zeros_like(x), x)
+    x, y, z = (-distance.square()).exp().unbind(2)  # a Gaussian is a product of functions of x, y and z
+    x = torch.where(index[..., None] < 0, torch.zeros_like(x), x)
     samples, atoms = numbers.shape
     free = positions.new_ones(samples, len(grid.channels), grid.size, grid.size, grid.size)
-    sample, channel = torch.arange(samples, device=positions.device), rows.clamp_min(0)
+    sample, channel = torch.arange(samples, device=positions.device), index.clamp_min(0)
     for a in range(atoms):  # one atom of every sample at a time: memory does not grow with the atoms
         plane = x[:, a, :, None] * y[:, a, None, :]
         blob = plane[..., None] * z[:, a, None, None, :]
@@ -139,13 +144,15 @@ def largest_radius(positions: Float[Tensor, "sample atom 3"]) -> float:
 
 
 def check_fit(farthest: float, grid: Grid, shift: float) -> None:
-    """Refuse molecules that reach out of the grid in some orientation, shifted by up to `shift` [Å] along each axis.
+    """Check that molecules lie in the grid in every orientation, shifted by up to `shift` [Å] along each axis.
 
     Args:
-        farthest: their `largest_radius` [Å].
+        farthest: `largest_radius` of the molecules [Å].
+        grid: the grid.
+        shift: largest shift along each axis [Å].
 
     Raises:
-        UserError: how large a box would do.
+        UserError: the grid is too small; the message says how large it must be.
     """
     needed = 2 * (farthest + grid.radius + shift)
     if needed > grid.box * (1 + 1e-6):
