@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from twirlscope._typing import Array, Float
+from twirlscope._typing import Array, Float, Values
 from twirlscope.estimators.bootstrap import LARGEST
 from twirlscope.estimators.degree_spectrum import characters
-from twirlscope.estimators.loss_split import Values, replicate_count
+from twirlscope.estimators.loss_split import replicate_count
 
 
 def relative_characters(

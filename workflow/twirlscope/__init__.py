@@ -32,6 +32,7 @@ _PUBLIC = {
     "Part": "contracts",
     "Reject": "contracts",
     "Settings": "settings.base",
+    "DatasetSettings": "settings.prepare",
     "key": "settings.base",
     "LayerNorm": "models.layers.norms",
     "UserError": "errors",

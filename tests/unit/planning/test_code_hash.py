@@ -22,6 +22,11 @@ def test_reached__includes_modules_beside_a_users_plugin(tmp_path):
     assert {"net.py", "layers.py", "so3.py"} <= names([tmp_path / "net.py"])
 
 
+def test_reached__follows_public_names_to_their_modules(tmp_path):
+    (tmp_path / "net.py").write_text("from twirlscope import LayerNorm, Model\n")
+    assert {"net.py", "norms.py", "contracts.py"} <= names([tmp_path / "net.py"])
+
+
 @pytest.fixture
 def hash_of(tmp_path):
     def give(text, neighbour="y = 1\n"):

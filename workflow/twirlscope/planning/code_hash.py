@@ -87,6 +87,8 @@ def _files(importer: Path, level: int, module: str, names: list[str]) -> list[Pa
         base = importer.parents[level - 1]
     elif parts and parts[0] == ROOT.name:
         base, parts = ROOT, parts[1:]
+        if not parts:  # a plug-in of the user's imports public names
+            return [_public()[name] for name in names if name in _public()]
     else:
         base = importer.parent  # a module beside a user's plug-in
     target = base.joinpath(*parts)
@@ -97,3 +99,14 @@ def _files(importer: Path, level: int, module: str, names: list[str]) -> list[Pa
         what = f"from {'.' * level}{module} import {', '.join(names)}"
         raise ImportError(f"{_label(importer)}: the code hash cannot follow `{what}`; import from the module itself")
     return found
+
+
+@functools.cache
+def _public() -> dict[str, Path]:
+    """Files of the public names, which the package imports on first use."""
+    tree = ast.parse((ROOT / "__init__.py").read_text(encoding="utf-8"))
+    named = {
+        t.id: n.value for n in tree.body if isinstance(n, ast.Assign) for t in n.targets if isinstance(t, ast.Name)
+    }
+    modules = ast.literal_eval(named["_PUBLIC"])
+    return {name: ROOT.joinpath(*module.split(".")).with_suffix(".py") for name, module in modules.items()}
