@@ -1,4 +1,4 @@
-"""Shape hints: `Float[Tensor, "sample atom 3"]` says dtype and shape, and tests check both (jaxtyping).
+"""Type hints for arrays: `Float[Tensor, "sample atom 3"]` gives dtype and shape; tests check both (jaxtyping).
 
 Axis names are the dimension words of the stored arrays: sample, atom, rotation, xyz, step, probe, ritz.
 """

@@ -1,8 +1,8 @@
-"""What a dataset, a model and a task must say so that every stage works for all of them.
+"""Base classes of datasets, tasks and models, and the data types that they exchange with the stages.
 
-A plug-in is ONE file with one class of these and one `Settings` (a closed pydantic model, see `settings.base`).
-Nothing is registered: the config names it, `force_field` for `tasks/force_field.py` or `my_file.py:MyTask` for a file
-of the user's own.
+A plug-in is ONE file with one subclass of `Dataset`, `Task` or `Model` and its `Settings` (a closed pydantic model, see
+`settings.base`). Nothing is registered. The config names a plug-in: `force_field` for `tasks/force_field.py`, or
+`my_file.py:MyTask` for a file of the user's own.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from .settings.prepare import DatasetSettings
 
 @dataclass(frozen=True)
 class Batch:
-    """Samples for a model. Every tensor has the sample as its first dimension; ragged things are padded.
+    """Samples for a model. Every tensor has the sample as its first dimension; samples of different sizes are padded.
 
-    inputs: what the model sees.
+    inputs: inputs of the model, by name.
     targets: by term, `[sample, ..., component]`, in the units of the loss.
-    weights: by term, `[sample, ...]`: the share of each vector in its sample; 0 on padding, sum 1 over a sample, or
-        less for a sample that counts less.
+    weights: by term, `[sample, ...]`, the weight of each vector in its sample. They are 0 on padding and sum to 1 over
+        a sample, or to less for a sample that counts less.
     """
 
     inputs: dict[str, Tensor]
@@ -41,20 +41,20 @@ class Batch:
         return Batch(*({k: function(v) for k, v in part.items()} for part in (self.inputs, self.targets, self.weights)))
 
     def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> Batch:
-        """On that device; floating-point tensors in that dtype, others as they are.
+        """The batch on a device, with floating-point tensors in a dtype.
 
-        From the CPU to a GPU of NVIDIA's by way of pinned memory, without waiting until the data are there.
+        Copies from the CPU to an NVIDIA GPU use pinned memory and do not wait for the transfer.
         """
-        goes_over = str(device).startswith("cuda")
+        to_gpu = str(device).startswith("cuda")
 
         def moved(t: Tensor) -> Tensor:
             t = t.to(dtype=dtype) if dtype is not None and t.is_floating_point() else t
-            return t.pin_memory().to(device, non_blocking=True) if goes_over and not t.is_cuda else t.to(device)
+            return t.pin_memory().to(device, non_blocking=True) if to_gpu and not t.is_cuda else t.to(device)
 
         return self.map(moved)
 
     def repeat(self, copies: int) -> Batch:
-        """Each sample `copies` times in a row: a, a, b, b, ... (rotations stacked into the batch)."""
+        """Each sample `copies` times in a row: a, a, b, b, ... (to stack rotations into the batch)."""
         return self.map(lambda t: t.repeat_interleave(copies, 0))
 
     def __len__(self) -> int:
@@ -66,10 +66,10 @@ class Term:
     """One output of a task, compared with its target: a term of the loss.
 
     name: key of the prediction and of the target.
-    irreps: how the last axis turns, as an e3nn string: `0e` a scalar, `1o` a polar vector.
+    irreps: of the last axis, as an e3nn string: `0e` a scalar, `1o` a polar vector.
     loss: name of the training loss of this term (`losses.LOSSES`).
     weight: factor of this term in the weighted sum.
-    scale, unit: a prediction times `scale` is in `unit`, for reports.
+    scale, unit: for reports, a prediction times `scale` is in `unit`.
     """
 
     name: str
@@ -81,35 +81,35 @@ class Term:
 
 
 class Task(ABC):
-    """What is learned: how samples become batches, how a batch turns, which outputs are compared.
+    """A learning problem: makes batches of samples, rotates them, and names the outputs that are compared.
 
     Args:
         settings: an instance of `Settings`.
-        data: the prepared dataset (`prepare` wrote it). Arrays by atom may be longer than memory: `ragged.Ragged` reads
-            those of a batch, where `.values` would read them all.
+        data: the dataset that `prepare` wrote. Arrays by atom may be longer than memory: `ragged.Ragged` reads only
+            those of a batch, while `.values` reads them all.
     """
 
     Settings: ClassVar[type[Settings]]
-    name: ClassVar[str]  # models say which task they are made for by this name
-    group: str = "SO3"  # the rotations that act exactly on its batches; "octahedral" for fields on a cubic grid
+    name: ClassVar[str]  # `Model.task` refers to it
+    group: str = "SO3"  # group that acts exactly on the batches; "octahedral" for fields on a cubic grid
     terms: tuple[Term, ...]
-    irreps_in: ClassVar[dict[str, str]]  # irreps of the last axis of each input; inputs not named do not turn
+    irreps_in: ClassVar[dict[str, str]]  # irreps of the last axis of each input; inputs not named are not rotated
     dataset_kind: ClassVar[str]  # kind of data that the task takes, see `Dataset.kind`
-    reflections: ClassVar[bool] = False  # whether samples may be reflected as well as turned: O(3), not SO(3) alone
-    points: ClassVar[tuple[str, str] | None] = None  # input with positions, and one that is 0 on padding: for frames
-    attribution: tuple[str, str, list[int]] | None = None  # term, input with a label for each vector of it, the labels
-    covariate: tuple[str, str] | None = None  # input with one number a sample that the loss depends on, and its name
-    constants: dict[str, Any]  # what a model may need of the data, e.g. elements; `optional`: see `Model.optional`
+    reflections: ClassVar[bool] = False  # True if samples may also be reflected: O(3), not SO(3) alone
+    points: ClassVar[tuple[str, str] | None] = None  # for frame averaging: input with positions, and its padding mask
+    attribution: tuple[str, str, list[int]] | None = None  # term, input with a label for each of its vectors, labels
+    covariate: tuple[str, str] | None = None  # input with one number per sample that the loss depends on, and its name
+    constants: dict[str, Any]  # facts of the data for the model, e.g. elements; key `optional`: see `Model.optional`
 
     @abstractmethod
     def __init__(self, settings: Settings, data: xr.Dataset): ...
 
     @abstractmethod
     def batch(self, index: Int[Array, " sample"]) -> Batch:
-        """The samples with these indices, on the CPU. The same index gives the same batch, noise and times included."""
+        """The samples with these indices, on the CPU. The same index always gives the same batch, noise included."""
 
     def draw(self, index: Int[Array, " sample"], rng: np.random.Generator) -> Batch:
-        """The samples for an update of the training: with fresh noise, times and the like, where the task has any."""
+        """The samples of a training update. A task with noise, times and the like draws them anew from `rng`."""
         return self.batch(index)
 
     def training_batch(
@@ -119,16 +119,16 @@ class Task(ABC):
         rotation: Float[Tensor, "sample 3 3"] | None,
         device: torch.device | str,
     ) -> Batch:
-        """What `draw` gives, on the device, each sample turned by its rotation if there are any.
+        """The batch of `draw` on a device, each sample rotated by its rotation unless `rotation` is None.
 
-        A task whose samples turn freely only before they become a batch, as molecules do that are put on a grid, turns
-        them there: by any rotation, whatever its group.
+        A task overrides this if its samples can be rotated freely only before they become a batch. For example,
+        molecules are rotated by any rotation before they are put on a grid, whose own group is octahedral.
         """
         batch = self.draw(index, rng)
         return (batch if rotation is None else self.rotate(batch, rotation)).to(device)
 
     def rotate(self, batch: Batch, rotation: Float[Tensor, "sample 3 3"]) -> Batch:
-        """Each sample turned by its rotation, or rotoreflection, targets with it: (g x, rho(g) y)."""
+        """Each sample rotated by its rotation or rotoreflection, inputs and targets: (g x, rho(g) y)."""
         inputs = {k: action.rotate(self.irreps_in.get(k, "0e"), rotation, v) for k, v in batch.inputs.items()}
         targets = {t.name: action.rotate(t.irreps, rotation, batch.targets[t.name]) for t in self.terms}
         return replace(batch, inputs=inputs, targets=targets)
@@ -136,19 +136,19 @@ class Task(ABC):
     def metrics(
         self, index: Int[Array, " sample"], prediction: dict[str, Tensor]
     ) -> dict[str, Float[Array, " sample"]]:
-        """What else says how good the predictions for `batch(index)` are, by name, a number a sample; often nothing."""
+        """Further metrics of the predictions for `batch(index)`, one number per sample, by name; empty by default."""
         return {}
 
     def generate(self, model: Callable[[dict], dict], device: str) -> xr.Dataset | None:
-        """For a look, what a generative model makes, beside what it should look like; None where nothing is made."""
+        """Samples that a generative model generates, beside samples of the data; None for other tasks."""
         return None
 
 
 class Model(torch.nn.Module):
-    """Maps the inputs of a batch to a prediction: one tensor a term, in the units of the loss.
+    """Maps the inputs of a batch to a prediction: one tensor per term, in the units of the loss.
 
-    Repeated blocks that stand in a ModuleList named `blocks` can be recomputed to save memory in training. Where more
-    than the masks of dropout is drawn in training, the task draws it and hands it over among the inputs.
+    Blocks in a ModuleList named `blocks` can be recomputed in the backward pass to save memory. Except for dropout
+    masks, a model draws no random numbers: the task draws them and passes them among the inputs.
 
     Args:
         settings: an instance of `Settings`.
@@ -157,16 +157,16 @@ class Model(torch.nn.Module):
 
     Settings: ClassVar[type[Settings]]
     task: ClassVar[str]  # name of the task it is made for
-    optional: ClassVar[frozenset[str]] = frozenset()  # inputs and terms it knows that only some data bring: `cell`
+    optional: ClassVar[frozenset[str]] = frozenset()  # supported inputs and terms that only some data have, e.g. `cell`
 
     @property
     def equivariant(self) -> bool:
-        """Whether it is built to turn as the rotations of its task do; the conformance tests hold it to that."""
+        """True if the model is equivariant by construction under the group of its task; conformance tests check it."""
         return False
 
     @property
     def activations(self) -> dict[str, str]:
-        """Paths of modules whose outputs are irreps, with these, in the order of the network; none for most models.
+        """Irreps of the outputs of modules, by module path, in the order of the network; empty for most models.
 
         The features of an output are on its last axis, those of a field on its axis 1: `[sample, feature, x, y, z]`.
         """
@@ -179,10 +179,10 @@ class Model(torch.nn.Module):
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A model on the samples of a task, and how its forward passes run.
+    """A model, a task whose samples it is evaluated on, and the device, dtype and size of the forward passes.
 
     model: maps `Batch.inputs` to a prediction by term, in evaluation mode, on that device and in that dtype.
-    task: gives the samples and says how they turn.
+    task: makes the samples and rotates them.
     device: torch device.
     dtype: of floating-point inputs.
     chunk: rotated samples in one forward pass.
@@ -195,13 +195,13 @@ class Evaluation:
     chunk: int = 256
 
     def batch(self, index: Int[Array, " sample"]) -> Batch:
-        """The samples with these indices, where and as the model takes them."""
+        """The samples with these indices, on the device and in the dtype of the model."""
         return self.task.batch(index).to(self.device, self.dtype)
 
 
 @dataclass(frozen=True)
 class Reject:
-    """A record that cannot be used: where it stands (file or molecule), its index there, and why."""
+    """A record that cannot be used: its source (file or molecule), its index there, and the reason."""
 
     source: str
     index: int
@@ -210,27 +210,27 @@ class Reject:
 
 @dataclass
 class Part:
-    """What one job of `prepare` found: samples (variables of the dataset's kind) and rejects."""
+    """Result of one job of `prepare`: samples (variables of the dataset's kind) and rejects."""
 
     samples: xr.Dataset | None
     rejects: list[Reject] = field(default_factory=list)
 
 
 class Dataset(ABC):
-    """Where samples come from. Deterministic from settings and seed, whatever the number of parts and cores.
+    """A source of samples, determined by settings and seed, whatever the number of parts and cores.
 
     Args:
         settings: an instance of `Settings`.
     """
 
     Settings: ClassVar[type[DatasetSettings]]
-    kind: ClassVar[str]  # what a sample is: "frames"; the variables are those of that kind in `variables.py`
+    kind: ClassVar[str]  # kind of its samples, e.g. "frames"; `storage/arrays/data.py` declares the variables
 
     def __init__(self, settings: DatasetSettings):
         self.settings = settings
 
     def files(self) -> list[Path]:
-        """The user's files it reads; they must exist before any job starts, and a change of them reruns `prepare`."""
+        """The files of the user that it reads. They must exist before any job starts; if they change, `prepare` reruns."""
         return []
 
     @abstractmethod
@@ -239,7 +239,7 @@ class Dataset(ABC):
 
     @abstractmethod
     def finish(self, data: xr.Dataset) -> xr.Dataset:
-        """All samples, with a `split`, plus what is computed on the training split alone (scales, references)."""
+        """All samples with their `split`, and the quantities computed on the training split (scales, references)."""
 
 
 def split_index(data: xr.Dataset, name: str) -> Int[Array, " sample"]:

@@ -1,8 +1,8 @@
-"""Losses that are convex in the prediction, one number a sample.
+"""Losses that are convex in the prediction, one number per sample.
 
-A prediction has the sample first and its components (xyz, one scalar, ...) last; what lies between are the vectors
-of a sample (its atoms, voxels). `weights` gives each vector its share of the sample and sums to 1, so a loss is a
-weighted mean over the vectors of a sample.
+The first axis of a prediction is the sample and the last holds its components (xyz, one scalar, ...). The axes between
+are the vectors of a sample (its atoms, voxels). `weights` sums to 1 over the vectors of a sample, so a loss is their
+weighted mean.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from .errors import UserError
 
 
 def inner(a: Float[Tensor, "sample *v c"], b: Float[Tensor, "sample *v c"], weights: Float[Tensor, " sample *v"]):
-    """Inner product <a, b> a sample, per component: `inner(z - y, z - y, w)` is the mean squared error."""
+    """Inner product <a, b> of each sample, per component: `inner(z - y, z - y, w)` is the mean squared error."""
     products = (a * b).mean(-1) * weights
     return products.reshape(len(products), -1).sum(-1)
 
@@ -29,9 +29,9 @@ def mse(
 def l2(
     prediction: Float[Tensor, "sample *v c"], target: Float[Tensor, "sample *v c"], weights
 ) -> Float[Tensor, " sample"]:
-    """Mean length of the error vectors (not squared), as force fields are often trained.
+    """Mean length of the error vectors (not squared), a common training loss of force fields.
 
-    Its gradient is 0, not NaN, where prediction and target agree exactly (padding).
+    Its gradient is 0, not NaN, for vectors whose prediction and target agree exactly (padding).
     """
     squares = ((prediction - target) ** 2).sum(-1)
     zero = squares == 0
@@ -42,9 +42,9 @@ def l2(
 def l1(
     prediction: Float[Tensor, "sample *v c"], target: Float[Tensor, "sample *v c"], weights
 ) -> Float[Tensor, " sample"]:
-    """Mean absolute error over components. NOT invariant: a vector's loss depends on the axes it is written in.
+    """Mean absolute error over components. NOT invariant: the loss of a vector depends on the coordinate axes.
 
-    Prediction and target turned together change it, by up to sqrt(3) for a vector; for scalars it equals `l2`.
+    If prediction and target are rotated together, it changes by up to sqrt(3) for a vector; for scalars it equals `l2`.
     """
     lengths = (prediction - target).abs().mean(-1) * weights
     return lengths.reshape(len(lengths), -1).sum(-1)
@@ -55,11 +55,11 @@ def huber(
 ) -> Float[Tensor, " sample"]:
     """Mean Huber loss of the LENGTH r of each error vector: r^2 / 2 up to delta, delta (r - delta / 2) beyond.
 
-    Of the vector and not of each component, as elsewhere, so that it does not depend on the axes. It is not divided by
-    the number of components: with a large delta it is components / 2 times `mse`.
+    Unlike in other packages it is a function of the vector, not of each component, and so does not depend on the axes.
+    It is not divided by the number of components: with a large delta it is components / 2 times `mse`.
 
     Args:
-        delta: where the square becomes a line, in the units that targets have in the loss.
+        delta: length at which the square becomes a line, in the units of the targets in the loss.
 
     Source: Huber, Annals of Mathematical Statistics 35, 73 (1964); delta = 1 as in `torch.nn.HuberLoss`.
     """
@@ -74,7 +74,7 @@ LOSSES = {"mse": mse, "l2": l2, "l1": l1, "huber": huber}
 
 
 def loss_of(kind: str):
-    """The loss function of that name.
+    """The loss function of a name.
 
     Raises:
         UserError: no such loss.

@@ -1,6 +1,6 @@
-"""Plug-ins by name: `force_field` is a file of the package, `path/to/file.py:MyTask` a file of the user's.
+"""Plug-ins by name: `force_field` is a module of the package, `path/to/file.py:MyTask` a file of the user.
 
-A section of the config that names a plug-in holds `name` and the plug-in's own settings, side by side.
+A section of the config that names a plug-in holds `name` and, beside it, the plug-in's own settings.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ BASES = {"dataset": Dataset, "task": Task, "model": Model}
 
 
 def known(kind: str) -> list[str]:
-    """Names of the plug-ins of a kind (`dataset`, `task`, `model`) that the package brings."""
+    """Names of the package's own plug-ins of a kind (`dataset`, `task`, `model`)."""
     folder = Path(__file__).parent / f"{kind}s"
     return sorted(p.stem for p in folder.glob("*.py") if not p.stem.startswith("_"))
 
 
 def file_of(kind: str, name: str, where: str = "") -> Path:
-    """The file a plug-in lies in.
+    """The file that defines a plug-in.
 
     Raises:
         UserError: no plug-in or file of that name.
@@ -45,6 +45,11 @@ def file_of(kind: str, name: str, where: str = "") -> Path:
 
 def find(kind: str, name: str, where: str = "") -> type:
     """The class of a plug-in.
+
+    Args:
+        kind: `dataset`, `task` or `model`.
+        name: module of the package, or `file.py:Class`.
+        where: key path for error texts.
 
     Raises:
         UserError: no such plug-in, or the file does not define the class.
@@ -66,7 +71,7 @@ def find(kind: str, name: str, where: str = "") -> type:
 
 
 def settings_of(kind: str, section: dict[str, Any], where: str) -> tuple[Settings | None, list[UserError]]:
-    """The settings of the plug-in that a section names, and all errors in it."""
+    """The settings of the plug-in that a section names, or None, and all errors in the section."""
     if not isinstance(section, dict) or not isinstance(section.get("name"), str):
         return None, [UserError(f"{where}.name", f"the name of a {kind} or `file.py:Class`", "nothing", known(kind))]
     try:
@@ -77,12 +82,20 @@ def settings_of(kind: str, section: dict[str, Any], where: str) -> tuple[Setting
 
 
 def make_dataset(section: dict[str, Any]) -> Dataset:
-    """The dataset of a config section. Raises UserErrors."""
+    """The dataset of a config section.
+
+    Raises:
+        UserErrors: its settings are wrong.
+    """
     return find("dataset", section["name"])(_settings("dataset", section))
 
 
 def make_task(section: dict[str, Any], data: xr.Dataset) -> Task:
-    """The task of a config section, on prepared data. Raises UserErrors."""
+    """The task of a config section, on prepared data.
+
+    Raises:
+        UserErrors: its settings are wrong.
+    """
     return find("task", section["name"])(_settings("task", section), data)
 
 
@@ -91,12 +104,12 @@ def make_model(section: dict[str, Any], constants: dict[str, Any]) -> Model:
 
     Raises:
         UserErrors: its settings are wrong.
-        UserError: the data bring an input or a term that it does not know, and would ignore.
+        UserError: the data have an input or a term that the model does not support and would ignore.
     """
     cls = find("model", section["name"])
     ignored = [name for name in constants.get("optional", ()) if name not in cls.optional]
     if ignored:
-        expected = f"a model that knows the {' and the '.join(ignored)} that the data bring (`Model.optional`)"
+        expected = f"a model that supports the {' and the '.join(ignored)} of the data (`Model.optional`)"
         raise UserError(
             f"model {section['name']}", expected, f"one that would ignore {'them' if ignored[1:] else 'it'}"
         )
@@ -104,6 +117,7 @@ def make_model(section: dict[str, Any], constants: dict[str, Any]) -> Model:
 
 
 def _settings(kind: str, section: dict[str, Any]) -> Settings:
+    """The settings of the plug-in that a section names. Raises UserErrors."""
     settings, errors = settings_of(kind, section, kind)
     if settings is None:
         raise UserErrors(errors)
@@ -111,7 +125,7 @@ def _settings(kind: str, section: dict[str, Any]) -> Settings:
 
 
 def _import_file(path: Path, where: str) -> ModuleType:
-    """A module from a file; its own folder is searched for what it imports."""
+    """The module of a file; imports in it are also searched in its own folder."""
     name = f"twirlscope_plugin_{path.stem}_{abs(hash(path)):x}"
     if name in sys.modules:
         return sys.modules[name]
