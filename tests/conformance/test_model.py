@@ -208,7 +208,7 @@ def test_model__names_activations_of_the_irreps_that_they_have(case):
     model, _, batch = case
     for path, irreps in model.activations.items():
         shapes = []
-        with activation_degrees.hooked(model, {path: lambda out, seen=shapes: seen.append(out.shape)}):
+        with activation_degrees.output_hooks(model, {path: lambda out, seen=shapes: seen.append(out.shape)}):
             model(batch.inputs)
         assert shapes
         assert all(

@@ -52,26 +52,26 @@ def off(given):
 
 
 @pytest.mark.parametrize("share", [0.5, 0.1, 1e-4])
-def test_walk__of_a_matrix_has_the_distance_of_the_closed_form(share):
+def test_descend__of_a_matrix_has_the_distance_of_the_closed_form(share):
     given = matrix(0)
-    found = nearest_symmetric.walk(objective(Linear(given.clone())), share, 60)
+    found = nearest_symmetric.descend(objective(Linear(given.clone())), share, 60)
     assert found.distance == pytest.approx(off(given) * (1 - math.sqrt(share)), rel=1e-6)
-    assert found.left <= share
+    assert found.share_left <= share
 
 
-def test_walk__leaves_the_model_alone_and_says_where_it_began():
+def test_descend__leaves_the_model_alone_and_says_where_it_began():
     model = Linear(matrix(1))
     made = objective(model)
-    found = nearest_symmetric.walk(made, 0.1, 60)
+    found = nearest_symmetric.descend(made, 0.1, 60)
     assert found.loss_equiv == pytest.approx(made.values()["equiv"], rel=1e-12)
     assert torch.equal(model.matrix, matrix(1))
 
 
-def test_walk__that_is_cut_short_has_no_distance():
+def test_descend__that_is_cut_short_has_no_distance():
     torch.manual_seed(0)
-    found = nearest_symmetric.walk(objective(Mlp(Mlp.Settings(), {})), 1e-6, 3)
+    found = nearest_symmetric.descend(objective(Mlp(Mlp.Settings(), {})), 1e-6, 3)
     assert math.isnan(found.distance)
-    assert 1e-6 < found.left < 1
+    assert 1e-6 < found.share_left < 1
 
 
 class Mixed(Linear):
@@ -86,7 +86,7 @@ class Mixed(Linear):
         return {"forces": forces, "energy": torch.zeros_like(forces[:, 0, :1])}
 
 
-def test_walk__ends_at_the_nearest_of_all_parameters_without_error():
+def test_descend__ends_at_the_nearest_of_all_parameters_without_error():
     """Those of the pseudoinverse, for an error whose curvatures differ by orders of magnitude."""
     generator = torch.Generator().manual_seed(5)
     parts = torch.randn(20, 3, 3, generator=generator, dtype=torch.float64) * torch.logspace(-1, 0, 20)[:, None, None]
@@ -94,35 +94,35 @@ def test_walk__ends_at_the_nearest_of_all_parameters_without_error():
     trace = torch.einsum("nii->n", parts)[:, None, None] / 3
     away = (parts - trace * torch.eye(3, dtype=torch.float64)).flatten(1).T
     exact = float((torch.linalg.pinv(away) @ away @ coefficients).norm())
-    found = nearest_symmetric.walk(objective(Mixed(coefficients, parts)), 1e-10, 200)
+    found = nearest_symmetric.descend(objective(Mixed(coefficients, parts)), 1e-10, 200)
     assert found.distance == pytest.approx(exact, rel=1e-3)
     assert exact < 0.9 * float(coefficients.norm())
 
 
-def test_walk__of_an_equivariant_model_has_nowhere_to_go():
-    found = nearest_symmetric.walk(objective(toys.Well(0.5)), 0.1, 5)
+def test_descend__of_an_equivariant_model_has_nowhere_to_go():
+    found = nearest_symmetric.descend(objective(toys.Well(0.5)), 0.1, 5)
     assert found.loss_equiv < 1e-25
     assert math.isnan(found.distance)
 
 
-def test_walks__from_matrices_at_many_distances_fit_the_quadratic_relation():
+def test_descents__from_matrices_at_many_distances_fit_the_quadratic_relation():
     away = matrix(3)
-    walks = [
-        nearest_symmetric.walk(objective(Linear(torch.eye(3, dtype=torch.float64) + s * away)), 0.1, 60)
+    descents = [
+        nearest_symmetric.descend(objective(Linear(torch.eye(3, dtype=torch.float64) + s * away)), 0.1, 60)
         for s in np.geomspace(0.01, 1, 7)
     ]
     slope, low, high = evidence.exponent(
-        *(np.array([getattr(w, n) for w in walks]) for n in ("distance", "loss_equiv"))
+        *(np.array([getattr(d, n) for d in descents]) for n in ("distance", "loss_equiv"))
     )
     assert slope == pytest.approx(2, abs=1e-6)
     assert low - 1e-6 <= 2 <= high + 1e-6
 
 
-def test_walk__of_a_network_ends_with_less_error_than_it_began_with():
+def test_descend__of_a_network_ends_with_less_error_than_it_began_with():
     torch.manual_seed(0)
     made = objective(Mlp(Mlp.Settings(), {}))
-    found = nearest_symmetric.walk(made, 0.5, 60)
-    assert found.left <= 0.5
+    found = nearest_symmetric.descend(made, 0.5, 60)
+    assert found.share_left <= 0.5
     assert 0 < found.distance < float(made.parameters.detach().norm())
 
 

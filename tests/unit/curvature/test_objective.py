@@ -71,11 +71,11 @@ def test_objective__in_float64_turns_the_samples_anew():
     assert next(narrow.model.parameters()).dtype == torch.float32
 
 
-def test_curve__is_the_hessian_of_each_loss_in_the_predictions():
+def test_output_hessian_product__is_the_hessian_of_each_loss_in_the_predictions():
     objective, _ = case(kind="independent", chunk=2)
     chunk = objective.chunks[1]
     z = objective.twisted(objective.parameters, chunk).detach()
     for part in LOSSES:
         exact = torch.autograd.functional.hessian(lambda z, p=part: objective._parts(z, chunk)[p], z)
-        found = torch.stack([objective.curve(e, chunk, part) for e in torch.eye(len(z), dtype=z.dtype)])
-        np.testing.assert_allclose(found, exact, atol=1e-15)
+        columns = [objective.output_hessian_product(e, chunk, part) for e in torch.eye(len(z), dtype=z.dtype)]
+        np.testing.assert_allclose(torch.stack(columns), exact, atol=1e-15)

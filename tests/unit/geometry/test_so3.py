@@ -62,4 +62,4 @@ def test_matrix__with_parity_is_followed_by_inversion():
     mixed = so3.matrix(quaternion, parity)
     torch.testing.assert_close(torch.linalg.det(mixed), parity.double(), rtol=1e-14, atol=0)
     assert torch.equal(mixed[1], -R[1])
-    checks.proper(mixed)
+    checks.check_rotations(mixed)

@@ -107,8 +107,8 @@ def test_equivariant_model__is_at_the_rounding_error_of_single_precision(model):
     found = measure.measure(model.float(), task, index, TwirlSettings(rotations=4))
     held = heldout_of(task, index, TwirlSettings(rotations=4))
     turns = held.quaternion[:, held.parity == 1]
-    single = twisting.predictions(Evaluation(model.float(), task), index, turns)
-    double = twisting.predictions(Evaluation(model.double(), task, dtype=torch.float64), index, turns)
+    single = twisting.twisted_predictions(Evaluation(model.float(), task), index, turns)
+    double = twisting.twisted_predictions(Evaluation(model.double(), task, dtype=torch.float64), index, turns)
     weights = task.batch(index).to("cpu", torch.float64).weights
     for term in ("forces", "energy"):
         error = (single[term].double() - double[term]).square().mean(-1)

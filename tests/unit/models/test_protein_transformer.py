@@ -4,8 +4,9 @@ import torch
 import toys
 
 from twirlscope import plugins
-from twirlscope.curvature import derivative_check, unsafe_modules
+from twirlscope.curvature import derivative_check
 from twirlscope.curvature.objective import Objective
+from twirlscope.curvature.unsafe_modules import unsafe_modules
 from twirlscope.geometry import so3
 from twirlscope.models import protein_transformer
 from twirlscope.models.layers.norms import layer_norm
@@ -160,7 +161,7 @@ def test_certificate__says_that_both_hessians_are_right(task, settings):
     quaternion = so3.haar(2, 4, generator=torch.Generator().manual_seed(0))
     found = derivative_check.certify(Objective(model, task, batch, quaternion))
     assert max(found.error.values()) < 1e-6
-    assert not unsafe_modules.suspects(model, batch.inputs)
+    assert not unsafe_modules(model, batch.inputs)
 
 
 @pytest.mark.parametrize("settings", [{"pair_update_every": 1}, {"self_conditioning": True}], ids=["triangles", "self"])

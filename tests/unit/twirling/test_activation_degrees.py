@@ -42,13 +42,13 @@ def tensor_product(l_max=2, **settings):
     return TensorProductNetwork(TensorProductNetwork.Settings(l_max=l_max, **sizes), CONSTANTS).double().eval()
 
 
-def test_shares__of_activations_made_by_hand_are_known():
+def test_variance_shares__of_activations_made_by_hand_are_known():
     rows = torch.zeros(2, 12)
     rows[:, 0] = torch.tensor([1.0, 3.0])  # varies by 1 about its mean of 2
     rows[:, 1] = 100.0  # does not vary
     rows[:, 2:5] = torch.tensor([0.0, 0.0, 2.0])  # a vector of square 4: over all orientations its mean is 0
     rows[0, 5] = 4.0  # degree 3, mean square 8
-    found = activation_degrees.shares(rows, activation_degrees.degrees_of(IRREPS))
+    found = activation_degrees.variance_shares(rows, activation_degrees.degrees_of(IRREPS))
     np.testing.assert_allclose(found, [1 / 13, 4 / 13, 0, 8 / 13], rtol=1e-12)
 
 
@@ -56,9 +56,10 @@ def test_degrees_of__are_those_of_the_features_in_the_order_of_e3nn():
     assert activation_degrees.degrees_of(IRREPS).tolist() == [0, 0, 1, 1, 1, 3, 3, 3, 3, 3, 3, 3]
 
 
-def test_shares__are_a_whole():
+def test_variance_shares__are_a_whole():
     rows = torch.randn(50, 12, generator=torch.Generator().manual_seed(0))
-    assert activation_degrees.shares(rows, activation_degrees.degrees_of(IRREPS)).sum() == pytest.approx(1, abs=1e-12)
+    found = activation_degrees.variance_shares(rows, activation_degrees.degrees_of(IRREPS))
+    assert found.sum() == pytest.approx(1, abs=1e-12)
 
 
 @pytest.mark.parametrize("forces", ["direct", "conservative"])

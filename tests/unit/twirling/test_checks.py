@@ -26,7 +26,7 @@ def refused(text, model=None, task=None, batch=None, R=None):
     default = few()
     task, batch, R = task or default[0], batch or default[1], default[2] if R is None else R
     with pytest.raises(UserError, match=text):
-        checks.check(toys.Well() if model is None else model, task, batch, R)
+        checks.check_model_and_task(toys.Well() if model is None else model, task, batch, R)
 
 
 class Changed(toys.Well):
@@ -58,22 +58,22 @@ def changed(**new):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("samples", [1, 6])
-def test_check__passes_what_is_right(dtype, samples):
+def test_check_model_and_task__passes_what_is_right(dtype, samples):
     task, batch, R = few(samples)
-    checks.check(toys.Well(0.5, (0.3, -0.1, 0.2)).to(dtype), task, batch.to("cpu", dtype), R.to(dtype))
+    checks.check_model_and_task(toys.Well(0.5, (0.3, -0.1, 0.2)).to(dtype), task, batch.to("cpu", dtype), R.to(dtype))
 
 
-def test_check__passes_a_model_of_zeros_a_plain_function_and_modules_in_evaluation_mode():
+def test_check_model_and_task__passes_a_model_of_zeros_a_plain_function_and_modules_in_evaluation_mode():
     task, batch, R = few()
-    checks.check(toys.Well(0.0), task, batch, R)
-    checks.check(lambda inputs: toys.Well()(inputs), task, batch, R)
+    checks.check_model_and_task(toys.Well(0.0), task, batch, R)
+    checks.check_model_and_task(lambda inputs: toys.Well()(inputs), task, batch, R)
     for module in (torch.nn.Dropout(0.5), torch.nn.BatchNorm1d(3)):
-        checks.check(Through(module).eval(), task, batch, R)
+        checks.check_model_and_task(Through(module).eval(), task, batch, R)
 
 
-def test_check__passes_reflections():
+def test_check_model_and_task__passes_reflections():
     task, batch, R = few()
-    checks.check(toys.Well(), task, batch, -R)
+    checks.check_model_and_task(toys.Well(), task, batch, -R)
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_check__passes_reflections():
         (lambda R: torch.zeros_like(R), r"off by 1\.0e\+00"),
     ],
 )
-def test_proper__refuses_what_is_no_rotation(spoil, text):
+def test_check_rotations__refuses_what_is_no_rotation(spoil, text):
     R = rotation(6)
     R[2:] = spoil(R[2:])
     refused(rf"rotations: .*4 of 6 that are not, the first is number 2.*{text}.*so3\.matrix", R=R)
@@ -110,7 +110,7 @@ def test_proper__refuses_what_is_no_rotation(spoil, text):
         (changed(energy=lambda out: 1.0), "real floating-point numbers, got float"),
     ],
 )
-def test_shapes__refuse_what_cannot_be_compared_with_the_target(model, text):
+def test_check_shapes__refuse_what_cannot_be_compared_with_the_target(model, text):
     refused(text, model)
 
 
@@ -124,13 +124,13 @@ def poisoned(rows, value=torch.nan):
 
 
 @pytest.mark.parametrize("value", [torch.nan, torch.inf])
-def test_finite__refuses_and_says_how_many_and_which_is_first(value):
+def test_check_finite__refuses_and_says_how_many_and_which_is_first(value):
     refused(
         r"energy: expected finite numbers.* in 2 of 6 samples, the first is number 3 .*dtype", poisoned([3, 5], value)
     )
 
 
-def test_finite__refuses_what_is_not_finite_on_padding_and_says_so():
+def test_check_finite__refuses_what_is_not_finite_on_padding_and_says_so():
     def forces(out):
         zero = (out["forces"] == 0).all(-1, keepdim=True)
         return out["forces"].masked_fill(zero, torch.nan)
@@ -145,11 +145,11 @@ def test_finite__refuses_what_is_not_finite_on_padding_and_says_so():
         (changed(forces=lambda out: out["forces"] + torch.randn(3)), r"look for functional dropout or sampling"),
     ],
 )
-def test_deterministic__refuses_a_random_model(model, text):
+def test_check_deterministic__refuses_a_random_model(model, text):
     refused(rf"term forces: expected the same prediction for the same batch, .* apart .*{text}", model)
 
 
-def test_deterministic__names_a_functional_dropout_by_nothing_it_does_not_know():
+def test_check_deterministic__names_a_functional_dropout_by_nothing_it_does_not_know():
     model = changed(forces=lambda out: torch.nn.functional.dropout(out["forces"], 0.5))
     refused("no dropout or batch norm is in training mode", model)
 
@@ -161,11 +161,11 @@ def test_deterministic__names_a_functional_dropout_by_nothing_it_does_not_know()
         (changed(forces=lambda out: out["forces"] - out["forces"].abs().max()), "sums over the batch or unmasked"),
     ],
 )
-def test_independent__refuses_a_model_that_mixes_samples(model, text):
+def test_check_samples_independent__refuses_a_model_that_mixes_samples(model, text):
     refused(rf"term forces: expected the same prediction for a sample alone .*{text}", model)
 
 
-def test_independent__refuses_a_model_that_fails_for_one_sample():
+def test_check_samples_independent__refuses_a_model_that_fails_for_one_sample():
     """Batch norm of a value a sample has no variance to divide by."""
 
     class Normed(toys.Well):
@@ -182,19 +182,19 @@ def test_independent__refuses_a_model_that_fails_for_one_sample():
     )
 
 
-def test_check__leaves_the_model_and_the_random_state_alone():
+def test_check_model_and_task__leaves_the_model_and_the_random_state_alone():
     task, batch, R = few()
     model = Through(torch.nn.Sequential(torch.nn.BatchNorm1d(3), torch.nn.Dropout(0.5)))
     before = {k: v.clone() for k, v in model.state_dict().items()}
     state = torch.random.get_rng_state()
     with pytest.raises(UserError):
-        checks.check(model, task, batch, R)
+        checks.check_model_and_task(model, task, batch, R)
     assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
     assert torch.equal(state, torch.random.get_rng_state())
     assert model.training
 
 
-def test_check__asks_for_two_passes_and_a_sample_alone():
+def test_check_model_and_task__asks_for_two_passes_and_a_sample_alone():
     task, batch, R = few()
     sizes = []
 
@@ -202,7 +202,7 @@ def test_check__asks_for_two_passes_and_a_sample_alone():
         sizes.append(len(inputs["positions"]))
         return toys.Well()(inputs)
 
-    checks.check(model, task, batch, R)
+    checks.check_model_and_task(model, task, batch, R)
     assert sizes == [6, 6, 1]
 
 
@@ -214,13 +214,13 @@ def test_check__asks_for_two_passes_and_a_sample_alone():
         ("vector", "expected irreps such as '0e', '1o' or '0e\\+2e', got 'vector'"),
     ],
 )
-def test_irreps__refuse_a_term_that_does_not_fit(irreps, text):
+def test_check_irreps__refuse_a_term_that_does_not_fit(irreps, text):
     task = toys.force_field()
     task.terms = (Term("forces", irreps), task.terms[1])
     refused(text, task=task)
 
 
-def test_irreps__refuse_inputs_that_do_not_fit_or_do_not_exist():
+def test_check_irreps__refuse_inputs_that_do_not_fit_or_do_not_exist():
     task, batch, R = few()
     task.irreps_in = {"position": "1o"}
     refused("irreps_in: expected the name of an input, got 'position'; did you mean 'positions'", task=task)
@@ -229,4 +229,4 @@ def test_irreps__refuse_inputs_that_do_not_fit_or_do_not_exist():
     task.irreps_in = {"positions": "1o"}
     flat = dataclasses.replace(batch, inputs=batch.inputs | {"positions": batch.inputs["positions"].flatten(1)})
     with pytest.raises(UserError, match="order the components along the last axis"):
-        checks.check(toys.Well(), task, flat, R)
+        checks.check_model_and_task(toys.Well(), task, flat, R)

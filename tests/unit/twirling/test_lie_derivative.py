@@ -158,8 +158,8 @@ def test_forward__agrees_with_central_differences(make):
     with torch.no_grad():
         pairs = list(
             zip(
-                lie_derivative.forward(model, task, batch, R),
-                lie_derivative.difference(model, task, batch, R),
+                lie_derivative.forward_mode(model, task, batch, R),
+                lie_derivative.central_differences(model, task, batch, R),
                 strict=True,
             )
         )

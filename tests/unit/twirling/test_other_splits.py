@@ -16,7 +16,7 @@ from twirlscope.settings.twirl import TwirlSettings
 from twirlscope.stages import report
 from twirlscope.storage import registry
 from twirlscope.tasks.force_field import ForceField
-from twirlscope.twirling.other_splits import measure_sets
+from twirlscope.twirling.other_splits import measure_test_sets
 
 BIAS = (0.3, 0.0, 0.4)
 SETTINGS = TwirlSettings(rotations=2, resamples=100)
@@ -37,7 +37,7 @@ def data():
 
 def measured(data, model):
     task = ForceField(ForceField.Settings(), data)
-    return task, measure_sets(Evaluation(model, task), data, SETTINGS)
+    return task, measure_test_sets(Evaluation(model, task), data, SETTINGS)
 
 
 def test_measure_sets__has_every_sample_of_every_set_once(data):
@@ -65,7 +65,7 @@ def test_measure_sets__of_a_lab_frame_bias_is_the_known_split(data):
 
 def test_measure_sets__draws_as_many_samples_of_each_set_as_are_measured(data):
     task = ForceField(ForceField.Settings(), data)
-    found = measure_sets(Evaluation(toys.Well(), task), data, TwirlSettings(samples=4))
+    found = measure_test_sets(Evaluation(toys.Well(), task), data, TwirlSettings(samples=4))
     assert np.bincount(found["set_number"]).tolist() == [4, 4, 4]
     assert set(data["split"].values[found["set_index"].values[4:8]]) == {2}
 

@@ -24,10 +24,10 @@ def measured(model, settings=SETTINGS, samples=40):
     return task, chosen, panel.summarise_panel(data, chosen, settings)
 
 
-def test_packed__and_unpacked_is_the_matrix_itself():
+def test_symmetric_matrices__are_recovered_from_their_upper_triangles():
     gram = np.random.default_rng(0).normal(size=(2, 3, 5, 5))
     gram = gram + gram.swapaxes(-1, -2)
-    np.testing.assert_array_equal(panel.unpacked(panel.packed(gram), 5), gram)
+    np.testing.assert_array_equal(panel.symmetric_matrices(panel.upper_triangles(gram), 5), gram)
 
 
 def test_panel__of_a_lab_frame_bias_finds_all_of_it_in_degree_one():
@@ -53,26 +53,26 @@ def test_panel__is_the_same_every_time_and_belongs_to_the_samples_measured():
 
 
 @pytest.mark.parametrize("name", ["D2", "T", "O", "I"])
-def test_plan__predicts_no_residual_where_the_set_is_exact_and_measures_none(name):
+def test_twirling_losses__predict_no_residual_where_the_set_is_exact_and_measure_none(name):
     """A bias has degree 1 alone, which every set here integrates: twirling leaves the twirled prediction error."""
     task, chosen, found = measured(toys.Well(0.5, BIAS))
-    planned = panel.plan(Evaluation(toys.Well(0.5, BIAS), task), found, chosen, SETTINGS).sel(
+    losses = panel.twirling_losses(Evaluation(toys.Well(0.5, BIAS), task), found, chosen, SETTINGS).sel(
         rotation_set=name, term="forces"
     )
     mean = float(found["spectrum"].sel(term="forces").isel(step=0, degree=0))
-    np.testing.assert_allclose(planned["twirled_loss"], mean, rtol=0.05)
-    np.testing.assert_allclose(planned["twirled_loss_predicted"], planned["twirled_loss"], rtol=0.05)
+    np.testing.assert_allclose(losses["twirled_loss"], mean, rtol=0.05)
+    np.testing.assert_allclose(losses["twirled_loss_predicted"], losses["twirled_loss"], rtol=0.05)
 
 
 @pytest.mark.parametrize("count", [1, 2, 4])
-def test_plan__measures_what_independent_rotations_leave(count):
+def test_twirling_losses__measure_what_independent_rotations_leave(count):
     """A bias v leaves |v|^2 / 3 over K; the loss of one pass has all of it. Paired by sample, the rest cancels."""
     task, chosen, found = measured(toys.Well(0.5, BIAS), SETTINGS.model_copy(update={"panel": 40}))
-    plan = panel.plan(Evaluation(toys.Well(0.5, BIAS), task), found, chosen, SETTINGS).sel(term="forces")
-    one = plan.sel(rotation_set=f"haar{count}")
+    losses = panel.twirling_losses(Evaluation(toys.Well(0.5, BIAS), task), found, chosen, SETTINGS).sel(term="forces")
+    one = losses.sel(rotation_set=f"haar{count}")
     gain = (one["panel_twirled_loss"] - one["panel_single_loss"]).values
     assert abs(gain.mean() - SQUARE * (1 / count - 1)) < 4 * gain.std(ddof=1) / 40**0.5
-    predicted = one["twirled_loss_predicted"] - plan["twirled_loss_predicted"].sel(rotation_set="haar1")
+    predicted = one["twirled_loss_predicted"] - losses["twirled_loss_predicted"].sel(rotation_set="haar1")
     np.testing.assert_allclose(predicted, SQUARE * (1 / count - 1), rtol=1e-3, atol=1e-6)
     assert one["passes"] == count
 
@@ -84,7 +84,7 @@ def test_kept_predictions__are_those_the_gram_matrices_are_made_of():
     batch = task.batch(chosen.index[: SETTINGS.kept])
     weights = batch.weights["forces"].numpy().repeat(3, 1)[:, None] / 3
     forces = kept[..., : weights.shape[-1]] * np.sqrt(weights)
-    gram = panel.unpacked(found["panel_gram"].values[0, 0, : SETTINGS.kept], found.sizes["panel_rotation"])
+    gram = panel.symmetric_matrices(found["panel_gram"].values[0, 0, : SETTINGS.kept], found.sizes["panel_rotation"])
     np.testing.assert_allclose(forces @ forces.swapaxes(1, 2), gram, rtol=1e-4, atol=1e-5)
 
 

@@ -18,7 +18,7 @@ from ..runtime.precision import differentiable
 from .lanczos import rademacher
 from .objective import PARTS, Objective, gradient
 from .operators import operator
-from .unsafe_modules import suspects
+from .unsafe_modules import unsafe_modules
 
 TOLERANCE = 1e-6  # relative; right products reach 1e-8 to 1e-11, wrong ones seen were above 1e-2
 FLOOR = 1e-3  # a part's error is relative to its own product, but to no less than this share of the total one
@@ -187,7 +187,8 @@ def _gauss_newton(objective: Objective, vector: Float[Tensor, " n"], step: float
             pushed = _central(twisted, parameters.detach(), vector, step)
             z = objective.twisted(parameters, chunk)
             for row, part in zip(total, CERTIFIED, strict=True):
-                row += chunk.share * gradient(z, parameters, objective.curve(pushed, chunk, part), retain_graph=True)
+                pulled = objective.output_hessian_product(pushed, chunk, part)
+                row += chunk.share * gradient(z, parameters, pulled, retain_graph=True)
     return total
 
 
@@ -205,7 +206,7 @@ def _failure(
         for p in CERTIFIED
     ]
     numbers.append(f"{max(slope.values()):.1e} in the gradient")
-    named = suspects(objective.model, objective.chunks[0].first().inputs)
+    named = unsafe_modules(objective.model, objective.chunks[0].first_sample().inputs)
     names = ", ".join(named[:8]) + (f" and {len(named) - 8} more" if len(named) > 8 else "")
     remedy = "; use twirlscope.LayerNorm" if "layer_norm" in names else ""
     remedy += "; or mode 'difference', for which a right gradient is enough" if mode != "difference" else ""

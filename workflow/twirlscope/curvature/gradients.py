@@ -24,7 +24,7 @@ WHOLE = "whole"  # the layer that is all of them
 PRODUCTS = {"mean_mean": (0, 0), "mean_equiv": (0, 1), "equiv_equiv": (1, 1)}
 
 
-def drawn(index: Int[Array, " known"], settings: GradientSettings) -> Int[Array, "batch sample"]:
+def choose_batches(index: Int[Array, " known"], settings: GradientSettings) -> Int[Array, "batch sample"]:
     """The samples of every batch: each drawn from the whole split, so that batches are independent."""
     return np.random.default_rng(settings.seed).choice(index, (settings.batches, settings.samples))
 

@@ -29,26 +29,26 @@ ROUNDING = 1e3  # squared rounding errors of the predictions: an equivariance er
 
 
 @dataclass(frozen=True)
-class Walk:
+class Descent:
     """From a checkpoint to parameters with less equivariance error.
 
     distance: Euclidean, of all trained parameters; NaN where the share was not reached, or there is no error.
     loss_equiv: where it began.
-    left: share of it that was left at the end.
+    share_left: share of it that was left at the end.
     """
 
     distance: float
     loss_equiv: float
-    left: float
+    share_left: float
 
 
-def walk(objective: Objective, share: float, steps: int) -> Walk:
+def descend(objective: Objective, share: float, steps: int) -> Descent:
     """Bring the equivariance error down to `share` of what it is, with `steps` gradients at most."""
     start = objective.parameters.detach()
     first, slope = _equiv(objective, start)
     length = float(slope.norm())
     if first <= ROUNDING * torch.finfo(start.dtype).eps ** 2 * objective.values()["total"] or length == 0:
-        return Walk(math.nan, first, math.nan)
+        return Descent(math.nan, first, math.nan)
     unit = first / length  # the distance if the error were a straight line
     passed = [(first, np.zeros(len(start)))]
 
@@ -65,11 +65,11 @@ def walk(objective: Objective, share: float, steps: int) -> Walk:
     optimize.minimize(scaled, passed[0][1], jac=True, method="L-BFGS-B", callback=accepted, options=limits)
     loss, at = passed[-1]
     if not 0 <= loss <= share * first:
-        return Walk(math.nan, first, loss / first)
+        return Descent(math.nan, first, loss / first)
     higher, before = passed[-2]
     roots = [math.sqrt(value) for value in (higher, share * first, loss)]
     part = (roots[0] - roots[1]) / (roots[0] - roots[2])  # where the last step passed the share: roots are straight
-    return Walk(float(np.linalg.norm(before + part * (at - before))), first, loss / first)
+    return Descent(float(np.linalg.norm(before + part * (at - before))), first, loss / first)
 
 
 def _equiv(objective: Objective, at: Float[Tensor, " n"]) -> tuple[float, Float[Tensor, " n"]]:
@@ -84,9 +84,9 @@ def _equiv(objective: Objective, at: Float[Tensor, " n"]) -> tuple[float, Float[
     return value, slope.detach()
 
 
-def columns(walks: Mapping[int, Walk], steps: Sequence[int]) -> dict[str, tuple[str, Array]]:
-    """The walks by step, as variables of a dataset; NaN at steps without one."""
-    none = Walk(math.nan, math.nan, math.nan)
-    rows = np.array([[*vars(walks.get(step, none)).values()] for step in steps])
+def columns(descents: Mapping[int, Descent], steps: Sequence[int]) -> dict[str, tuple[str, Array]]:
+    """The descents by step, as variables of a dataset; NaN at steps without one."""
+    none = Descent(math.nan, math.nan, math.nan)
+    rows = np.array([[*vars(descents.get(step, none)).values()] for step in steps])
     names = ("nearest_distance", "nearest_loss_equiv", "nearest_left")
     return {name: ("step", column) for name, column in zip(names, rows.T, strict=True)}

@@ -47,7 +47,7 @@ class Chunk:
     weights: dict[str, Tensor]
     share: float
 
-    def first(self) -> Chunk:
+    def first_sample(self) -> Chunk:
         """The first sample alone."""
         copies = len(self.rotation) // len(self)
         inputs = {k: v[:copies] for k, v in self.inputs.items()}
@@ -102,10 +102,10 @@ class Objective:
         """The same objective in that dtype, its samples turned anew."""
         return Objective(duplicate(self.model).to(dtype), *self._fixed)
 
-    def alone(self) -> Objective:
+    def on_first_sample(self) -> Objective:
         """The same objective on its first sample, for a look at what it costs and what it allows."""
         small = copy.copy(self)
-        small.chunks = [self.chunks[0].first()]
+        small.chunks = [self.chunks[0].first_sample()]
         return small
 
     def twisted(self, parameters: Float[Tensor, " n"], chunk: Chunk) -> Float[Tensor, " m"]:
@@ -123,7 +123,7 @@ class Objective:
         """
         return self._parts(self.twisted(parameters, chunk), chunk)
 
-    def curve(self, z: Float[Tensor, " m"], chunk: Chunk, part: str) -> Float[Tensor, " m"]:
+    def output_hessian_product(self, z: Float[Tensor, " m"], chunk: Chunk, part: str) -> Float[Tensor, " m"]:
         """Q z, with the Hessian Q of a part of the loss with respect to the twisted predictions.
 
         Q is positive semidefinite but for the `mean` that is corrected for its bias: there it is indefinite.

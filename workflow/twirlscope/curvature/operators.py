@@ -106,7 +106,7 @@ class Operator:
         self._kept = [None] * len(chunks)
         if self.mode not in ("cached", "vmap"):
             return
-        alone, parameters = chunks[0].first(), self._objective.parameters
+        alone, parameters = chunks[0].first_sample(), self._objective.parameters
         if self.mode == "vmap":
             each = VMAP_GRAPHS * graph_bytes(lambda: self._objective.losses(parameters, alone), parameters)
             self._columns = max(1, int(self._free / (each * max(map(len, chunks)))))
@@ -127,7 +127,7 @@ class Operator:
         parameters = self._objective.parameters
         pushed = self._push(lambda p: self._objective.twisted(p, chunk), vectors)
         z = self._objective.twisted(parameters, chunk)
-        curved = [self._objective.curve(w, chunk, self._part) for w in pushed]
+        curved = [self._objective.output_hessian_product(w, chunk, self._part) for w in pushed]
         return torch.stack([gradient(z, parameters, w, retain_graph=True) for w in curved])
 
     def _push(self, function: Multiply, vectors: Float[Tensor, "b n"]) -> Float[Tensor, "b m"]:
@@ -158,7 +158,7 @@ def _gauss_newton_graph(objective: Objective, part: str, chunk: Chunk) -> Multip
 
     def multiply(vector: Tensor) -> Tensor:
         pushed = gradient(pulled, w, vector, retain_graph=True)
-        return gradient(z, parameters, objective.curve(pushed, chunk, part), retain_graph=True)
+        return gradient(z, parameters, objective.output_hessian_product(pushed, chunk, part), retain_graph=True)
 
     return multiply
 
@@ -195,7 +195,7 @@ def _difference(function: Multiply, parameters: Tensor, vector: Tensor) -> Tenso
 
 def _choose(objective: Objective, part: str, curvature: str, keep_bytes: float) -> str:
     """The first mode in which a product on one sample does not raise; `rebuilt` where no graph of a chunk fits."""
-    alone = objective.alone()
+    alone = objective.on_first_sample()
     vector = torch.ones_like(alone.parameters)[:, None].detach()
     for mode in ("rebuilt", "vmap", "dual"):
         try:

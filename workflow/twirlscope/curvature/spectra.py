@@ -70,7 +70,7 @@ class Problem:
                     yield curvature, part
 
 
-def drawn(index: Int[Array, " known"], settings: HessianSettings) -> Int[Array, " some"]:
+def choose_samples(index: Int[Array, " known"], settings: HessianSettings) -> Int[Array, " some"]:
     """The samples in the loss, drawn from a split, ascending."""
     count = min(settings.samples, len(index))
     return np.sort(np.random.default_rng(settings.seed).choice(index, count, replace=False))

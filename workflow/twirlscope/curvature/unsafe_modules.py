@@ -20,7 +20,7 @@ KINKS = ("relu", "leaky_relu", "prelu", "rrelu", "threshold", "hardtanh", "hards
 COMPILED = (torch.jit.ScriptModule, torch._dynamo.OptimizedModule) if hasattr(torch, "_dynamo") else ()
 
 
-def suspects(model: torch.nn.Module, inputs: Mapping[str, Tensor]) -> list[str]:
+def unsafe_modules(model: torch.nn.Module, inputs: Mapping[str, Tensor]) -> list[str]:
     """Modules as `name (class: what runs there)`, the innermost ones, in the order in which they run.
 
     Named are compiled modules, fused norms, kinks, and operations that write into a tensor that has a gradient: right

@@ -39,12 +39,12 @@ def gradient(train: Path, data: Path, out: Path, settings: GradientSettings, sha
         UserError: a loss or gradient is not finite, a checkpoint is missing, or the data have no such split.
     """
     run = Trained(train, data)
-    index = gradients.drawn(run.split(settings.split, "gradient.split"), settings)
+    index = gradients.choose_batches(run.split(settings.split, "gradient.split"), settings)
     quaternion = sample_rotations("independent", index.size, settings.rotations, settings.seed, run.task.group)
     quaternion = quaternion.reshape(*index.shape, settings.rotations, 4)
     device = "cuda" if device_of(settings.device) == "cuda" else "cpu"
     dtype = getattr(torch, settings.dtype)
-    steps, found, walks = (share or Share()).of(run.steps), [], {}
+    steps, found, descents = (share or Share()).of(run.steps), [], {}
     searched, flat = evenly_spaced(run.steps, settings.nearest), run.task.batch(index.ravel())
     progress = Progress("gradient", len(steps), "checkpoint")
     for step in steps:
@@ -53,13 +53,13 @@ def gradient(train: Path, data: Path, out: Path, settings: GradientSettings, sha
         found.append(gradients.measure(evaluation, index, quaternion, settings, run.update(step), step))
         if step in searched:
             objective = Objective(model, run.task, flat, quaternion.flatten(0, 1), settings.chunk, unbiased=True)
-            walks[step] = nearest_symmetric.walk(objective, settings.nearest_share, settings.nearest_steps)
-            print(f"nearest: step {step}, {walks[step].left:.2g} of the error left", flush=True)
+            descents[step] = nearest_symmetric.descend(objective, settings.nearest_share, settings.nearest_steps)
+            print(f"nearest: step {step}, {descents[step].share_left:.2g} of the error left", flush=True)
         progress.advance(f"step {step}")
     progress.close()
     result = merged(found, steps)
     if searched:
-        result = result.assign(nearest_symmetric.columns(walks, steps))
+        result = result.assign(nearest_symmetric.columns(descents, steps))
     about = _attributes(run, index.size, settings, device)
     store.save(result.assign_attrs(about), out, GRADIENT)
 

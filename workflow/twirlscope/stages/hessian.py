@@ -48,7 +48,7 @@ def hessian(
     """
     run = Trained(train, data)
     steps = (share or Share()).of(chosen_steps(run.steps, settings))
-    index = spectra.drawn(run.split(settings.split, "hessian.split"), settings)
+    index = spectra.choose_samples(run.split(settings.split, "hessian.split"), settings)
     size = sum(p.numel() for p in run.model(steps[0]).parameters() if p.requires_grad)
     problem = spectra.problem_of(run.task, index, size, settings)
     shaping = {"settings": settings.model_dump(), "code": code, "train": sha256(train), "data": sha256(data)}

@@ -18,8 +18,8 @@ from ..settings.twirl import TwirlSettings
 from ..storage import store
 from ..storage.arrays.twirl import TWIRL
 from ..training.checkpoints import Trained
-from ..twirling.checkpoint import checkpoints_dataset, design_of, last_checkpoint, measure_checkpoint
-from ..twirling.heldout import drawn
+from ..twirling.checkpoint import checkpoints_dataset, design_of, measure_checkpoint, measure_last_checkpoint
+from ..twirling.heldout import choose_samples
 from .gather import Share
 
 
@@ -35,7 +35,7 @@ def twirl(train: Path, data: Path, out: Path, settings: TwirlSettings, share: Sh
         UserError: a checkpoint is missing or damaged, the data have no such split, or the model is refused.
     """
     run = Trained(train, data)
-    device, index = device_of(settings.device), drawn(run.split(settings.split, "twirl.split"), settings)
+    device, index = device_of(settings.device), choose_samples(run.split(settings.split, "twirl.split"), settings)
     design = design_of(run.task, index, settings)
     steps, measured = (share or Share()).of(run.steps), []
     progress = Progress("twirl", len(steps), "checkpoint")
@@ -47,7 +47,7 @@ def twirl(train: Path, data: Path, out: Path, settings: TwirlSettings, share: Sh
     result = checkpoints_dataset(evaluation, steps, design, measured, settings)
     result = result.assign_attrs(_attributes(run, settings, len(index), device))
     if steps[-1] == run.steps[-1]:
-        last = last_checkpoint(evaluation, run.samples, result, design, settings)
+        last = measure_last_checkpoint(evaluation, run.samples, result, design, settings)
         result = result.merge(last, combine_attrs="no_conflicts")
     store.save(result, out, TWIRL)
 

@@ -48,17 +48,17 @@ def measure_degrees(evaluation: Evaluation, index: Int[Array, " sample"]) -> Deg
         return None
     batch = evaluation.batch(index[:FEW])
     caught: dict[str, list[Tensor]] = {path: [] for path in degree}
-    with hooked(model, {path: caught[path].append for path in degree}):
+    with output_hooks(model, {path: caught[path].append for path in degree}):
         full = _losses(model, task, batch)
     highest = max(int(d.max()) for d in degree.values())
     share = np.full((len(degree), highest + 1), np.nan)
     removed = np.full((*share.shape, *full.shape), np.nan)
     real = batch.weights[task.terms[0].name] > 0
     for i, (path, each) in enumerate(degree.items()):
-        share[i, : each.max() + 1] = shares(torch.cat([_rows(x, real) for x in caught[path]]), each)
+        share[i, : each.max() + 1] = variance_shares(torch.cat([_rows(x, real) for x in caught[path]]), each)
         for one in range(highest + 1):
             if (each == one).any():
-                with hooked(model, {path: lambda x, gone=each == one: _without(x, gone)}):
+                with output_hooks(model, {path: lambda x, gone=each == one: _without(x, gone)}):
                     removed[i, one] = _losses(model, task, batch)
     return Degrees(np.where(np.isnan(removed[..., 0, 0]), np.nan, share), removed, full)
 
@@ -89,7 +89,7 @@ def degrees_of(irreps: str) -> Int[Array, " feature"]:
     return np.concatenate([np.full(mul * ir.dim, ir.l) for mul, ir in Irreps(irreps)])
 
 
-def shares(rows: Float[Tensor, "row feature"], degree: Int[Array, " feature"]) -> Float[Array, " degree"]:
+def variance_shares(rows: Float[Tensor, "row feature"], degree: Int[Array, " feature"]) -> Float[Array, " degree"]:
     """Share of each degree in the variance of features over atoms, samples and orientations, summed over features.
 
     Over all orientations the mean of a feature of degree 1 or more is 0, so that its variance is its mean square; an
@@ -103,7 +103,7 @@ def shares(rows: Float[Tensor, "row feature"], degree: Int[Array, " feature"]) -
 
 
 @contextmanager
-def hooked(model: torch.nn.Module, functions: dict[str, Callable[[Tensor], Tensor | None]]) -> Iterator[None]:
+def output_hooks(model: torch.nn.Module, functions: dict[str, Callable[[Tensor], Tensor | None]]) -> Iterator[None]:
     """The model with a function of the output of each of these modules; what it returns, if anything, replaces it."""
     hooks = [
         model.get_submodule(path).register_forward_hook(lambda _, __, out, f=function: f(out))

@@ -22,18 +22,18 @@ from ..errors import UserError
 from ..geometry import action, rotation_sets, so3
 from ..geometry.rotation_sets import RotationSet
 
-Named = dict[str, Tensor]
+Tensors = dict[str, Tensor]
 
 
 def twirled(
-    predict: Callable[[Named], Named],
+    predict: Callable[[Tensors], Tensors],
     rotations: RotationSet | str,
     irreps_in: Mapping[str, str],
     irreps_out: Mapping[str, str],
     inversion: bool = False,
     generator: torch.Generator | None = None,
     chunk: int = 256,
-) -> Callable[[Named], Named]:
+) -> Callable[[Tensors], Tensors]:
     """The prediction averaged over a set of rotations, SUM_i w_i rho(g_i)^-1 f(g_i x), as a callable like `predict`.
 
     It is the twirled prediction T, and equivariant, where the set is exact to the degree of the twisted prediction:
@@ -62,12 +62,12 @@ def twirled(
 class Averaged:
     """What averages a prediction over rotations: its fields are what `twirled` says they are."""
 
-    predict: Callable[[Named], Named]
+    predict: Callable[[Tensors], Tensors]
     irreps_in: Mapping[str, str]
     irreps_out: Mapping[str, str]
     chunk: int
 
-    def over(self, inputs: Named, rotation: Float[Tensor, "sample n 3 3"], weight: Float[Tensor, " n"]) -> Named:
+    def average(self, inputs: Tensors, rotation: Float[Tensor, "sample n 3 3"], weight: Float[Tensor, " n"]) -> Tensors:
         """The weighted mean of the twisted predictions, as many rotations at a time as the chunk has room for."""
         total, size = {}, max(1, self.chunk // len(rotation))
         for start in range(0, len(weight), size):
@@ -77,13 +77,13 @@ class Averaged:
                 total[name] = total[name] + part if name in total else part
         return total
 
-    def _twisted(self, inputs: Named, rotation: Float[Tensor, "sample n 3 3"]) -> Named:
+    def _twisted(self, inputs: Tensors, rotation: Float[Tensor, "sample n 3 3"]) -> Tensors:
         """Twisted predictions `[sample, n, ...]` of the samples under each of their rotations."""
         shape, flat = rotation.shape[:2], rotation.flatten(0, 1)
         copies = {k: v.repeat_interleave(shape[1], 0) for k, v in inputs.items()}
         response = self.predict({k: action.rotate(self.irreps_in.get(k, "0e"), flat, v) for k, v in copies.items()})
-        named("irreps_out", "the name of a prediction", self.irreps_out, response)
-        named("predictions", "predictions whose irreps are given", response, self.irreps_out)
+        check_names("irreps_out", "the name of a prediction", self.irreps_out, response)
+        check_names("predictions", "predictions whose irreps are given", response, self.irreps_out)
         return {k: action.twist(self.irreps_out[k], flat, v).unflatten(0, shape) for k, v in response.items()}
 
 
@@ -95,9 +95,9 @@ class Twirled(Averaged):
     inversion: bool
     generator: torch.Generator | None
 
-    def __call__(self, inputs: Named) -> Named:
+    def __call__(self, inputs: Tensors) -> Tensors:
         """The averaged prediction, with the names, shapes and dtypes of `predict`."""
-        named("irreps_in", "the name of an input", self.irreps_in, inputs)
+        check_names("irreps_in", "the name of an input", self.irreps_in, inputs)
         samples, parities = len(next(iter(inputs.values()))), (1, -1) if self.inversion else (1,)
         (before, after), parts = self._orientation(samples), []
         for start in range(0, samples, self.chunk):
@@ -105,7 +105,7 @@ class Twirled(Averaged):
             quaternion = so3.product(after[some], so3.product(self.rotations.quaternion, before[some]))
             rotation = torch.cat([so3.matrix(quaternion, p) for p in parities], 1)
             weight = self.rotations.weight.repeat(len(parities)) / len(parities)
-            parts.append(self.over({k: v[some] for k, v in inputs.items()}, rotation, weight))
+            parts.append(self.average({k: v[some] for k, v in inputs.items()}, rotation, weight))
         return {name: torch.cat([p[name] for p in parts]) for name in parts[0]}
 
     def _orientation(self, samples: int) -> Float[Tensor, "2 sample 1 4"]:
@@ -115,7 +115,7 @@ class Twirled(Averaged):
         return so3.haar(2, samples, 1, generator=self.generator)
 
 
-def named(where: str, expected: str, names: Iterable[str], known: Mapping) -> None:
+def check_names(where: str, expected: str, names: Iterable[str], known: Mapping) -> None:
     """Refuse a name that nothing has: what it stands for would not turn."""
     wrong = next((name for name in names if name not in known), None)
     if wrong is not None:

@@ -21,8 +21,8 @@ from .activation_degrees import Degrees, degrees_dataset, measure_degrees
 from .frame_averaging import measure_frames
 from .heldout import Heldout, heldout_dataset, heldout_of, measure_heldout, summarise
 from .lie_derivative import LieError
-from .other_splits import measure_sets
-from .panel import Panel, kept_predictions, measure_panel, panel_dataset, panel_of, plan, summarise_panel
+from .other_splits import measure_test_sets
+from .panel import Panel, kept_predictions, measure_panel, panel_dataset, panel_of, summarise_panel, twirling_losses
 from .prediction_metrics import metrics, metrics_dataset, slices
 from .twisting import Products, twisted
 
@@ -75,7 +75,7 @@ def measure_checkpoint(evaluation: Evaluation, exact: Callable, design: Design, 
     Raises:
         UserError: the model or the task is refused.
     """
-    refuse(evaluation, design.held)
+    check_evaluation(evaluation, design.held)
     panel = design.panel
     return Checkpoint(
         measure_heldout(evaluation, design.held),
@@ -87,14 +87,14 @@ def measure_checkpoint(evaluation: Evaluation, exact: Callable, design: Design, 
     )
 
 
-def refuse(evaluation: Evaluation, held: Heldout) -> None:
+def check_evaluation(evaluation: Evaluation, held: Heldout) -> None:
     """Refuse what would give wrong numbers, by a few passes of a few samples.
 
     Raises:
-        UserError: the model or the task is refused, see `checks.check`.
+        UserError: the model or the task is refused, see `checks.check_model_and_task`.
     """
     rotation = so3.matrix(held.quaternion[CHECKED, 0]).to(evaluation.device, evaluation.dtype)
-    checks.check(evaluation.model, evaluation.task, evaluation.batch(held.index[CHECKED]), rotation)
+    checks.check_model_and_task(evaluation.model, evaluation.task, evaluation.batch(held.index[CHECKED]), rotation)
 
 
 def rounding_error(evaluation: Evaluation, exact: Callable, held: Heldout) -> Float[Array, " term"]:
@@ -151,13 +151,13 @@ def _panels(result: xr.Dataset, panel: Panel, measured: Sequence[Checkpoint], se
     return found
 
 
-def last_checkpoint(
+def measure_last_checkpoint(
     evaluation: Evaluation, data: xr.Dataset, result: xr.Dataset, design: Design, settings: TwirlSettings
 ) -> xr.Dataset:
     """Measurements of the last checkpoint alone: slices, test sets, test-time twirling, generated samples."""
-    found = [slices(evaluation, design.index[: settings.kept]), measure_sets(evaluation, data, settings)]
+    found = [slices(evaluation, design.index[: settings.kept]), measure_test_sets(evaluation, data, settings)]
     if design.panel is not None:
-        found.append(plan(evaluation, result, design.panel, settings))
+        found.append(twirling_losses(evaluation, result, design.panel, settings))
         found.append(measure_frames(evaluation, design.panel.index, settings))
     made = evaluation.task.generate(evaluation.model, evaluation.device)
     return xr.merge(found if made is None else [*found, made], combine_attrs="no_conflicts")

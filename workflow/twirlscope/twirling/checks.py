@@ -18,11 +18,11 @@ from ..geometry import action
 
 ORTHOGONAL = 1e-5  # largest entry of R R^T - 1
 SAME = 1e-4  # of the largest prediction: above what the order of sums makes, far below what dropout makes
-CHANGING = (_DropoutNd, _BatchNorm)  # modules that compute something else in training mode
+TRAINING_DEPENDENT = (_DropoutNd, _BatchNorm)  # modules that compute something else in training mode
 
 
 @torch.no_grad()
-def check(model: Callable, task: Task, batch: Batch, rotation: Float[Tensor, "sample 3 3"]) -> None:
+def check_model_and_task(model: Callable, task: Task, batch: Batch, rotation: Float[Tensor, "sample 3 3"]) -> None:
     """Refuse a model, a task or rotations with which a measurement would be wrong.
 
     The model is left as it was: one in training mode is copied first, and random states are put back.
@@ -36,22 +36,22 @@ def check(model: Callable, task: Task, batch: Batch, rotation: Float[Tensor, "sa
         UserError: rotations that are none; irreps that do not fit; a prediction that is missing, of another shape than
             its target or not finite; a model that is random, or whose prediction depends on the rest of the batch.
     """
-    proper(rotation)
-    irreps(task, batch)
-    if changing(model, torch.nn.Module):
+    check_rotations(rotation)
+    check_irreps(task, batch)
+    if modules_in_training_mode(model, torch.nn.Module):
         model = copy.deepcopy(model)  # a pass in training mode moves running means
     devices = [rotation.device] if rotation.is_cuda else []
     with torch.random.fork_rng(devices):
         turned = task.rotate(batch, rotation)
         first = model(turned.inputs)
-        shapes(model, task, first, batch)
-        finite(model, task, first, batch)
-        deterministic(model, task, first, model(turned.inputs), batch)
+        check_shapes(model, task, first, batch)
+        check_finite(model, task, first, batch)
+        check_deterministic(model, task, first, model(turned.inputs), batch)
         if len(batch) > 1:
-            independent(model, task, first, turned)
+            check_samples_independent(model, task, first, turned)
 
 
-def proper(matrix: Float[Tensor, "sample 3 3"]) -> None:
+def check_rotations(matrix: Float[Tensor, "sample 3 3"]) -> None:
     """Refuse matrices that are not finite or not orthogonal; rotations and reflections (det +1 and -1) both pass.
 
     Raises:
@@ -71,7 +71,7 @@ def proper(matrix: Float[Tensor, "sample 3 3"]) -> None:
         )
 
 
-def irreps(task: Task, batch: Batch) -> None:
+def check_irreps(task: Task, batch: Batch) -> None:
     """Refuse irreps that do not parse or do not fit the last axis of what they turn, and names that nothing has.
 
     Raises:
@@ -109,7 +109,7 @@ def dimension(string: str, where: str) -> int:
         raise UserError(where, "irreps such as '0e', '1o' or '0e+2e'", repr(string)) from error
 
 
-def shapes(model: Callable, task: Task, prediction: object, batch: Batch) -> None:
+def check_shapes(model: Callable, task: Task, prediction: object, batch: Batch) -> None:
     """Refuse a prediction that lacks a term or differs in shape from its target: broadcasting would hide it.
 
     Raises:
@@ -133,7 +133,7 @@ def shapes(model: Callable, task: Task, prediction: object, batch: Batch) -> Non
             )
 
 
-def finite(model: Callable, task: Task, prediction: dict[str, Tensor], batch: Batch) -> None:
+def check_finite(model: Callable, task: Task, prediction: dict[str, Tensor], batch: Batch) -> None:
     """Refuse predictions with NaN or infinity, on padding too: a weight of 0 times NaN is NaN.
 
     Raises:
@@ -156,7 +156,7 @@ def finite(model: Callable, task: Task, prediction: dict[str, Tensor], batch: Ba
             )
 
 
-def deterministic(
+def check_deterministic(
     model: Callable, task: Task, first: dict[str, Tensor], second: dict[str, Tensor], batch: Batch
 ) -> None:
     """Refuse a model that predicts something else when asked again: its noise would count as equivariance error.
@@ -165,7 +165,7 @@ def deterministic(
         UserError: which term, by how much, and the modules in training mode that may be why.
     """
     for term in task.terms:
-        off = apart(first[term.name], second[term.name], batch.weights[term.name])
+        off = relative_difference(first[term.name], second[term.name], batch.weights[term.name])
         if not off <= SAME:
             raise UserError(
                 _where(model, term),
@@ -174,7 +174,7 @@ def deterministic(
             )
 
 
-def independent(model: Callable, task: Task, first: dict[str, Tensor], turned: Batch) -> None:
+def check_samples_independent(model: Callable, task: Task, first: dict[str, Tensor], turned: Batch) -> None:
     """Refuse a model whose prediction for a sample depends on which others are in the batch.
 
     Raises:
@@ -187,23 +187,23 @@ def independent(model: Callable, task: Task, first: dict[str, Tensor], turned: B
     except (ValueError, RuntimeError) as error:
         got = f"{type(error).__name__} for a sample alone ({error}); {_advice(model, _BatchNorm)}"
         raise UserError(_model(model), expected, got) from error
-    shapes(model, task, single, alone)
+    check_shapes(model, task, single, alone)
     for term in task.terms:
         largest = first[term.name].abs().max()
-        off = apart(first[term.name][:1], single[term.name], alone.weights[term.name], largest)
+        off = relative_difference(first[term.name][:1], single[term.name], alone.weights[term.name], largest)
         if not off <= SAME:
             got = f"predictions {off:.1e} apart (relative to the largest); {_advice(model, _BatchNorm)}"
             raise UserError(_where(model, term), expected, got)
 
 
-def apart(first: Tensor, second: Tensor, weights: Tensor, largest: Tensor | None = None) -> float:
+def relative_difference(first: Tensor, second: Tensor, weights: Tensor, largest: Tensor | None = None) -> float:
     """Largest difference of two predictions off the padding, over the largest prediction; 0 where both are 0."""
     difference = (first - second).abs().masked_fill(weights[..., None] == 0, 0.0).max()
     largest = first.abs().max() if largest is None else largest
     return (difference / largest.clamp_min(torch.finfo(first.dtype).tiny)).item()
 
 
-def changing(model: Callable, kinds: type | tuple[type, ...] = CHANGING) -> list[str]:
+def modules_in_training_mode(model: Callable, kinds: type | tuple[type, ...] = TRAINING_DEPENDENT) -> list[str]:
     """Modules of these classes that are in training mode, as `name (class)`."""
     modules = model.named_modules() if isinstance(model, torch.nn.Module) else ()
     return [
@@ -213,7 +213,7 @@ def changing(model: Callable, kinds: type | tuple[type, ...] = CHANGING) -> list
 
 def _advice(model: Callable, likely: type) -> str:
     """What to do about a model that changes: the likeliest modules if there are any, else where to look."""
-    found = changing(model, likely) or changing(model)
+    found = modules_in_training_mode(model, likely) or modules_in_training_mode(model)
     if found:
         more = f" and {len(found) - 4} more" if len(found) > 4 else ""
         return f"in training mode: {', '.join(found[:4])}{more}; call model.eval() first"

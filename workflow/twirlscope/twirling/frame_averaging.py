@@ -35,7 +35,7 @@ from ..geometry import so3
 from ..geometry.rotation_sets import FRAME_PASSES, FRAME_SIGNS
 from ..losses import inner
 from ..settings.twirl import TwirlSettings
-from .averaging import Averaged, Named, named
+from .averaging import Averaged, Tensors, check_names
 from .twisting import inner_products, with_weighted
 
 CLOSE = 0.05  # relative distance of moments below which axes are called nearly arbitrary
@@ -73,13 +73,13 @@ def frames(
 
 
 def frame_averaged(
-    predict: Callable[[Named], Named],
+    predict: Callable[[Tensors], Tensors],
     points: str,
     real: str,
     irreps_in: Mapping[str, str],
     irreps_out: Mapping[str, str],
     chunk: int = 256,
-) -> Callable[[Named], Named]:
+) -> Callable[[Tensors], Tensors]:
     """The prediction averaged over the four frames of each sample, as a callable like `predict`. A call costs 4 passes.
 
     Equivariant under rotations to rounding, not under reflections; invariant under translations if `predict` is.
@@ -105,14 +105,14 @@ class FrameAveraged(Averaged):
     points: str
     real: str
 
-    def __call__(self, inputs: Named) -> Named:
+    def __call__(self, inputs: Tensors) -> Tensors:
         """The averaged prediction, with the names, shapes and dtypes of `predict`."""
-        named("irreps_in", "the name of an input", (*self.irreps_in, self.points, self.real), inputs)
+        check_names("irreps_in", "the name of an input", (*self.irreps_in, self.points, self.real), inputs)
         rotation = frames(inputs[self.points], inputs[self.real]).rotation
         weight = torch.full((FRAME_PASSES,), 1 / FRAME_PASSES)
         size = max(1, self.chunk // FRAME_PASSES)
         slices = [slice(s, s + size) for s in range(0, len(rotation), size)]
-        parts = [self.over({k: v[some] for k, v in inputs.items()}, rotation[some], weight) for some in slices]
+        parts = [self.average({k: v[some] for k, v in inputs.items()}, rotation[some], weight) for some in slices]
         return {name: torch.cat([p[name] for p in parts]) for name in parts[0]}
 
 

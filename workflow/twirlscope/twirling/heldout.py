@@ -146,7 +146,7 @@ def _with_ratios(means: dict[str, Array]) -> dict[str, Array]:
     return found
 
 
-def drawn(index: Int[Array, " sample"], settings: TwirlSettings) -> Int[Array, " some"]:
+def choose_samples(index: Int[Array, " sample"], settings: TwirlSettings) -> Int[Array, " some"]:
     """As many samples of a split as are measured at most, ascending."""
     if not 0 < settings.samples < len(index):
         return index

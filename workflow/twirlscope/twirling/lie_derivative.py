@@ -77,9 +77,9 @@ def lie_error(
     if method not in (None, *METHODS):
         raise UserError("method", "a way to differentiate", repr(method), METHODS)
     with differentiable(), torch.no_grad():
-        exact, error = double(evaluation), None
+        exact, error = in_float64(evaluation), None
         batch, rotation = exact.batch(index[:FEW]), so3.matrix(quaternion[:FEW, 0]).to(exact.device)
-        size = _length([_precise(exact, batch, rotation)], batch)
+        size = _length([_float64_predictions(exact, batch, rotation)], batch)
         if method != "difference":
             error = _forward_error(evaluation, exact, batch, rotation, size)
         if error is None and method == "forward":
@@ -87,11 +87,11 @@ def lie_error(
                 f"model {_name(evaluation.model)}", "a model that supports forward-mode derivatives", "one without"
             )
         if error is None:
-            return LieError(_measured(difference, exact, index, quaternion), "difference", None)
-        return LieError(_measured(forward, evaluation, index, quaternion), "forward", error)
+            return LieError(_mean_squares(central_differences, exact, index, quaternion), "difference", None)
+        return LieError(_mean_squares(forward_mode, evaluation, index, quaternion), "forward", error)
 
 
-def forward(
+def forward_mode(
     model: Callable, task: Task, batch: Batch, rotation: Float[Tensor, "sample 3 3"]
 ) -> Iterator[dict[str, Tensor]]:
     """L_a z by term for a = x, y, z, by forward-mode derivatives; only the rotation matrix is differentiated."""
@@ -102,7 +102,7 @@ def forward(
         yield {k: torch.zeros_like(p.primal) if p.tangent is None else p.tangent for k, p in pairs.items()}
 
 
-def difference(
+def central_differences(
     model: Callable, task: Task, batch: Batch, rotation: Float[Tensor, "sample 3 3"], step: float = STEPS[0]
 ) -> Iterator[dict[str, Tensor]]:
     """L_a z by term for a = x, y, z, by central differences: for float64, where it is good to 1e-9 or so.
@@ -116,14 +116,14 @@ def difference(
         yield {k: (after[k] - before[k]) / (2 * step) for k in after}
 
 
-def double(evaluation: Evaluation) -> Evaluation:
+def in_float64(evaluation: Evaluation) -> Evaluation:
     """The evaluation in float64, with a copy of the model; a plain function computes in the dtype of its inputs."""
     model = evaluation.model
     exact = copy.deepcopy(model).double() if isinstance(model, torch.nn.Module) else model
     return replace(evaluation, model=exact, dtype=torch.float64)
 
 
-def _measured(
+def _mean_squares(
     derivative: Derivative,
     evaluation: Evaluation,
     index: Int[Array, " sample"],
@@ -155,7 +155,7 @@ def _squares(tensors: dict[str, Tensor], batch: Batch) -> dict[str, Float[Tensor
     return found
 
 
-def _precise(exact: Evaluation, batch: Batch, rotation: Float[Tensor, "sample 3 3"]) -> dict[str, Tensor]:
+def _float64_predictions(exact: Evaluation, batch: Batch, rotation: Float[Tensor, "sample 3 3"]) -> dict[str, Tensor]:
     """Twisted predictions in float64, taken once so that a model that fails does not look like one without derivatives.
 
     Raises:
@@ -186,17 +186,18 @@ def _forward_error(
     Raises:
         UserError: the error is above the tolerance.
     """
-    task, dtype = evaluation.task, evaluation.dtype
+    task = evaluation.task
     try:
-        found = list(forward(exact.model, task, batch, rotation))
-        next(forward(evaluation.model, task, batch.to(evaluation.device, dtype), rotation.to(dtype)))  # other kernels
+        found = list(forward_mode(exact.model, task, batch, rotation))
+        working = batch.to(evaluation.device, evaluation.dtype)  # another precision may use other kernels
+        next(forward_mode(evaluation.model, task, working, rotation.to(evaluation.dtype)))
     except torch.OutOfMemoryError:
         raise
     except RuntimeError:  # NotImplementedError among them
         return None
     best = dict.fromkeys(size, torch.inf)
     for step in STEPS:
-        reference = list(difference(exact.model, task, batch, rotation, step))
+        reference = list(central_differences(exact.model, task, batch, rotation, step))
         distance = _length([{k: a[k] - b[k] for k in a} for a, b in zip(found, reference, strict=True)], batch)
         length = _length(reference, batch)
         for k in best:
@@ -205,7 +206,7 @@ def _forward_error(
         if all(e <= 0.1 * TOLERANCE for e in best.values()):
             break
     if not all(e <= TOLERANCE for e in best.values()):
-        raise _failure(exact.model, best)
+        raise _wrong_derivatives(exact.model, best)
     return max(best.values())
 
 
@@ -219,7 +220,7 @@ def _name(model: Callable) -> str:
     return type(model).__name__ if isinstance(model, torch.nn.Module) else getattr(model, "__name__", repr(model))
 
 
-def _failure(model: Callable, error: dict[str, float]) -> UserError:
+def _wrong_derivatives(model: Callable, error: dict[str, float]) -> UserError:
     modules = model.named_modules() if isinstance(model, torch.nn.Module) else ()
     scripted = [n or "the model itself" for n, m in modules if isinstance(m, torch.jit.ScriptModule)]
     suspects = f"scripted modules {', '.join(scripted[:8])}" if scripted else "`detach`, custom functions, kinks"

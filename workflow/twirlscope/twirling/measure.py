@@ -10,7 +10,7 @@ from ..contracts import Evaluation, Task
 from ..runtime import precision
 from ..runtime.devices import device_of
 from ..settings.twirl import TwirlSettings
-from .checkpoint import refuse
+from .checkpoint import check_evaluation
 from .heldout import heldout_dataset, heldout_of, measure_heldout, summarise
 from .twisting import FixedBatchTask
 
@@ -35,5 +35,5 @@ def measure(
     index = np.arange(len(task)) if index is None and isinstance(task, FixedBatchTask) else index
     evaluation = Evaluation(model, task, device_of(settings.device), chunk=settings.chunk)
     held = heldout_of(task, index, settings)
-    refuse(evaluation, held)
+    check_evaluation(evaluation, held)
     return summarise(heldout_dataset(task, [0], held, [measure_heldout(evaluation, held)]), settings).isel(step=0)

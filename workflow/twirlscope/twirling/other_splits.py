@@ -14,18 +14,18 @@ from .._typing import Array, Bool, Int
 from ..contracts import Evaluation, Task, split_index
 from ..estimators import loss_split
 from ..settings.twirl import TwirlSettings
-from .heldout import drawn, heldout_of
+from .heldout import choose_samples, heldout_of
 from .twisting import inner_products
 
 NAMES = ("set_loss_total", "set_loss_mean", "set_loss_equiv", "set_absolute")
 
 
-def measure_sets(evaluation: Evaluation, data: xr.Dataset, settings: TwirlSettings) -> xr.Dataset:
+def measure_test_sets(evaluation: Evaluation, data: xr.Dataset, settings: TwirlSettings) -> xr.Dataset:
     """Losses by sample on every split of the data but the one that was trained on; `settings.split` comes first."""
     known = data["split"].attrs["flag_meanings"].split()
     terms = [*(t.name for t in evaluation.task.terms), "weighted"]
     names = [name for name in dict.fromkeys([settings.split, *known]) if name != "train"]
-    places = [drawn(split_index(data, name), settings) for name in names]
+    places = [choose_samples(split_index(data, name), settings) for name in names]
     found = [_losses(evaluation, index, settings) for index in places]
     return xr.Dataset(
         {name: (("term", "set_sample"), np.concatenate([f[name] for f in found], 1)) for name in found[0]}

@@ -21,10 +21,10 @@ from ..geometry.rotation_sets import INDEPENDENT, RotationSet
 from ..settings.twirl import TwirlSettings
 from . import panel_octahedral
 from .lie_derivative import LieError, lie_error
-from .twisting import Products, inner_products, predictions, with_weighted
+from .twisting import Products, inner_products, twisted_predictions, with_weighted
 
-BEYOND = 4  # degrees that are fitted beyond the highest that is reported
-PLANNED = (*INDEPENDENT, "D2", "T", "O", "I")  # sets whose test-time twirling is measured beside its prediction
+EXTRA_DEGREES = 4  # degrees that are fitted beyond the highest that is reported
+MEASURED_SETS = (*INDEPENDENT, "D2", "T", "O", "I")  # sets whose test-time twirling is measured beside its prediction
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Panel:
         """All rotations of a sample in a row, replicate by replicate."""
         return self.quaternion.flatten(1, 2)
 
-    def design(self, gram: Float[Array, "*b rotation rotation"]) -> Float[Array, "*b r n r n"]:
+    def by_replicate(self, gram: Float[Array, "*b rotation rotation"]) -> Float[Array, "*b r n r n"]:
         """A Gram matrix by replicates."""
         R, n = self.quaternion.shape[1:3]
         return gram.reshape(*gram.shape[:-2], R, n, R, n)
@@ -60,10 +60,10 @@ def panel_of(index: Int[Array, " sample"], settings: TwirlSettings, group: str =
     if group in rotation_sets.FINITE_GROUPS:
         whole = rotation_sets.rotation_set(rotation_sets.FINITE_GROUPS[group])
         return Panel(chosen, whole.quaternion.expand(len(chosen), 1, -1, -1), whole, group)
-    return designed(chosen, settings.panel_set, settings.panel_replicates, settings)
+    return panel_under(chosen, settings.panel_set, settings.panel_replicates, settings)
 
 
-def designed(index: Int[Array, " panel"], name: str, replicates: int, settings: TwirlSettings) -> Panel:
+def panel_under(index: Int[Array, " panel"], name: str, replicates: int, settings: TwirlSettings) -> Panel:
     """These samples under random offsets of the set of that name, or under so many independent rotations."""
     generator = torch.Generator().manual_seed(settings.seed + 1)
     if count := INDEPENDENT.get(name):
@@ -97,7 +97,7 @@ def panel_dataset(panel: Panel, measured: list[tuple[Products, LieError | None]]
     products, derivatives = [m[0] for m in measured], [m[1] for m in measured if m[1] is not None]
     found = xr.Dataset(
         {
-            "panel_gram": (("step", "term", "panel", "pair"), np.stack([packed(p["gram"]) for p in products])),
+            "panel_gram": (("step", "term", "panel", "pair"), np.stack([upper_triangles(p["gram"]) for p in products])),
             "panel_cross": (("step", "term", "panel", "panel_rotation"), np.stack([p["cross"] for p in products])),
             "panel_square": (("term", "panel"), products[0]["square"]),
             "panel_quaternion": (("panel", "panel_rotation", "wxyz"), panel.flat.numpy()),
@@ -115,12 +115,12 @@ def panel_dataset(panel: Panel, measured: list[tuple[Products, LieError | None]]
     return found
 
 
-def packed(gram: Float[Array, "*b n n"]) -> Float[Array, "*b pair"]:
+def upper_triangles(gram: Float[Array, "*b n n"]) -> Float[Array, "*b pair"]:
     """The upper triangle of symmetric matrices, by rows."""
     return gram[(..., *np.triu_indices(gram.shape[-1]))]
 
 
-def unpacked(pairs: Float[Array, "*b pair"], size: int) -> Float[Array, "*b n n"]:
+def symmetric_matrices(pairs: Float[Array, "*b pair"], size: int) -> Float[Array, "*b n n"]:
     """Symmetric matrices from their upper triangles."""
     row, column = np.triu_indices(size)
     gram = np.empty((*pairs.shape[:-1], size, size))
@@ -132,20 +132,21 @@ def unpacked(pairs: Float[Array, "*b pair"], size: int) -> Float[Array, "*b n n"
 def summarise_panel(data: xr.Dataset, panel: Panel, settings: TwirlSettings) -> xr.Dataset:
     """Spectrum, Lie-derivative error and effective degree, with errors by sample: all that follows from the panel."""
     if panel.group in rotation_sets.FINITE_GROUPS:
-        every = np.stack([_errors(data, step) for step in range(data.sizes["step"])])
+        every = np.stack([_error_gram(data, step) for step in range(data.sizes["step"])])
         return panel_octahedral.summarise(data, every, panel.rotations.quaternion, settings)
-    weight, turns, q, equiv = panel.rotations.weight.numpy(), panel.flat.numpy(), [], []
+    weight, rotations, q, equiv = panel.rotations.weight.numpy(), panel.flat.numpy(), [], []
+    highest = settings.highest_degree
     for step in range(data.sizes["step"]):
-        errors = _errors(data, step)
-        every = np.broadcast_to(turns, (len(errors), *turns.shape))
-        q.append(degree_spectrum.spectrum_fit(errors, every, settings.highest_degree, settings.highest_degree + BEYOND))
-        design = panel.design(errors)
+        errors = _error_gram(data, step)
+        every = np.broadcast_to(rotations, (len(errors), *rotations.shape))
+        q.append(degree_spectrum.spectrum_fit(errors, every, highest, highest + EXTRA_DEGREES))
+        design = panel.by_replicate(errors)
         equiv.append(loss_split.split_design(design, np.zeros(design.shape[:-2]), 0.0, weight).equiv)
     lie, both = data["panel_lie_error"].values, ("step", "term")
     pooled = bootstrap.pooled(np.swapaxes(np.stack(q), -1, -2), settings.resamples, settings.seed)
     whole = bootstrap.pooled(np.stack(equiv), settings.resamples, settings.seed)
     resampled = (bootstrap.resampled_means(v, settings.resamples, settings.seed) for v in (lie, np.stack(equiv)))
-    low, high = bootstrap.interval(_degree(*resampled))
+    low, high = bootstrap.interval(_effective_degree(*resampled))
     found = {
         "spectrum": ((*both, "degree"), pooled.value),
         "spectrum_error": ((*both, "degree"), pooled.error),
@@ -153,26 +154,26 @@ def summarise_panel(data: xr.Dataset, panel: Panel, settings: TwirlSettings) -> 
         "panel_loss_equiv": (both, whole.value),
         "lie_error": (both, lie.mean(-1)),
         "lie_error_error": (both, bootstrap.standard_error(lie)),
-        "effective_degree": (both, _degree(lie.mean(-1), whole.value)),
+        "effective_degree": (both, _effective_degree(lie.mean(-1), whole.value)),
         "effective_degree_low": (both, low),
         "effective_degree_high": (both, high),
     }
     return data.assign(found).assign_coords(degree=np.arange(settings.highest_degree + 1))
 
 
-def _errors(data: xr.Dataset, step: int) -> Float[Array, "term panel rotation rotation"]:
+def _error_gram(data: xr.Dataset, step: int) -> Float[Array, "term panel rotation rotation"]:
     """Products of the errors z_i - y at one checkpoint."""
-    gram = unpacked(data["panel_gram"].values[step], data.sizes["panel_rotation"])
+    gram = symmetric_matrices(data["panel_gram"].values[step], data.sizes["panel_rotation"])
     return degree_spectrum.error_gram(gram, data["panel_cross"].values[step], data["panel_square"].values)
 
 
-def _degree(lie: Array, equiv: Array) -> Array:
+def _effective_degree(lie: Array, equiv: Array) -> Array:
     """The degree l with l (l + 1) = lie / equiv; NaN where the error is not positive."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.sqrt(np.where(equiv > 0, lie / equiv, np.nan) + 0.25) - 0.5
 
 
-def plan(evaluation: Evaluation, data: xr.Dataset, panel: Panel, settings: TwirlSettings) -> xr.Dataset:
+def twirling_losses(evaluation: Evaluation, data: xr.Dataset, panel: Panel, settings: TwirlSettings) -> xr.Dataset:
     """Loss of test-time twirling at the last checkpoint, predicted from the spectrum for every set, measured for a few.
 
     Predicted: the twirled prediction error of the panel plus SUM_l q_l alpha_l; measured: the loss of the mean over the
@@ -196,8 +197,8 @@ def plan(evaluation: Evaluation, data: xr.Dataset, panel: Panel, settings: Twirl
         columns.append([degree_spectrum.twirled_loss(mean, equiv, count)] * 3)  # exact whatever the degrees
         passes.append(count)
     measured = np.full((len(names), len(q), len(panel.index)), np.nan)
-    for name in PLANNED:
-        design = designed(panel.index, name, _replicates(name, settings), settings)
+    for name in MEASURED_SETS:
+        design = panel_under(panel.index, name, _replicate_count(name, settings), settings)
         products = with_weighted(evaluation.task, inner_products(evaluation, design.index, design.flat))
         measured[names.index(name)] = _twirled_losses(design, products)
     predicted = dict(zip(("", "_low", "_high"), np.moveaxis(np.array(columns), 1, 0), strict=True))
@@ -205,13 +206,13 @@ def plan(evaluation: Evaluation, data: xr.Dataset, panel: Panel, settings: Twirl
     found["panel_twirled_loss"] = (("rotation_set", "term", "panel"), measured)
     found["twirled_loss"] = (("rotation_set", "term"), measured.mean(-1))
     found["twirled_loss_error"] = (("rotation_set", "term"), bootstrap.standard_error(measured))
-    single = np.einsum("tprr->tpr", _errors(data, -1)).mean(-1)
+    single = np.einsum("tprr->tpr", _error_gram(data, -1)).mean(-1)
     found["panel_single_loss"] = (("term", "panel"), single)
     found["passes"] = (("rotation_set",), np.array(passes, np.int64))
     return xr.Dataset(found, {"rotation_set": np.array(names, object), "term": data["term"].values})
 
 
-def _replicates(name: str, settings: TwirlSettings) -> int:
+def _replicate_count(name: str, settings: TwirlSettings) -> int:
     """As many as the panel has; of a few rotations more, and of many one, so that none costs much more than another."""
     most = settings.panel_replicates
     return 4 * most // INDEPENDENT[name] if name in INDEPENDENT else 1 if name == "I" else most
@@ -220,7 +221,7 @@ def _replicates(name: str, settings: TwirlSettings) -> int:
 def _twirled_losses(design: Panel, products: Products) -> Float[Array, "term panel"]:
     """Loss of the mean over the set by sample, averaged over replicates."""
     weight = design.rotations.weight.numpy()
-    errors = design.design(degree_spectrum.error_gram(products["gram"], products["cross"], products["square"]))
+    errors = design.by_replicate(degree_spectrum.error_gram(products["gram"], products["cross"], products["square"]))
     own = np.einsum("...rirj->...rij", errors)
     return (own @ weight @ weight).mean(-1)
 
@@ -235,5 +236,5 @@ def kept_predictions(
     few, terms = min(settings.kept, len(panel.index)), evaluation.task.terms
     if not few or any(action.field_and_irreps(t.irreps)[0] for t in terms):
         return []
-    z = predictions(evaluation, panel.index[:few], panel.flat[:few])
+    z = twisted_predictions(evaluation, panel.index[:few], panel.flat[:few])
     return [np.concatenate([z[t.name].flatten(2).cpu().numpy() for t in terms], -1).astype(np.float32)]

@@ -74,9 +74,9 @@ def inner_products(
     for start in range(0, len(index), size):
         part = slice(start, start + size)
         batch = evaluation.batch(index[part])
-        z = _rows(evaluation, batch, quaternion[part], parity)
+        z = _predict_twisted(evaluation, batch, quaternion[part], parity)
         turned = {name: values[:, parity == 1] for name, values in z.items()}
-        pieces.append(_products(task, z, batch) | _others(task, turned, batch, losses or {}))
+        pieces.append(_products(task, z, batch) | _other_losses(task, turned, batch, losses or {}))
         if labels:
             pieces[-1]["label"] = _label_sums(task, turned, batch) / len(index)
     axis = {"gram": 1, "cross": 1, "square": 1, "convex": 3}
@@ -85,14 +85,14 @@ def inner_products(
 
 
 @torch.no_grad()
-def predictions(
+def twisted_predictions(
     evaluation: Evaluation, index: Int[Array, " sample"], quaternion: Float[Tensor, "sample rotation 4"]
 ) -> dict[str, Float[Tensor, "sample rotation *v c"]]:
     """The twisted predictions themselves, by term: for a few samples."""
-    return _rows(evaluation, evaluation.batch(index), quaternion)
+    return _predict_twisted(evaluation, evaluation.batch(index), quaternion)
 
 
-def _rows(
+def _predict_twisted(
     evaluation: Evaluation,
     batch: Batch,
     quaternion: Float[Tensor, "sample rotation 4"],
@@ -123,7 +123,7 @@ def _products(task: Task, z: dict[str, Tensor], batch: Batch) -> Products:
     return {"gram": gram, "cross": cross, "square": square}
 
 
-def _others(task: Task, z: dict[str, Tensor], batch: Batch, losses: Losses) -> Products:
+def _other_losses(task: Task, z: dict[str, Tensor], batch: Batch, losses: Losses) -> Products:
     """Other losses than the squared error, of one chunk: `convex` [loss, 4, term, sample]."""
     found = [[_convex(z[t.name], batch, t.name, kinds[t.name]) for t in task.terms] for kinds in losses.values()]
     return {"convex": np.array(found).swapaxes(1, 2)} if found else {}
