@@ -230,7 +230,7 @@ class Dataset(ABC):
         self.settings = settings
 
     def files(self) -> list[Path]:
-        """The files of the user that it reads. They must exist before any job starts; `prepare` reruns when they change."""
+        """The files of the user that it reads. They must exist before any job starts; changes rerun `prepare`."""
         return []
 
     @abstractmethod

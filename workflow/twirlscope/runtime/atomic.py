@@ -12,8 +12,9 @@ from ..errors import UNWRITABLE, UserError
 
 
 def write_folder(out: Path, fill: Callable[[Path], None]) -> None:
-    """Call `fill` on an empty folder aside, then put it in the place of `out`; it stays as it was if that fails. What a
-    killed process has left aside is removed.
+    """Call `fill` on an empty temporary folder, then move it to `out`; if `fill` fails, `out` stays as it was.
+
+    Temporary folders of killed processes are removed.
     """
     out.parent.mkdir(parents=True, exist_ok=True)
     for left in out.parent.glob(f".{out.name}.*.*"):
@@ -31,8 +32,9 @@ def write_folder(out: Path, fill: Callable[[Path], None]) -> None:
 
 
 def write_whole(path: Path, write) -> None:
-    """Call `write(file name)` on a file aside, then rename it to `path`: the file appears whole or not at all. What a
-    killed process has left aside is removed.
+    """Call `write` on a temporary path, then rename the file to `path`: it appears whole or not at all.
+
+    Temporary files of killed processes are removed.
 
     Raises:
         UserError: no space left, or no permission.

@@ -1,4 +1,4 @@
-"""Devices, their names, and the versions of packages that shape results."""
+"""Torch devices and their names, and the versions of packages that affect results."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ PACKAGES = (
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python, of the machine's processor type and of the packages that shape results."""
-    found = {"python": platform.python_version(), "platform": f"{platform.system()} {platform.machine()}"}
+    """Versions of Python and of the packages that affect results, and the platform."""
+    version_of = {"python": platform.python_version(), "platform": f"{platform.system()} {platform.machine()}"}
     for name in PACKAGES:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            found[name] = importlib.metadata.version(name)
-    return found
+            version_of[name] = importlib.metadata.version(name)
+    return version_of
 
 
 def device_of(name: str, double: bool = True) -> str:
-    """The torch device that a setting means: `auto` is the first GPU if there is one, else the CPU.
+    """The torch device of a setting: `auto` is the first GPU if there is one, else the CPU.
 
     Args:
         name: `auto`, `cpu`, `cuda` or `mps`.
-        double: whether float64 is needed, which Apple's GPUs do not have.
+        double: True if float64 is needed, which Apple's GPUs do not have.
 
     Raises:
-        UserError: a device this machine does not have.
+        UserError: a device that this machine does not have.
     """
     import torch
 
@@ -59,7 +59,7 @@ def device_of(name: str, double: bool = True) -> str:
 
 
 def hardware(device: str) -> str:
-    """The device in words, for the report."""
+    """The name of a device, for the report: GPU model, or processor type and threads."""
     import torch
 
     if device.startswith("cuda"):

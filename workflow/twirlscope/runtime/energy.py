@@ -1,6 +1,6 @@
-"""The energy that a device has used, where it says so: a GPU by NVML, a processor by RAPL.
+"""Energy used by a device, if it has a counter: NVML for a GPU, RAPL for a processor.
 
-Both count the whole device, whatever else runs on it, and neither counts the rest of the machine.
+Both count the whole device, including other jobs on it, and nothing of the rest of the machine.
 """
 
 from __future__ import annotations
@@ -9,20 +9,20 @@ from pathlib import Path
 
 from .._typing import Callable
 
-RAPL = Path("/sys/class/powercap")  # since Linux 5.10 readable by root alone, unless the machine's owner opens it
+RAPL = Path("/sys/class/powercap")  # since Linux 5.10 readable by root only, unless an administrator changes that
 
 Counter = Callable[[], float]
 
 
 def energy_counter(device: str) -> Counter | None:
-    """A function that gives the energy [J] used since some moment, for differences; None where nothing tells."""
+    """Energy counter [J] since an arbitrary moment, to take differences of; None if the device has none."""
     if device.startswith("cuda"):
         return _nvml(device)
     return _rapl(RAPL) if device == "cpu" else None
 
 
 def _nvml(device: str) -> Counter | None:
-    """The counter of a GPU, if `nvidia-ml-py` is installed; those before Volta, and parts of a GPU, have none."""
+    """The counter of a GPU, if `nvidia-ml-py` is installed. GPUs before Volta and MIG instances have none."""
     try:
         import pynvml
         import torch
@@ -34,11 +34,11 @@ def _nvml(device: str) -> Counter | None:
         return None
     except pynvml.NVMLError:
         return None
-    return lambda: pynvml.nvmlDeviceGetTotalEnergyConsumption(handle) / 1e3  # of mJ
+    return lambda: pynvml.nvmlDeviceGetTotalEnergyConsumption(handle) / 1e3  # from mJ
 
 
 def _rapl(folder: Path) -> Counter | None:
-    """The counter of all sockets; the parts of a socket, `intel-rapl:0:1`, are in it already."""
+    """The counter of all sockets. Parts of a socket, such as `intel-rapl:0:1`, are included in it."""
     zones = sorted(z for z in folder.glob("intel-rapl:*") if z.name.count(":") == 1)
     try:
         ranges = [int((z / "max_energy_range_uj").read_text()) for z in zones]
@@ -48,11 +48,11 @@ def _rapl(folder: Path) -> Counter | None:
     total = 0
 
     def used() -> float:
-        """Differences from call to call, summed: the counters start again at 0 after an hour or so."""
+        """Energy [J]: the sum of differences between calls, since the counters wrap to 0 after about an hour."""
         nonlocal before, total
         now = [int((z / "energy_uj").read_text()) for z in zones]
         total += sum((b - a) % r for a, b, r in zip(before, now, ranges, strict=True))
         before = now
-        return total / 1e6  # of µJ
+        return total / 1e6  # from µJ
 
     return used if zones else None

@@ -1,4 +1,4 @@
-"""Identity of work that is resumed: hashes of files and settings, locks of folders, what changed since."""
+"""Identity of resumable work: hashes of files and settings, locks of folders, and changes since an earlier run."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def sha256(path: Path) -> str:
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold a folder against a second copy of the same job; a second copy waits and then finds the work done."""
+    """Lock a folder. A second copy of the same job waits for the lock and then finds the work done."""
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / ".lock")
     try:
@@ -39,11 +39,11 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def identity_of(parts: Mapping[str, Any], without: Collection[str] = ()) -> dict[str, str]:
-    """Everything that must be the same for a run to be resumed, flat: key path -> value as JSON.
+    """Facts that must be equal for a run to be resumed, as a flat mapping from key path to value as JSON.
 
     Args:
         parts: the facts, nested.
-        without: key paths that are left out.
+        without: key paths to leave out.
     """
     flat: dict[str, str] = {}
 
@@ -59,12 +59,15 @@ def identity_of(parts: Mapping[str, Any], without: Collection[str] = ()) -> dict
 
 
 def short_hash(facts: Mapping[str, Any]) -> str:
-    """Twelve hexadecimal digits that stand for settings, an identity or any other facts."""
+    """Hash of settings, an identity or any other facts, twelve hexadecimal digits."""
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def explain_changes(folder: Path, identity: dict[str, str]) -> None:
-    """Note the identity in the folder; where a run with another identity lies beside it, say what changed."""
+    """Write the identity into the folder, and print the differences to the newest run with another identity beside it.
+
+    Prints nothing if the folder already has a state to resume.
+    """
     write_whole(folder / IDENTITY_FILE, lambda p: p.write_text(json.dumps(identity, indent=1)))
     others = [p for p in folder.parent.glob(f"*/{IDENTITY_FILE}") if p.parent != folder]
     if (folder / STATE_FILE).exists() or not others:

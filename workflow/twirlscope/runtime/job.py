@@ -1,4 +1,4 @@
-"""A job: its log with signs of life, its threads, and how it ends."""
+"""A job of the workflow: its log with heartbeat lines, its threads and its exit status."""
 
 from __future__ import annotations
 
@@ -15,33 +15,33 @@ from typing import Any, TextIO
 from ..errors import UNWRITABLE, Stopped, UserError, UserErrors
 
 PACKAGE = Path(__file__).parents[1]
-SILENCE = 60.0  # seconds without a line after which a job gives a sign of life
+SILENCE = 60.0  # [s] time without a line in the log after which the heartbeat prints one
 
 
 @contextlib.contextmanager
 def heartbeat(name: str, log: TextIO, every: float) -> Iterator[None]:
-    """While it lasts, a line whenever nothing was written to the log for so long, from a thread of its own.
+    """Print a line to the log, from a separate thread, whenever nothing was written to it for `every` seconds.
 
-    The line names the place in the package where the main thread is: a training that waits for data says so. Code that
-    holds Python's lock all the while, as few extensions do, silences this too.
+    The line names the function of the package that the main thread is in, for example the one that waits for data.
+    Extensions that hold Python's global lock all the time, which are few, stop the heartbeat too.
 
     Args:
-        name: the job, as the line calls it.
+        name: of the job, for the line.
         log: the file that everything is printed to.
-        every: seconds of silence.
+        every: time without a line [s].
     """
     start, main, over = time.monotonic(), threading.get_ident(), threading.Event()
 
     def beat() -> None:
-        size, heard = log.tell(), time.monotonic()
+        size, last = log.tell(), time.monotonic()
         while not over.wait(min(every / 4, 5.0)):
             now = time.monotonic()
             if log.tell() != size:
-                size, heard = log.tell(), now
-            elif now - heard >= every:
+                size, last = log.tell(), now
+            elif now - last >= every:
                 place = _place(sys._current_frames().get(main))
-                print(f"{name}: at work for {now - start:.0f} s, silent for {now - heard:.0f} s, in {place}", file=log)
-                size, heard = log.tell(), now
+                print(f"{name}: at work for {now - start:.0f} s, silent for {now - last:.0f} s, in {place}", file=log)
+                size, last = log.tell(), now
 
     thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
     thread.start()
@@ -53,7 +53,7 @@ def heartbeat(name: str, log: TextIO, every: float) -> Iterator[None]:
 
 
 def _place(frame: FrameType | None) -> str:
-    """The innermost function of the package that a thread is in, as `train.py:120 update`."""
+    """Innermost function of the package that a thread is in, as `train.py:120 update`."""
     while frame is not None and PACKAGE not in Path(frame.f_code.co_filename).parents:
         frame = frame.f_back
     if frame is None:
@@ -63,8 +63,9 @@ def _place(frame: FrameType | None) -> str:
 
 @contextlib.contextmanager
 def job(snakemake: Any) -> Iterator[None]:
-    """A script's frame: everything printed goes to the rule's log, a sign of life when that is silent,
-    and torch gets the rule's threads. It ends as `exit_with_message` says.
+    """Context of a script: prints go to the rule's log, with a heartbeat, and torch uses the rule's threads.
+
+    Errors end it as in `exit_with_message`.
     """
     import torch
 
@@ -81,8 +82,10 @@ def job(snakemake: Any) -> Iterator[None]:
 
 @contextlib.contextmanager
 def exit_with_message(name: str) -> Iterator[None]:
-    """A mistake of the user's ends the process with its one message instead of a traceback. Work that was told to stop
-    ends it with exit status 75, the customary one for "try again later", so that no product is taken for whole.
+    """Turn errors of the user, a stop by a signal, and a full disk into one message and an exit status.
+
+    A mistake of the user ends the process with its message instead of a traceback, and status 1. Work that a signal
+    stopped ends it with status 75, the usual one for "try again later", so that its output does not count as complete.
     """
     try:
         yield
@@ -95,6 +98,6 @@ def exit_with_message(name: str) -> Iterator[None]:
     except OSError as error:
         if error.errno not in UNWRITABLE:
             raise
-        said = UserError(error.filename or "disk", "room and permission to write", error.strerror)
-        print(f"ERROR {name}: {said}", flush=True)
+        message = UserError(error.filename or "disk", "room and permission to write", error.strerror)
+        print(f"ERROR {name}: {message}", flush=True)
         sys.exit(1)

@@ -1,4 +1,4 @@
-"""The arithmetic of matrix products and convolutions in float32: exact, or TensorFloat-32 where a GPU has it."""
+"""Precision of float32 matrix products and convolutions, and contexts for derivatives of models."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from .devices import hardware
 
 @contextlib.contextmanager
 def float32(tf32: bool = False) -> Iterator[None]:
-    """Products of float32 numbers on a GPU rounded to TensorFloat-32, which keeps 10 of 23 bits, or not; a decorator.
+    """Context or decorator in which a GPU rounds factors of float32 products to TensorFloat-32 (10 of 23 bits), or not.
 
-    Torch's own default rounds convolutions and not matrix products. Nothing changes on other devices.
+    By default torch rounds convolutions and not matrix products. Nothing changes on other devices.
     """
     products, convolutions = torch.backends.cuda.matmul, torch.backends.cudnn
     before = products.allow_tf32, convolutions.allow_tf32
@@ -28,10 +28,10 @@ def float32(tf32: bool = False) -> Iterator[None]:
 
 
 def attributes(dtype: str, device: str) -> dict[str, str | bool]:
-    """What a store says of the arithmetic behind its numbers, as it is set now.
+    """Attributes of a store that name the precision of its numbers, from the current settings of torch.
 
     Args:
-        dtype: in words.
+        dtype: name of the dtype.
         device: the torch device.
     """
     rounds = device.startswith("cuda") and torch.backends.cuda.matmul.allow_tf32
@@ -40,7 +40,7 @@ def attributes(dtype: str, device: str) -> dict[str, str | bool]:
 
 @contextlib.contextmanager
 def differentiable() -> Iterator[None]:
-    """Kernels that can be differentiated twice, without TF32, with gradients on."""
+    """Context with kernels that can be differentiated twice, without TensorFloat-32, with gradients enabled."""
     flags, fused = (torch.backends.cuda.matmul, torch.backends.cudnn), torch.backends.mha.get_fastpath_enabled()
     before = [f.allow_tf32 for f in flags]
     try:
@@ -56,6 +56,6 @@ def differentiable() -> Iterator[None]:
 
 
 def duplicate(model: torch.nn.Module) -> torch.nn.Module:
-    """A copy of a model with parameters of its own; functions compiled by TorchScript, which refuse it, are shared."""
+    """A deep copy of a model. Functions compiled by TorchScript, which cannot be copied, are shared."""
     scripted = (v for m in model.modules() for v in vars(m).values() if isinstance(v, torch.jit.ScriptFunction))
     return copy.deepcopy(model, {id(function): function for function in scripted})
