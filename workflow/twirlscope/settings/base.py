@@ -1,4 +1,4 @@
-"""The base of every settings class: closed, immutable, every key described, with its unit and default."""
+"""Base class of all settings: closed and immutable, every key with a description, a unit and a default."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from ..errors import UserError
 
 
 class Settings(BaseModel):
-    """A section of the config. Unknown keys are errors; numbers are not read from strings."""
+    """A section of the config. Unknown keys are errors, and so are strings in place of numbers."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, validate_default=True)
 
 
 def key(default: Any = ..., text: str = "", unit: str = "", **limits: Any) -> Any:
-    """A config key: its default, its meaning, its unit, and limits (`ge`, `gt`, `le`, `lt`, `min_length`)."""
+    """A config key with its default, description, unit and limits (`ge`, `gt`, `le`, `lt`, `min_length`)."""
     return Field(default, description=text + (f" [{unit}]" if unit else ""), **limits)
 
 
@@ -25,12 +25,12 @@ def parse(cls: type[Settings], values: object, where: str) -> tuple[Settings | N
     """The settings and no errors, or None and every error, each with its key path below `where`."""
     try:
         return cls.model_validate(values), []
-    except ValidationError as found:
-        return None, [_translate(cls, e, where) for e in found.errors()]
+    except ValidationError as invalid:
+        return None, [_translate(cls, e, where) for e in invalid.errors()]
 
 
 def _translate(cls: type[Settings], error: Any, where: str) -> UserError:
-    """A pydantic error in the project's words."""
+    """A pydantic error as a UserError."""
     path = ".".join([where, *(str(p) for p in error["loc"])]).strip(".")
     got = repr(error["input"])
     if error["type"] == "extra_forbidden":
@@ -47,17 +47,17 @@ def _translate(cls: type[Settings], error: Any, where: str) -> UserError:
 
 
 def _number_in_text(value: object) -> bool:
-    """Whether it is a number in scientific notation that YAML takes for text: `1e-3`."""
+    """True if a value is a number in scientific notation that YAML reads as text: `1e-3`."""
     return isinstance(value, str) and re.fullmatch(r"[+-]?\d+e[+-]?\d+", value.lower()) is not None
 
 
 def _dotted(value: str) -> str:
-    """`1e-3` as YAML understands it: `1.0e-3`."""
+    """A number such as `1e-3` in the form that YAML reads as a number: `1.0e-3`."""
     return value.lower().replace("e", ".0e", 1)
 
 
 def _keys_at(cls: Any, location: tuple) -> list[str]:
-    """The keys that the section at this location has."""
+    """The keys of the section at a location of the config."""
     for name in location:
         if get_origin(cls) is dict:
             cls = get_args(cls)[1]

@@ -1,4 +1,4 @@
-"""The whole config: what it may say, and the checks that need no plug-in."""
+"""The whole config: all its keys, and the checks that need no plug-in."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class RunSettings(Settings):
     model: dict[str, Any] = key(
         ...,
         "`name` of a model (or `file.py:Class`) and its settings; `match: {model: {name: ...}, by: parameters}` in "
-        "place of its `width` takes the one nearest in parameters, or in `cost`, to that other model",
+        "place of its `width` takes the width whose parameters, or `cost`, are closest to those of that other model",
     )
-    train: TrainSettings = key(TrainSettings(), "how it is trained")
+    train: TrainSettings = key(TrainSettings(), "settings of the training")
     seeds: list[int] = key([0], "seeds of weights, order and rotations; one training each", min_length=1)
     twirl: dict[str, Any] = key({}, "keys of the section `twirl` that differ for this run")
     gradient: dict[str, Any] = key({}, "keys of the section `gradient` that differ for this run")
@@ -35,20 +35,25 @@ MEASURES = {"twirl": TwirlSettings, "gradient": GradientSettings, "hessian": Hes
 
 
 class Config(Settings):
-    """Facts of the experiment; threads, memory and GPUs live in `profiles/`."""
+    """The experiment. Threads, memory and GPUs are set in `profiles/`."""
 
     datasets: dict[str, dict[str, Any]] = key(
         ..., "by a name of your choice: `name` of a dataset (or `file.py:Class`) and its settings", min_length=1
     )
-    runs: dict[str, RunSettings] = key(..., "by a name of your choice: the trainings", min_length=1)
-    sweeps: dict[str, SweepSettings] = key({}, "by a name of your choice: many runs from one")
-    twirl: TwirlSettings = key(TwirlSettings(), "how checkpoints are measured")
-    gradient: GradientSettings = key(GradientSettings(), "how gradients are measured")
-    hessian: HessianSettings = key(HessianSettings(), "how curvature is measured")
+    runs: dict[str, RunSettings] = key(
+        ..., "by a name of your choice: a model, a task and a dataset, and the settings of the training", min_length=1
+    )
+    sweeps: dict[str, SweepSettings] = key({}, "by a name of your choice: many runs derived from one run")
+    twirl: TwirlSettings = key(TwirlSettings(), "measurement of the checkpoints")
+    gradient: GradientSettings = key(GradientSettings(), "measurement of gradients")
+    hessian: HessianSettings = key(HessianSettings(), "measurement of curvature")
     report: ReportSettings = key(ReportSettings(), "the report")
 
     def measure(self, stage: str, run: str) -> tuple[Settings | None, list[UserError]]:
-        """Settings of a stage that measures checkpoints, those of the run over those of all; or every mistake."""
+        """Settings of a stage that measures checkpoints, and all errors in them.
+
+        Keys of the run replace those of the section of the stage. With errors the settings are None.
+        """
         own = getattr(self.runs[run], stage)
         merged = dict(getattr(self, stage)) | own
         return parse(MEASURES[stage], merged, f"runs.{run}.{stage}")

@@ -12,44 +12,55 @@ from .base import Settings, key
 
 
 class HessianSettings(Settings):
-    """Which Hessians are looked at and how closely. Cost: about `4 * samples * rotations * probes * lanczos_steps`
-    gradients of one rotated sample for each checkpoint.
+    """Measurement of the Hessians of both parts of the loss.
+
+    Cost per checkpoint: about `4 * samples * rotations * probes * lanczos_steps` gradients of one rotated sample.
     """
 
-    enabled: bool = key(True, "whether the stage runs at all")
+    enabled: bool = key(True, "true runs the stage, false skips it")
     checkpoints: int = key(
-        3, "checkpoints looked at, evenly spread over those of the run, first and last included", ge=1
+        3, "number of checkpoints to measure, evenly spread over those of the run, first and last included", ge=1
     )
-    steps: list[int] = key([], "steps of the checkpoints instead; empty chooses them by `checkpoints`")
-    split: str = key("train", "split the samples are drawn from")
+    steps: list[int] = key([], "steps of the checkpoints to measure; empty chooses them by `checkpoints`")
+    split: str = key("train", "split from which the samples are drawn")
     samples: int = key(6, "samples in the loss; every rotation of every sample is one forward pass", ge=1)
     rotation_set: Literal["D2", "T", "O", "I", "independent"] = key(
-        "T", "rotations of a sample: a group of 4, 12, 24 or 60, or independent ones, whose mean part is indefinite"
+        "T",
+        "rotations of a sample: a group of 4, 12, 24 or 60, or independent ones, which make the mean part indefinite",
     )
-    rotations: int = key(16, "independent rotations a sample, where the set is `independent`", ge=2)
-    gauss_newton: bool = key(True, "whether the Gauss-Newton matrix is looked at beside the Hessian")
-    halves: bool = key(True, "whether condition numbers are also taken on each half of the samples, at half the depth")
+    rotations: int = key(16, "independent rotations per sample, if the set is `independent`", ge=2)
+    gauss_newton: bool = key(True, "true measures the Gauss-Newton matrix beside the Hessian")
+    halves: bool = key(True, "true also measures condition numbers on each half of the samples, at half the depth")
     probes: int = key(3, "random probe vectors, the block size of Lanczos; error bars need 3 or more", ge=1)
-    lanczos_steps: int = key(8, "block steps: probes * steps products with each matrix, and as many Ritz values", ge=2)
-    trace_probes: int = key(2, "more probes, a product each, for the trace and its error", ge=0)
+    lanczos_steps: int = key(
+        8, "block steps of Lanczos: probes * steps products with each matrix, and as many Ritz values", ge=2
+    )
+    trace_probes: int = key(2, "additional probes, one product each, for the trace and its error", ge=0)
     basis_dtype: Literal["float32", "float64"] = key("float64", "precision of the basis, if it fits the memory")
     basis_memory: float = key(
-        1.0, "memory for the basis; where it does not fit, float32 and then fewer probes, said in the log", "GB", gt=0
+        1.0,
+        "memory for the basis; if it does not fit, float32 and then fewer probes are used, and the log says so",
+        "GB",
+        gt=0,
     )
     eigenvalues: int = key(5, "largest eigenvalues kept, and as many of the smallest (most negative)", ge=1)
     seed: int = key(0, "seed of the samples, rotations and probes, the same for every checkpoint and both parts", ge=0)
-    dtype: Literal["float32", "float64"] = key("float32", "precision of the products; the certificate is in float64")
-    chunk: int = key(8, "samples differentiated at once", ge=1)
-    keep_memory: float = key(2.0, "memory for gradient graphs kept between products: twice as fast", "GB", ge=0)
-    certificate_samples: int = key(1, "samples on which every checkpoint is certified by finite differences", ge=1)
-    device: Literal["auto", "cpu", "cuda"] = key("auto", "where to evaluate")
-    jobs: int = key(
-        1, "jobs that the checkpoints are spread over; the result does not depend on it", ge=1, exclude=True
+    dtype: Literal["float32", "float64"] = key(
+        "float32", "precision of the products; the check of derivatives is in float64"
     )
+    chunk: int = key(8, "samples differentiated at once", ge=1)
+    keep_memory: float = key(
+        2.0, "memory for gradient graphs kept between products, which makes them twice as fast", "GB", ge=0
+    )
+    certificate_samples: int = key(
+        1, "samples on which derivatives are checked by finite differences at every checkpoint", ge=1
+    )
+    device: Literal["auto", "cpu", "cuda"] = key("auto", "device to evaluate on")
+    jobs: int = key(1, "jobs that share the checkpoints; the result does not depend on it", ge=1, exclude=True)
 
 
 def chosen_steps(steps: Sequence[int], settings: HessianSettings) -> list[int]:
-    """Steps of the checkpoints that are looked at, ascending.
+    """Steps of the checkpoints to measure, ascending.
 
     Raises:
         UserError: a step without a checkpoint.

@@ -1,4 +1,4 @@
-"""What the report is asked for."""
+"""Settings of the stage `report`."""
 
 from __future__ import annotations
 
@@ -6,10 +6,14 @@ from .base import Settings, key
 
 
 class ReportSettings(Settings):
-    """The page of results. What counts as nothing learned (`trivial`) is decided by the twirl stage."""
+    """The page of results. The key `twirl.trivial_below` decides which checkpoints count as not yet learned."""
 
     title: str = key("How the networks learned rotation", "heading of the page", min_length=1)
     threshold: float = key(
-        2.0, "the equivariance error counts as learned below this percent of the held-out loss", "percent", gt=0, lt=100
+        2.0,
+        "equivariance is learned where its error is below this percentage of the held-out loss",
+        "percent",
+        gt=0,
+        lt=100,
     )
-    term: str = key("weighted", "term of the loss that the headline is about; `weighted` is the weighted sum of all")
+    term: str = key("weighted", "term of the loss in the headline; `weighted` is the weighted sum of all terms")

@@ -1,4 +1,4 @@
-"""Settings of a sweep: many runs from one."""
+"""Settings of a sweep: many runs derived from one run."""
 
 from __future__ import annotations
 
@@ -8,11 +8,15 @@ from .base import Settings, key
 
 
 class SweepSettings(Settings):
-    """Runs that start from one run and differ in the keys that vary, which are paths such as `train.learning_rate`."""
+    """Runs derived from one run by other values of some keys, given as paths such as `train.learning_rate`."""
 
-    run: str = key(..., "name of the run, one of `runs`, that all of the sweep start from")
-    set: dict[str, Any] = key({}, "keys of a run, as paths, that all of the sweep have: `seeds`, `train.steps`")
-    grid: dict[str, Any] = key(
-        {}, "by key: its values, or by a name of your choice the values of several keys; every combination is a run"
+    run: str = key(..., "name of the run, one of `runs`, that all runs of the sweep are derived from")
+    set: dict[str, Any] = key(
+        {}, "by key, as a path such as `seeds` or `train.steps`: its value in all runs of the sweep"
     )
-    zip: dict[str, Any] = key({}, "the same, but all go together: the first of each, then the second; equally many")
+    grid: dict[str, Any] = key(
+        {}, "by key: its values, or by a name of your choice: values of several keys; every combination is a run"
+    )
+    zip: dict[str, Any] = key(
+        {}, "like `grid`, but values are paired: the first of every key is a run, the second of every key, and so on"
+    )
