@@ -58,7 +58,7 @@ def test_read__gives_conformers_and_counts_what_cannot_be_used(smiles):
     reasons = Counter((r.source, r.reason) for r in found.rejects)
     assert reasons == {
         ("list.smi", "RDKit cannot read the SMILES"): 1,
-        ("list.smi", "molecule is in the list already"): 1,
+        ("list.smi", "duplicate of an earlier molecule of the list"): 1,
         ("list.smi", "an element that is not among `elements`"): 1,
         ("CCCCCC", "does not fit into the box of 8 Å in every orientation"): 3,
     }
@@ -132,8 +132,8 @@ def test_read__rejects_broken_and_flat_records_and_keeps_their_neighbours(tmp_pa
     assert found.samples["sample_molecule"].values.tolist() == ["CO", "N"]
     assert {r.index: r.reason for r in found.rejects} == {
         1: "RDKit cannot read the record",
-        2: "no positions in three dimensions",
-        3: "no hydrogen has a position",
+        2: "no 3D positions",
+        3: "no positions of hydrogens",
     }
 
 

@@ -48,13 +48,13 @@ BROKEN = {
     "no forces 'forces'": GOOD.replace(":forces:R:3", ""),
     "energy is not finite": GOOD.replace("-5.5", "nan"),
     "force is not finite": GOOD.replace("0.1 0 0", "nan 0 0"),
-    "ASE cannot read it": GOOD.replace("0.96", "0,96"),
+    "ASE cannot read the frame": GOOD.replace("0.96", "0,96"),
     "number of columns": GOOD.replace("0.96", "0 .96"),
     "periodic along an axis whose lattice vector is missing": GOOD.replace("F F F", "F F T"),
     "two atoms are closer": GOOD.replace("0.96", "0.06"),
     "no atoms": "0\n" + HEAD + "\n",
     "lines without a number of atoms above them": GOOD.replace("3", "3x", 1),
-    "ASE cannot read it: KeyError": GOOD.replace("O 0", "Qq 0"),
+    "ASE cannot read the frame: KeyError": GOOD.replace("O 0", "Qq 0"),
 }
 
 
@@ -74,7 +74,7 @@ def test_read__finds_frames_after_a_false_start_with_blank_lines_and_crlf(file):
 
 
 def test_read__takes_a_comment_that_is_an_integer_for_a_comment(file):
-    assert len(list(xyz_files.chunks("1\n7\nH 0 0 0\n1\n8\nH 0 0 0\n"))) == 2
+    assert len(list(xyz_files.split_frames("1\n7\nH 0 0 0\n1\n8\nH 0 0 0\n"))) == 2
     assert read(file, "1\n7\nH 0 0 0\n").rejects[0].reason == "no energy 'energy'"
 
 
@@ -156,7 +156,7 @@ def test_read__refuses_files_that_are_missing_damaged_unknown_or_named_twice(tmp
             of(path).read(0)
     with pytest.raises(UserError, match="each file once"):
         of(file, file).read(0)
-    assert "ASE cannot read on" in of(cut).read(0).rejects[0].reason
+    assert "ASE cannot read the rest of the file" in of(cut).read(0).rejects[0].reason
 
 
 def test_prepare__keeps_the_split_of_test_files_whatever_the_parts(tmp_path):

@@ -151,14 +151,14 @@ UNUSABLE = {
     "longer than 30 residues": ("x.pdb", pdb(lines(walk(2000)))),
     "shorter than 5 residues": ("x.pdb", pdb(lines(walk(4)))),
     "no CA atom": ("x.pdb", pdb(lines(walk(12), name="N", end="N"))),
-    "truncated: the last line is not whole": ("x.pdb", pdb(lines(walk(12)))[:-50]),
+    "truncated: the last line is incomplete": ("x.pdb", pdb(lines(walk(12)))[:-50]),
     "truncated: no record after the last atom": (
         "x.pdb",
         "\n".join(["HEADER    PROTEIN", *lines(walk(12))]),
     ),
     "damaged or truncated .gz file": ("x.pdb.gz", gzip.compress(pdb(lines(walk(12))).encode())[:-20]),
     "no atoms": ("x.pdb", "nothing of the kind\n"),
-    "gemmi cannot read it": ("x.cif", "data_x\nloop_\n_atom_site.id\n_atom_site.Cartn_x\n1 2.0\n3\n"),
+    "gemmi cannot read the file": ("x.cif", "data_x\nloop_\n_atom_site.id\n_atom_site.Cartn_x\n1 2.0\n3\n"),
     "two CA atoms are closer than 0.25 nm": ("x.pdb", pdb(lines(hairpin()))),
     "water only": ("x.pdb", pdb([atom(1, "HOH", 1, [1, 1, 1], record="HETATM", name="O", end="O")])),
 }

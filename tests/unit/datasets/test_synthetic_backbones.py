@@ -81,9 +81,9 @@ def test_read__depends_on_the_seed():
     assert [len(x) for x in first] != [len(x) for x in other]
 
 
-def test_drawn__follows_the_table():
+def test_sample_states__follows_the_table():
     states = ca_statistics.load()
-    row = synthetic_backbones.drawn(states, 3000, 60, np.random.default_rng(0))
+    row = synthetic_backbones.sample_states(states, 3000, 60, np.random.default_rng(0))
     seen = np.bincount(row[:, 20:].ravel(), minlength=ca_statistics.STATES) / row[:, 20:].size
     np.testing.assert_allclose(seen, states.pairs.sum(1), atol=0.01)  # the stationary distribution
     most = row[:, 10] == 0

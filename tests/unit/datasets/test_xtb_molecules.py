@@ -83,11 +83,11 @@ def test_labeller__says_why_and_prints_nothing_when_the_scf_does_not_converge(ca
     assert capfd.readouterr() == ("", "")
 
 
-def test_mmff__forces_are_minus_the_slope_at_every_geometry_asked_for():
+def test_mmff_forces__forces_are_minus_the_slope_at_every_geometry_asked_for():
     from rdkit.Chem import rdForceFieldHelpers
 
     molecule, geometries = shaken("CCOC=O", 3)
-    force = xtb.mmff(molecule)
+    force = xtb.mmff_forces(molecule)
     force(geometries[:1])  # RDKit would keep the distances of this one
     parameters = rdForceFieldHelpers.MMFFGetMoleculeProperties(molecule.mol)
     field = rdForceFieldHelpers.MMFFGetMoleculeForceField(molecule.mol, parameters)
@@ -147,9 +147,9 @@ def test_langevin__keeps_the_energy_without_friction():
         return kinetic + [field.CalcEnergy(y.ravel().tolist()) * xtb.KCAL_PER_MOL for y in x]
 
     rng, kelvin = np.random.default_rng(0), np.full(2, 300.0)
-    v = xtb.thermal(molecule.masses, kelvin, rng, x.shape)
+    v = xtb.thermal_velocities(molecule.masses, kelvin, rng, x.shape)
     before = energy(x, v)
-    after = energy(*xtb.langevin(x, v, xtb.mmff(molecule), molecule.masses, kelvin, 0.1, 0.0, 500, rng))
+    after = energy(*xtb.langevin(x, v, xtb.mmff_forces(molecule), molecule.masses, kelvin, 0.1, 0.0, 500, rng))
     np.testing.assert_allclose(after, before, atol=3e-3)
     assert before.min() > 0.3
 
@@ -157,7 +157,7 @@ def test_langevin__keeps_the_energy_without_friction():
 def test_langevin__reaches_the_temperature_of_each_run():
     molecule, rng = parse_smiles("CO"), np.random.default_rng(0)
     kelvin = np.repeat([300.0, 1000.0], 12)
-    x, force = embed_conformers(molecule, 24, rng), xtb.mmff(molecule)
+    x, force = embed_conformers(molecule, 24, rng), xtb.mmff_forces(molecule)
     v, found = np.zeros_like(x), []
     for _ in range(25):
         x, v = xtb.langevin(x, v, force, molecule.masses, kelvin, 0.4, 50.0, 150, rng)
@@ -188,7 +188,7 @@ def test_read__rejects_what_cannot_be_used_with_its_line(tmp_path):
     found = dataset(tmp_path, parts=1).read(0)
     assert [(r.source, r.index, r.reason) for r in found.rejects] == [
         ("list.smi", 5, "RDKit cannot read the SMILES"),
-        ("list.smi", 7, "molecule is in the list already"),
+        ("list.smi", 7, "duplicate of an earlier molecule of the list"),
         ("list.smi", 8, "SMILES of more than one molecule"),
         ("list.smi", 9, "no MMFF94 parameters for an atom"),
         ("list.smi", 11, "ETKDGv3 finds no conformer"),
@@ -262,8 +262,8 @@ def test_settings__refuse_a_temperature_that_is_none():
 
 
 def test_read__works_on_one_thread_and_gives_the_others_back(tmp_path, monkeypatch):
-    seen, mmff, before = [], xtb.mmff, torch.get_num_threads()
-    monkeypatch.setattr(xtb, "mmff", lambda molecule: seen.append(torch.get_num_threads()) or mmff(molecule))
+    seen, mmff, before = [], xtb.mmff_forces, torch.get_num_threads()
+    monkeypatch.setattr(xtb, "mmff_forces", lambda molecule: seen.append(torch.get_num_threads()) or mmff(molecule))
     torch.set_num_threads(2)
     try:
         dataset(tmp_path, "CO\n", parts=1).read(0)

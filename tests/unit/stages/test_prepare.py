@@ -27,7 +27,7 @@ class Numbered(frames.Frames):
             if i < self.bad
         ]
         lost = [Reject("made", i, "odd" if i % 2 else "even") for i in mine if i >= self.bad]
-        samples = frames.table(kept)
+        samples = frames.to_dataset(kept)
         return Part(samples if samples is None else samples.assign_attrs(labels="none", part=part % 2), lost)
 
 

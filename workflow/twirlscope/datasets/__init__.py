@@ -1,1 +1,1 @@
-"""Datasets, plug-ins: one file each; `molecular/` and `protein/` hold what several share."""
+"""Datasets, plug-ins: one file each; `molecular/` and `protein/` hold shared code."""

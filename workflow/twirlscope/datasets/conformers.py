@@ -1,6 +1,6 @@
-"""Molecules with positions and nothing else: conformers made from SMILES, or geometries read from SDF and XYZ files.
+"""Molecules without labels: conformers generated from SMILES, or geometries read from SDF and XYZ files.
 
-All of them fit, in every orientation, into a cubic box of one size, as a task on grids needs.
+All molecules fit, in every orientation, into a cubic box of one size, as a task on grids requires.
 """
 
 from __future__ import annotations
@@ -21,19 +21,26 @@ from ..settings.base import key
 from ..settings.prepare import DatasetSettings
 from .molecular import frames
 from .molecular.smiles import SMILES_LIST, Unusable, embed_conformers, parse_smiles, read_smiles_list
-from .molecular.xyz_files import atoms_of
+from .molecular.xyz_files import read_frames
 
 STRIDE = 1 << 32  # more records than a file has: samples are ordered by file, then by place
 
-ABOUT = {
-    "labels": "",  # positions alone
+ATTRIBUTES = {
+    "labels": "",  # there are only positions
     "citation": "Riniker, Landrum, J. Chem. Inf. Model. 55, 2562 (2015); Halgren, J. Comput. Chem. 17, 490 (1996)",
 }
 
 
 @dataclass(frozen=True)
 class Geometry:
-    """One molecule in one geometry [Å]. `record` is its place in the file, `order` that among all samples."""
+    """One molecule in one geometry.
+
+    order: rank among all samples of the dataset.
+    source: file or SMILES, for the table of rejects.
+    record: index in the file, or of the conformer.
+    numbers, positions: atomic numbers, and positions [Å].
+    molecule: name of the molecule, the same for all its samples.
+    """
 
     order: int
     source: str
@@ -44,31 +51,31 @@ class Geometry:
 
 
 class Conformers(Dataset):
-    """Conformers of the molecules of SMILES lists, and geometries of files, read as they are.
+    """Conformers of the molecules of SMILES lists, and geometries of files, unchanged.
 
-    A conformer has random numbers of its molecule's own, from the seed and its canonical SMILES: it depends neither on
-    the rest of the list nor on `parts`. A geometry is rejected, and counted, if it has another element or reaches out
-    of the box in some orientation.
+    The random numbers of a conformer come from the seed and the canonical SMILES of its molecule: it depends neither on
+    the rest of the list nor on `parts`. A geometry is rejected if it has another element or does not fit into the box
+    in some orientation.
     """
 
     class Settings(DatasetSettings):
-        """Which molecules, and the box that each must fit into."""
+        """Molecules, and the box that each must fit into."""
 
         files: list[str] = key(
             [],
-            "SMILES lists (.smi, .txt), SDF files (.sdf) and XYZ files (.xyz), also .gz; none for the SMILES list that "
-            "comes along",
+            "SMILES lists (.smi, .txt), SDF files (.sdf) and XYZ files (.xyz), also .gz; empty for the packaged "
+            "SMILES list",
         )
-        conformers: int = key(40, "conformers of each SMILES", ge=1)
+        conformers: int = key(40, "conformers per SMILES", ge=1)
         elements: list[str] = key(
-            ["H", "C", "N", "O", "F", "S", "Cl", "Br"], "symbols of the elements that may occur", min_length=1
+            ["H", "C", "N", "O", "F", "S", "Cl", "Br"], "symbols of the allowed elements", min_length=1
         )
         box: float = key(8.0, "edge of the box", "Å", gt=0)
         margin: float = key(
-            1.25, "room from an atom's centre to the face: its radius and largest shift in the task", "Å", ge=0
+            1.25, "smallest distance of an atom from a face: its radius plus the largest shift in the task", "Å", ge=0
         )
         max_rejected: float = key(
-            0.5, "share of unusable records, those too large for the box included, above which it fails", ge=0, le=1
+            0.5, "share of unusable records above which preparation fails; too large for the box counts", ge=0, le=1
         )
 
     kind = "molecules"
@@ -83,29 +90,30 @@ class Conformers(Dataset):
         self._allowed = {atomic_numbers[s] for s in settings.elements}
 
     def files(self) -> list[Path]:
-        """The user's files; the list of SMILES that comes along is part of the code."""
+        """Files of the user; the packaged SMILES list is part of the code."""
         return [Path(name) for name in self.settings.files]
 
     def read(self, part: int) -> Part:
         """Every `parts`-th molecule of each list of SMILES, and every `parts`-th record of each other file.
 
         Raises:
-            UserError: a file is missing, damaged, named twice or of a kind that is not known.
+            UserError: a file is missing, damaged, named twice or of an unknown kind.
         """
-        found, lost, files = [], [], self.files() or [SMILES_LIST]
-        for place, path in enumerate(files):
-            if path in files[:place]:
+        geometries, rejects, files = [], [], self.files() or [SMILES_LIST]
+        for number, path in enumerate(files):
+            if path in files[:number]:
                 raise UserError("files", "each file once", path)
-            for record in self._records(path, place, part):
-                reason = record.reason if isinstance(record, Reject) else self._fault(record)
-                if reason is None:
-                    found.append(record)
+            for record in self._records(path, number, part):
+                if isinstance(record, Reject):
+                    rejects.append(record)
+                elif reason := self._reject_reason(record):
+                    rejects.append(Reject(record.source, record.record, reason))
                 else:
-                    lost.append(Reject(record.source, getattr(record, "index", getattr(record, "record", 0)), reason))
-        samples = table(found)
+                    geometries.append(record)
+        samples = to_dataset(geometries)
         if samples is not None:
-            samples.attrs = ABOUT | {"source": ", ".join(p.name for p in files), "box": self.settings.box}
-        return Part(samples, lost)
+            samples.attrs = ATTRIBUTES | {"source": ", ".join(p.name for p in files), "box": self.settings.box}
+        return Part(samples, rejects)
 
     def finish(self, data: xr.Dataset) -> xr.Dataset:
         """Samples in order, with molecules and split.
@@ -113,75 +121,75 @@ class Conformers(Dataset):
         Raises:
             UserError: too few samples or molecules to split, or an element without training data.
         """
-        return frames.gathered(data, self.settings)[0]
+        return frames.assign_splits(data, self.settings)[0]
 
-    def _fault(self, found: Geometry) -> str | None:
-        """Why a geometry cannot be used, or None when it can."""
-        reason = frames.geometry_fault(found.numbers, found.positions)
+    def _reject_reason(self, geometry: Geometry) -> str | None:
+        """Reason why a geometry cannot be used; None if it can."""
+        reason = frames.geometry_reject_reason(geometry.numbers, geometry.positions)
         if reason:
             return reason
-        if not set(found.numbers.tolist()) <= self._allowed:
+        if not set(geometry.numbers.tolist()) <= self._allowed:
             return "an element that is not among `elements`"
-        radius = np.linalg.norm(found.positions - found.positions.mean(0), axis=1).max()
+        radius = np.linalg.norm(geometry.positions - geometry.positions.mean(0), axis=1).max()
         if radius + self.settings.margin > self.settings.box / 2:
             return f"does not fit into the box of {self.settings.box:g} Å in every orientation"
         return None
 
-    def _records(self, path: Path, place: int, part: int) -> Iterator[Geometry | Reject]:
-        """The geometries of a file that belong to a part, and what cannot be read."""
+    def _records(self, path: Path, number: int, part: int) -> Iterator[Geometry | Reject]:
+        """Geometries of file number `number` that belong to a part, and the records that cannot be read."""
         kind = Path(path.name.removesuffix(".gz")).suffix
         if kind in (".smi", ".txt"):
-            yield from self._made(path, place, part)
+            yield from self._conformers(path, number, part)
             return
-        readers = {".sdf": _sdf, ".xyz": _xyz, ".extxyz": _xyz}
+        readers = {".sdf": _read_sdf, ".xyz": _read_xyz, ".extxyz": _read_xyz}
         if kind not in readers:
             raise UserError(path, "a file .smi, .txt, .sdf or .xyz, also with .gz", repr(path.name))
-        for i, found in enumerate(readers[kind](path)):
+        for i, record in enumerate(readers[kind](path)):
             if i % self.settings.parts == part:
-                if isinstance(found, str):
-                    yield Reject(path.name, i, found)
+                if isinstance(record, str):
+                    yield Reject(path.name, i, record)
                 else:
-                    yield Geometry(place * STRIDE + i, path.name, i, *found)
+                    yield Geometry(number * STRIDE + i, path.name, i, *record)
 
-    def _made(self, path: Path, place: int, part: int) -> Iterator[Geometry | Reject]:
-        """Conformers of the molecules of a list of SMILES that belong to a part."""
+    def _conformers(self, path: Path, number: int, part: int) -> Iterator[Geometry | Reject]:
+        """Conformers of those molecules of a SMILES list that belong to a part."""
         seen, s = set(), self.settings
         for i, (line, smiles) in enumerate(read_smiles_list(path)):
             try:
                 molecule = parse_smiles(smiles)
                 if molecule.smiles in seen:
-                    raise Unusable("molecule is in the list already")
+                    raise Unusable("duplicate of an earlier molecule of the list")
                 seen.add(molecule.smiles)
                 if i % s.parts != part:
                     continue
                 if not set(molecule.numbers.tolist()) <= self._allowed:
                     raise Unusable("an element that is not among `elements`")
                 for k, x in enumerate(embed_conformers(molecule, s.conformers, molecule.rng(s.seed))):
-                    order = place * STRIDE + i * s.conformers + k
+                    order = number * STRIDE + i * s.conformers + k
                     yield Geometry(order, molecule.smiles, k, molecule.numbers, x, molecule.smiles)
-            except Unusable as why:
+            except Unusable as reason:
                 if i % s.parts == part:
-                    yield Reject(path.name, line, str(why))
+                    yield Reject(path.name, line, str(reason))
 
 
-def table(found: Sequence[Geometry]) -> xr.Dataset | None:
-    """Geometries as stored variables of a part, centred on the mean of their atoms; None for none."""
-    if not found:
+def to_dataset(geometries: Sequence[Geometry]) -> xr.Dataset | None:
+    """Geometries of a part as stored variables, centred on the mean of their atoms; None if there are none."""
+    if not geometries:
         return None
-    centred = [g.positions - g.positions.mean(0) for g in found]
+    centred = [g.positions - g.positions.mean(0) for g in geometries]
     return xr.Dataset(
         {
-            "atoms": ("sample", np.array([len(g.numbers) for g in found], np.int32)),
-            "sample_molecule": ("sample", np.array([g.molecule for g in found], object)),
-            "numbers": ("atom", np.concatenate([g.numbers for g in found]).astype(np.int16)),
+            "atoms": ("sample", np.array([len(g.numbers) for g in geometries], np.int32)),
+            "sample_molecule": ("sample", np.array([g.molecule for g in geometries], object)),
+            "numbers": ("atom", np.concatenate([g.numbers for g in geometries]).astype(np.int16)),
             "positions": (("atom", "xyz"), np.concatenate(centred).astype(np.float32)),
         },
-        coords={"sample": ("sample", np.array([g.order for g in found], np.int64))},
+        coords={"sample": ("sample", np.array([g.order for g in geometries], np.int64))},
     )
 
 
-def _sdf(path: Path) -> Iterator[tuple[Array, Array, str] | str]:
-    """Numbers, positions and canonical SMILES of each record of an SDF file, or why it cannot be used."""
+def _read_sdf(path: Path) -> Iterator[tuple[Array, Array, str] | str]:
+    """Numbers, positions and canonical SMILES of each record of an SDF file, or the reason to reject it."""
     import io
 
     from rdkit import Chem, rdBase
@@ -189,11 +197,11 @@ def _sdf(path: Path) -> Iterator[tuple[Array, Array, str] | str]:
     raw = read_decompressed(path, "an SDF file that can be read")
     with rdBase.BlockLogs():
         for mol in Chem.ForwardSDMolSupplier(io.BytesIO(raw), removeHs=False):
-            yield _described(mol)
+            yield _parse_mol(mol)
 
 
-def _described(mol: Any) -> tuple[Array, Array, str] | str:
-    """Numbers, positions and canonical SMILES of a molecule of RDKit's, or why it cannot be used."""
+def _parse_mol(mol: Any) -> tuple[Array, Array, str] | str:
+    """Numbers, positions and canonical SMILES of a molecule of RDKit, or the reason to reject it."""
     from rdkit import Chem
 
     if mol is None:
@@ -201,19 +209,19 @@ def _described(mol: Any) -> tuple[Array, Array, str] | str:
     if not mol.GetNumAtoms():
         return "no atoms"
     if not mol.GetNumConformers() or not mol.GetConformer().Is3D():
-        return "no positions in three dimensions"
+        return "no 3D positions"
     numbers = np.array([a.GetAtomicNum() for a in mol.GetAtoms()])
     if 1 not in numbers and any(a.GetTotalNumHs() for a in mol.GetAtoms()):
-        return "no hydrogen has a position"
+        return "no positions of hydrogens"
     return numbers, mol.GetConformer().GetPositions(), Chem.MolToSmiles(Chem.RemoveHs(mol))
 
 
-def _xyz(path: Path) -> Iterator[tuple[Array, Array, str] | str]:
-    """Numbers, positions and name of each frame of an XYZ file, or why it cannot be used."""
-    for atoms in atoms_of(path):
+def _read_xyz(path: Path) -> Iterator[tuple[Array, Array, str] | str]:
+    """Numbers, positions and name of each frame of an XYZ file, or the reason to reject it."""
+    for atoms in read_frames(path):
         if isinstance(atoms, str):
             yield atoms
         elif atoms.pbc.any():
-            yield "periodic cells are not supported yet"
+            yield "periodic cells are not supported"
         else:
             yield atoms.numbers, atoms.positions, str(atoms.info.get("name", atoms.get_chemical_formula()))

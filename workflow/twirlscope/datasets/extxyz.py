@@ -1,4 +1,4 @@
-"""Frames from files: extended XYZ, and whatever else ASE reads. A broken frame is rejected, its neighbours are kept."""
+"""Frames from extended-XYZ files and other files that ASE reads; a broken frame is rejected, the others are kept."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..settings.base import key
 from ..settings.prepare import DatasetSettings
 from .molecular import frames, periodic
 from .molecular.frames import BOHR, HARTREE, KCAL_PER_MOL, Frame
-from .molecular.xyz_files import atoms_of
+from .molecular.xyz_files import read_frames
 
 ENERGY = {"eV": 1.0, "meV": 1e-3, "hartree": HARTREE, "kcal/mol": KCAL_PER_MOL, "kJ/mol": KCAL_PER_MOL / 4.184}
 LENGTH = {"angstrom": 1.0, "bohr": BOHR, "nm": 10.0}
@@ -22,29 +22,29 @@ MOLECULE_KEYS = ("name", "molecule")
 GIGAPASCAL = 1 / 160.2176634  # [eV/Å^3] CODATA 2018
 PRESSURE = {f"{energy}/{length}^3": ENERGY[energy] / LENGTH[length] ** 3 for energy in ENERGY for length in LENGTH}
 PRESSURE |= {"GPa": GIGAPASCAL, "kbar": GIGAPASCAL / 10}
-ASYMMETRY = 1e-3  # of a stress, over its largest number: above what rounding in a file does
+ASYMMETRY = 1e-3  # largest of a stress, relative to its largest component: rounding in a file stays below it
 STRIDE = 1 << 32  # more frames than a file has: frames are ordered by file, then by place
 
 
 class ExtXyz(frames.Frames):
-    """Frames of the user's files, in the order of the files."""
+    """Frames of files of the user, in the order of the files."""
 
     class Settings(DatasetSettings):
-        """Which files, what they call energy and forces, and in which units they are."""
+        """Files, names of energy and forces in them, and their units."""
 
         files: list[str] = key(..., "extended XYZ files (also .gz), or any file that ASE reads", min_length=1)
         test_files: dict[str, list[str]] = key(
-            {}, "files to hold out, by the name of their split; unless one is `test`, that is drawn from `files`"
+            {}, "held-out files by split name; if none is named `test`, that split is a random part of `files`"
         )
         energy_key: str = key("energy", "name of the total energy in a frame")
         forces_key: str = key("forces", "name of the forces in a frame")
         molecule_key: str = key(
-            "", "name of the molecule in a frame; empty for `name`, `molecule`, or else the formula"
+            "", "name of the molecule in a frame; empty for `name`, else `molecule`, else the formula"
         )
         stress_key: str = key(
             "stress", "name of the stress in a frame, positive under tension; 6 numbers (xx yy zz yz xz xy) or 9"
         )
-        virial_key: str = key("virial", "name of the virial, minus volume times stress; read where there is no stress")
+        virial_key: str = key("virial", "name of the virial, minus volume times stress; read if there is no stress")
         energy_unit: Literal[tuple(ENERGY)] = key("eV", "unit of the energy in the files")
         length_unit: Literal[tuple(LENGTH)] = key("angstrom", "unit of the positions in the files")
         force_unit: Literal[("", *FORCE)] = key(
@@ -55,23 +55,23 @@ class ExtXyz(frames.Frames):
         )
         benchmark: Literal["", "acac", "3bpa", "3bpa_proxy"] = key(
             "",
-            "public benchmark that the files are, whose published errors the report shows beside; "
-            "`3bpa_proxy` where the test files are cut from other files of it",
+            "public benchmark that the files come from; the report shows its published errors; "
+            "`3bpa_proxy` if the test files are parts of other files of that benchmark",
         )
-        labels: str = key("not stated", "level of theory of energy and forces, in words; the report prints it")
+        labels: str = key("not stated", "level of theory of energy and forces; the report prints it")
 
     def files(self) -> list[Path]:
-        """The user's files, those to train on first."""
-        return [path for path, _ in self._placed()]
+        """Files of the user, those for training first."""
+        return [path for path, _ in self._files_with_split()]
 
-    def held_out(self) -> list[str]:
-        """Names of the splits beyond train and test."""
+    def extra_splits(self) -> list[str]:
+        """Names of the splits besides train and test."""
         return [name for name in self.settings.test_files if name != "test"]
 
-    def _placed(self) -> list[tuple[Path, int]]:
-        """The files and the numbers of their splits."""
+    def _files_with_split(self) -> list[tuple[Path, int]]:
+        """Files and the numbers of their splits, -1 for a random one."""
         s = self.settings
-        number = {name: 2 + i for i, name in enumerate(self.held_out())} | {"test": 1}
+        number = {name: 2 + i for i, name in enumerate(self.extra_splits())} | {"test": 1}
         held = [(Path(f), number[name]) for name, files in s.test_files.items() for f in files]
         return [(Path(f), 0 if "test" in s.test_files else -1) for f in s.files] + held
 
@@ -79,51 +79,52 @@ class ExtXyz(frames.Frames):
         """Every `parts`-th file.
 
         Raises:
-            UserError: a file is missing, damaged or named twice, or no frame of it has a key that is asked for.
+            UserError: a file is missing, damaged or named twice, or none of its frames has a name of the settings.
         """
-        found, lost, files = [], [], self.files()
-        for place, (path, split) in enumerate(self._placed()):
-            if path in files[:place]:
+        usable, rejects, files = [], [], self.files()
+        for number, (path, split) in enumerate(self._files_with_split()):
+            if path in files[:number]:
                 raise UserError("files", "each file once", path)
-            if place % self.settings.parts == part:
-                for index, frame in enumerate(self._frames(path, place, split)):
+            if number % self.settings.parts == part:
+                for index, frame in enumerate(self._frames(path, number, split)):
                     if isinstance(frame, str):
-                        lost.append(Reject(str(path), index, frame))
+                        rejects.append(Reject(str(path), index, frame))
                     else:
-                        found.append(frame)
-        samples = frames.table(found)
+                        usable.append(frame)
+        samples = frames.to_dataset(usable)
         if samples is not None:
             s = self.settings
-            samples = samples.merge(periodic.table([f.lattice for f in found], [f.stress for f in found]))
+            samples = samples.merge(periodic.to_dataset([f.lattice for f in usable], [f.stress for f in usable]))
             samples.attrs = {"labels": s.labels, "source": ", ".join(map(str, files)), "benchmark": s.benchmark}
-        return Part(samples, lost)
+        return Part(samples, rejects)
 
-    def _frames(self, path: Path, place: int, split: int) -> list[Frame | str]:
-        """The frames of a file; for one that cannot be used, why. A held-out file may have energies alone."""
-        found = list(atoms_of(path))
-        read = [atoms for atoms in found if not isinstance(atoms, str)]
-        self._check_keys(path, read)
-        bare = split > 0 and not any(self.settings.forces_key in _vectors(atoms) for atoms in read)
-        base = place * STRIDE
-        return [a if isinstance(a, str) else self._frame(a, base + i, split, bare) for i, a in enumerate(found)]
+    def _frames(self, path: Path, number: int, split: int) -> list[Frame | str]:
+        """Frames of file number `number`, or reasons to reject them. A held-out file may have energies only."""
+        records = list(read_frames(path))
+        readable = [atoms for atoms in records if not isinstance(atoms, str)]
+        self._check_names(path, readable)
+        no_forces = split > 0 and not any(self.settings.forces_key in _vectors(atoms) for atoms in readable)
+        first = number * STRIDE
+        return [a if isinstance(a, str) else self._frame(a, first + i, split, no_forces) for i, a in enumerate(records)]
 
-    def _frame(self, atoms: Any, order: int, split: int, bare: bool) -> Frame | str:
-        """One frame in eV and Å, or why it cannot be used."""
+    def _frame(self, atoms: Any, order: int, split: int, no_forces: bool) -> Frame | str:
+        """One frame in eV and Å, or the reason to reject it."""
         s = self.settings
         scalars, vectors = _scalars(atoms), _vectors(atoms)
         if s.energy_key not in scalars:
             return f"no energy {s.energy_key!r}"
-        if s.forces_key not in vectors and not bare:
+        if s.forces_key not in vectors and not no_forces:
             return f"no forces {s.forces_key!r}"
         if s.molecule_key and s.molecule_key not in atoms.info:
             return f"no molecule {s.molecule_key!r}"
         length, energy = LENGTH[s.length_unit], ENERGY[s.energy_unit]
+        force = FORCE[s.force_unit or f"{s.energy_unit}/{s.length_unit}"]
         keys = [k for k in ([s.molecule_key] if s.molecule_key else MOLECULE_KEYS) if k in atoms.info]
         frame = Frame(
             order=order,
             numbers=atoms.numbers,
             positions=atoms.positions * length,
-            forces=None if bare else vectors[s.forces_key] * FORCE[s.force_unit or f"{s.energy_unit}/{s.length_unit}"],
+            forces=None if no_forces else vectors[s.forces_key] * force,
             energy=scalars[s.energy_key] * energy,
             molecule=str(atoms.info[keys[0]]) if keys else atoms.get_chemical_formula(),
             split=split,
@@ -131,10 +132,10 @@ class ExtXyz(frames.Frames):
             periodic=tuple(atoms.pbc.tolist()),
             stress=self._stress(atoms),
         )
-        return frames.fault(frame) or frame
+        return frames.reject_reason(frame) or frame
 
     def _stress(self, atoms: Any) -> np.ndarray | None:
-        """The stress of a frame [eV/Å^3], or None: where none is given, or the volume it refers to is not defined."""
+        """Stress of a frame [eV/Å^3]; None if it has none, or is not periodic along all axes."""
         s, all_ = self.settings, atoms.info | (atoms.calc.results if atoms.calc else {})
         volume = abs(np.linalg.det(atoms.cell.array)) if atoms.pbc.all() else 0.0
         given = {name: _symmetric(all_[name]) for name in (s.stress_key, s.virial_key) if name in all_}
@@ -144,37 +145,37 @@ class ExtXyz(frames.Frames):
             return given[s.stress_key] * PRESSURE[s.stress_unit or f"{s.energy_unit}/{s.length_unit}^3"]
         return -given[s.virial_key] * ENERGY[s.energy_unit] / (volume * LENGTH[s.length_unit] ** 3)
 
-    def _check_keys(self, path: Path, found: list[Any]) -> None:
-        """Refuse a name that no frame has where others of its kind are; where none is, each frame is a reject."""
-        asked = {"energy_key": _scalars, "forces_key": _vectors, "molecule_key": lambda atoms: atoms.info}
-        for setting, of in asked.items():
+    def _check_names(self, path: Path, readable: list[Any]) -> None:
+        """Refuses a name that no frame has, if frames have other values of that kind; else each frame is a reject."""
+        values = {"energy_key": _scalars, "forces_key": _vectors, "molecule_key": lambda atoms: atoms.info}
+        for setting, of in values.items():
             name = getattr(self.settings, setting)
-            if not name or any(name in of(atoms) for atoms in found):
+            if not name or any(name in of(atoms) for atoms in readable):
                 continue
-            if known := {k for atoms in found for k in of(atoms)}:
-                expected = f"{setting} to name what a frame has ({setting.removesuffix('_key')})"
+            if known := {k for atoms in readable for k in of(atoms)}:
+                expected = f"{setting} to be a name in the frames ({setting.removesuffix('_key')})"
                 raise UserError(f"{path}, frame 0", expected, repr(name), sorted(known))
 
 
 def _scalars(atoms: Any) -> dict[str, float]:
-    """Numbers of a frame by name. ASE moves those it knows, such as `energy`, from `info` to a calculator."""
+    """Scalars of a frame by name. ASE moves those it knows, such as `energy`, from `info` to a calculator."""
     all_ = atoms.info | (atoms.calc.results if atoms.calc else {})
     return {k: float(v) for k, v in all_.items() if isinstance(v, (int, float, np.number)) and not isinstance(v, bool)}
 
 
 def _symmetric(values: Any) -> np.ndarray:
-    """A symmetric matrix from its 6 numbers in Voigt's order or from all 9; NaN for what is none, which is a fault."""
-    found = np.asarray(values).ravel()
-    if found.size == 6:
-        found = found[[0, 5, 4, 5, 1, 3, 4, 3, 2]]
-    if found.size != 9 or not _numeric(found):
+    """Symmetric matrix from its 6 components in Voigt order or from all 9; NaN for other values, which are rejected."""
+    components = np.asarray(values).ravel()
+    if components.size == 6:
+        components = components[[0, 5, 4, 5, 1, 3, 4, 3, 2]]
+    if components.size != 9 or not _numeric(components):
         return np.full((3, 3), np.nan)
-    full = found.reshape(3, 3).astype(np.float64)
+    full = components.reshape(3, 3).astype(np.float64)
     return np.where(abs(full - full.T).max() <= ASYMMETRY * abs(full).max(), full, np.nan)
 
 
 def _vectors(atoms: Any) -> dict[str, np.ndarray]:
-    """Vectors of a frame, one an atom, by name, positions excepted."""
+    """Vectors of a frame, one per atom, by name, without the positions."""
     all_ = atoms.arrays | (atoms.calc.results if atoms.calc else {})
     shape = (len(atoms), 3)
     return {k: np.asarray(v) for k, v in all_.items() if k != "positions" and np.shape(v) == shape and _numeric(v)}

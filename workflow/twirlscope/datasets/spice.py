@@ -1,8 +1,8 @@
-"""Frames from a SPICE file: HDF5, a group a molecule, in atomic units; read in parts, so that none is ever whole.
+"""Frames from a SPICE file: HDF5, one group per molecule, in atomic units; read in parts to limit the memory.
 
-The energies are total ones, of 10^4 eV and more; the element references that every dataset of frames is given take out
-what the composition explains. Molecules are told apart by their SMILES without atom maps, so that a molecule that
-occurs in several subsets is on one side of the split.
+The energies are total energies, of 10^4 eV and more. The element references of every dataset of frames remove the part
+that the composition explains. Molecules are identified by their SMILES without atom maps, so that a molecule in several
+subsets is on one side of the split.
 
 Source: Eastman et al., Scientific Data 10, 11 (2023), doi 10.1038/s41597-022-01882-6; layout of the released files.
 """
@@ -31,45 +31,45 @@ STRIDE = 1 << 20  # more conformations than a molecule has: frames are ordered b
 
 
 class Spice(frames.Frames):
-    """All conformations of all molecules of a file, in the order of the names of its groups."""
+    """All conformations of all molecules of a file, sorted by the names of its groups."""
 
     class Settings(DatasetSettings):
-        """Which file, and what of it."""
+        """File, and the part of it that is used."""
 
         file: str = key(..., "SPICE HDF5 file", min_length=1)
-        subsets: list[str] = key([], "subsets taken, by how their names begin; empty takes all")
-        labels: str = key("ωB97M-D3(BJ)/def2-TZVPPD (SPICE)", "level of theory, in words; the report prints it")
-        parts: int = key(16, "jobs the file is read in; the memory of one is that of a part of the frames", ge=1)
+        subsets: list[str] = key([], "subsets used, by the beginning of their names; empty for all")
+        labels: str = key("ωB97M-D3(BJ)/def2-TZVPPD (SPICE)", "level of theory; the report prints it")
+        parts: int = key(16, "jobs that read the file; each needs memory for one part of the frames", ge=1)
         split_by: Literal["frame", "molecule"] = key(
-            "molecule", "what is held out: all conformations of a molecule, or single frames"
+            "molecule", "unit of the split: molecules with all their conformations, or single frames"
         )
 
     def files(self) -> list[Path]:
-        """The file."""
+        """File of the user."""
         return [Path(self.settings.file)]
 
     def read(self, part: int) -> Part:
-        """A run of the groups.
+        """Consecutive groups of the file.
 
         Raises:
             UserError: the file cannot be read, has other units, or has none of the subsets.
         """
-        found, lost = [], []
+        usable, rejects = [], []
         with self._open() as file:
             names = sorted(file)
-            for place in np.array_split(np.arange(len(names)), self.settings.parts)[part].tolist():
-                for index, frame in enumerate(self._frames(file[names[place]], place)):
+            for number in np.array_split(np.arange(len(names)), self.settings.parts)[part].tolist():
+                for index, frame in enumerate(self._frames(file[names[number]], number)):
                     if isinstance(frame, str):
-                        lost.append(Reject(f"{self.settings.file}:{names[place]}", index, frame))
+                        rejects.append(Reject(f"{self.settings.file}:{names[number]}", index, frame))
                     else:
-                        found.append(frame)
-        samples = frames.table(found)
+                        usable.append(frame)
+        samples = frames.to_dataset(usable)
         if samples is not None:
             samples.attrs = {"labels": self.settings.labels, "source": self.settings.file}
-        return Part(samples, lost)
+        return Part(samples, rejects)
 
     def _open(self) -> h5py.File:
-        """The file, open for reading."""
+        """File, open for reading."""
         import h5py
 
         try:
@@ -77,8 +77,8 @@ class Spice(frames.Frames):
         except OSError as error:
             raise UserError(self.settings.file, "an HDF5 file that can be read", error) from error
 
-    def _frames(self, group: h5py.Group, place: int) -> list[Frame | str]:
-        """The conformations of a molecule in eV and Å; for one that cannot be used, why."""
+    def _frames(self, group: h5py.Group, number: int) -> list[Frame | str]:
+        """Conformations of molecule number `number` in eV and Å, or reasons to reject them."""
         if self.settings.subsets and not _text(group, "subset").startswith(tuple(self.settings.subsets)):
             return []
         missing = [n for n in ("atomic_numbers", *UNITS) if n not in group]
@@ -89,14 +89,18 @@ class Spice(frames.Frames):
         molecule = ATOM_MAP.sub("]", _text(group, "smiles")) or group.name.strip("/")
         if not len(positions) == len(energy) == len(gradient):
             return [f"{len(positions)} conformations, {len(energy)} energies, {len(gradient)} gradients"]
-        each = zip(positions * BOHR, gradient * (-HARTREE / BOHR), energy * HARTREE, strict=True)
-        start = place * STRIDE
-        found = [Frame(start + i, numbers, x, f, float(e), molecule) for i, (x, f, e) in enumerate(each)]
-        return [frames.fault(frame) or frame for frame in found]
+        conformations = zip(positions * BOHR, gradient * (-HARTREE / BOHR), energy * HARTREE, strict=True)
+        first = number * STRIDE
+        found = [Frame(first + i, numbers, x, f, float(e), molecule) for i, (x, f, e) in enumerate(conformations)]
+        return [frames.reject_reason(frame) or frame for frame in found]
 
 
 def _values(group: h5py.Group, name: str) -> np.ndarray:
-    """A dataset in double precision, if it says no other unit than its own."""
+    """Values of an HDF5 dataset in double precision.
+
+    Raises:
+        UserError: it has another unit than that of `UNITS`.
+    """
     unit = group[name].attrs.get("units", UNITS[name])
     unit = unit.decode() if isinstance(unit, bytes) else str(unit)
     if unit != UNITS[name]:
@@ -105,7 +109,7 @@ def _values(group: h5py.Group, name: str) -> np.ndarray:
 
 
 def _text(group: h5py.Group, name: str) -> str:
-    """A text of the group, which the file holds as an array of one; empty if it has none."""
+    """Text of the group, which the file stores as an array of one element; empty if it has none."""
     if name not in group:
         return ""
     value = np.ravel(group[name][()])[0]

@@ -1,9 +1,9 @@
-"""Small molecules made from nothing but a list of SMILES: dynamics on MMFF94, energies and forces from GFN2-xTB.
+"""Small molecules generated from a SMILES list: dynamics with MMFF94, energies and forces from GFN2-xTB.
 
-The geometries wander on a cheap classical surface, so that all conformers are reachable; only the labels are quantum
-mechanical, and semiempirical. The recipe is that of SPICE, with cheaper methods.
+Geometries come from a cheap classical force field, so that dynamics reach all conformers. Only the labels are quantum
+mechanical, and semiempirical. The procedure is that of SPICE with cheaper methods.
 
-Source: Eastman et al., Sci. Data 10, 11 (2023), for the recipe.
+Source: Eastman et al., Sci. Data 10, 11 (2023), for the procedure.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ Force = Callable[[Array], Array]
 
 Kelvin = Annotated[float, Field(gt=0)]
 
-ABOUT = {
+ATTRIBUTES = {
     "source": "RDKit ETKDGv3 conformers, Langevin dynamics on MMFF94, GFN2-xTB single points",
     "citation": "Bannwarth, Ehlert, Grimme, J. Chem. Theory Comput. 15, 1652 (2019); Halgren, J. Comput. Chem. 17, 490"
     " (1996); Riniker, Landrum, J. Chem. Inf. Model. 55, 2562 (2015)",
@@ -52,111 +52,112 @@ ABOUT = {
 class XtbMolecules(frames.Frames):
     """Frames of the molecules of a SMILES list, from Langevin dynamics, labelled by GFN2-xTB.
 
-    Each molecule has random numbers of its own, from the seed and its canonical SMILES: its frames depend neither on
-    the rest of the list nor on `parts`. Every frame is turned at random, so that no direction of space is preferred.
+    The random numbers of a molecule come from the seed and its canonical SMILES: its frames depend neither on the rest
+    of the list nor on `parts`. Every frame is rotated at random, so that no direction of space is preferred.
     """
 
     class Settings(DatasetSettings):
-        """Which molecules, how they move, how precisely they are labelled."""
+        """Molecules, dynamics, and accuracy of the labels."""
 
-        parts: int = key(8, "jobs the preparation is split into; the result does not depend on it", ge=1)
-        file: str = key("", "file with a SMILES and a name a line, # for comments; empty for the list that comes along")
+        parts: int = key(8, "jobs of the preparation; the result does not depend on it", ge=1)
+        file: str = key("", "file with a SMILES and a name per line, # for comments; empty for the packaged list")
         temperatures: list[Kelvin] = key([300.0, 500.0, 1000.0], "thermostat temperatures", "K", min_length=1)
-        frames_per_molecule: int = key(60, "frames of a molecule, over all temperatures", ge=1)
-        conformers: int = key(4, "trajectories at each temperature, each from a conformer of its own", ge=1)
+        frames_per_molecule: int = key(60, "frames per molecule, over all temperatures", ge=1)
+        conformers: int = key(4, "trajectories per temperature, each from its own conformer", ge=1)
         time_step: float = key(1.0, "step of the dynamics; hydrogens need about 1", "fs", gt=0, le=4)
         friction: float = key(10.0, "friction of the thermostat", "1/ps", gt=0)
-        interval: float = key(200.0, "time between two frames of a trajectory", "fs", gt=0)
+        interval: float = key(200.0, "time between frames of a trajectory", "fs", gt=0)
         equilibration: float = key(400.0, "time before the first frame of a trajectory", "fs", ge=0)
         accuracy: float = key(1.0, "accuracy factor of tblite: smaller is tighter", gt=0, le=1000)
 
     def files(self) -> list[Path]:
-        """The user's SMILES list; the one that comes along is part of the code."""
+        """SMILES list of the user; the packaged one is part of the code."""
         return [Path(self.settings.file)] if self.settings.file else []
 
     @property
     def _list(self) -> Path:
-        """The SMILES list that is read."""
+        """SMILES list that is read."""
         return Path(self.settings.file) if self.settings.file else SMILES_LIST
 
     def read(self, part: int) -> Part:
         """Every `parts`-th molecule of the list.
 
         Raises:
-            UserError: the list cannot be read or holds no molecule.
+            UserError: the list cannot be read or has no molecule.
         """
-        found, lost, seen = [], [], set()
-        for place, (line, smiles) in enumerate(read_smiles_list(self._list)):
+        usable, rejected, seen = [], [], set()
+        for number, (line, smiles) in enumerate(read_smiles_list(self._list)):
             try:
                 molecule = parse_smiles(smiles)
                 if molecule.smiles in seen:
-                    raise Unusable("molecule is in the list already")
+                    raise Unusable("duplicate of an earlier molecule of the list")
                 seen.add(molecule.smiles)
-                if place % self.settings.parts == part:
+                if number % self.settings.parts == part:
                     with one_thread():
-                        kept, dropped = self._frames(molecule, place)
-                    found, lost = found + kept, lost + dropped
-            except Unusable as why:
-                if place % self.settings.parts == part:
-                    lost.append(Reject(self._list.name, line, str(why)))
-        samples = frames.table(found)
+                        labelled, unlabelled = self._frames(molecule, number)
+                    usable, rejected = usable + labelled, rejected + unlabelled
+            except Unusable as reason:
+                if number % self.settings.parts == part:
+                    rejected.append(Reject(self._list.name, line, str(reason)))
+        samples = frames.to_dataset(usable)
         if samples is not None:
-            samples.attrs = ABOUT | {"labels": f"GFN2-xTB (semiempirical), tblite {version('tblite')}"}
-        return Part(samples, lost)
+            samples.attrs = ATTRIBUTES | {"labels": f"GFN2-xTB (semiempirical), tblite {version('tblite')}"}
+        return Part(samples, rejected)
 
     def finish(self, data: xr.Dataset) -> xr.Dataset:
-        """As for all frames, if enough molecules are left: a lost one is one record, not as many as its frames.
+        """Data as in `Frames.finish`, if enough molecules have frames: one without any counts as one record.
 
         Raises:
             UserError: more than `max_rejected` of the molecules have no frame.
         """
         data = super().finish(data)
         listed = len(read_smiles_list(self._list))
-        lost, limit = listed - data.sizes["molecule_index"], self.settings.max_rejected
-        if lost > limit * listed:
-            got = f"{lost} of {listed}: {rejects.summary(rejects.from_dataset(data))}"
+        unusable, limit = listed - data.sizes["molecule_index"], self.settings.max_rejected
+        if unusable > limit * listed:
+            got = f"{unusable} of {listed}: {rejects.summary(rejects.from_dataset(data))}"
             raise UserError(self._list, f"at most {100 * limit:.3g} % of the molecules unusable (max_rejected)", got)
         return data
 
-    def _frames(self, molecule: Molecule, place: int) -> tuple[list[Frame], list[Reject]]:
-        """Labelled frames of a molecule, and those without a label."""
+    def _frames(self, molecule: Molecule, number: int) -> tuple[list[Frame], list[Reject]]:
+        """Labelled frames of molecule number `number`, and rejects for those without a label."""
         rng = molecule.rng(self.settings.seed)
         positions, temperatures = self._geometries(molecule, rng)
         label = labeller(molecule, self.settings.accuracy)
-        kept, lost = [], []
+        labelled, rejected = [], []
         for k, (x, kelvin) in enumerate(zip(positions, temperatures, strict=True)):
             try:
                 energy, forces = label(x)
-                order = place * self.settings.frames_per_molecule + k
+                order = number * self.settings.frames_per_molecule + k
                 frame = Frame(order, molecule.numbers, x, forces, energy, molecule.smiles, kelvin)
-                if reason := frames.fault(frame):
+                if reason := frames.reject_reason(frame):
                     raise Unusable(reason)
-                kept.append(frame)
+                labelled.append(frame)
             except Unusable as why:
-                lost.append(Reject(molecule.smiles, k, str(why)))
-        return kept, lost
+                rejected.append(Reject(molecule.smiles, k, str(why)))
+        return labelled, rejected
 
     def _geometries(self, molecule: Molecule, rng: Rng) -> tuple[Array, Array]:
-        """Positions `[frame, atom, 3]` [Å], round by round over the trajectories, and their temperatures [K]."""
+        """Positions `[frame, atom, 3]` [Å], one frame of each trajectory after another, and temperatures [K]."""
         s = self.settings
         runs = min(len(s.temperatures) * s.conformers, s.frames_per_molecule)
         kelvin = np.resize(s.temperatures, runs)
         x = embed_conformers(molecule, runs, rng)
-        v = thermal(molecule.masses, kelvin, rng, x.shape)
-        force, rounds, rest = mmff(molecule), [], s.equilibration
+        v = thermal_velocities(molecule.masses, kelvin, rng, x.shape)
+        force, rounds, equilibration = mmff_forces(molecule), [], s.equilibration
         for _ in range(math.ceil(s.frames_per_molecule / runs)):
-            steps = max(round((rest + s.interval) / s.time_step), 1)
+            steps = max(round((equilibration + s.interval) / s.time_step), 1)
             x, v = langevin(x, v, force, molecule.masses, kelvin, s.time_step, s.friction, steps, rng)
-            rounds, rest = [*rounds, x], 0.0
+            rounds, equilibration = [*rounds, x], 0.0
         x = np.concatenate(rounds)[: s.frames_per_molecule]
-        turn = so3.matrix(torch.from_numpy(rng.normal(size=(len(x), 4)))).numpy()
-        x = (x - x.mean(1, keepdims=True)) @ turn
-        return x.astype(np.float32).astype(np.float64), np.resize(kelvin, len(x))  # labels belong to what is stored
+        rotation = so3.matrix(torch.from_numpy(rng.normal(size=(len(x), 4)))).numpy()
+        x = (x - x.mean(1, keepdims=True)) @ rotation
+        x = x.astype(np.float32).astype(np.float64)  # as stored: labels belong to the stored positions
+        return x, np.resize(kelvin, len(x))
 
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """One OpenMP thread, whatever the environment says: tblite shares torch's and is 3 to 10 times slower on two."""
+    """Context with one OpenMP thread: tblite shares the threads of torch and is 3 to 10 times slower with two."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -165,15 +166,15 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def mmff(molecule: Molecule) -> Force:
-    """The MMFF94 forces [eV/Å] of positions `[run, atom, 3]` [Å]. The molecule needs a conformer."""
+def mmff_forces(molecule: Molecule) -> Force:
+    """Function of positions `[run, atom, 3]` [Å] that gives MMFF94 forces [eV/Å]; the molecule needs a conformer."""
     from rdkit.Chem import rdForceFieldHelpers
 
     parameters = rdForceFieldHelpers.MMFFGetMoleculeProperties(molecule.mol)
     field = rdForceFieldHelpers.MMFFGetMoleculeForceField(molecule.mol, parameters)
 
     def gradient(row: list[float]) -> tuple:
-        field.Initialize()  # CalcGrad keeps distances of the call before: the gradient would be that of no geometry
+        field.Initialize()  # without it, CalcGrad uses distances of the previous geometry
         return field.CalcGrad(row)
 
     def force(x: Xyz) -> Xyz:
@@ -182,8 +183,8 @@ def mmff(molecule: Molecule) -> Force:
     return force
 
 
-def thermal(masses: Array, kelvin: Array, rng: Rng, shape: tuple) -> Xyz:
-    """Velocities [Å/fs] of the Maxwell-Boltzmann distribution, a temperature a run."""
+def thermal_velocities(masses: Array, kelvin: Array, rng: Rng, shape: tuple) -> Xyz:
+    """Velocities [Å/fs] of the Maxwell-Boltzmann distribution, one temperature [K] per run."""
     return np.sqrt(BOLTZMANN * ACCELERATION * kelvin[:, None, None] / masses[:, None]) * rng.normal(size=shape)
 
 
@@ -192,14 +193,17 @@ def langevin(
 ) -> tuple[Xyz, Xyz]:
     """Positions [Å] and velocities [Å/fs] after `steps` steps of Langevin dynamics, splitting BAOAB.
 
-    On a harmonic surface the positions have the exact variance at every stable step, the velocities have not.
+    In a harmonic potential the positions have the exact variance at every stable time step; the velocities do not.
 
     Args:
-        force: of positions [Å], in eV/Å.
+        x, v: positions [Å] and velocities [Å/fs] at the start.
+        force: function of positions [Å] that gives forces [eV/Å].
         masses: of the atoms [amu].
         kelvin: temperature of each run [K].
         time_step: [fs].
         friction: [1/ps].
+        steps: number of time steps.
+        rng: random numbers of the thermostat.
 
     Source: Leimkuhler and Matthews, J. Chem. Phys. 138, 174102 (2013).
     """
@@ -208,7 +212,7 @@ def langevin(
     f = force(x)
     for _ in range(steps):
         x = x + 0.5 * time_step * (v := v + kick * f)
-        v = keep * v + math.sqrt(1 - keep**2) * thermal(masses, kelvin, rng, v.shape)
+        v = keep * v + math.sqrt(1 - keep**2) * thermal_velocities(masses, kelvin, rng, v.shape)
         x = x + 0.5 * time_step * v
         f = force(x)
         v = v + kick * f
@@ -216,7 +220,9 @@ def langevin(
 
 
 def labeller(molecule: Molecule, accuracy: float) -> Callable[[Array], tuple[float, Array]]:
-    """The GFN2-xTB energy [eV] and forces [eV/Å] of positions [Å]; it raises Unusable where there are none.
+    """Function of positions [Å] that gives GFN2-xTB energy [eV] and forces [eV/Å].
+
+    It raises Unusable for positions without a converged calculation.
 
     Source: Bannwarth, Ehlert, Grimme, J. Chem. Theory Comput. 15, 1652 (2019).
     """
@@ -224,7 +230,7 @@ def labeller(molecule: Molecule, accuracy: float) -> Callable[[Array], tuple[flo
     from tblite.interface import Calculator
 
     def label(x: Float[Array, "atom 3"]) -> tuple[float, Float[Array, "atom 3"]]:
-        if reason := frames.geometry_fault(molecule.numbers, x):
+        if reason := frames.geometry_reject_reason(molecule.numbers, x):
             raise Unusable(reason)
         try:
             calculator = Calculator("GFN2-xTB", molecule.numbers, x / BOHR, molecule.charge, molecule.unpaired)

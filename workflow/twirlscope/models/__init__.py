@@ -1,1 +1,1 @@
-"""Models, plug-ins: one file each; `layers/` holds what they are built of."""
+"""Models, plug-ins: one file each; `layers/` holds shared layers and base classes."""

@@ -35,7 +35,7 @@ def frame(order, numbers, energy=0.0, molecule="m", **more):
 
 
 def finished(made, **settings):
-    return Made(DatasetSettings(**settings)).finish(frames.table(made))
+    return Made(DatasetSettings(**settings)).finish(frames.to_dataset(made))
 
 
 def changed(numbers=(8, 1, 1), **more):
@@ -68,32 +68,32 @@ X = np.array([[0, 0, 0], [1.0, 0, 0], [0, 1.0, 0]])
         (changed(positions=X * 0.29), "closer"),
     ],
 )
-def test_fault__names_what_is_wrong(bad, reason):
-    assert reason in frames.fault(bad)
+def test_reject_reason__names_what_is_wrong(bad, reason):
+    assert reason in frames.reject_reason(bad)
 
 
-def test_fault__passes_a_sound_frame_and_a_single_atom():
-    assert frames.fault(changed()) is None
-    assert frames.fault(changed(numbers=(1,), positions=X[:1], forces=X[:1])) is None
+def test_reject_reason__passes_a_sound_frame_and_a_single_atom():
+    assert frames.reject_reason(changed()) is None
+    assert frames.reject_reason(changed(numbers=(1,), positions=X[:1], forces=X[:1])) is None
 
 
 @pytest.mark.parametrize("cell", [np.diag([5.0, 5, -5]), np.array([[6.0, 0, 0], [3, 4, 0], [0, 9, 4]])])
-def test_fault__passes_periodic_frames_left_handed_and_skewed_ones_too(cell):
-    assert frames.fault(changed(positions=X, cell=cell, **ALL)) is None
+def test_reject_reason__passes_periodic_frames_left_handed_and_skewed_ones_too(cell):
+    assert frames.reject_reason(changed(positions=X, cell=cell, **ALL)) is None
 
 
-def test_fault__passes_a_slab_whose_third_vector_is_missing():
+def test_reject_reason__passes_a_slab_whose_third_vector_is_missing():
     slab = {"cell": np.diag([5.0, 5, 0]), "periodic": (True, True, False)}
-    assert frames.fault(changed(positions=X, **slab)) is None
+    assert frames.reject_reason(changed(positions=X, **slab)) is None
 
 
-def test_fault__finds_every_overlap_that_all_pairs_find():
+def test_reject_reason__finds_every_overlap_that_all_pairs_find():
     rng = np.random.default_rng(0)
     found = 0
     for _ in range(200):
         x = rng.uniform(0, 4, (30, 3))
         close = np.linalg.norm(x[:, None] - x[None], axis=-1)[np.triu_indices(30, 1)].min() < cells.SMALLEST_DISTANCE
-        assert close == (frames.fault(frame(0, [6] * 30, positions=x)) is not None)
+        assert close == (frames.reject_reason(frame(0, [6] * 30, positions=x)) is not None)
         found += close
     assert 20 < found < 180
 
@@ -174,7 +174,7 @@ def test_finish__refuses_what_cannot_be_split():
 def test_finish__keeps_a_split_that_is_given_and_names_elements_it_does_not_train():
     given = [frame(i, [6, 1], i, split=int(i >= 6)) for i in range(8)]
     assert finished(given)["split"].values.tolist() == [0] * 6 + [1] * 2
-    with pytest.raises(UserError, match=r"\[9\] elsewhere only"):
+    with pytest.raises(UserError, match=r"\[9\] in other splits only"):
         finished([*given, frame(8, [9, 1], split=1)])
     with pytest.raises(UserError, match="in every split, got 6 in train, 0 in test"):
         finished(given[:6])
@@ -203,5 +203,5 @@ def test_finish__gives_what_the_registry_declares(tmp_path):
     np.testing.assert_array_equal(contracts.split_index(back, "test"), contracts.split_index(data, "test"))
 
 
-def test_table__of_no_frames_is_none():
-    assert frames.table([]) is None
+def test_to_dataset__of_no_frames_is_none():
+    assert frames.to_dataset([]) is None

@@ -58,18 +58,18 @@ def test_transitions__recover_a_known_second_order_chain():
     np.testing.assert_allclose(triples.sum(-1), 1)
 
 
-def test_clustered__finds_clusters_that_are_apart_and_numbers_them_by_size():
+def test_cluster_labels__finds_clusters_that_are_apart_and_numbers_them_by_size():
     rng = np.random.default_rng(0)
     truth = np.repeat([0, 1, 2], [300, 200, 100])
     points = np.array([[0, 0], [9, 0], [0, 9]])[truth] + rng.normal(size=(600, 2))
-    np.testing.assert_array_equal(ca_statistics.clustered(points, 3, seed=3), truth)
+    np.testing.assert_array_equal(ca_statistics.cluster_labels(points, 3, seed=3), truth)
 
 
-def test_fit__of_one_helix_and_compactness_of_scaled_chains(tmp_path):
+def test_fit__of_one_helix_and_gyration_of_scaled_chains(tmp_path):
     rng = np.random.default_rng(0)
     walks = [np.cumsum(rng.normal(size=(n, 3)), 0) for n in rng.integers(50, 250, 300)]
     unit = [0.2 * len(w) ** 0.4 * w / ca_statistics.radius_of_gyration(w) for w in walks]
-    radius, exponent, spread = ca_statistics.compactness(unit)
+    radius, exponent, spread = ca_statistics.fit_gyration(unit)
     assert (radius, exponent) == pytest.approx((0.2, 0.4))
     assert spread == pytest.approx(0, abs=1e-6)
     states = ca_statistics.fit([helix(60) + rng.normal(size=(60, 3)) * 0.005 for _ in range(10)] + unit[:20])

@@ -2,25 +2,25 @@ import numpy as np
 import pytest
 
 from twirlscope.datasets.protein import sequence_clusters
-from twirlscope.datasets.protein.sequence_clusters import LETTERS
+from twirlscope.datasets.protein.sequence_clusters import AMINO_ACIDS
 
 
 def random_sequence(rng, length=150):
-    return "".join(rng.choice(list(LETTERS), length))
+    return "".join(rng.choice(list(AMINO_ACIDS), length))
 
 
 def mutated(rng, sequence, identity):
     """The sequence with each letter kept with this probability, and else replaced by another."""
-    return "".join(c if rng.random() < identity else rng.choice(list(LETTERS.replace(c, ""))) for c in sequence)
+    return "".join(c if rng.random() < identity else rng.choice(list(AMINO_ACIDS.replace(c, ""))) for c in sequence)
 
 
-def test_words__are_the_different_windows_without_unknown_letters():
-    assert len(sequence_clusters.words("ACDEF")) == 2
-    assert len(sequence_clusters.words("AAAAAAA")) == 1
-    assert len(sequence_clusters.words("ACDXEFGH")) == 1
-    assert len(sequence_clusters.words("ACD")) == 0
-    assert set(sequence_clusters.words("ACDE")) == set(sequence_clusters.words("ACDE" * 1))
-    assert sequence_clusters.words("ACDE")[0] != sequence_clusters.words("EDCA")[0]
+def test_kmers__are_the_different_windows_without_unknown_letters():
+    assert len(sequence_clusters.kmers("ACDEF")) == 2
+    assert len(sequence_clusters.kmers("AAAAAAA")) == 1
+    assert len(sequence_clusters.kmers("ACDXEFGH")) == 1
+    assert len(sequence_clusters.kmers("ACD")) == 0
+    assert set(sequence_clusters.kmers("ACDE")) == set(sequence_clusters.kmers("ACDE" * 1))
+    assert sequence_clusters.kmers("ACDE")[0] != sequence_clusters.kmers("EDCA")[0]
 
 
 @pytest.mark.parametrize("identity", [1.0, 0.9, 0.7])

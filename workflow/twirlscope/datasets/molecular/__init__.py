@@ -1,1 +1,1 @@
-"""Molecules and frames: what several datasets of molecules share."""
+"""Molecules and frames: code shared by several datasets of molecules."""

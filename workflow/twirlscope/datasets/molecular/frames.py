@@ -1,6 +1,7 @@
-"""Frames: molecules or periodic cells with energy and forces, stored in a row (all atoms of all frames, counts beside).
+"""Base class and storage of datasets of the kind `frames`: molecules or periodic cells with energy and forces.
 
-Shared by every dataset of the kind `frames`; a dataset only has to make `Frame`s.
+The atoms of all frames are stored in one array, with the number per frame in another. A dataset has to make `Frame`s,
+the rest is here.
 """
 
 from __future__ import annotations
@@ -22,27 +23,27 @@ from . import periodic
 HARTREE = 27.211386245988  # [eV] CODATA 2018
 BOHR = 0.529177210903  # [Å] CODATA 2018
 KCAL_PER_MOL = 4.184 / 96.48533212331  # [eV] CODATA 2018
-LARGEST_FORCE = 1e4  # [eV/Å] no bond pulls like this
+LARGEST_FORCE = 1e4  # [eV/Å] beyond any chemical bond
 LARGEST_STRESS = 1e2  # [eV/Å^3] 16,000 GPa
-LARGEST_NUMBER = 118
-BLOCK = 1 << 17  # frames, or atoms, at a time, where a dataset is gone through as a whole
+LARGEST_NUMBER = 118  # of the known elements
+BLOCK = 1 << 17  # frames, or atoms, read at a time where a computation covers the whole dataset
 
 
 @dataclass(frozen=True)
 class Frame:
-    """One molecule in one geometry, as it was found: `fault` says whether shapes and values can be used.
+    """One molecule in one geometry, before it is checked by `reject_reason`.
 
-    order: place among all frames of the dataset, whichever part found it.
+    order: rank among all frames of the dataset, whichever part it belongs to.
     numbers: atomic numbers, `[atom]`.
     positions: `[atom, 3]` [Å].
-    forces: `[atom, 3]` [eV/Å]; None where only the energy is known, which may be held out but not trained on.
+    forces: `[atom, 3]` [eV/Å]; None if only the energy is known: such frames can be held out, not trained on.
     energy: [eV].
-    molecule: its name; frames of one molecule share it.
+    molecule: name of the molecule, the same for all its frames.
     temperature: of the thermostat [K], NaN if unknown.
-    split: number of the split it belongs to, 0 for train, 1 for test; -1 if that is to be drawn.
-    cell: lattice vectors by row, `[3, 3]` [Å]; None for none.
-    periodic: whether it repeats along each of them.
-    stress: `[3, 3]` [eV/Å^3], positive under tension; None where it is not known.
+    split: number of its split, 0 for train, 1 for test; -1 if the split is random.
+    cell: lattice vectors by row, `[3, 3]` [Å]; None without a cell.
+    periodic: True for each periodic lattice vector.
+    stress: `[3, 3]` [eV/Å^3], positive under tension; None if unknown.
     """
 
     order: int
@@ -59,14 +60,14 @@ class Frame:
 
     @property
     def lattice(self) -> Float[Array, "3 3"]:
-        """The cell, 0 along axes where the frame does not repeat."""
+        """Lattice vectors, 0 along axes that are not periodic."""
         return cells.lattice_of(self.cell, self.periodic)
 
 
-def geometry_fault(
+def geometry_reject_reason(
     numbers: Array, positions: Array, cell: Array | None = None, periodic: Sequence[bool] = (False, False, False)
 ) -> str | None:
-    """Why a geometry cannot be used, or None when it can."""
+    """Reason why a geometry cannot be used; None if it can."""
     if not len(numbers):
         return "no atoms"
     if positions.shape != (len(numbers), 3):
@@ -80,9 +81,9 @@ def geometry_fault(
     return cells.overlap(positions, cells.lattice_of(cell, periodic))
 
 
-def fault(frame: Frame) -> str | None:
-    """Why a frame cannot be used, or None when it can."""
-    reason = geometry_fault(frame.numbers, frame.positions, frame.cell, frame.periodic)
+def reject_reason(frame: Frame) -> str | None:
+    """Reason why a frame cannot be used; None if it can."""
+    reason = geometry_reject_reason(frame.numbers, frame.positions, frame.cell, frame.periodic)
     if reason:
         return reason
     if not math.isfinite(frame.energy):
@@ -100,11 +101,11 @@ def fault(frame: Frame) -> str | None:
     return None
 
 
-def table(frames: Sequence[Frame]) -> xr.Dataset | None:
-    """Frames as stored variables of a part, before molecules are counted and splits are drawn; None for no frames."""
+def to_dataset(frames: Sequence[Frame]) -> xr.Dataset | None:
+    """Frames of a part as stored variables, before molecules are numbered and split; None if there are no frames."""
     if not frames:
         return None
-    each = {
+    per_frame = {
         "energy": np.array([f.energy for f in frames], np.float64),
         "atoms": np.array([len(f.numbers) for f in frames], np.int32),
         "temperature": np.array([f.temperature for f in frames], np.float32),
@@ -114,7 +115,7 @@ def table(frames: Sequence[Frame]) -> xr.Dataset | None:
     forces = [np.full(f.positions.shape, np.nan) if f.forces is None else f.forces for f in frames]
     positions = [cells.wrapped(f.positions, f.lattice) if any(f.periodic) else f.positions for f in frames]
     return xr.Dataset(
-        {name: ("sample", values) for name, values in each.items()}
+        {name: ("sample", values) for name, values in per_frame.items()}
         | {
             "numbers": ("atom", np.concatenate([f.numbers for f in frames]).astype(np.int16)),
             "positions": (("atom", "xyz"), np.concatenate(positions).astype(np.float32)),
@@ -125,7 +126,7 @@ def table(frames: Sequence[Frame]) -> xr.Dataset | None:
 
 
 class Frames(Dataset):
-    """A dataset of frames: `read` gives `Part(table(frames), rejects)`, the rest is here."""
+    """Abstract dataset of frames; a subclass reads `Part(to_dataset(frames), rejects)`."""
 
     kind = "frames"
 
@@ -135,39 +136,41 @@ class Frames(Dataset):
         Raises:
             UserError: too few frames or molecules to split, an element without training data, or no force at all.
         """
-        return periodic.finished(_scaled(*gathered(data, self.settings, self.held_out())))
+        return periodic.finish(_scaled(*assign_splits(data, self.settings, self.extra_splits())))
 
-    def held_out(self) -> list[str]:
-        """Names of the splits beyond train and test, numbered from 2."""
+    def extra_splits(self) -> list[str]:
+        """Names of the splits besides train and test, numbered from 2."""
         return []
 
 
-def gathered(
-    data: xr.Dataset, settings: DatasetSettings, others: Sequence[str] = ()
+def assign_splits(
+    data: xr.Dataset, settings: DatasetSettings, extra_splits: Sequence[str] = ()
 ) -> tuple[xr.Dataset, xr.DataArray]:
-    """The samples of all parts in order, with molecules and split, and the number of atoms of each element in each.
+    """Samples of all parts in order, with molecules and split, and the number of atoms per element of each sample.
 
     Args:
-        others: names of the splits from number 2 on.
+        data: samples of all parts.
+        settings: seed and share of the random split.
+        extra_splits: names of the splits from number 2 on.
 
     Raises:
         UserError: too few samples or molecules to split, or an element without training data.
     """
-    data = ordered(data)
+    data = sorted_by_sample(data)
     molecule, molecule_names = _numbered(data["sample_molecule"].values)
     composition = _composition(data)
-    names = ["train", "test", *others]
+    names = ["train", "test", *extra_splits]
     split = data["split"].values.copy() if "split" in data else np.full(len(molecule), -1, np.int8)
-    drawn = split < 0  # the others have theirs
-    if drawn.any():
-        split[drawn] = _held_out(molecule[drawn], composition[drawn], settings)
+    random = split < 0
+    if random.any():
+        split[random] = _random_split(molecule[random], composition[random], settings)
     counts = dict(zip(names, np.bincount(split, minlength=len(names)).tolist(), strict=True))
     if not all(counts.values()):
         raise UserError("split", "samples in every split", ", ".join(f"{n} in {name}" for name, n in counts.items()))
     missing = composition["element"].values[~(composition.values[split == 0] > 0).any(0)]
     if len(missing):
         raise UserError(
-            "split", "every element in the train split", f"atomic numbers {missing.tolist()} elsewhere only"
+            "split", "every element in the train split", f"atomic numbers {missing.tolist()} in other splits only"
         )
     data["split"] = ("sample", split, {"flag_values": list(range(len(names))), "flag_meanings": " ".join(names)})
     data["molecule"] = ("sample", molecule)
@@ -180,18 +183,18 @@ def gathered(
     return data, composition
 
 
-def _held_out(molecule: Int[Array, " sample"], composition: xr.DataArray, settings: DatasetSettings) -> Array:
-    """1 for samples held out: an exact share, drawn so that every element stays in the train split."""
+def _random_split(molecule: Int[Array, " sample"], composition: xr.DataArray, settings: DatasetSettings) -> Array:
+    """1 for held-out samples: random groups, an exact share, such that every element stays in the train split."""
     group = np.unique(molecule, return_inverse=True)[1] if settings.split_by == "molecule" else np.arange(len(molecule))
     has = np.zeros((group.max() + 1, composition.sizes["element"]), bool)
     np.logical_or.at(has, group, composition.values > 0)
     if len(has) < 2:
         raise UserError(f"split_by {settings.split_by}", f"at least two {settings.split_by}s", len(has))
     wanted = min(max(round(settings.test_fraction * len(has)), 1), len(has) - 1)
-    left, test, held = has.sum(0), np.zeros(len(has), np.int8), 0
+    remaining, test, held = has.sum(0), np.zeros(len(has), np.int8), 0
     for g in np.random.default_rng([settings.seed, 0x5B117]).permutation(len(has)):
-        if held < wanted and (left[has[g]] > 1).all():
-            left, test[g], held = left - has[g], 1, held + 1
+        if held < wanted and (remaining[has[g]] > 1).all():
+            remaining, test[g], held = remaining - has[g], 1, held + 1
     if held < wanted:
         expected = f"{wanted} of {len(has)} {settings.split_by}s to hold out without losing an element from training"
         raise UserError("test_fraction", expected, f"{held}; lower it or split by frame")
@@ -199,17 +202,17 @@ def _held_out(molecule: Int[Array, " sample"], composition: xr.DataArray, settin
 
 
 def _numbered(names: Array) -> tuple[Int[Array, " sample"], list[str]]:
-    """Numbers for names, in the order of their first appearance, and the names."""
-    place: dict[str, int] = {}
+    """Number of each name, in the order of first appearance, and the distinct names."""
+    numbers: dict[str, int] = {}
     number = np.empty(len(names), np.int32)
     for start in range(0, len(names), BLOCK):
         part = names[start : start + BLOCK].tolist()
-        number[start : start + BLOCK] = [place.setdefault(name, len(place)) for name in part]
-    return number, list(place)
+        number[start : start + BLOCK] = [numbers.setdefault(name, len(numbers)) for name in part]
+    return number, list(numbers)
 
 
-def ordered(data: xr.Dataset) -> xr.Dataset:
-    """The frames by their `sample` number, with their atoms."""
+def sorted_by_sample(data: xr.Dataset) -> xr.Dataset:
+    """Samples sorted by their `sample` number, with their atoms."""
     numbers = data["sample"].values
     if (np.diff(numbers) > 0).all():
         return data
@@ -220,7 +223,7 @@ def ordered(data: xr.Dataset) -> xr.Dataset:
 
 
 def _blocks(data: xr.Dataset) -> Iterator[tuple[slice, slice]]:
-    """Some frames at a time and their atoms, so that arrays of atoms need not be in memory as a whole."""
+    """Slices of frames and of their atoms, block by block, so that arrays of atoms are never read as a whole."""
     first = np.concatenate([[0], np.cumsum(data["atoms"].values)])
     ends = np.searchsorted(first, np.arange(0, first[-1] + BLOCK, BLOCK)).clip(max=len(first) - 1)
     for start, stop in itertools.pairwise(np.unique(ends).tolist()):
@@ -228,7 +231,7 @@ def _blocks(data: xr.Dataset) -> Iterator[tuple[slice, slice]]:
 
 
 def _composition(data: xr.Dataset) -> xr.DataArray:
-    """Number of atoms of each element in each frame, elements ascending."""
+    """Number of atoms per frame and element, elements ascending."""
     numbers, atoms = data["numbers"].variable, data["atoms"].values
     elements = np.unique(np.concatenate([np.unique(numbers[part].values) for _, part in _blocks(data)]))
     counts = np.zeros((data.sizes["sample"], len(elements)), np.int16)
@@ -239,23 +242,23 @@ def _composition(data: xr.Dataset) -> xr.DataArray:
 
 
 def _scaled(data: xr.Dataset, composition: xr.DataArray) -> xr.Dataset:
-    """The data with element references and scales of the train split.
+    """Data with element references and scales, both computed on the train split.
 
-    References are fitted to the energy per atom, so that the residual has mean 0 and its standard deviation is the loss
-    of predicting nothing; where compositions leave them open (one molecule), they are the smallest ones.
+    References are fitted to the energy per atom. So the residual has mean 0, and its standard deviation is the loss of
+    predicting zero. Where compositions do not determine them (one molecule), they have the smallest norm.
     """
     train = data["split"].values == 0
     reference, spread = _references(composition.values, data["energy"].values, data["atoms"].values, train)
     squares = components = 0
     for frames, part in _blocks(data):
-        mine = np.repeat(train[frames], data["atoms"].values[frames])
-        forces = data["forces"].variable[part].values[mine].astype(np.float64)
+        in_train = np.repeat(train[frames], data["atoms"].values[frames])
+        forces = data["forces"].variable[part].values[in_train].astype(np.float64)
         squares, components = squares + (forces**2).sum(), components + forces.size
     if not squares:
-        raise UserError("forces", "some force that is not zero in the train split", "none")
+        raise UserError("forces", "a force that is not zero in the train split", "none")
     data["reference_energy"] = ("element", reference)
     data["force_scale"] = ((), math.sqrt(squares / components))
-    data["energy_scale"] = ((), spread if spread > 1e-9 else 1.0)  # no spread: nothing to scale by
+    data["energy_scale"] = ((), spread if spread > 1e-9 else 1.0)  # equal energies have no scale
     return data
 
 
@@ -265,19 +268,19 @@ def _references(
     atoms: Int[Array, " sample"],
     train: Bool[Array, " sample"],
 ) -> tuple[Float[Array, " element"], float]:
-    """Energy per atom of each element by least squares over the train split, and what is left as a standard deviation.
+    """Energy per atom of each element, fitted to the train split, and the standard deviation of the residual.
 
-    Solved from the triangular factor of the equations, which takes them block by block.
+    By least squares, from the triangular factor of the equations, which is updated block by block.
     """
-    places, factor = np.flatnonzero(train), np.zeros((0, composition.shape[1] + 1))
-    blocks = [places[i : i + BLOCK] for i in range(0, len(places), BLOCK)]
+    rows, factor = np.flatnonzero(train), np.zeros((0, composition.shape[1] + 1))
+    blocks = [rows[i : i + BLOCK] for i in range(0, len(rows), BLOCK)]
 
     def equations(block: Array) -> Float[Array, "n column"]:
         return np.column_stack([composition[block], energy[block]]) / atoms[block, None]
 
     for block in blocks:
         factor = np.linalg.qr(np.concatenate([factor, equations(block)]), mode="r")
-    rank_below = np.finfo(np.float64).eps * max(len(places), composition.shape[1])
+    rank_below = np.finfo(np.float64).eps * max(len(rows), composition.shape[1])
     reference = np.linalg.lstsq(factor[:, :-1], factor[:, -1], rcond=rank_below)[0]
-    left = np.concatenate([equations(block) @ np.append(-reference, 1) for block in blocks])
-    return reference, float(left.std())
+    residual = np.concatenate([equations(block) @ np.append(-reference, 1) for block in blocks])
+    return reference, float(residual.std())

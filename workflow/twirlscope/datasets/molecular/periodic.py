@@ -1,4 +1,4 @@
-"""What periodic frames have beyond molecules, cells and stresses: stored, and as a force-field task hands them out."""
+"""Cells and stresses of periodic frames, as stored variables."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from ..._typing import Array, Sequence
 from ...geometry import stress
 
 
-def table(lattices: Sequence[Array], stresses: Sequence[Array | None]) -> xr.Dataset:
-    """Cells and stresses of the frames of a part, also where it has none: another part may."""
+def to_dataset(lattices: Sequence[Array], stresses: Sequence[Array | None]) -> xr.Dataset:
+    """Cells and stresses of the frames of a part, also if it has none, as another part may have some."""
     unknown = np.full((3, 3), np.nan)
-    each = np.array([unknown if s is None else s for s in stresses], np.float32)
+    known = np.array([unknown if s is None else s for s in stresses], np.float32)
     return xr.Dataset(
         {
             "cell": (("sample", "lattice", "xyz"), np.array(lattices, np.float32)),
-            "stress": (("sample", "xyz", "xyz_other"), each),
+            "stress": (("sample", "xyz", "xyz_other"), known),
         }
     )
 
 
-def finished(data: xr.Dataset) -> xr.Dataset:
-    """The data without `cell` where no frame is periodic, and with `stress` only where training frames have one."""
+def finish(data: xr.Dataset) -> xr.Dataset:
+    """Data without `cell` if no frame is periodic, and with `stress` and its scale only if training frames have one."""
     if "cell" not in data:
         return data
     if not data["cell"].values.any():

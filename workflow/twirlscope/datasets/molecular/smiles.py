@@ -1,4 +1,4 @@
-"""Molecules from SMILES: lists, hydrogens, conformers. Shared by the datasets that make geometries."""
+"""Molecules from SMILES: lists, hydrogens and conformers, for the datasets that generate geometries."""
 
 from __future__ import annotations
 
@@ -13,16 +13,23 @@ from ..._typing import Array, Float, Int
 from ...errors import UserError
 from ...runtime.compressed_files import read_decompressed
 
-SMILES_LIST = Path(__file__).with_suffix(".smi")  # the list that comes along
+SMILES_LIST = Path(__file__).with_suffix(".smi")  # the packaged list
 
 
 class Unusable(Exception):  # noqa: N818
-    """A molecule or frame that goes to the table of rejects; its text is the reason."""
+    """Raised for a molecule or frame that cannot be used; its text is the reason in the table of rejects."""
 
 
 @dataclass(frozen=True)
 class Molecule:
-    """A molecule with its hydrogens. `mol` is RDKit's; `unpaired` counts electrons."""
+    """Molecule with its hydrogens.
+
+    smiles: canonical SMILES.
+    mol: molecule of RDKit.
+    numbers, masses: atomic numbers, and masses [amu].
+    charge: of the molecule, in elementary charges.
+    unpaired: number of unpaired electrons.
+    """
 
     smiles: str
     mol: Any
@@ -32,16 +39,19 @@ class Molecule:
     unpaired: int
 
     def rng(self, seed: int) -> np.random.Generator:
-        """Random numbers of its own, from the seed and its SMILES: they depend neither on its list nor on its place."""
+        """Random numbers of the molecule, from the seed and its SMILES; independent of the list and its order."""
         name = np.frombuffer(hashlib.sha256(self.smiles.encode()).digest(), np.uint32).tolist()
         return np.random.default_rng([seed, *name])
 
 
 def read_smiles_list(path: Path) -> list[tuple[int, str]]:
-    """Line number, from 1, and SMILES of each molecule of a list: a SMILES and a name a line, # for comments, also .gz.
+    """Line number, from 1, and SMILES of each molecule of a list.
+
+    Args:
+        path: text file, also .gz, with a SMILES and a name per line; lines that begin with # are comments.
 
     Raises:
-        UserError: the list cannot be read or holds no molecule.
+        UserError: the list cannot be read or has no molecule.
     """
     expected = "a text file of SMILES"
     try:
@@ -49,14 +59,18 @@ def read_smiles_list(path: Path) -> list[tuple[int, str]]:
     except UnicodeDecodeError as error:
         raise UserError(path, expected, error) from error
     words = [(i, line.split()) for i, line in enumerate(lines, 1)]
-    found = [(i, w[0]) for i, w in words if w and not w[0].startswith("#")]
-    if not found:
+    smiles = [(i, w[0]) for i, w in words if w and not w[0].startswith("#")]
+    if not smiles:
         raise UserError(path, "at least one SMILES", "none")
-    return found
+    return smiles
 
 
 def parse_smiles(smiles: str) -> Molecule:
-    """The molecule of a SMILES. Raises Unusable."""
+    """Molecule of a SMILES.
+
+    Raises:
+        Unusable: RDKit cannot read the SMILES, or it has several molecules.
+    """
     from rdkit import Chem, rdBase
 
     with rdBase.BlockLogs():
@@ -74,20 +88,23 @@ def parse_smiles(smiles: str) -> Molecule:
 
 
 def embed_conformers(molecule: Molecule, count: int, rng: np.random.Generator) -> Float[Array, "run atom xyz"]:
-    """ETKDGv3 conformers, relaxed on MMFF94 [Å]. Raises Unusable.
+    """ETKDGv3 conformers, relaxed with MMFF94 [Å]; repeated if there are fewer than `count`.
+
+    Raises:
+        Unusable: MMFF94 lacks a parameter, or there is no conformer.
 
     Source: Riniker and Landrum, J. Chem. Inf. Model. 55, 2562 (2015); Wang et al., ibid. 60, 2044 (2020).
     """
     from rdkit import rdBase
     from rdkit.Chem import rdDistGeom, rdForceFieldHelpers
 
-    way = rdDistGeom.ETKDGv3()
-    way.randomSeed, way.numThreads = int(rng.integers(1, 2**31 - 1)), 1
+    parameters = rdDistGeom.ETKDGv3()
+    parameters.randomSeed, parameters.numThreads = int(rng.integers(1, 2**31 - 1)), 1
     with rdBase.BlockLogs():
         if not rdForceFieldHelpers.MMFFHasAllMoleculeParams(molecule.mol):
             raise Unusable("no MMFF94 parameters for an atom")
-        found = list(rdDistGeom.EmbedMultipleConfs(molecule.mol, count, way))
-        if not found:
+        conformers = list(rdDistGeom.EmbedMultipleConfs(molecule.mol, count, parameters))
+        if not conformers:
             raise Unusable("ETKDGv3 finds no conformer")
         rdForceFieldHelpers.MMFFOptimizeMoleculeConfs(molecule.mol, numThreads=1)
-    return np.array([molecule.mol.GetConformer(found[i % len(found)]).GetPositions() for i in range(count)])
+    return np.array([molecule.mol.GetConformer(conformers[i % len(conformers)]).GetPositions() for i in range(count)])

@@ -1,4 +1,4 @@
-"""Frames of extended-XYZ files: read in chunks, counted, and turned into atoms."""
+"""Frames of extended-XYZ files, and of other files that ASE reads; broken frames give a reason instead."""
 
 from __future__ import annotations
 
@@ -11,19 +11,23 @@ from typing import Any
 from ...errors import UserError
 from ...runtime.compressed_files import read_decompressed
 
-COUNT = re.compile(r"\s*\d+\s*")
+COUNT_LINE = re.compile(r"\s*\d+\s*")
 
-Found = Any  # an ase.Atoms, or a str that says why there is none
+AtomsOrReason = Any  # an ase.Atoms, or a str: the reason why there is none
 
 
-def atoms_of(path: Path) -> Iterator[Found]:
-    """What ASE makes of each frame of a file, or why it makes nothing of it. Raises UserError."""
+def read_frames(path: Path) -> Iterator[AtomsOrReason]:
+    """Atoms of each frame of a file, or the reason why the frame cannot be read.
+
+    Raises:
+        UserError: ASE does not know the format of the file, or the file cannot be read.
+    """
     import ase.io
     from ase.io.formats import UnknownFileTypeError, filetype, ioformats
 
     name = path.name.removesuffix(".gz")
     if name.endswith((".xyz", ".extxyz")):
-        yield from map(_parsed, chunks(read_decompressed(path).decode("utf-8", "replace")))
+        yield from map(_parse, split_frames(read_decompressed(path).decode("utf-8", "replace")))
         return
     raw = read_decompressed(path)  # ASE itself reads a .gz in quadratic time
     try:
@@ -33,19 +37,19 @@ def atoms_of(path: Path) -> Iterator[Found]:
         raise UserError(path, "a file that ASE reads, such as .xyz", f"{name!r}, which it does not know") from error
     try:
         yield from ase.io.iread(stream if ioformats[kind].acceptsfd else path, index=":", format=kind)
-    except Exception as error:  # whatever the reader of the format raises on a damaged file
-        yield f"ASE cannot read on: {_line(error)}"
+    except Exception as error:  # readers raise errors of many kinds on a damaged file
+        yield f"ASE cannot read the rest of the file: {_one_line(error)}"
 
 
-def chunks(text: str) -> Iterator[list[str] | str]:
-    """The lines of each frame of an XYZ file; for a frame whose lines are not as many as it says, why it is broken.
+def split_frames(text: str) -> Iterator[list[str] | str]:
+    """Lines of each frame of an XYZ file; for a frame with a wrong number of lines, the reason to reject it.
 
-    A frame begins at a line that holds one integer and nothing else, so a broken frame does not take the next with it.
+    A frame begins at a line with one integer and nothing else. So a broken frame does not affect the next one.
     """
     lines = [line.rstrip("\r") for line in text.rstrip().split("\n")]
     heads, i = [], 0
     while i < len(lines):
-        if COUNT.fullmatch(lines[i]):
+        if COUNT_LINE.fullmatch(lines[i]):
             heads.append(i)
             i += 1  # the comment may be an integer too
         i += 1
@@ -64,8 +68,8 @@ def chunks(text: str) -> Iterator[list[str] | str]:
                 yield "lines without a number of atoms above them"
 
 
-def _parsed(chunk: list[str] | str) -> Found:
-    """What ASE makes of the lines of a frame."""
+def _parse(chunk: list[str] | str) -> AtomsOrReason:
+    """Atoms from the lines of a frame, or the reason why ASE cannot read them."""
     from ase.io.extxyz import read_xyz
 
     if isinstance(chunk, str):
@@ -74,9 +78,9 @@ def _parsed(chunk: list[str] | str) -> Found:
         return "no atoms"
     try:
         return next(read_xyz(io.StringIO("\n".join(chunk) + "\n"), 0))
-    except Exception as error:  # ASE raises whatever its parsing runs into
-        return f"ASE cannot read it: {_line(error)}"
+    except Exception as error:  # ASE raises errors of many kinds
+        return f"ASE cannot read the frame: {_one_line(error)}"
 
 
-def _line(error: Exception) -> str:
+def _one_line(error: Exception) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())[:200]

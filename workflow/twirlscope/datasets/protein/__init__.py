@@ -1,1 +1,1 @@
-"""Chains of proteins: what several datasets of backbones share."""
+"""Protein chains: code shared by several datasets of backbones."""

@@ -1,6 +1,7 @@
-"""Backbones: single protein chains as CA traces, stored one after another (all CA atoms in one row, counts beside).
+"""Base class and storage of datasets of the kind `backbones`: single protein chains as CA traces.
 
-Shared by every dataset of the kind `backbones`; a dataset only has to make `Chain`s. Lengths are in nm throughout.
+The CA atoms of all chains are stored in one array, with the number per chain in another. A dataset has to make
+`Chain`s, the rest is here. Lengths are in nm.
 """
 
 from __future__ import annotations
@@ -17,21 +18,21 @@ from ...contracts import Dataset
 from ...errors import UserError
 from ...settings.base import key
 from ...settings.prepare import DatasetSettings
-from ..molecular.frames import ordered
+from ..molecular.frames import sorted_by_sample
 from . import ca_statistics, sequence_clusters
 
-BREAK = 0.40  # [nm] CA atoms of residues in a row are 0.38 apart, or 0.29 across a cis peptide bond
-SMALLEST_DISTANCE = 0.25  # [nm] no two CA atoms of a sound model are closer
+BREAK_DISTANCE = 0.40  # [nm] consecutive CA atoms are 0.38 apart, or 0.29 across a cis peptide bond
+SMALLEST_DISTANCE = 0.25  # [nm] between CA atoms of a valid structure
 
 
 @dataclass(frozen=True)
 class Chain:
-    """One chain as it was found: `fault` says whether it can be used.
+    """One chain before it is checked by `reject_reason`.
 
-    order: place among all chains of the dataset, whichever part found it.
+    order: rank among all chains of the dataset, whichever part it belongs to.
     name: file and chain, for tables.
     positions: of the CA atoms, `[residue, 3]` in nm.
-    sequence: one letter a residue, X for an unknown one; empty for a chain that has none.
+    sequence: one letter per residue, X for an unknown one; empty for a chain without a sequence.
     """
 
     order: int
@@ -44,27 +45,27 @@ class BackboneSettings(DatasetSettings):
     """Keys of every dataset of backbones."""
 
     split_by: Literal["chain", "cluster"] = key(
-        "cluster", "what is held out: single chains, or whole clusters of similar sequences"
+        "cluster", "unit of the split: single chains, or whole clusters of similar sequences"
     )
-    test_fraction: float = key(0.1, "share of the chains that is held out", gt=0, lt=1)
-    shortest: int = key(50, "fewest residues of a chain", ge=4)
-    longest: int = key(256, "most residues of a chain", ge=4)
+    test_fraction: float = key(0.1, "share of the chains that are held out", gt=0, lt=1)
+    shortest: int = key(50, "minimum number of residues per chain", ge=4)
+    longest: int = key(256, "maximum number of residues per chain", ge=4)
 
     @model_validator(mode="after")
-    def _some_length(self):
+    def _longest_is_not_below_shortest(self):
         if self.longest < self.shortest:
             raise ValueError(f"longest of at least shortest = {self.shortest}")
         return self
 
 
 def breaks(positions: Float[Array, "residue 3"]) -> Int[Array, " residue"]:
-    """1 where the next residue of the chain is farther than a peptide bond allows: residues are missing between."""
+    """1 where the next residue is farther away than a peptide bond allows: residues in between are missing."""
     step = np.linalg.norm(np.diff(positions, axis=0), axis=1)
-    return np.append(step > BREAK, False).astype(np.int8)
+    return np.append(step > BREAK_DISTANCE, False).astype(np.int8)
 
 
-def fault(chain: Chain, settings: BackboneSettings, most_breaks: int) -> str | None:
-    """Why a chain cannot be used, or None when it can."""
+def reject_reason(chain: Chain, settings: BackboneSettings, most_breaks: int) -> str | None:
+    """Reason why a chain cannot be used; None if it can."""
     count = len(chain.positions)
     if count < settings.shortest:
         return f"shorter than {settings.shortest} residues"
@@ -80,8 +81,8 @@ def fault(chain: Chain, settings: BackboneSettings, most_breaks: int) -> str | N
     return None
 
 
-def table(chains: Sequence[Chain]) -> xr.Dataset | None:
-    """Chains as stored variables of a part, centred, before clusters and splits; None for no chains."""
+def to_dataset(chains: Sequence[Chain]) -> xr.Dataset | None:
+    """Chains of a part as stored variables, centred, without clusters and split; None if there are no chains."""
     if not chains:
         return None
     centred = [c.positions - c.positions.mean(0) for c in chains]
@@ -98,28 +99,28 @@ def table(chains: Sequence[Chain]) -> xr.Dataset | None:
 
 
 class Backbones(Dataset):
-    """A dataset of backbones: `read` gives `Part(table(chains), rejects)`, the rest is here."""
+    """Abstract dataset of backbones; a subclass reads `Part(to_dataset(chains), rejects)`."""
 
     kind = "backbones"
 
     def finish(self, data: xr.Dataset) -> xr.Dataset:
-        """Chains in order, with clusters and a split that no cluster crosses.
+        """Chains in order, with clusters, summaries, and a split that keeps clusters together.
 
         Raises:
             UserError: too few chains or clusters to split.
         """
-        data = ordered(data)
+        data = sorted_by_sample(data)
         letters = [str(s) for s in data["sequence"].values]
         by_cluster = self.settings.split_by == "cluster"
         cluster = sequence_clusters.clusters(letters) if by_cluster else np.arange(len(letters))
         data["cluster"] = ("sample", cluster.astype(np.int32))
-        data["split"] = ("sample", self._drawn(cluster), {"flag_values": [0, 1], "flag_meanings": "train test"})
+        data["split"] = ("sample", self._random_split(cluster), {"flag_values": [0, 1], "flag_meanings": "train test"})
         traces = np.split(data["ca_positions"].values.astype(np.float64), np.cumsum(data["atoms"].values)[:-1])
         data = data.assign({n: ("sample", v) for n, v in ca_statistics.summaries(traces).items()})
         return data.assign_coords(sample=np.arange(len(letters)), xyz=np.array(["x", "y", "z"], object))
 
-    def _drawn(self, cluster: Int[Array, " sample"]) -> Int[Array, " sample"]:
-        """1 for chains held out: clusters in random order, as long as they fit into the share of the test split."""
+    def _random_split(self, cluster: Int[Array, " sample"]) -> Int[Array, " sample"]:
+        """1 for held-out chains: those of random clusters that fit into the share of the test split."""
         size = np.bincount(cluster)
         wanted, test = max(self.settings.test_fraction * len(cluster), 1), np.zeros(len(size), np.int8)
         for c in np.random.default_rng([self.settings.seed, 0x5B117]).permutation(len(size)):

@@ -1,8 +1,8 @@
-"""Clusters of similar protein sequences, by the words they share: no alignment, and the same whatever the order.
+"""Clusters of similar protein sequences by shared k-mers, without alignment and independent of the order.
 
-Two sequences are linked when they share enough words of four letters, and clusters are what links connect. So no pair
-above the threshold is ever in two clusters: what a split by cluster needs. Linked chains of links may join sequences
-that are not alike; that costs variety, not honesty.
+Two sequences are linked if they share enough k-mers of four letters. Clusters are the connected components (single
+linkage). So two sequences above the threshold are never in different clusters, as a split by cluster requires. A
+cluster may also hold sequences that are not similar: the split stays valid, but there are fewer clusters.
 """
 
 from __future__ import annotations
@@ -13,29 +13,29 @@ from scipy.sparse.csgraph import connected_components
 
 from ..._typing import Array, Int, Sequence
 
-LETTERS = "ACDEFGHIKLMNPQRSTVWY"
-WORD = 4  # letters: of two unrelated sequences of 200, about one word in 500 agrees by chance
-CHANCE = 2  # shared words that mean nothing
-SHARED = 0.02  # share of the words of the shorter one that must agree beyond those: an identity of 40 to 50 %
-ROWS = 500  # sequences compared with all others at once: bounds the memory
+AMINO_ACIDS = "ACDEFGHIKLMNPQRSTVWY"
+K = 4  # letters of a k-mer: of two unrelated sequences of 200, about one in 500 is shared by chance
+CHANCE = 2  # k-mers that may be shared by chance
+SHARED = 0.02  # share of the k-mers of the shorter sequence, beyond CHANCE, that links two: an identity of 40 to 50 %
+ROWS = 500  # sequences compared with all others at once, which limits the memory
 
 
-def words(sequence: str) -> Int[Array, " word"]:
-    """The different words of a sequence, as numbers; words with a letter that is no amino acid are left out."""
-    digits = np.array([LETTERS.find(c) for c in sequence], np.int64)
-    if len(digits) < WORD:
+def kmers(sequence: str) -> Int[Array, " kmer"]:
+    """Distinct k-mers of a sequence, as numbers, without those that have a letter that is no amino acid."""
+    digits = np.array([AMINO_ACIDS.find(c) for c in sequence], np.int64)
+    if len(digits) < K:
         return np.empty(0, np.int64)
-    windows = np.lib.stride_tricks.sliding_window_view(digits, WORD)
-    return np.unique(windows[(windows >= 0).all(1)] @ len(LETTERS) ** np.arange(WORD))
+    windows = np.lib.stride_tricks.sliding_window_view(digits, K)
+    return np.unique(windows[(windows >= 0).all(1)] @ len(AMINO_ACIDS) ** np.arange(K))
 
 
 def clusters(sequences: Sequence[str]) -> Int[Array, " sequence"]:
     """Number of the cluster of each sequence; clusters are numbered by their first sequence."""
-    found = [words(s) for s in sequences]
+    found = [kmers(s) for s in sequences]
     sizes = np.array([len(w) for w in found])
     first = np.concatenate([[0], np.cumsum(sizes)])
     columns = np.concatenate(found)
-    table = csr_matrix((np.ones(len(columns)), columns, first), (len(found), len(LETTERS) ** WORD))
+    table = csr_matrix((np.ones(len(columns)), columns, first), (len(found), len(AMINO_ACIDS) ** K))
     links = lil_matrix((len(found), len(found)), dtype=bool)
     for start in range(0, len(found), ROWS):
         shared = (table[start : start + ROWS] @ table.T).tocoo()

@@ -1,1 +1,1 @@
-"""Layers that several models are built of."""
+"""Layers, base classes of models, and neighbour lists."""
