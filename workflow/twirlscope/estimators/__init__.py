@@ -1,1 +1,1 @@
-"""Numbers from inner products, samples and Ritz values; NumPy only: no model, no file."""
+"""Estimators from inner products, samples and Ritz values, in NumPy alone: no model, no file."""

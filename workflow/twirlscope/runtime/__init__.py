@@ -1,1 +1,1 @@
-"""The job and its machine: log, progress, device, precision, energy, identity, atomic writes."""
+"""The job and its machine: log, progress, device, precision, energy, identity, file access."""

@@ -1,1 +1,1 @@
-"""Arrays on disk: declared once, written whole, read in pieces."""
+"""Arrays on disk: declared once, written atomically, read in pieces."""

@@ -1,4 +1,4 @@
-"""Every array that is ever stored, by name. A stage imports the declarations of its own store alone (`arrays/`)."""
+"""Declarations of all stored arrays, by name. A stage imports only those of its own store (`arrays/`)."""
 
 from __future__ import annotations
 
@@ -17,5 +17,10 @@ VARIABLES = DATA | TRAIN | TWIRL | HESSIAN | GRADIENT
 
 
 def save(data: xr.Dataset, path: str | Path) -> None:
-    """Write a dataset of any kind of store; raises as `store.save`."""
+    """Write a dataset of any kind of store.
+
+    Raises:
+        ValueError: a variable that is not declared, or has other dimensions or another dtype.
+        UserError: the disk is full or not writable; nothing is left behind.
+    """
     store.save(data, path, VARIABLES)

@@ -1,4 +1,4 @@
-"""The table of what could not be used: every unusable record with its source, its index there and the reason."""
+"""Table of rejected records, each with its source, its index there and the reason."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .arrays.data import REJECTS
 
 
 def to_dataset(rejects: Sequence[Reject]) -> xr.Dataset:
-    """Rejects as stored variables, sorted by source, index and reason: the order they were found in does not matter."""
+    """Rejects as stored variables, sorted by source, index and reason, whatever the order of the argument."""
     rows = sorted(rejects, key=lambda r: (r.source, r.index, r.reason))
     return xr.Dataset(
         {
@@ -25,13 +25,13 @@ def to_dataset(rejects: Sequence[Reject]) -> xr.Dataset:
 
 
 def from_dataset(data: xr.Dataset) -> list[Reject]:
-    """The rejects in the reject variables of a dataset."""
+    """The rejects that a dataset holds in its reject variables."""
     columns = (data[name].values.tolist() for name in REJECTS)
     return [Reject(*row) for row in zip(*columns, strict=True)]
 
 
 def summary(rejects: Sequence[Reject], reasons: int = 3) -> str:
-    """The most frequent reasons, each with its count and first example, on one line."""
+    """The most frequent reasons, each with its count and first example, as one line."""
     rejects = sorted(rejects, key=lambda r: (r.source, r.index))
     counts = Counter(r.reason for r in rejects)
     first = {reason: next(r for r in rejects if r.reason == reason) for reason in counts}

@@ -1,8 +1,8 @@
-"""Stores: xarray datasets as one `.zarr.zip` file each, checked against their declarations, whole or not at all.
+"""Stores: xarray datasets, each in one `.zarr.zip` file, checked against declarations and written atomically.
 
-The same data give the same bytes, so that workflow checksums work. A store is built aside and renamed into place.
-Long arrays are written piece by piece, so that data may be longer than memory: those by atom, of which the samples of a
-batch are read, as they are in memory, the others compressed, in shards.
+The same data give the same bytes, so that workflow checksums work. A store is built in a temporary file and renamed.
+Long arrays are written in pieces, so that data may be longer than memory. Those by atom, from which training reads the
+samples of a batch, are stored uncompressed; the others are compressed, in shards.
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ from .arrays.declaration import Variable, declared
 # raised by reads of a damaged store
 DAMAGE_ERRORS = (zipfile.BadZipFile, FileNotFoundError, KeyError, ValueError, RuntimeError)
 TEXT = np.dtypes.StringDType()
-LONG = 2**24  # bytes above which an array is written, and better read, in pieces
-CHUNK, SHARD = 2**18, 2**23  # bytes of what is compressed, and of what is written, at once
-PLAIN = 2**20  # bytes of a chunk that is not compressed, whose checksum is taken before any of it is read
-EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest date that zip knows: no clock in the bytes
+LONG = 2**24  # bytes; larger arrays are written, and should be read, in pieces
+CHUNK, SHARD = 2**18, 2**23  # bytes that are compressed together, and bytes that are written together
+PLAIN = 2**20  # bytes of an uncompressed chunk, whose checksum is compared before any of it is used
+EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest date in a zip file: the bytes do not depend on the time
 
 
 def save(data: xr.Dataset | xr.DataTree, path: str | Path, arrays: Mapping[str, Variable]) -> None:
     """Write a store atomically, with unit and meaning on every variable.
 
     Args:
-        data: only variables that are declared, as they are declared; a tree is checked group by group.
-        path: ends in `.zarr.zip`; folders are made.
+        data: declared variables, with the declared dimensions and dtypes; a tree is checked group by group.
+        path: ends in `.zarr.zip`; folders are created.
         arrays: the declarations of this kind of store, from `arrays/`.
 
     Raises:
-        ValueError: a variable that is not declared, or with other dimensions or dtype.
+        ValueError: a variable that is not declared, or has other dimensions or another dtype.
         UserError: the disk is full or not writable; nothing is left behind.
     """
     path = Path(path)
@@ -54,34 +54,34 @@ def save(data: xr.Dataset | xr.DataTree, path: str | Path, arrays: Mapping[str, 
 
 
 def is_long(dtype: np.dtype, size: int) -> bool:
-    """Whether an array of so many bytes is written in shards, and should be read in pieces."""
+    """True if an array of `size` bytes is written, and should be read, in pieces."""
     return size > LONG and dtype.kind in "iufb"
 
 
 def with_attributes(data: xr.Dataset, arrays: Mapping[str, Variable]) -> xr.Dataset:
-    """The dataset with `units`, `long_name` and `source` as declared on every variable.
+    """The dataset with the declared `units`, `long_name` and `source` on every variable.
 
     Raises:
-        ValueError: a variable that is not declared, or with other dimensions or dtype.
+        ValueError: a variable that is not declared, or has other dimensions or another dtype.
     """
     data = data.copy()
     for name, array in data.variables.items():
         if name not in arrays:
             raise ValueError(f"variable {name!r} is not among the declared arrays of this store")
-        wanted = arrays[name]
-        if array.dims != wanted.dims:
-            raise ValueError(f"{name}: dimensions {array.dims}, declared {wanted.dims}")
-        if wanted.dtype == "str":
+        variable = arrays[name]
+        if array.dims != variable.dims:
+            raise ValueError(f"{name}: dimensions {array.dims}, declared {variable.dims}")
+        if variable.dtype == "str":
             data[name] = data[name].astype(TEXT)  # fixed-length strings have no Zarr v3 specification
-        elif array.dtype != np.dtype(wanted.dtype):
-            raise ValueError(f"{name}: dtype {array.dtype}, declared {wanted.dtype}")
-        words = {"units": wanted.unit, "long_name": wanted.meaning, "source": wanted.source}
-        data[name].attrs = {k: v for k, v in words.items() if v} | data[name].attrs
+        elif array.dtype != np.dtype(variable.dtype):
+            raise ValueError(f"{name}: dtype {array.dtype}, declared {variable.dtype}")
+        attributes = {"units": variable.unit, "long_name": variable.meaning, "source": variable.source}
+        data[name].attrs = {k: v for k, v in attributes.items() if v} | data[name].attrs
     return data
 
 
 def declarations(data: xr.Dataset) -> dict[str, Variable]:
-    """The declarations with which a dataset was stored, read back from it."""
+    """The declarations with which a dataset was stored, from its dtypes and attributes."""
     return {
         str(name): declared(
             " ".join(map(str, array.dims)),
@@ -95,10 +95,10 @@ def declarations(data: xr.Dataset) -> dict[str, Variable]:
 
 
 def open_store(path: str | Path) -> xr.Dataset:
-    """An xarray Dataset on a store, read lazily: nothing is loaded before it is used. Also a context manager.
+    """An xarray Dataset that reads a store lazily: values are loaded when they are used. Also a context manager.
 
     Raises:
-        UserError: no such file, or not a whole store.
+        UserError: no such file, or a damaged store.
     """
     path = Path(path)
     if not path.exists():
@@ -110,7 +110,11 @@ def open_store(path: str | Path) -> xr.Dataset:
 
 
 def load(path: str | Path) -> xr.Dataset:
-    """A store, read into memory and closed; every chunk is checked. Raises as `open_store`."""
+    """The dataset of a store, read into memory; every chunk is checked, and the file is closed.
+
+    Raises:
+        UserError: no such file, or a damaged store.
+    """
     with open_store(path) as data:
         try:
             return data.load()
@@ -119,12 +123,12 @@ def load(path: str | Path) -> xr.Dataset:
 
 
 def damaged(path: str | Path, reason: object) -> UserError:
-    """The error for a store that is not as it was written."""
+    """The error for a damaged store."""
     return UserError(path, "a whole .zarr.zip store", f"a damaged one ({reason}); delete it and run again")
 
 
 def _allocated(memory: MemoryStore, name: str, variable: xr.Variable) -> zarr.Array:
-    """An array without values yet, its chunks, and shards where it has any, some rows long."""
+    """A new zarr array without values, with chunks, and shards unless it is by atom, of some rows each."""
     row, rest = max(1, variable.nbytes // len(variable)), variable.shape[1:]
     if variable.dims[0] == "atom":
         layout = {"chunks": (max(1, PLAIN // row), *rest), "compressors": None, "config": {"write_empty_chunks": True}}
@@ -143,7 +147,7 @@ def _allocated(memory: MemoryStore, name: str, variable: xr.Variable) -> zarr.Ar
 
 
 def _filled(arrays: dict[str, zarr.Array], pieces: dict[str, xr.Variable]) -> Iterator[None]:
-    """Fill the arrays, pausing after every shard, or chunk where there are none."""
+    """Fill the arrays, and yield after every shard, or after every chunk of an array without shards."""
     for name, array in arrays.items():
         rows = (array.shards or array.chunks)[0]
         for start in range(0, array.shape[0], rows):
@@ -153,8 +157,9 @@ def _filled(arrays: dict[str, zarr.Array], pieces: dict[str, xr.Variable]) -> It
 
 
 def _zip(entries: dict, path: Path, pieces: Iterator[None]) -> None:
-    """Entries of a zarr memory store as a stored zip, metadata first: one read opens it. Pieces that are added to the
-    entries one by one leave memory as soon as they are written.
+    """Write the entries of a zarr memory store to an uncompressed zip file, metadata first, so that one read opens it.
+
+    Entries that `pieces` adds one by one are removed from memory as soon as they are written.
     """
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
         written: set[str] = set()

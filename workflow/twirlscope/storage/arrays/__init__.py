@@ -1,1 +1,1 @@
-"""Declarations of stored arrays, one file per kind of store."""
+"""Declarations of stored arrays, one module per kind of store."""

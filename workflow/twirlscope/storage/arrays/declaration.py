@@ -9,7 +9,7 @@ MATH = "Shen, Nowara, Maser, Cho, TMLR 12/2025, arXiv:2512.02303"
 
 @dataclass(frozen=True)
 class Variable:
-    """A declared array: dimensions in order, numpy dtype, unit (UDUNITS), one line of meaning, where it comes from."""
+    """A declared array: dimensions in order, numpy dtype, unit (UDUNITS), meaning in one line, source."""
 
     dims: tuple[str, ...]
     dtype: str
@@ -19,5 +19,5 @@ class Variable:
 
 
 def declared(dims: str, dtype: str, unit: str, meaning: str, source: str = "") -> Variable:
-    """A variable; dimensions as words in one string."""
+    """The declaration of an array, with its dimensions as words in one string."""
     return Variable(tuple(dims.split()), dtype, unit, meaning, source)
