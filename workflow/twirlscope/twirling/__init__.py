@@ -1,1 +1,1 @@
-"""What rotations do to a model: twisted predictions, loss split, spectrum, Lie derivative, test-time averaging."""
+"""Response of a model to rotations: twisted predictions, loss split, spectrum, Lie derivative, test-time averaging."""

@@ -1,7 +1,8 @@
-"""The degrees that an equivariant network uses: how much of its activations lies in each, and what the loss owes to it.
+"""Degrees that an equivariant network uses: activation variance by degree, and the loss with one degree ablated.
 
-A network may be built with features of degree 2 and learn to leave them alone. Its activations say so, without another
-training: the share of their variance by degree, and the loss after a degree has been set to 0 in one layer.
+A network may be built with features of degree 2 and learn to ignore them. Its activations show this without another
+training: by the share of each degree in their variance, and by the loss after a degree is set to 0 in one layer.
+
 Source of the question: Lee, Galkin, Miret, arXiv:2410.08131.
 """
 
@@ -20,15 +21,15 @@ from ..contracts import Batch, Evaluation, Model, Task
 from ..estimators.bootstrap import standard_error
 from ..losses import inner
 
-FEW = 32  # samples that are looked at
+MAX_SAMPLES = 32  # samples measured
 
 
-class Degrees(NamedTuple):
-    """What one checkpoint does with its degrees; NaN for those that an activation has not.
+class DegreeUse(NamedTuple):
+    """Use of the degrees at one checkpoint; NaN for degrees that an activation lacks.
 
-    share: of the variance of an activation.
-    removed: loss by term and sample, `weighted` last, with a degree of an activation set to 0.
-    full: the same with all degrees.
+    share: share of each degree in the variance of an activation.
+    removed: loss by term and sample, `weighted` last, with one degree of one activation set to 0.
+    full: loss by term and sample with all degrees.
     """
 
     share: Float[Array, "activation degree"]
@@ -37,34 +38,34 @@ class Degrees(NamedTuple):
 
 
 @torch.no_grad()
-def measure_degrees(evaluation: Evaluation, index: Int[Array, " sample"]) -> Degrees | None:
-    """Shares and losses on the first few samples, as they lie; None for a model that names no activations.
+def measure_degrees(evaluation: Evaluation, index: Int[Array, " sample"]) -> DegreeUse | None:
+    """Variance shares and losses on the first samples, not rotated; None for a model that names no activations.
 
-    The losses are those of an equivariant model, the same in every orientation.
+    The losses of an equivariant model are the same in every orientation, so one orientation is enough.
     """
     model, task = evaluation.model, evaluation.task
     degree = {path: degrees_of(irreps) for path, irreps in model.activations.items()}
     if not degree:
         return None
-    batch = evaluation.batch(index[:FEW])
-    caught: dict[str, list[Tensor]] = {path: [] for path in degree}
-    with output_hooks(model, {path: caught[path].append for path in degree}):
+    batch = evaluation.batch(index[:MAX_SAMPLES])
+    outputs: dict[str, list[Tensor]] = {path: [] for path in degree}
+    with output_hooks(model, {path: outputs[path].append for path in degree}):
         full = _losses(model, task, batch)
     highest = max(int(d.max()) for d in degree.values())
     share = np.full((len(degree), highest + 1), np.nan)
     removed = np.full((*share.shape, *full.shape), np.nan)
     real = batch.weights[task.terms[0].name] > 0
     for i, (path, each) in enumerate(degree.items()):
-        share[i, : each.max() + 1] = variance_shares(torch.cat([_rows(x, real) for x in caught[path]]), each)
+        share[i, : each.max() + 1] = variance_shares(torch.cat([_rows(x, real) for x in outputs[path]]), each)
         for one in range(highest + 1):
             if (each == one).any():
-                with output_hooks(model, {path: lambda x, gone=each == one: _without(x, gone)}):
+                with output_hooks(model, {path: lambda x, ablated=each == one: _without(x, ablated)}):
                     removed[i, one] = _losses(model, task, batch)
-    return Degrees(np.where(np.isnan(removed[..., 0, 0]), np.nan, share), removed, full)
+    return DegreeUse(np.where(np.isnan(removed[..., 0, 0]), np.nan, share), removed, full)
 
 
-def degrees_dataset(activations: Sequence[str], measured: Sequence[Degrees | None]) -> xr.Dataset:
-    """What was measured at all checkpoints, as stored; empty for a model that names no activations."""
+def degrees_dataset(activations: Sequence[str], measured: Sequence[DegreeUse | None]) -> xr.Dataset:
+    """Dataset of the measurements at all checkpoints; empty for a model that names no activations."""
     if measured[0] is None:
         return xr.Dataset()
     share, removed, full = (np.stack(parts) for parts in zip(*measured, strict=True))
@@ -83,8 +84,8 @@ def degrees_dataset(activations: Sequence[str], measured: Sequence[Degrees | Non
 
 
 def degrees_of(irreps: str) -> Int[Array, " feature"]:
-    """The degree of every feature, in the order of e3nn."""
-    from e3nn.o3 import Irreps  # here, because importing e3nn takes seconds and most models do not need it
+    """Degree of every feature of these irreps, in the order of e3nn."""
+    from e3nn.o3 import Irreps  # importing e3nn takes seconds, and most models do not need it
 
     return np.concatenate([np.full(mul * ir.dim, ir.l) for mul, ir in Irreps(irreps)])
 
@@ -92,8 +93,8 @@ def degrees_of(irreps: str) -> Int[Array, " feature"]:
 def variance_shares(rows: Float[Tensor, "row feature"], degree: Int[Array, " feature"]) -> Float[Array, " degree"]:
     """Share of each degree in the variance of features over atoms, samples and orientations, summed over features.
 
-    Over all orientations the mean of a feature of degree 1 or more is 0, so that its variance is its mean square; an
-    invariant feature varies about its mean. The shares do not change where the input is turned.
+    Over all orientations the mean of a feature of degree 1 or more is 0, so its variance is its mean square. An
+    invariant feature varies about its mean. Rotating the inputs does not change the shares.
     """
     rows = rows.double().cpu().numpy()
     variance = np.where(degree > 0, np.square(rows).mean(0), rows.var(0))
@@ -104,7 +105,7 @@ def variance_shares(rows: Float[Tensor, "row feature"], degree: Int[Array, " fea
 
 @contextmanager
 def output_hooks(model: torch.nn.Module, functions: dict[str, Callable[[Tensor], Tensor | None]]) -> Iterator[None]:
-    """The model with a function of the output of each of these modules; what it returns, if anything, replaces it."""
+    """Context in which a function sees the output of each named module; a value that it returns replaces the output."""
     hooks = [
         model.get_submodule(path).register_forward_hook(lambda _, __, out, f=function: f(out))
         for path, function in functions.items()
@@ -117,21 +118,21 @@ def output_hooks(model: torch.nn.Module, functions: dict[str, Callable[[Tensor],
 
 
 def _rows(out: Tensor, real: Tensor) -> Float[Tensor, "row feature"]:
-    """The features of everything that is no padding, one row each."""
+    """Features without padding, one row per atom or voxel."""
     out = out.detach()
     if out.ndim == 5:
         out = out.movedim(1, -1)
     return (out[real] if out.shape[:-1] == real.shape else out).reshape(-1, out.shape[-1])
 
 
-def _without(out: Tensor, gone: Array) -> Tensor:
-    """The output with some of its features set to 0."""
-    kept = torch.from_numpy(~gone).to(out)
+def _without(out: Tensor, ablated: Array) -> Tensor:
+    """The output with the ablated features set to 0."""
+    kept = torch.from_numpy(~ablated).to(out)
     return out * (kept[:, None, None, None] if out.ndim == 5 else kept)
 
 
 def _losses(model: Model, task: Task, batch: Batch) -> Float[Array, "term sample"]:
-    """The squared error by term and sample, `weighted` last."""
+    """Squared error by term and sample, `weighted` last."""
     out, found = model(batch.inputs), []
     for term in task.terms:
         error = (out[term.name] - batch.targets[term.name]).double()

@@ -1,13 +1,14 @@
-"""Test-time twirling: a model made equivariant, up to the degree of a set of rotations, by averaging over it.
+"""Test-time twirling: averaging over a set of rotations makes a model equivariant up to the degree of the set.
 
-A cloud of points, and for each a prediction that is right but for a bias along a direction of the lab:
+In the example, a vector is predicted for each point of a cloud. Every prediction is off by the same vector, fixed in
+the lab:
 
     >>> import torch, twirlscope
     >>> def predict(inputs):
     ...     return {"arrow": -inputs["points"] + torch.tensor([0.0, 0.0, 0.1])}
     >>> better = twirlscope.twirled(predict, "D2", irreps_in={"points": "1o"}, irreps_out={"arrow": "1o"})
     >>> points = torch.randn(8, 5, 3)
-    >>> print((better({"points": points})["arrow"] + points).abs().max() < 1e-6)  # four passes, no bias left
+    >>> print((better({"points": points})["arrow"] + points).abs().max() < 1e-6)  # four passes remove the bias
     tensor(True)
 """
 
@@ -34,22 +35,23 @@ def twirled(
     generator: torch.Generator | None = None,
     chunk: int = 256,
 ) -> Callable[[Tensors], Tensors]:
-    """The prediction averaged over a set of rotations, SUM_i w_i rho(g_i)^-1 f(g_i x), as a callable like `predict`.
+    """Callable like `predict` that averages over a set of rotations: SUM_i w_i rho(g_i)^-1 f(g_i x).
 
-    It is the twirled prediction T, and equivariant, where the set is exact to the degree of the twisted prediction:
-    that of f in the rotation plus that of the output (0 for a scalar, 1 for a vector). A trained network has all
-    degrees; what is left of its equivariance error at random orientations is SUM_l q_l alpha_l (`rotation_sets`).
-    A call costs one pass for each rotation of the set, and two with inversion. The module shows an example.
+    The average is the twirled prediction T, and equivariant, if the set is exact to the degree of the twisted
+    prediction. That degree is the degree of f in the rotation plus the degree of the output (0 for a scalar, 1 for a
+    vector). A trained network has all degrees: at random orientations the equivariance error SUM_l q_l alpha_l remains
+    (`rotation_sets`). A call costs one pass per rotation of the set, two with inversion. The module docstring has an
+    example.
 
     Args:
         predict: maps inputs to predictions; the first axis of every tensor is the sample.
-        rotations: a set or its name; `rotation_sets.smallest(degree)` is the cheapest one exact to a degree.
+        rotations: a set or its name; `rotation_sets.smallest(degree)` is the cheapest set that is exact to a degree.
         irreps_in: irreps of the last axis of each input; inputs not named do not turn.
         irreps_out: irreps of the last axis of every prediction; `0e` for a scalar.
         inversion: average over O(3), each rotation with and without inversion, instead of SO(3).
-        generator: puts the set at a new random orientation for every sample of every call, so that errors average
-            out; without it the set stands fixed in the lab, and equal inputs give equal predictions.
-        chunk: turned samples in memory at once; more of them only where gradients are recorded.
+        generator: draws a new random orientation of the set for every sample of every call, so that errors average
+            out. Without it the set is fixed in the lab, and equal inputs give equal predictions.
+        chunk: rotated samples in one call of `predict`. Recorded gradients keep all chunks in memory.
 
     Raises:
         UserError: no set has that name; at a call: inputs, predictions and irreps that do not fit.
@@ -60,7 +62,7 @@ def twirled(
 
 @dataclass(frozen=True)
 class Averaged:
-    """What averages a prediction over rotations: its fields are what `twirled` says they are."""
+    """Base of callables that average a prediction over rotations; `twirled` describes the fields."""
 
     predict: Callable[[Tensors], Tensors]
     irreps_in: Mapping[str, str]
@@ -68,7 +70,7 @@ class Averaged:
     chunk: int
 
     def average(self, inputs: Tensors, rotation: Float[Tensor, "sample n 3 3"], weight: Float[Tensor, " n"]) -> Tensors:
-        """The weighted mean of the twisted predictions, as many rotations at a time as the chunk has room for."""
+        """Weighted mean of the twisted predictions; a call of `predict` takes as many rotations as fit into a chunk."""
         total, size = {}, max(1, self.chunk // len(rotation))
         for start in range(0, len(weight), size):
             some = slice(start, start + size)
@@ -78,7 +80,7 @@ class Averaged:
         return total
 
     def _twisted(self, inputs: Tensors, rotation: Float[Tensor, "sample n 3 3"]) -> Tensors:
-        """Twisted predictions `[sample, n, ...]` of the samples under each of their rotations."""
+        """Twisted predictions `[sample, n, ...]` of every sample under each of its rotations."""
         shape, flat = rotation.shape[:2], rotation.flatten(0, 1)
         copies = {k: v.repeat_interleave(shape[1], 0) for k, v in inputs.items()}
         response = self.predict({k: action.rotate(self.irreps_in.get(k, "0e"), flat, v) for k, v in copies.items()})
@@ -89,14 +91,14 @@ class Averaged:
 
 @dataclass(frozen=True)
 class Twirled(Averaged):
-    """A callable that averages over a set of rotations; `twirled` makes it and says what its fields are."""
+    """Callable that averages over a set of rotations; `twirled` creates it and describes the fields."""
 
     rotations: RotationSet
     inversion: bool
     generator: torch.Generator | None
 
     def __call__(self, inputs: Tensors) -> Tensors:
-        """The averaged prediction, with the names, shapes and dtypes of `predict`."""
+        """Averaged prediction, with the names, shapes and dtypes of `predict`."""
         check_names("irreps_in", "the name of an input", self.irreps_in, inputs)
         samples, parities = len(next(iter(inputs.values()))), (1, -1) if self.inversion else (1,)
         (before, after), parts = self._orientation(samples), []
@@ -109,14 +111,14 @@ class Twirled(Averaged):
         return {name: torch.cat([p[name] for p in parts]) for name in parts[0]}
 
     def _orientation(self, samples: int) -> Float[Tensor, "2 sample 1 4"]:
-        """What each sample is turned by before the rotations of the set and after them: nothing without a generator."""
+        """Rotations of each sample before and after those of the set: random, or the identity without a generator."""
         if self.generator is None:
             return torch.tensor([1.0, 0, 0, 0], dtype=torch.float64).expand(2, samples, 1, 4)
         return so3.haar(2, samples, 1, generator=self.generator)
 
 
 def check_names(where: str, expected: str, names: Iterable[str], known: Mapping) -> None:
-    """Refuse a name that nothing has: what it stands for would not turn."""
+    """Refuses names that are not known, since the tensors meant would not turn."""
     wrong = next((name for name in names if name not in known), None)
     if wrong is not None:
         raise UserError(f"averaging, {where}", expected, repr(wrong), known)

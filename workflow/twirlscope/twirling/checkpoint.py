@@ -1,4 +1,4 @@
-"""One checkpoint measured: losses on the held-out samples, the panel, rounding errors, task metrics, features.
+"""Measurements of one checkpoint: held-out losses, panel, rounding error, task metrics, use of degrees.
 
 Samples and rotations are drawn once and are the same at every checkpoint, so that differences are paired.
 """
@@ -17,7 +17,7 @@ from ..geometry import action, so3
 from ..losses import inner
 from ..settings.twirl import TwirlSettings
 from . import checks
-from .activation_degrees import Degrees, degrees_dataset, measure_degrees
+from .activation_degrees import DegreeUse, degrees_dataset, measure_degrees
 from .frame_averaging import measure_frames
 from .heldout import Heldout, heldout_dataset, heldout_of, measure_heldout, summarise
 from .lie_derivative import LieError
@@ -26,61 +26,61 @@ from .panel import Panel, kept_predictions, measure_panel, panel_dataset, panel_
 from .prediction_metrics import metrics, metrics_dataset, slices
 from .twisting import Products, twisted
 
-FEW = 16  # samples on which rounding errors and task metrics are measured
+FIRST = slice(0, 16)  # samples on which rounding error and task metrics are measured
 CHECKED = slice(0, 4)  # samples on which the model and the task are checked
 
 
 @dataclass(frozen=True)
 class Design:
-    """Samples and rotations of a measurement; `panel` is None where there are too few samples for one."""
+    """Samples and rotations of a measurement; `panel` is None if there are too few samples for a panel."""
 
     held: Heldout
     panel: Panel | None
 
     @property
     def index(self) -> Int[Array, " sample"]:
-        """The held-out samples."""
+        """Indices of the held-out samples."""
         return self.held.index
 
 
 def design_of(task: Task, index: Int[Array, " sample"], settings: TwirlSettings) -> Design:
-    """The rotations of these samples, and a panel of some of them."""
+    """Rotations of these samples, and a panel with some of the samples."""
     panel = panel_of(index, settings, task.group) if min(settings.panel, len(index)) > 1 else None
     return Design(heldout_of(task, index, settings), panel)
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Measurements of one checkpoint; `panel` and `kept` are empty without a panel.
+    """Measurements of one checkpoint; without a panel, `panel` is None and `kept` is empty.
 
-    rounding: equivariance error that rounding and interpolation make, by term and weighted.
+    rounding: equivariance error due to rounding and interpolation, by term, `weighted` last.
     kept: twisted predictions of the first samples of the panel.
     """
 
     held: Products
     rounding: Float[Array, " term"]
     metrics: dict[str, float]
-    degrees: Degrees | None
+    degrees: DegreeUse | None
     panel: tuple[Products, LieError | None] | None
     kept: list[Float[Array, "kept rotation component"]]
 
 
 def measure_checkpoint(evaluation: Evaluation, exact: Callable, design: Design, settings: TwirlSettings) -> Checkpoint:
-    """Measure a checkpoint, after checks that refuse what would give wrong numbers.
+    """Checks model and task on a few samples, then measures the checkpoint.
 
     Args:
         evaluation: the model in its working precision.
         exact: the same model in float64, on the CPU.
 
     Raises:
-        UserError: the model or the task is refused.
+        UserError: measurements of this model or task would be wrong.
     """
     check_evaluation(evaluation, design.held)
     panel = design.panel
     return Checkpoint(
         measure_heldout(evaluation, design.held),
         rounding_error(evaluation, exact, design.held),
-        metrics(evaluation, design.index[:FEW]),
+        metrics(evaluation, design.index[FIRST]),
         measure_degrees(evaluation, design.index),
         None if panel is None else measure_panel(evaluation, panel),
         [] if panel is None else kept_predictions(evaluation, panel, settings),
@@ -88,24 +88,24 @@ def measure_checkpoint(evaluation: Evaluation, exact: Callable, design: Design, 
 
 
 def check_evaluation(evaluation: Evaluation, held: Heldout) -> None:
-    """Refuse what would give wrong numbers, by a few passes of a few samples.
+    """Refuses a model or task whose measurements would be wrong, after a few passes of a few samples.
 
     Raises:
-        UserError: the model or the task is refused, see `checks.check_model_and_task`.
+        UserError: see `checks.check_model_and_task`.
     """
     rotation = so3.matrix(held.quaternion[CHECKED, 0]).to(evaluation.device, evaluation.dtype)
     checks.check_model_and_task(evaluation.model, evaluation.task, evaluation.batch(held.index[CHECKED]), rotation)
 
 
 def rounding_error(evaluation: Evaluation, exact: Callable, held: Heldout) -> Float[Array, " term"]:
-    """Equivariance error that is none of the model's, on a few samples: of rounding, and of interpolation.
+    """Equivariance error that is not due to the model, on a few samples: of rounding and of interpolation.
 
-    Rounding is the error of z in the working precision against float64. Turning has an error where fields are
-    interpolated: the difference between the target of the turned sample, turned back, and the target.
+    The rounding error is that of z in the working precision against float64. Interpolated fields add the difference
+    between the target of the rotated sample, rotated back, and the target.
     """
-    few, task = slice(0, FEW), evaluation.task
-    batch = task.batch(held.index[few])
-    rotation, double = so3.matrix(held.quaternion[few, 0]), batch.to("cpu", torch.float64)
+    task = evaluation.task
+    batch = task.batch(held.index[FIRST])
+    rotation, double = so3.matrix(held.quaternion[FIRST, 0]), batch.to("cpu", torch.float64)
     where = evaluation.device, evaluation.dtype
     with torch.no_grad():
         precise = twisted(exact, task, double, rotation)
@@ -126,10 +126,10 @@ def checkpoints_dataset(
     measured: Sequence[Checkpoint],
     settings: TwirlSettings,
 ) -> xr.Dataset:
-    """Measurements of all checkpoints and what follows from them, as stored.
+    """Dataset of the measurements of all checkpoints and of the statistics derived from them.
 
     Args:
-        evaluation: of any checkpoint: its model names the modules whose features are looked at.
+        evaluation: of any checkpoint; its model names the modules whose activations are measured.
     """
     result = heldout_dataset(evaluation.task, steps, design.held, [m.held for m in measured])
     result["loss_equiv_floor"] = (("step", "term"), np.stack([m.rounding for m in measured]))
@@ -142,7 +142,7 @@ def checkpoints_dataset(
 
 
 def _panels(result: xr.Dataset, panel: Panel, measured: Sequence[Checkpoint], settings: TwirlSettings) -> xr.Dataset:
-    """Measurements of the panel at every checkpoint, and what follows from them."""
+    """Dataset of the panel at all checkpoints and of the statistics derived from it."""
     found = panel_dataset(panel, [m.panel for m in measured]).assign_coords(step=result["step"], term=result["term"])
     if kept := [k for m in measured for k in m.kept]:
         found["panel_prediction"] = (("step", "kept", "panel_rotation", "component"), np.stack(kept))
@@ -154,10 +154,10 @@ def _panels(result: xr.Dataset, panel: Panel, measured: Sequence[Checkpoint], se
 def measure_last_checkpoint(
     evaluation: Evaluation, data: xr.Dataset, result: xr.Dataset, design: Design, settings: TwirlSettings
 ) -> xr.Dataset:
-    """Measurements of the last checkpoint alone: slices, test sets, test-time twirling, generated samples."""
+    """Measurements of the last checkpoint only: slices, test sets, test-time twirling, generated samples."""
     found = [slices(evaluation, design.index[: settings.kept]), measure_test_sets(evaluation, data, settings)]
     if design.panel is not None:
         found.append(twirling_losses(evaluation, result, design.panel, settings))
         found.append(measure_frames(evaluation, design.panel.index, settings))
-    made = evaluation.task.generate(evaluation.model, evaluation.device)
-    return xr.merge(found if made is None else [*found, made], combine_attrs="no_conflicts")
+    generated = evaluation.task.generate(evaluation.model, evaluation.device)
+    return xr.merge(found if generated is None else [*found, generated], combine_attrs="no_conflicts")

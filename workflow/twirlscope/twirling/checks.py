@@ -1,6 +1,6 @@
-"""What is refused before a measurement: mistakes of a model or a task that would give numbers, but wrong ones.
+"""Checks before a measurement, for mistakes of a model or a task that would silently give wrong numbers.
 
-Two forward passes of a few samples and one of a single sample are all it takes.
+They cost two forward passes of a few samples and one pass of a single sample.
 """
 
 from __future__ import annotations
@@ -17,29 +17,29 @@ from ..errors import UserError
 from ..geometry import action
 
 ORTHOGONAL = 1e-5  # largest entry of R R^T - 1
-SAME = 1e-4  # of the largest prediction: above what the order of sums makes, far below what dropout makes
-TRAINING_DEPENDENT = (_DropoutNd, _BatchNorm)  # modules that compute something else in training mode
+SAME = 1e-4  # relative to the largest prediction; the order of sums makes less, dropout far more
+TRAINING_DEPENDENT = (_DropoutNd, _BatchNorm)  # modules whose output differs in training mode
 
 
 @torch.no_grad()
 def check_model_and_task(model: Callable, task: Task, batch: Batch, rotation: Float[Tensor, "sample 3 3"]) -> None:
-    """Refuse a model, a task or rotations with which a measurement would be wrong.
+    """Refuses a model, a task or rotations with which a measurement would be wrong.
 
-    The model is left as it was: one in training mode is copied first, and random states are put back.
+    The checks leave the model unchanged. A model in training mode is copied first, and random states are restored.
 
     Args:
         model: maps inputs to predictions, as `contracts.Model` does.
-        batch: a few samples, on the device and in the dtype of the model; two or more to see every mistake.
-        rotation: one a sample.
+        batch: a few samples, on the device and in the dtype of the model; two or more, to find every mistake.
+        rotation: one per sample.
 
     Raises:
-        UserError: rotations that are none; irreps that do not fit; a prediction that is missing, of another shape than
-            its target or not finite; a model that is random, or whose prediction depends on the rest of the batch.
+        UserError: matrices that are not rotations; irreps that do not fit; a prediction that is missing, not finite or
+            not of the shape of its target; a model that is random or mixes the samples of a batch.
     """
     check_rotations(rotation)
     check_irreps(task, batch)
     if modules_in_training_mode(model, torch.nn.Module):
-        model = copy.deepcopy(model)  # a pass in training mode moves running means
+        model = copy.deepcopy(model)  # a pass in training mode updates running means
     devices = [rotation.device] if rotation.is_cuda else []
     with torch.random.fork_rng(devices):
         turned = task.rotate(batch, rotation)
@@ -52,10 +52,10 @@ def check_model_and_task(model: Callable, task: Task, batch: Batch, rotation: Fl
 
 
 def check_rotations(matrix: Float[Tensor, "sample 3 3"]) -> None:
-    """Refuse matrices that are not finite or not orthogonal; rotations and reflections (det +1 and -1) both pass.
+    """Refuses matrices that are not finite or not orthogonal; rotations and reflections (det +1 and -1) both pass.
 
     Raises:
-        UserError: which matrix, and how far it is off.
+        UserError: it names the first such matrix and its distance from orthogonality.
     """
     unit = torch.eye(3, dtype=torch.float64, device=matrix.device)
     off = (matrix.double() @ matrix.double().mT - unit).abs().amax((-1, -2))
@@ -72,10 +72,10 @@ def check_rotations(matrix: Float[Tensor, "sample 3 3"]) -> None:
 
 
 def check_irreps(task: Task, batch: Batch) -> None:
-    """Refuse irreps that do not parse or do not fit the last axis of what they turn, and names that nothing has.
+    """Refuses irreps that do not parse or do not fit the last axis of their tensor, and unknown names of inputs.
 
     Raises:
-        UserError: which term or input, its irreps, their dimension and the axis that was found.
+        UserError: it names the term or input, its irreps, their dimension and the shape of the tensor.
     """
     inputs = getattr(task, "irreps_in", {})
     missing = next((name for name in inputs if name not in batch.inputs), None)
@@ -86,7 +86,7 @@ def check_irreps(task: Task, batch: Batch) -> None:
         (f"input {n}", "an input", s, batch.inputs[n]) for n, s in inputs.items()
     ]:
         size, string = dimension(string, f"task {type(task).__name__}, {where}"), action.field_and_irreps(string)[1]
-        if string != "0e" and tensor.shape[-1] != size:  # any axis may hold scalars: features, or samples alone
+        if string != "0e" and tensor.shape[-1] != size:  # scalars fit any last axis: features, or samples
             raise UserError(
                 f"task {type(task).__name__}, {where}",
                 f"{what} whose last axis has the dimension {size} of its irreps {string!r}",
@@ -95,7 +95,7 @@ def check_irreps(task: Task, batch: Batch) -> None:
 
 
 def dimension(string: str, where: str) -> int:
-    """Dimension of irreps given as an e3nn string; of fields, that of the value at one place.
+    """Dimension of irreps given as an e3nn string; for a field, the dimension of its value at a voxel.
 
     Raises:
         UserError: the string does not parse.
@@ -110,10 +110,10 @@ def dimension(string: str, where: str) -> int:
 
 
 def check_shapes(model: Callable, task: Task, prediction: object, batch: Batch) -> None:
-    """Refuse a prediction that lacks a term or differs in shape from its target: broadcasting would hide it.
+    """Refuses a prediction that lacks a term or differs in shape from its target; broadcasting would hide this.
 
     Raises:
-        UserError: which term, its irreps, the shape that was expected and the one found.
+        UserError: it names the term, its irreps, the expected shape and the shape found.
     """
     if not isinstance(prediction, dict):
         raise UserError(_model(model), "a prediction that is a dict of tensors by term", type(prediction).__name__)
@@ -134,20 +134,19 @@ def check_shapes(model: Callable, task: Task, prediction: object, batch: Batch) 
 
 
 def check_finite(model: Callable, task: Task, prediction: dict[str, Tensor], batch: Batch) -> None:
-    """Refuse predictions with NaN or infinity, on padding too: a weight of 0 times NaN is NaN.
+    """Refuses predictions with NaN or infinity, also on padding, since a weight of 0 times NaN is NaN.
 
     Raises:
-        UserError: which term, how many samples, the first of them.
+        UserError: it names the term, the number of such samples and the first of them.
     """
     for term in task.terms:
         bad = ~prediction[term.name].isfinite()
         rows = bad.flatten(1).any(1).nonzero()[:, 0]
         if len(rows):
             real = batch.weights[term.name] > 0
-            padding = not (bad.any(-1) & real).any()
-            remedy = (
-                "on padding only: fill it with 0" if padding else "is the training diverged, or the dtype too narrow?"
-            )
+            remedy = "has the training diverged, or is the dtype too narrow?"
+            if not (bad.any(-1) & real).any():
+                remedy = "on padding only: fill it with 0"
             raise UserError(
                 _where(model, term),
                 "finite numbers",
@@ -159,10 +158,10 @@ def check_finite(model: Callable, task: Task, prediction: dict[str, Tensor], bat
 def check_deterministic(
     model: Callable, task: Task, first: dict[str, Tensor], second: dict[str, Tensor], batch: Batch
 ) -> None:
-    """Refuse a model that predicts something else when asked again: its noise would count as equivariance error.
+    """Refuses a model whose predictions differ between two calls; its noise would count as equivariance error.
 
     Raises:
-        UserError: which term, by how much, and the modules in training mode that may be why.
+        UserError: it names the term, the difference and the modules in training mode that may cause it.
     """
     for term in task.terms:
         off = relative_difference(first[term.name], second[term.name], batch.weights[term.name])
@@ -175,10 +174,10 @@ def check_deterministic(
 
 
 def check_samples_independent(model: Callable, task: Task, first: dict[str, Tensor], turned: Batch) -> None:
-    """Refuse a model whose prediction for a sample depends on which others are in the batch.
+    """Refuses a model whose prediction for a sample depends on the other samples of the batch.
 
     Raises:
-        UserError: which term, by how much, and the modules in training mode that may be why.
+        UserError: it names the term, the difference and the modules in training mode that may cause it.
     """
     alone = turned.map(lambda t: t[:1])
     expected = "the same prediction for a sample alone as in a batch"
@@ -197,7 +196,7 @@ def check_samples_independent(model: Callable, task: Task, first: dict[str, Tens
 
 
 def relative_difference(first: Tensor, second: Tensor, weights: Tensor, largest: Tensor | None = None) -> float:
-    """Largest difference of two predictions off the padding, over the largest prediction; 0 where both are 0."""
+    """Largest difference of two predictions outside the padding, over the largest prediction; 0 if both are 0."""
     difference = (first - second).abs().masked_fill(weights[..., None] == 0, 0.0).max()
     largest = first.abs().max() if largest is None else largest
     return (difference / largest.clamp_min(torch.finfo(first.dtype).tiny)).item()
@@ -212,7 +211,7 @@ def modules_in_training_mode(model: Callable, kinds: type | tuple[type, ...] = T
 
 
 def _advice(model: Callable, likely: type) -> str:
-    """What to do about a model that changes: the likeliest modules if there are any, else where to look."""
+    """Advice for a model whose predictions change: the modules that may cause it, or what to look for."""
     found = modules_in_training_mode(model, likely) or modules_in_training_mode(model)
     if found:
         more = f" and {len(found) - 4} more" if len(found) > 4 else ""

@@ -1,18 +1,19 @@
-"""Frame averaging: a model of points made exactly equivariant in four passes, by turning points to their own axes.
+"""Frame averaging: four passes, in the principal axes of the points, make any model of points exactly equivariant.
 
-The principal axes of the points turn with them, so a prediction made in these axes and turned back is equivariant
-whatever the model is. Each axis has two directions, and four of the eight choices are rotations: the mean over the four
-depends on no choice. Unlike the mean over all rotations it is not the equivariant part of the model, and where two
-moments of the points are equal their axes are arbitrary: near there it jumps. Conservative forces averaged so are no
-longer the gradient of an energy, since the axes depend on the positions.
+The principal axes rotate with the points, so a prediction made in these axes and rotated back is equivariant, whatever
+the model. Each axis has two directions, and four of the eight choices are rotations; their mean depends on no choice.
+
+Unlike the mean over all rotations, this mean is not the equivariant part of the model. Where two moments of the points
+are equal, their axes are arbitrary, and the prediction jumps. Conservative forces averaged over frames are no longer
+the gradient of an energy, since the axes depend on the positions.
 
     >>> import torch, twirlscope
     >>> def predict(inputs):
     ...     return {"arrow": -inputs["points"] + torch.tensor([0.0, 0.0, 0.1])}
-    >>> how = {"irreps_in": {"points": "1o"}, "irreps_out": {"arrow": "1o"}}
-    >>> better = twirlscope.frame_averaged(predict, "points", "mask", **how)
+    >>> irreps = {"irreps_in": {"points": "1o"}, "irreps_out": {"arrow": "1o"}}
+    >>> better = twirlscope.frame_averaged(predict, "points", "mask", **irreps)
     >>> inputs = {"points": torch.randn(8, 5, 3), "mask": torch.ones(8, 5)}
-    >>> print((better(inputs)["arrow"] + inputs["points"]).abs().max() < 1e-6)  # four passes, no bias left
+    >>> print((better(inputs)["arrow"] + inputs["points"]).abs().max() < 1e-6)  # four passes remove the bias
     tensor(True)
 
 Source: Puny, Atzmon, Ben-Hamu, Misra, Grover, Smith, Lipman, ICLR 2022, arXiv:2110.03336, section 3.1, for SO(3).
@@ -38,14 +39,14 @@ from ..settings.twirl import TwirlSettings
 from .averaging import Averaged, Tensors, check_names
 from .twisting import inner_products, with_weighted
 
-CLOSE = 0.05  # relative distance of moments below which axes are called nearly arbitrary
-NUDGE = 0.01  # by which points are moved to see jumps, over their root mean square distance from their mean
+CLOSE = 0.05  # relative distance of moments below which axes count as nearly arbitrary
+NUDGE = 0.01  # shift of points that tests for jumps, over their root mean square distance from their mean
 
 
 class Frames(NamedTuple):
-    """Rotations of each sample to its principal axes, and how well these are defined.
+    """Rotations of each sample into its principal axes, and how well the axes are defined.
 
-    gap: smallest difference of two of the three moments, over the largest; 0 where axes are arbitrary.
+    gap: smallest difference between two of the three moments, over the largest moment; 0 if axes are arbitrary.
     """
 
     rotation: Float[Tensor, "sample 4 3 3"]
@@ -55,12 +56,12 @@ class Frames(NamedTuple):
 def frames(
     points: Float[Tensor, "sample point 3"], real: Float[Tensor, "sample point"] | Int[Tensor, "sample point"]
 ) -> Frames:
-    """The four rotations that turn the principal axes of the points about their mean to those of the lab.
+    """Four rotations that map the principal axes of the points, about their mean, to the axes of the lab.
 
-    In float64 on the CPU, whatever the points are in: rounding moves axes by its share of `gap`.
+    Computed in float64 on the CPU for points of any dtype, since rounding moves the axes by its ratio to `gap`.
 
     Args:
-        real: above 0 for points that count; all of them count alike.
+        real: above 0 for real points, which all have the same weight; 0 on padding.
     """
     here, weight = points.detach().cpu().double(), (real.cpu() > 0).double()
     weight = weight / weight.sum(1, keepdim=True)
@@ -80,17 +81,18 @@ def frame_averaged(
     irreps_out: Mapping[str, str],
     chunk: int = 256,
 ) -> Callable[[Tensors], Tensors]:
-    """The prediction averaged over the four frames of each sample, as a callable like `predict`. A call costs 4 passes.
+    """Callable like `predict` that averages over the four frames of each sample. A call costs 4 passes.
 
-    Equivariant under rotations to rounding, not under reflections; invariant under translations if `predict` is.
+    The average is equivariant under rotations up to rounding, but not under reflections. It is invariant under
+    translations if `predict` is.
 
     Args:
         predict: maps inputs to predictions; the first axis of every tensor is the sample.
-        points: name of the input whose principal axes are taken, `[sample, point, 3]`, of irreps `1o`.
-        real: name of the input that is above 0 for points that count, `[sample, point]`, and 0 on padding.
+        points: name of the input that defines the principal axes, `[sample, point, 3]`, of irreps `1o`.
+        real: name of the input that is above 0 for real points, `[sample, point]`, and 0 on padding.
         irreps_in: irreps of the last axis of each input; inputs not named do not turn.
         irreps_out: irreps of the last axis of every prediction; `0e` for a scalar.
-        chunk: turned samples in memory at once.
+        chunk: rotated samples in one call of `predict`.
 
     Raises:
         UserError: at a call: inputs, predictions and irreps that do not fit.
@@ -100,13 +102,13 @@ def frame_averaged(
 
 @dataclass(frozen=True)
 class FrameAveraged(Averaged):
-    """A callable that averages over frames; `frame_averaged` makes it and says what its fields are."""
+    """Callable that averages over frames; `frame_averaged` creates it and describes the fields."""
 
     points: str
     real: str
 
     def __call__(self, inputs: Tensors) -> Tensors:
-        """The averaged prediction, with the names, shapes and dtypes of `predict`."""
+        """Averaged prediction, with the names, shapes and dtypes of `predict`."""
         check_names("irreps_in", "the name of an input", (*self.irreps_in, self.points, self.real), inputs)
         rotation = frames(inputs[self.points], inputs[self.real]).rotation
         weight = torch.full((FRAME_PASSES,), 1 / FRAME_PASSES)
@@ -118,9 +120,9 @@ class FrameAveraged(Averaged):
 
 @torch.no_grad()
 def measure_frames(evaluation: Evaluation, index: Int[Array, " panel"], settings: TwirlSettings) -> xr.Dataset:
-    """Loss, remaining equivariance error and jumps of a frame-averaged model; nothing for a task without points.
+    """Loss, remaining equivariance error and jumps of the frame-averaged model; empty for a task without points.
 
-    The loss is the mean over two random orientations of each sample, and its equivariance error their difference.
+    The loss is the mean over two random orientations of each sample; the equivariance error is their difference.
     """
     model, task = evaluation.model, evaluation.task
     if task.points is None:
@@ -149,7 +151,7 @@ def measure_frames(evaluation: Evaluation, index: Int[Array, " panel"], settings
 
 
 def nudged(batch: Batch, points: str, real: str, generator: torch.Generator) -> Batch:
-    """The batch with every real point moved a little: Gaussian, `NUDGE` of the size of its sample."""
+    """The batch with Gaussian shifts of every real point, of root mean square `NUDGE` times the size of its sample."""
     here, weight = batch.inputs[points], (batch.inputs[real] > 0)[..., None]
     count = weight.sum(1, keepdim=True)
     centred = (here - (here * weight).sum(1, keepdim=True) / count) * weight
@@ -159,7 +161,7 @@ def nudged(batch: Batch, points: str, real: str, generator: torch.Generator) -> 
 
 
 def _change(model: Callable, task: Task, one: Batch, other: Batch) -> Float[Array, " term"]:
-    """Mean square change of the predictions from one batch to the other, by term and weighted."""
+    """Mean square change of the predictions between two batches, by term, `weighted` last."""
     a, b = model(one.inputs), model(other.inputs)
     moved = {t.name: (b[t.name] - a[t.name]).double() for t in task.terms}
     each = [inner(d, d, one.weights[name].double()).mean().item() for name, d in moved.items()]

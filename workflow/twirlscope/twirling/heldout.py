@@ -1,7 +1,7 @@
-"""The first pass of a measurement: a few independent rotations of every held-out sample, for the losses.
+"""Losses on the held-out samples, from a few independent rotations of each: total, mean and equivariance error.
 
-Where the task allows reflections, a few rotoreflections come on top: SO(3) and O(3) are measured side by side and never
-mixed. Losses other than the squared error are split by jackknife, and stand beside it under names of their own.
+If the task allows reflections, a few rotoreflections per sample are added: SO(3) and O(3) are measured side by side and
+never mixed. Losses other than the squared error are split by jackknife and stored under their own names.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from ..geometry import rotation_sets
 from ..settings.twirl import TwirlSettings
 from .twisting import Losses, Products, inner_products, with_weighted
 
-TRAINING = "training"  # name of the loss that the model was trained on, where it is not the squared error alone
-FEW = 256  # samples in memory at once where no model is run
+TRAINING = "training"  # name of the training loss, if it is not the squared error of every term
+CHUNK = 256  # samples in memory at once when no model runs
 SPLIT = ("loss_total", "loss_mean", "loss_equiv")
 
-Found = dict[str, tuple[tuple[str, ...], Array]]
+Variables = dict[str, tuple[tuple[str, ...], Array]]  # by name: dimensions and values
 
 
 @dataclass(frozen=True)
 class Heldout:
-    """Samples and their rotations, the same for every checkpoint and run (common random numbers).
+    """Held-out samples and their rotations, the same for every checkpoint and run (common random numbers).
 
     quaternion: uniform on the group of the task, first the rotations, then the rotoreflections.
     parity: 1 for a rotation, -1 for a rotoreflection.
-    losses: those that are split beside the squared error.
+    losses: losses that are split besides the squared error.
     """
 
     index: Int[Array, " sample"]
@@ -42,9 +42,9 @@ class Heldout:
 
 
 def heldout_of(task: Task, index: Int[Array, " sample"], settings: TwirlSettings) -> Heldout:
-    """These samples with their rotations, and rotoreflections where the task allows them."""
+    """These samples with their rotations, and with rotoreflections if the task allows them."""
     parity = [1] * settings.rotations + [-1] * (settings.reflections if task.reflections else 0)
-    generators = [torch.Generator().manual_seed(settings.seed + k) for k in (0, 2)]  # panel: 1
+    generators = [torch.Generator().manual_seed(settings.seed + k) for k in (0, 2)]  # 1 is the seed of the panel
     kinds = [
         rotation_sets.uniform(task.group, len(index), parity.count(p), generator=g)
         for p, g in zip((1, -1), generators, strict=True)
@@ -53,7 +53,7 @@ def heldout_of(task: Task, index: Int[Array, " sample"], settings: TwirlSettings
 
 
 def measure_heldout(evaluation: Evaluation, held: Heldout) -> Products:
-    """Inner products of all samples, `weighted` included, and what cannot be had from them."""
+    """Inner products of all samples, `weighted` included, and losses by label and by jackknife."""
     labels = evaluation.task.attribution is not None
     products = inner_products(
         evaluation, held.index, held.quaternion, labels=labels, parity=held.parity, losses=held.losses
@@ -62,7 +62,7 @@ def measure_heldout(evaluation: Evaluation, held: Heldout) -> Products:
 
 
 def losses_of(task: Task, settings: TwirlSettings) -> Losses:
-    """The losses beside the squared error: those asked for, the same for all terms, and the one that was trained on."""
+    """Losses besides the squared error: those of the settings, each for all terms, and the training loss."""
     chosen = {kind: {t.name: kind for t in task.terms} for kind in settings.losses}
     trained = {t.name: t.loss for t in task.terms}
     squared = set(trained.values()) == {"mse"}
@@ -70,9 +70,9 @@ def losses_of(task: Task, settings: TwirlSettings) -> Losses:
 
 
 def heldout_dataset(task: Task, steps: Sequence[int], held: Heldout, measured: Sequence[Products]) -> xr.Dataset:
-    """The products of all checkpoints as one dataset."""
+    """Dataset of the inner products of all checkpoints."""
     terms = [t.name for t in task.terms] + ["weighted"]
-    found: Found = {
+    found: Variables = {
         "gram": (("step", "term", "sample", "rotation", "rotation_other"), np.stack([m["gram"] for m in measured])),
         "cross": (("step", "term", "sample", "rotation"), np.stack([m["cross"] for m in measured])),
         "square": (("term", "sample"), measured[0]["square"]),
@@ -96,24 +96,24 @@ def heldout_dataset(task: Task, steps: Sequence[int], held: Heldout, measured: S
 
 
 def _covariates(task: Task, index: Int[Array, " sample"]) -> Float[Array, " sample"]:
-    """The number of each sample that its loss depends on."""
+    """Covariate of each sample, such as its time on the path of a flow."""
     name = task.covariate[0]
-    pieces = np.array_split(index, -(-len(index) // FEW))
+    pieces = np.array_split(index, -(-len(index) // CHUNK))
     return np.concatenate([task.batch(piece).inputs[name].double().reshape(len(piece)).numpy() for piece in pieces])
 
 
 def summarise(products: xr.Dataset, settings: TwirlSettings) -> xr.Dataset:
-    """The losses, a sample and pooled, with 95 % intervals: everything that follows from what was measured."""
+    """The dataset with the losses added, per sample and as means over samples with 95 % intervals."""
     gram, cross, square = (products[n].values for n in ("gram", "cross", "square"))
-    turned = np.flatnonzero(products["parity"].values == 1)
-    parts = loss_split.split(gram[..., turned[:, None], turned], cross[..., turned], square)
+    rotations = np.flatnonzero(products["parity"].values == 1)
+    parts = loss_split.split(gram[..., rotations[:, None], rotations], cross[..., rotations], square)
     zero = np.broadcast_to(square, parts.total.shape)
-    found: Found = {f"sample_{n}": (("step", "term", "sample"), v) for n, v in zip(SPLIT, parts, strict=True)}
+    found: Variables = {f"sample_{n}": (("step", "term", "sample"), v) for n, v in zip(SPLIT, parts, strict=True)}
     found |= _pooled({**dict(zip(SPLIT, parts, strict=True)), "loss_zero": zero}, ("step", "term"), settings)
     found["loss_zero"] = (("term",), square.mean(-1))
-    learned = found["learned_fraction"][1] >= settings.trivial_below  # False, too, where the loss is not finite
+    learned = found["learned_fraction"][1] >= settings.trivial_below  # also False if the loss is not finite
     found["trivial"] = (("step", "term"), ~learned)
-    if len(turned) < products.sizes["rotation"]:
+    if len(rotations) < products.sizes["rotation"]:
         reflected = loss_split.split_reflected(gram, cross, square, products["parity"].values == 1)
         values = {**dict(zip(SPLIT, reflected.o3, strict=True)), "reflection_error": reflected.reflection}
         found |= _pooled(values, ("step", "term"), settings, "o3_")
@@ -125,8 +125,8 @@ def summarise(products: xr.Dataset, settings: TwirlSettings) -> xr.Dataset:
     return products.assign(found)
 
 
-def _pooled(values: dict[str, Array], dims: tuple[str, ...], settings: TwirlSettings, prefix: str = "") -> Found:
-    """Means over samples and what follows from them, each with the ends of its 95 % interval, by sample."""
+def _pooled(values: dict[str, Array], dims: tuple[str, ...], settings: TwirlSettings, prefix: str = "") -> Variables:
+    """Means over samples and ratios of means, each with the ends of its 95 % interval from resampled samples."""
     means = _with_ratios({k: v.mean(-1) for k, v in values.items()})
     resampled = {k: bootstrap.resampled_means(v, settings.resamples, settings.seed) for k, v in values.items()}
     resampled = _with_ratios(resampled)
@@ -138,7 +138,7 @@ def _pooled(values: dict[str, Array], dims: tuple[str, ...], settings: TwirlSett
 
 
 def _with_ratios(means: dict[str, Array]) -> dict[str, Array]:
-    """The means over samples, and the ratios of them; the loss of a prediction of zero has served its turn then."""
+    """Means and their ratios, without `loss_zero`."""
     found = {k: v for k, v in means.items() if k != "loss_zero"}
     found["percent_equiv"] = loss_split.percent(means["loss_total"], means["loss_equiv"])
     if "loss_zero" in means:
@@ -147,7 +147,7 @@ def _with_ratios(means: dict[str, Array]) -> dict[str, Array]:
 
 
 def choose_samples(index: Int[Array, " sample"], settings: TwirlSettings) -> Int[Array, " some"]:
-    """As many samples of a split as are measured at most, ascending."""
+    """Random subset of a split, of the size in the settings, ascending; the whole split if it is smaller."""
     if not 0 < settings.samples < len(index):
         return index
     return np.sort(np.random.default_rng(settings.seed).choice(index, settings.samples, replace=False))

@@ -1,11 +1,12 @@
-"""The Lie-derivative error: how fast twisted predictions change with the orientation, of any model on any task.
+"""Lie-derivative error (LEE) of any model on any task: rate of change of twisted predictions with orientation.
 
 L_a z is the derivative of z(exp(t a) g) at t = 0 for the generators a of rotations about x, y and z, and
 
-    LEE = mean over orientations of SUM_a |L_a z|^2 / d = SUM_l l (l + 1) q_l          (the Casimir of so(3)),
+    LEE = mean over orientations of SUM_a |L_a z|^2 / d = SUM_l l (l + 1) q_l          (the Casimir of so(3)).
 
-so it weighs the spectrum q_l of the equivariance error by degree, L_equiv <= LEE / 2, and the effective degree of the
-error is the l with l (l + 1) = LEE / L_equiv. It needs no second rotation: one already gives an unbiased estimate.
+So LEE weighs the spectrum q_l of the equivariance error by degree, and L_equiv <= LEE / 2. The effective degree of the
+error is the l with l (l + 1) = LEE / L_equiv. One rotation per sample already gives an unbiased estimate.
+
 Source: Gruver, Finzi, Goldblum, Wilson, arXiv:2210.02984; here averaged over orientations, not taken at one.
 """
 
@@ -28,11 +29,11 @@ from ..runtime.precision import differentiable
 from .twisting import twisted
 
 TOLERANCE = 1e-5  # relative; right derivatives reach 1e-7 to 1e-11, wrong ones are off by percents or more
-FLOOR = 1e-3  # an error is relative to the derivatives, but to no less than this share of the prediction
-STEPS = (1e-5, 1e-6, 1e-4)  # rad, of the differences, tried in turn: truncation and rounding depend on the model
-FEW = 8  # samples on which the derivatives are checked
+FLOOR = 1e-3  # errors are relative to the derivatives, or to this share of the prediction if that is larger
+STEPS = (1e-5, 1e-6, 1e-4)  # angles [rad] of the differences, tried in turn: the best one depends on the model
+CHECKED = 8  # samples on which the derivatives are checked
 METHODS = ("forward", "difference")
-GENERATORS = torch.tensor(  # of rotations about x, y, z; with these lengths the Casimir is l (l + 1)
+GENERATORS = torch.tensor(  # of rotations about x, y, z, scaled so that the Casimir is l (l + 1)
     [[[0, 0, 0], [0, 0, -1], [0, 1, 0]], [[0, 0, 1], [0, 0, 0], [-1, 0, 0]], [[0, -1, 0], [1, 0, 0], [0, 0, 0]]],
     dtype=torch.float64,
 )
@@ -42,11 +43,11 @@ Derivative = Callable[..., Iterator[dict[str, Tensor]]]
 
 @dataclass(frozen=True)
 class LieError:
-    """The Lie-derivative error and how it was found.
+    """Lie-derivative error, with the method of differentiation and its error.
 
-    values: by term and for the `weighted` sum, a number a sample: the mean over its rotations, per component.
+    values: by term and for the `weighted` sum: per sample the mean over its rotations, per component.
     method: `forward` (forward-mode derivatives) or `difference` (central differences in float64).
-    error: of forward-mode derivatives against central differences, relative; None where they were not used.
+    error: relative error of forward-mode derivatives against central differences; None for method `difference`.
     """
 
     values: dict[str, Float[Array, " sample"]]
@@ -62,23 +63,23 @@ def lie_error(
 ) -> LieError:
     """Lie-derivative error of the model on these samples, each in its own orientations.
 
-    Forward-mode derivatives are checked against central differences in float64 on the first samples before any is
-    believed: they are silently wrong behind some scripted modules, behind `detach`, and in custom functions. A model
-    through which they do not go at all is measured by central differences in float64.
+    Forward-mode derivatives are first checked against central differences in float64 on the first samples: they are
+    silently wrong behind some scripted modules, behind `detach`, and in custom functions. A model without forward-mode
+    derivatives is measured by central differences in float64.
 
     Args:
         index: samples of the task.
         quaternion: orientations of each sample.
-        method: one of `METHODS`; None takes forward mode where the model supports it.
+        method: one of `METHODS`; None takes forward mode if the model supports it.
 
     Raises:
-        UserError: forward-mode derivatives are wrong, the model does not compute in float64, or no such method.
+        UserError: forward-mode derivatives are wrong, the model does not compute in float64, or the method is unknown.
     """
     if method not in (None, *METHODS):
         raise UserError("method", "a way to differentiate", repr(method), METHODS)
     with differentiable(), torch.no_grad():
         exact, error = in_float64(evaluation), None
-        batch, rotation = exact.batch(index[:FEW]), so3.matrix(quaternion[:FEW, 0]).to(exact.device)
+        batch, rotation = exact.batch(index[:CHECKED]), so3.matrix(quaternion[:CHECKED, 0]).to(exact.device)
         size = _length([_float64_predictions(exact, batch, rotation)], batch)
         if method != "difference":
             error = _forward_error(evaluation, exact, batch, rotation, size)
@@ -94,7 +95,7 @@ def lie_error(
 def forward_mode(
     model: Callable, task: Task, batch: Batch, rotation: Float[Tensor, "sample 3 3"]
 ) -> Iterator[dict[str, Tensor]]:
-    """L_a z by term for a = x, y, z, by forward-mode derivatives; only the rotation matrix is differentiated."""
+    """L_a z by term for a = x, y, z, by forward-mode derivatives with respect to the rotation matrix alone."""
     for generator in GENERATORS.to(rotation):
         with forward_ad.dual_level():
             z = twisted(model, task, batch, forward_ad.make_dual(rotation, generator @ rotation))
@@ -105,10 +106,10 @@ def forward_mode(
 def central_differences(
     model: Callable, task: Task, batch: Batch, rotation: Float[Tensor, "sample 3 3"], step: float = STEPS[0]
 ) -> Iterator[dict[str, Tensor]]:
-    """L_a z by term for a = x, y, z, by central differences: for float64, where it is good to 1e-9 or so.
+    """L_a z by term for a = x, y, z, by central differences; in float64 accurate to about 1e-9.
 
     Args:
-        step: angle of the rotation to either side [rad].
+        step: angle of rotation to either side [rad].
     """
     for generator in GENERATORS.to(rotation):
         turned = (torch.linalg.matrix_exp(t * generator) @ rotation for t in (step, -step))
@@ -117,7 +118,7 @@ def central_differences(
 
 
 def in_float64(evaluation: Evaluation) -> Evaluation:
-    """The evaluation in float64, with a copy of the model; a plain function computes in the dtype of its inputs."""
+    """The evaluation in float64, with a copy of the model; a plain function takes the dtype from its inputs."""
     model = evaluation.model
     exact = copy.deepcopy(model).double() if isinstance(model, torch.nn.Module) else model
     return replace(evaluation, model=exact, dtype=torch.float64)
@@ -129,7 +130,7 @@ def _mean_squares(
     index: Int[Array, " sample"],
     quaternion: Float[Tensor, "sample rotation 4"],
 ) -> dict[str, Float[Array, " sample"]]:
-    """Mean over rotations of SUM_a |L_a z|^2 by sample, for every term and weighted."""
+    """Mean over rotations of SUM_a |L_a z|^2 per sample, for every term and `weighted`."""
     task, K, found = evaluation.task, quaternion.shape[1], []
     for rows in np.array_split(np.arange(len(index) * K), max(1, -(-len(index) * K // evaluation.chunk))):
         samples, copies = np.unique(rows // K, return_inverse=True)
@@ -145,7 +146,7 @@ def _mean_squares(
 def _squares(tensors: dict[str, Tensor], batch: Batch) -> dict[str, Float[Tensor, " sample"]]:
     """|.|^2 per component of each row by term, summed in float64.
 
-    Padding counts for nothing, NaN included: derivatives are often not finite there (the length of a zero vector).
+    Padding is left out, even if it is NaN: derivatives are often not finite there (the length of a zero vector).
     """
     found = {}
     for name, tensor in tensors.items():
@@ -156,7 +157,7 @@ def _squares(tensors: dict[str, Tensor], batch: Batch) -> dict[str, Float[Tensor
 
 
 def _float64_predictions(exact: Evaluation, batch: Batch, rotation: Float[Tensor, "sample 3 3"]) -> dict[str, Tensor]:
-    """Twisted predictions in float64, taken once so that a model that fails does not look like one without derivatives.
+    """Twisted predictions in float64; computed first, so that a failing model is not taken for one without derivatives.
 
     Raises:
         UserError: the model does not compute in float64.
@@ -181,7 +182,7 @@ def _forward_error(
     rotation: Float[Tensor, "sample 3 3"],
     size: dict[str, float],
 ) -> float | None:
-    """Error of forward-mode derivatives in float64, relative, the worst of all terms; None where they do not work.
+    """Relative error of forward-mode derivatives in float64, the largest of all terms; None if the model has none.
 
     Raises:
         UserError: the error is above the tolerance.
@@ -211,7 +212,7 @@ def _forward_error(
 
 
 def _length(tensors: list[dict[str, Tensor]], batch: Batch) -> dict[str, float]:
-    """Length of all these tensors together, by term."""
+    """Joint length of all these tensors, by term."""
     squares = [_squares(t, batch) for t in tensors]
     return {k: sum(s[k].sum() for s in squares).sqrt().item() for k in squares[0]}
 
@@ -221,12 +222,13 @@ def _name(model: Callable) -> str:
 
 
 def _wrong_derivatives(model: Callable, error: dict[str, float]) -> UserError:
+    """Error that names the terms and what may break their derivatives."""
     modules = model.named_modules() if isinstance(model, torch.nn.Module) else ()
     scripted = [n or "the model itself" for n, m in modules if isinstance(m, torch.jit.ScriptModule)]
-    suspects = f"scripted modules {', '.join(scripted[:8])}" if scripted else "`detach`, custom functions, kinks"
+    causes = f"scripted modules {', '.join(scripted[:8])}" if scripted else "`detach`, custom functions, kinks"
     numbers = ", ".join(f"{e:.1e} in {k}" for k, e in error.items())
     return UserError(
         f"Lie derivative, model {_name(model)}",
         f"forward-mode derivatives within {TOLERANCE:.0e} of central differences in float64",
-        f'relative errors {numbers}; suspects: {suspects}; mend them, or take method="difference"',
+        f'relative errors {numbers}; possible causes: {causes}; remove them, or use method="difference"',
     )

@@ -1,4 +1,4 @@
-"""The split of the loss of any model on any task, without a workflow."""
+"""Loss split of any model on any task, without a workflow."""
 
 from __future__ import annotations
 
@@ -22,12 +22,13 @@ def measure(
     index: Int[Array, " sample"] | None = None,
     settings: TwirlSettings | None = None,
 ) -> xr.Dataset:
-    """The split of the loss of any model, without a workflow: a dataset with the variables of the stage `twirl`.
+    """Loss split of any model, without a workflow: a dataset with the variables of the stage `twirl`.
 
     Args:
         model: maps `Batch.inputs` to a prediction by term, in evaluation mode.
-        task: gives the samples with these indices and says how they turn; `FixedBatchTask` makes one of a batch.
-        index: samples to measure; all of a `FixedBatchTask` if left out.
+        task: supplies the samples with these indices and rotates them; `FixedBatchTask` makes a task from a batch.
+        index: samples to measure; None takes all samples of a `FixedBatchTask`.
+        settings: None takes the defaults.
 
     Example: `measure(model, task, split_index(data, "test"))["percent_equiv"]`
     """

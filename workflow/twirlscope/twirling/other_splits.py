@@ -1,8 +1,8 @@
-"""The last checkpoint on every test set: what there is to say about errors in and out of distribution.
+"""Per-sample losses of the last checkpoint on every held-out split, in and out of distribution.
 
-Stored by sample, so that any average of them (over samples, over atoms, of whole molecules) can be had later. The
-errors are means over random orientations: a network without built-in symmetry has another error in each, and the
-orientation in which a file happens to hold a molecule is as good as any.
+They are stored per sample, so that any average (over samples, atoms or molecules) can be computed later. The losses are
+means over random orientations. A network without built-in symmetry has another error in each orientation, and the
+orientation of a molecule in its file is arbitrary.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ NAMES = ("set_loss_total", "set_loss_mean", "set_loss_equiv", "set_absolute")
 
 
 def measure_test_sets(evaluation: Evaluation, data: xr.Dataset, settings: TwirlSettings) -> xr.Dataset:
-    """Losses by sample on every split of the data but the one that was trained on; `settings.split` comes first."""
-    known = data["split"].attrs["flag_meanings"].split()
+    """Per-sample losses on every split of the data except `train`; `settings.split` comes first."""
+    splits = data["split"].attrs["flag_meanings"].split()
     terms = [*(t.name for t in evaluation.task.terms), "weighted"]
-    names = [name for name in dict.fromkeys([settings.split, *known]) if name != "train"]
+    names = [name for name in dict.fromkeys([settings.split, *splits]) if name != "train"]
     places = [choose_samples(split_index(data, name), settings) for name in names]
     found = [_losses(evaluation, index, settings) for index in places]
     return xr.Dataset(
@@ -42,14 +42,14 @@ def measure_test_sets(evaluation: Evaluation, data: xr.Dataset, settings: TwirlS
 
 
 def _losses(evaluation: Evaluation, index: Int[Array, " sample"], settings: TwirlSettings) -> dict[str, Array]:
-    """The split of the squared error and the mean absolute component, by term and sample; NaN without a target."""
+    """Loss split of the squared error, and mean absolute component, by term and sample; NaN without a target."""
     task = evaluation.task
     turned = heldout_of(task, index, settings).quaternion[:, : settings.rotations]
     absolute = {"absolute": {t.name: "l1" for t in task.terms}}
     products = inner_products(evaluation, index, turned, losses=absolute)
     parts = loss_split.split(products["gram"], products["cross"], products["square"])
     chunks = (index[i : i + evaluation.chunk] for i in range(0, len(index), evaluation.chunk))
-    known = np.concatenate([_known(task, chunk) for chunk in chunks], 1)
+    known = np.concatenate([_has_target(task, chunk) for chunk in chunks], 1)
     values = dict(zip(NAMES, (*parts, products["convex"][0, 0]), strict=True))
     weight = np.array([t.weight for t in task.terms])[:, None]
     found = {}
@@ -59,7 +59,7 @@ def _losses(evaluation: Evaluation, index: Int[Array, " sample"], settings: Twir
     return found
 
 
-def _known(task: Task, index: Int[Array, " sample"]) -> Bool[Array, "term sample"]:
-    """Which samples have a target: one without has no weight."""
+def _has_target(task: Task, index: Int[Array, " sample"]) -> Bool[Array, "term sample"]:
+    """True for samples that have a target; the weights of the others are 0."""
     weights = task.batch(index).weights
     return np.stack([(weights[t.name].reshape(len(index), -1).sum(1) > 0).numpy() for t in task.terms])

@@ -1,7 +1,7 @@
-"""The panel: a few held-out samples under a randomised design of rotations, for the spectrum of the equivariance error.
+"""Panel: a few held-out samples under many rotations, for the spectrum of the equivariance error.
 
-The whole held-out set gives the losses from few rotations; the panel gives from many what few cannot: the error by
-degree, its Lie derivative, and what test-time twirling with any set of rotations would leave.
+The losses come from few rotations of all held-out samples. The panel adds what needs many rotations: the equivariance
+error by degree, its Lie derivative, and the loss that remains after test-time twirling with any set of rotations.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from . import panel_octahedral
 from .lie_derivative import LieError, lie_error
 from .twisting import Products, inner_products, twisted_predictions, with_weighted
 
-EXTRA_DEGREES = 4  # degrees that are fitted beyond the highest that is reported
-MEASURED_SETS = (*INDEPENDENT, "D2", "T", "O", "I")  # sets whose test-time twirling is measured beside its prediction
+EXTRA_DEGREES = 4  # degrees fitted above the highest reported degree
+MEASURED_SETS = (*INDEPENDENT, "D2", "T", "O", "I")  # sets whose test-time twirling is measured, not only predicted
 
 
 @dataclass(frozen=True)
@@ -32,9 +32,10 @@ class Panel:
     """Samples and their rotations, the same at every checkpoint.
 
     index: samples, ascending.
-    quaternion: independent random offsets (replicates) of one set of rotations, by sample; a finite group has one.
+    quaternion: replicates of one set of rotations, each with an independent random offset, per sample; a finite group
+        has one replicate, without offset.
     rotations: the set.
-    group: of the rotations that act on the samples.
+    group: name of the group of rotations that act on the samples.
     """
 
     index: Int[Array, " panel"]
@@ -44,17 +45,17 @@ class Panel:
 
     @property
     def flat(self) -> Float[Tensor, "panel rotation 4"]:
-        """All rotations of a sample in a row, replicate by replicate."""
+        """All rotations of each sample, replicate after replicate."""
         return self.quaternion.flatten(1, 2)
 
     def by_replicate(self, gram: Float[Array, "*b rotation rotation"]) -> Float[Array, "*b r n r n"]:
-        """A Gram matrix by replicates."""
+        """Gram matrix with each rotation axis unfolded into replicate and node."""
         R, n = self.quaternion.shape[1:3]
         return gram.reshape(*gram.shape[:-2], R, n, R, n)
 
 
 def panel_of(index: Int[Array, " sample"], settings: TwirlSettings, group: str = "SO3") -> Panel:
-    """The panel of a measurement: some of its samples, drawn once."""
+    """Panel of a measurement, with a random subset of its samples."""
     random = np.random.default_rng([settings.seed, 1])
     chosen = np.sort(random.choice(index, min(settings.panel, len(index)), replace=False))
     if group in rotation_sets.FINITE_GROUPS:
@@ -64,7 +65,7 @@ def panel_of(index: Int[Array, " sample"], settings: TwirlSettings, group: str =
 
 
 def panel_under(index: Int[Array, " panel"], name: str, replicates: int, settings: TwirlSettings) -> Panel:
-    """These samples under random offsets of the set of that name, or under so many independent rotations."""
+    """Panel of these samples under replicates of the named set, or under independent rotations."""
     generator = torch.Generator().manual_seed(settings.seed + 1)
     if count := INDEPENDENT.get(name):
         quaternion = so3.haar(len(index), replicates, count, generator=generator)
@@ -76,9 +77,9 @@ def panel_under(index: Int[Array, " panel"], name: str, replicates: int, setting
 
 
 def measure_panel(evaluation: Evaluation, panel: Panel) -> tuple[Products, LieError | None]:
-    """Inner products of the panel, `weighted` included, and its Lie-derivative error at the first of each replicate.
+    """Inner products of the panel, `weighted` included, and its Lie-derivative error.
 
-    A finite group has no Lie derivative.
+    The error is measured at the first rotation of each replicate. A finite group has no Lie derivative.
     """
     products = with_weighted(evaluation.task, inner_products(evaluation, panel.index, panel.flat))
     if panel.group in rotation_sets.FINITE_GROUPS:
@@ -86,14 +87,14 @@ def measure_panel(evaluation: Evaluation, panel: Panel) -> tuple[Products, LieEr
     first = panel.quaternion[:, :, 0]
     try:
         derivative = lie_error(evaluation, panel.index, first)
-    except UserError as error:  # differences are right where forward mode is not
+    except UserError as error:  # central differences need no forward mode
         print(f"Lie derivative by central differences: {error}", flush=True)
         derivative = lie_error(evaluation, panel.index, first, method="difference")
     return products, derivative
 
 
 def panel_dataset(panel: Panel, measured: list[tuple[Products, LieError | None]]) -> xr.Dataset:
-    """What was measured at all checkpoints, as stored: Gram matrices by their upper triangles."""
+    """Dataset of the panel at all checkpoints; of Gram matrices the upper triangles."""
     products, derivatives = [m[0] for m in measured], [m[1] for m in measured if m[1] is not None]
     found = xr.Dataset(
         {
@@ -116,12 +117,12 @@ def panel_dataset(panel: Panel, measured: list[tuple[Products, LieError | None]]
 
 
 def upper_triangles(gram: Float[Array, "*b n n"]) -> Float[Array, "*b pair"]:
-    """The upper triangle of symmetric matrices, by rows."""
+    """Upper triangles of symmetric matrices, row by row."""
     return gram[(..., *np.triu_indices(gram.shape[-1]))]
 
 
 def symmetric_matrices(pairs: Float[Array, "*b pair"], size: int) -> Float[Array, "*b n n"]:
-    """Symmetric matrices from their upper triangles."""
+    """Symmetric matrices from their upper triangles, row by row."""
     row, column = np.triu_indices(size)
     gram = np.empty((*pairs.shape[:-1], size, size))
     gram[..., row, column] = pairs
@@ -130,7 +131,7 @@ def symmetric_matrices(pairs: Float[Array, "*b pair"], size: int) -> Float[Array
 
 
 def summarise_panel(data: xr.Dataset, panel: Panel, settings: TwirlSettings) -> xr.Dataset:
-    """Spectrum, Lie-derivative error and effective degree, with errors by sample: all that follows from the panel."""
+    """The dataset with spectrum, Lie-derivative error and effective degree added, with errors over samples."""
     if panel.group in rotation_sets.FINITE_GROUPS:
         every = np.stack([_error_gram(data, step) for step in range(data.sizes["step"])])
         return panel_octahedral.summarise(data, every, panel.rotations.quaternion, settings)
@@ -162,23 +163,23 @@ def summarise_panel(data: xr.Dataset, panel: Panel, settings: TwirlSettings) -> 
 
 
 def _error_gram(data: xr.Dataset, step: int) -> Float[Array, "term panel rotation rotation"]:
-    """Products of the errors z_i - y at one checkpoint."""
+    """Inner products of the errors z_i - y at one checkpoint."""
     gram = symmetric_matrices(data["panel_gram"].values[step], data.sizes["panel_rotation"])
     return degree_spectrum.error_gram(gram, data["panel_cross"].values[step], data["panel_square"].values)
 
 
 def _effective_degree(lie: Array, equiv: Array) -> Array:
-    """The degree l with l (l + 1) = lie / equiv; NaN where the error is not positive."""
+    """Degree l with l (l + 1) = lie / equiv; NaN if the equivariance error is not positive."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.sqrt(np.where(equiv > 0, lie / equiv, np.nan) + 0.25) - 0.5
 
 
 def twirling_losses(evaluation: Evaluation, data: xr.Dataset, panel: Panel, settings: TwirlSettings) -> xr.Dataset:
-    """Loss of test-time twirling at the last checkpoint, predicted from the spectrum for every set, measured for a few.
+    """Loss of test-time twirling at the last checkpoint: predicted for every set of rotations, measured for a few.
 
-    Predicted: the twirled prediction error of the panel plus SUM_l q_l alpha_l; measured: the loss of the mean over the
-    set, at random orientations, on the same samples. For a finite group the prediction is exact, and stands in the
-    summary of the panel.
+    Predicted is the twirled prediction error of the panel plus SUM_l q_l alpha_l. Measured is the loss of the mean over
+    the set, at random orientations, on the same samples. Empty for a finite group: the prediction is exact there, and
+    `summarise_panel` adds it.
     """
     if panel.group in rotation_sets.FINITE_GROUPS:
         return xr.Dataset()
@@ -194,7 +195,7 @@ def twirling_losses(evaluation: Evaluation, data: xr.Dataset, panel: Panel, sett
         passes.append(len(chosen))
     for name, count in INDEPENDENT.items():
         names.append(name)
-        columns.append([degree_spectrum.twirled_loss(mean, equiv, count)] * 3)  # exact whatever the degrees
+        columns.append([degree_spectrum.twirled_loss(mean, equiv, count)] * 3)  # exact for any spectrum
         passes.append(count)
     measured = np.full((len(names), len(q), len(panel.index)), np.nan)
     for name in MEASURED_SETS:
@@ -213,13 +214,13 @@ def twirling_losses(evaluation: Evaluation, data: xr.Dataset, panel: Panel, sett
 
 
 def _replicate_count(name: str, settings: TwirlSettings) -> int:
-    """As many as the panel has; of a few rotations more, and of many one, so that none costs much more than another."""
-    most = settings.panel_replicates
-    return 4 * most // INDEPENDENT[name] if name in INDEPENDENT else 1 if name == "I" else most
+    """Number of replicates: that of the panel, more for few independent rotations, 1 for `I`; so costs are similar."""
+    count = settings.panel_replicates
+    return 4 * count // INDEPENDENT[name] if name in INDEPENDENT else 1 if name == "I" else count
 
 
 def _twirled_losses(design: Panel, products: Products) -> Float[Array, "term panel"]:
-    """Loss of the mean over the set by sample, averaged over replicates."""
+    """Loss of the mean over the set, per sample, averaged over replicates."""
     weight = design.rotations.weight.numpy()
     errors = design.by_replicate(degree_spectrum.error_gram(products["gram"], products["cross"], products["square"]))
     own = np.einsum("...rirj->...rij", errors)
@@ -229,12 +230,12 @@ def _twirled_losses(design: Panel, products: Products) -> Float[Array, "term pan
 def kept_predictions(
     evaluation: Evaluation, panel: Panel, settings: TwirlSettings
 ) -> list[Float[Array, "kept rotation component"]]:
-    """Twisted predictions of the first few samples of the panel, terms one after another, if they are to be kept.
+    """Twisted predictions of the first samples of the panel, terms concatenated; empty if none are to be stored.
 
-    Kept so that any statistic can be taken again without the model; those on grids are too large for that.
+    They let other statistics be computed later without the model. Predictions on grids are too large to store.
     """
-    few, terms = min(settings.kept, len(panel.index)), evaluation.task.terms
-    if not few or any(action.field_and_irreps(t.irreps)[0] for t in terms):
+    count, terms = min(settings.kept, len(panel.index)), evaluation.task.terms
+    if not count or any(action.field_and_irreps(t.irreps)[0] for t in terms):
         return []
-    z = twisted_predictions(evaluation, panel.index[:few], panel.flat[:few])
+    z = twisted_predictions(evaluation, panel.index[:count], panel.flat[:count])
     return [np.concatenate([z[t.name].flatten(2).cpu().numpy() for t in terms], -1).astype(np.float32)]

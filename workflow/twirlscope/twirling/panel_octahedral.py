@@ -1,10 +1,11 @@
-"""A panel under the 24 rotations of a cube: equivariance error by irreducible representation, and what twirling leaves.
+"""Panel under the 24 rotations of a cube: equivariance error by irrep of the group, and loss after twirling.
 
-Where only these rotations act, as on cubic grids, degrees of SO(3) are not defined, but the five irreps of the group
-are: A1 does not change under any of them; A2, E, T1 and T2 make the error. Degree 0 of SO(3) holds A1; degree 1
-T1; degree 2 E and T2; degree 3 A2, T1 and T2; degree 4 A1, E, T1 and T2: an error of degree 4 is seen only in part.
-The whole group is an exact average, so no replicates are needed; the molecules' own random orientations make the mean
-over samples one over all orientations.
+On cubic grids only these rotations act. Degrees of SO(3) are then not defined, but the five irreps of the group are. A1
+is invariant; A2, E, T1 and T2 make up the equivariance error. Degree 0 of SO(3) contains A1, degree 1 T1, degree 2 E
+and T2, degree 3 A2, T1 and T2, and degree 4 A1, E, T1 and T2. So an error of degree 4 is seen only in part.
+
+The average over the whole group is exact, so no replicates are needed. The molecules themselves are randomly oriented,
+so the mean over samples is a mean over all orientations.
 
 Source: Serre, Linear Representations of Finite Groups (1977), chapters 2 and 5.
 """
@@ -20,15 +21,15 @@ from ..geometry import rotation_sets, so3
 from ..geometry.rotation_sets import INDEPENDENT
 from ..settings.twirl import TwirlSettings
 
-IRREPS = {"A1": 1, "A2": 1, "E": 2, "T1": 3, "T2": 3}  # and their dimensions
-SUBGROUPS = ("D2", "T", "O")  # rotation sets within the group
+IRREPS = {"A1": 1, "A2": 1, "E": 2, "T1": 3, "T2": 3}  # dimension by irrep
+SUBGROUPS = ("D2", "T", "O")  # rotation sets that are subgroups
 
 
 def characters(quaternion: Float[Tensor, "*b 4"]) -> Float[Array, " irrep *b"]:
     """Characters of the five irreps at octahedral rotations.
 
-    From the matrix R, a permutation of the axes with signs: T1 is its trace, A2 the sign of the permutation, and the
-    permutation itself is A1 + E.
+    They follow from the matrix R, a signed permutation of the axes. T1 is the trace of R, A2 the sign of the
+    permutation, and the permutation without signs is A1 + E.
     """
     matrix = so3.matrix(quaternion).numpy().round()
     trace, axes = (np.trace(m, axis1=-2, axis2=-1) for m in (matrix, np.abs(matrix)))
@@ -36,28 +37,28 @@ def characters(quaternion: Float[Tensor, "*b 4"]) -> Float[Array, " irrep *b"]:
     return np.stack([np.ones_like(trace), sign, axes - 1, trace, trace * sign])
 
 
-def relative(quaternion: Float[Tensor, "n 4"]) -> Float[Array, "irrep n n"]:
-    """Characters at g_i^-1 g_j, times the dimension of their irrep."""
+def relative_characters(quaternion: Float[Tensor, "n 4"]) -> Float[Array, "irrep n n"]:
+    """Characters at g_i^-1 g_j, each times the dimension of its irrep."""
     inverse = quaternion * quaternion.new_tensor([1, -1, -1, -1])
     found = characters(so3.product(inverse[:, None], quaternion))
     return found * np.array(list(IRREPS.values()))[:, None, None]
 
 
 def spectrum(gram: Float[Array, "*b n n"], quaternion: Float[Tensor, "n 4"]) -> Float[Array, "*b irrep"]:
-    """Part of the mean square of z in each irrep, exact: q = d / 24^2 SUM_ij chi(g_i^-1 g_j) <z_i, z_j>.
+    """Exact part of the mean square of z in each irrep: q = d / 24^2 SUM_ij chi(g_i^-1 g_j) <z_i, z_j>.
 
-    Without A1 they sum to the equivariance error.
+    The parts without A1 sum to the equivariance error.
 
     Args:
-        gram: <z_i, z_j>, of all 24 rotations.
-        quaternion: the rotations, each once, in that order.
+        gram: <z_i, z_j> for all 24 rotations.
+        quaternion: the rotations, each once, in the order of `gram`.
     """
-    return np.einsum("...ij,kij->...k", gram, relative(quaternion)) / len(quaternion) ** 2
+    return np.einsum("...ij,kij->...k", gram, relative_characters(quaternion)) / len(quaternion) ** 2
 
 
 def alpha(quaternion: Float[Tensor, "n 4"]) -> Float[Array, " irrep"]:
-    """What averaging over a set of octahedral rotations lets through of each irrep, on average over random offsets."""
-    return relative(quaternion).mean((1, 2)) / np.array(list(IRREPS.values())) ** 2
+    """Share of each irrep that remains after averaging over octahedral rotations, as a mean over random offsets."""
+    return relative_characters(quaternion).mean((1, 2)) / np.array(list(IRREPS.values())) ** 2
 
 
 def summarise(
@@ -66,7 +67,7 @@ def summarise(
     quaternion: Float[Tensor, "n 4"],
     settings: TwirlSettings,
 ) -> xr.Dataset:
-    """The data with spectrum, equivariance error and predicted losses of twirling.
+    """The dataset with spectrum, equivariance error and predicted losses of twirling added.
 
     Args:
         errors: <z_i - y, z_j - y> under every rotation of the group.
@@ -77,14 +78,14 @@ def summarise(
     pooled = bootstrap.pooled(np.moveaxis(q, -1, 2), settings.resamples, settings.seed)
     sets = [rotation_sets.rotation_set(name) for name in SUBGROUPS]
     weight = np.stack([alpha(s.quaternion) for s in sets])
-    last, few = pooled.value[-1], np.array([*INDEPENDENT.values()])
-    drawn = last[:, 0] + last[:, 1:].sum(-1) / few[:, None]  # independent rotations of the group, with replacement
+    last, counts = pooled.value[-1], np.array([*INDEPENDENT.values()])
+    independent = last[:, 0] + last[:, 1:].sum(-1) / counts[:, None]  # rotations of the group, drawn with replacement
     found = {
         "irrep_spectrum": ((*both, "irrep"), pooled.value),
         "irrep_spectrum_error": ((*both, "irrep"), pooled.error),
         "panel_loss_equiv": (both, pooled.value[..., 1:].sum(-1)),
-        "twirled_loss_predicted": (("rotation_set", "term"), np.concatenate([weight @ last.T, drawn])),
-        "passes": (("rotation_set",), np.array([*(len(s) for s in sets), *few], np.int64)),
+        "twirled_loss_predicted": (("rotation_set", "term"), np.concatenate([weight @ last.T, independent])),
+        "passes": (("rotation_set",), np.array([*(len(s) for s in sets), *counts], np.int64)),
     }
     names = {"irrep": list(IRREPS), "rotation_set": [*SUBGROUPS, *INDEPENDENT]}
     return data.assign(found).assign_coords({k: np.array(v, object) for k, v in names.items()})

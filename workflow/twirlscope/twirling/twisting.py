@@ -1,4 +1,4 @@
-"""Twisted predictions of any model on any task, and their inner products: all that the estimators need."""
+"""Twisted predictions of any model on any task, and their inner products, from which the estimators compute."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from ..losses import inner, loss_of
 
 Products = dict[str, Array]  # gram [term, sample, K, K], cross [term, sample, K], square [term, sample], see below
 
-Losses = Mapping[str, Mapping[str, str]]  # by a name of one's choice, the kind of loss of every term
+Losses = Mapping[str, Mapping[str, str]]  # by any name: the kind of loss of each term
 
 
 class FixedBatchTask(Task):
-    """A task on samples that are given, for measuring a model without a config.
+    """Task on the samples of one batch, to measure a model without a config.
 
     Args:
         batch: the samples, their targets and weights.
         irreps_in: irreps of the last axis of each input; inputs not named do not turn.
         irreps_out: irreps of the last axis of each prediction, by term.
-        reflections: whether reflections are a symmetry as well: O(3) is then measured beside SO(3).
+        reflections: whether reflections are also a symmetry; O(3) is then measured besides SO(3).
     """
 
     def __init__(
@@ -33,7 +33,7 @@ class FixedBatchTask(Task):
         self.terms = tuple(Term(name, irreps) for name, irreps in irreps_out.items())
 
     def batch(self, index: Int[Array, " sample"]) -> Batch:
-        """The samples with these places in the batch."""
+        """Samples at these positions of the batch."""
         return self._batch.map(lambda t: t[torch.from_numpy(index).to(t.device)])
 
     def __len__(self) -> int:
@@ -55,19 +55,19 @@ def inner_products(
     parity: Int[Array, " rotation"] | None = None,
     losses: Losses | None = None,
 ) -> Products:
-    """Gram matrix of the twisted predictions, their products with the target, and its square, by term.
+    """Gram matrix of the twisted predictions, their products with the target, and the square of the target, by term.
 
-    Rotations are stacked into the batch; the memory of the network depends on `evaluation.chunk` alone, not on the
-    number of samples or rotations. Labels and other losses are measured on the rotations alone, without the
+    Rotations are stacked into the batch, so the memory of the network depends on `evaluation.chunk` alone, not on the
+    number of samples or rotations. Labels and losses other than the squared error are measured without the
     rotoreflections.
 
     Args:
         index: samples of the task.
         quaternion: rotations of each sample.
         labels: whether to add `label` [2, label], the shares of the labels of `Task.attribution` in total and equiv.
-        parity: 1 for a rotation, -1 for a rotoreflection; rotations only if left out.
-        losses: other losses than the squared error; adds `convex` [loss, 4, term, sample]: total, mean and equiv by
-            jackknife, and the loss of a prediction of zero.
+        parity: 1 for a rotation, -1 for a rotoreflection; None if all are rotations.
+        losses: losses other than the squared error. They add `convex` [loss, 4, term, sample]: total, mean and equiv
+            by jackknife, and the loss of predicting zero.
     """
     parity = np.ones(quaternion.shape[1], np.int8) if parity is None else parity
     task, size, pieces = evaluation.task, max(evaluation.chunk // quaternion.shape[1], 1), []
@@ -75,20 +75,20 @@ def inner_products(
         part = slice(start, start + size)
         batch = evaluation.batch(index[part])
         z = _predict_twisted(evaluation, batch, quaternion[part], parity)
-        turned = {name: values[:, parity == 1] for name, values in z.items()}
-        pieces.append(_products(task, z, batch) | _other_losses(task, turned, batch, losses or {}))
+        rotated = {name: values[:, parity == 1] for name, values in z.items()}
+        pieces.append(_products(task, z, batch) | _other_losses(task, rotated, batch, losses or {}))
         if labels:
-            pieces[-1]["label"] = _label_sums(task, turned, batch) / len(index)
+            pieces[-1]["label"] = _label_sums(task, rotated, batch) / len(index)
     axis = {"gram": 1, "cross": 1, "square": 1, "convex": 3}
-    joined = {name: np.concatenate([p[name] for p in pieces], axis[name]) for name in pieces[0] if name in axis}
-    return joined | ({"label": sum(p["label"] for p in pieces)} if labels else {})
+    found = {name: np.concatenate([p[name] for p in pieces], axis[name]) for name in pieces[0] if name in axis}
+    return found | ({"label": sum(p["label"] for p in pieces)} if labels else {})
 
 
 @torch.no_grad()
 def twisted_predictions(
     evaluation: Evaluation, index: Int[Array, " sample"], quaternion: Float[Tensor, "sample rotation 4"]
 ) -> dict[str, Float[Tensor, "sample rotation *v c"]]:
-    """The twisted predictions themselves, by term: for a few samples."""
+    """Twisted predictions of a few samples, by term."""
     return _predict_twisted(evaluation, evaluation.batch(index), quaternion)
 
 
@@ -98,23 +98,23 @@ def _predict_twisted(
     quaternion: Float[Tensor, "sample rotation 4"],
     parity: Int[Array, " rotation"] | None = None,
 ) -> dict[str, Float[Tensor, "sample rotation *v c"]]:
-    """Twisted predictions of every sample under its rotations, some rotated samples at a time."""
+    """Twisted predictions of every sample under its rotations; a forward pass takes one chunk."""
     model, task, chunk = evaluation.model, evaluation.task, evaluation.chunk
     copies, like = batch.repeat(quaternion.shape[1]), next(iter(batch.targets.values()))
     sign = torch.from_numpy(np.tile(parity, len(batch))) if parity is not None else 1
     rotation = so3.matrix(quaternion.reshape(-1, 4), sign).to(like)
     slices = [slice(s, s + chunk) for s in range(0, len(copies), chunk)]
-    found = [twisted(model, task, copies.map(lambda t, s=s: t[s]), rotation[s]) for s in slices]
-    joined = {t.name: torch.cat([z[t.name] for z in found]) for t in task.terms}
-    return {name: z.reshape(len(batch), -1, *z.shape[1:]) for name, z in joined.items()}
+    pieces = [twisted(model, task, copies.map(lambda t, s=s: t[s]), rotation[s]) for s in slices]
+    found = {t.name: torch.cat([z[t.name] for z in pieces]) for t in task.terms}
+    return {name: z.reshape(len(batch), -1, *z.shape[1:]) for name, z in found.items()}
 
 
 def _products(task: Task, z: dict[str, Tensor], batch: Batch) -> Products:
-    """Inner products of one chunk, summed in float64."""
+    """Inner products of one chunk, computed in float64."""
     each = []
     for term in task.terms:
         target, weights = batch.targets[term.name].double(), batch.weights[term.name].double()
-        root = weights.sqrt()[..., None] / target.shape[-1] ** 0.5  # so that plain dot products are the inner products
+        root = weights.sqrt()[..., None] / target.shape[-1] ** 0.5  # makes dot products the inner products
         flat = (z[term.name].double() * root[:, None]).flatten(2)
         y = (target * root).flatten(1)
         gram, cross = flat @ flat.transpose(1, 2), (flat @ y[..., None]).squeeze(-1)
@@ -124,13 +124,13 @@ def _products(task: Task, z: dict[str, Tensor], batch: Batch) -> Products:
 
 
 def _other_losses(task: Task, z: dict[str, Tensor], batch: Batch, losses: Losses) -> Products:
-    """Other losses than the squared error, of one chunk: `convex` [loss, 4, term, sample]."""
+    """Losses of one chunk other than the squared error: `convex` [loss, 4, term, sample]."""
     found = [[_convex(z[t.name], batch, t.name, kinds[t.name]) for t in task.terms] for kinds in losses.values()]
     return {"convex": np.array(found).swapaxes(1, 2)} if found else {}
 
 
 def _convex(z: Float[Tensor, "sample rotation *v c"], batch: Batch, term: str, kind: str) -> Float[Array, "4 sample"]:
-    """Total, mean and equivariance error of another loss than the squared error, and that of a prediction of zero."""
+    """Total, mean and equivariance error of one loss by jackknife, and the loss of predicting zero."""
     K, loss = z.shape[1], loss_of(kind)
     z, target, weights = z.double(), batch.targets[term].double(), batch.weights[term].double()
     copies = (target.repeat_interleave(K, 0), weights.repeat_interleave(K, 0))
@@ -142,7 +142,7 @@ def _convex(z: Float[Tensor, "sample rotation *v c"], batch: Batch, term: str, k
 
 
 def with_weighted(task: Task, products: Products) -> Products:
-    """The products with one more term, `weighted`: the split is linear in them, so it is that of the weighted loss."""
+    """The products with the term `weighted` added, for the split of the weighted loss, which is linear in them."""
     weight = np.array([t.weight for t in task.terms])
     found = dict(products)
     for name, axis in {"gram": 0, "cross": 0, "square": 0, "convex": 2}.items():
@@ -153,9 +153,9 @@ def with_weighted(task: Task, products: Products) -> Products:
 
 
 def _label_sums(task: Task, z: dict[str, Tensor], batch: Batch) -> Float[Array, "2 label"]:
-    """Total loss and equivariance error of one chunk as sums over the vectors of each label (`Task.attribution`).
+    """Total loss and equivariance error of one chunk, summed over the vectors of each label (`Task.attribution`).
 
-    Unbiased as in `estimators.split`; the sums over labels are those of the term.
+    Unbiased as in `loss_split.split`. Summed over labels they are the losses of the term.
     """
     term, key, labels = task.attribution
     target, weights, z = batch.targets[term].double(), batch.weights[term].double(), z[term].double()
