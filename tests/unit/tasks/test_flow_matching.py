@@ -174,13 +174,13 @@ def test_integrate__keeps_chains_centred_and_padding_empty_and_hands_on_the_clea
     torch.testing.assert_close(seen[1], (x0 + x0 + 5.0) * mask[..., None])
 
 
-def test_distance_shares__of_a_line_are_counted_by_hand():
+def test_distance_histogram__of_a_line_are_counted_by_hand():
     line = np.stack([0.38 * np.arange(4), np.zeros(4), np.zeros(4)], 1)
-    shares = flow_matching.distance_shares([line, line])
+    shares = flow_matching.distance_histogram([line, line])
     expected = np.zeros(len(shares))
     expected[[7, 15, 22]] = [3 / 6, 2 / 6, 1 / 6]  # 0.38, 0.76 and 1.14 nm in bins of 0.05
     np.testing.assert_allclose(shares, expected)
-    assert flow_matching.distance_shares([100 * line])[-1] == 1
+    assert flow_matching.distance_histogram([100 * line])[-1] == 1
 
 
 def test_generate__makes_chains_of_the_data_by_the_exact_flow():

@@ -1,10 +1,10 @@
-"""Force fields: energy (a scalar) and forces (a vector an atom) of a molecule from elements and positions.
+"""Force fields: energy (a scalar) and forces (a vector per atom) of a molecule from elements and positions.
 
-Where frames are periodic, their cells are an input beside the positions, and stresses may be a third term.
+If frames are periodic, their cells are another input, and stresses may be a third term.
 
-Units of the loss: forces over the root mean square force of the train split, energies per atom, less element
-references, over their standard deviation there; stresses over the root mean square of their six components. A
-prediction of zero therefore has a loss near 1 in every term.
+Units of the loss, from the train split: root mean square force for forces; standard deviation for energies per atom
+minus element references; root mean square of the six components for stresses. So predicting zero has a loss near 1 in
+every term.
 """
 
 from __future__ import annotations
@@ -25,43 +25,43 @@ from ..storage.ragged import Ragged
 
 
 class ForceField(Task):
-    """Terms `forces` (1o, an atom), `energy` (0e, a frame) and, if asked for, `stress` (0e+2e, a frame).
+    """Terms `forces` (1o, per atom), `energy` (0e, per frame) and, if it has a weight, `stress` (0e+2e, per frame).
 
-    Positions and lattice vectors turn, elements do not.
+    Positions and lattice vectors rotate, elements do not.
     """
 
     class Settings(Settings):
-        """How the loss is put together."""
+        """Weights and losses of the terms."""
 
         force_weight: float = key(1.0, "factor of the force term in the loss", ge=0)
         energy_weight: float = key(0.1, "factor of the energy term in the loss", ge=0)
         force_loss: Literal["mse", "l2", "huber"] = key(
-            "mse", "training loss of the forces: squared, the error vectors' length, or the square up to length 1"
+            "mse", "training loss of the forces: squared error, length of the error vector, or Huber with threshold 1"
         )
         energy_loss: Literal["mse", "l2", "huber"] = key(
-            "mse", "training loss of the energy; `l2` of a scalar is its absolute error"
+            "mse", "training loss of the energy; for a scalar, `l2` is the absolute error"
         )
-        stress_weight: float = key(0.0, "factor of the stress term in the loss; 0 for no such term", ge=0)
+        stress_weight: float = key(0.0, "factor of the stress term in the loss; 0 for no stress term", ge=0)
         stress_loss: Literal["mse", "l2", "huber"] = key(
-            "mse", "training loss of the stress; `l2` is the Frobenius norm of its error"
+            "mse", "training loss of the stress; `l2` is the Frobenius norm of the error"
         )
 
     name = "force_field"
     dataset_kind = "frames"
-    reflections = True  # a molecule's mirror image has the mirrored forces
+    reflections = True  # the mirror image of a molecule has the mirrored forces
     points = ("positions", "numbers")
 
     def __init__(self, settings: ForceField.Settings, data: xr.Dataset):
         force, energy = float(data["force_scale"]), float(data["energy_scale"])
-        self._bulk = Bulk(data, settings.stress_loss, settings.stress_weight)
-        self.irreps_in = {"positions": "1o"} | self._bulk.irreps_in
+        self._periodic = PeriodicTerms(data, settings.stress_loss, settings.stress_weight)
+        self.irreps_in = {"positions": "1o"} | self._periodic.irreps_in
         self.terms = (
             Term("forces", "1o", settings.force_loss, settings.force_weight, force, "eV/Å"),
             Term("energy", "0e", settings.energy_loss, settings.energy_weight, energy, "eV/atom"),
-            *self._bulk.terms,
+            *self._periodic.terms,
         )
         scales, self._scales = {"force_scale": force, "energy_scale": energy}, (force, energy)
-        self.constants = {"elements": [int(z) for z in data["element"].values], **scales} | self._bulk.constants
+        self.constants = {"elements": [int(z) for z in data["element"].values], **scales} | self._periodic.constants
         self.attribution = ("forces", "numbers", self.constants["elements"])
         self._atoms = Ragged(data, "numbers", "positions", "forces")
         self._energies = data["energy"].values
@@ -71,15 +71,15 @@ class ForceField(Task):
     def _energy(
         self, index: Int[Array, " sample"], numbers: Int[Array, " atom"], counts: Int[Array, " sample"]
     ) -> Float[Array, " sample"]:
-        """Energies less element references, per atom [eV], of samples whose atoms lie one after another."""
+        """Energies minus element references, per atom [eV], of samples with concatenated atoms."""
         references = np.add.reduceat(self._reference[numbers], np.cumsum(counts) - counts)
         return (self._energies[index] - references) / counts
 
     def batch(self, index: Int[Array, " sample"]) -> Batch:
-        """Molecules padded to the largest of the batch; element 0 marks padding. Centred on the mean position."""
+        """Molecules centred on their mean position and padded to the largest of the batch; padding has element 0."""
         real, (numbers, positions, forces) = self._atoms.padded(index)
         counts, (force, energy) = real.sum(1), self._scales
-        known = np.isfinite(forces[:, 0, 0])  # some held-out frames have energies alone
+        known = np.isfinite(forces[:, 0, 0])  # some held-out frames have energies only
         positions = np.where(real[..., None], positions - positions.sum(1, keepdims=True) / counts[:, None, None], 0)
         forces = np.where(np.isfinite(forces), forces, 0) / np.float32(force)
         energies = self._energy(index, numbers[real], counts) / energy
@@ -97,18 +97,19 @@ class ForceField(Task):
                 "energy": torch.ones(len(index)),
             },
         )
-        return self._bulk.added(batch, index)
+        return self._periodic.added_to(batch, index)
 
 
-class Bulk:
-    """Cells and stresses of prepared frames, as additions to a task; they are none where no frame is periodic.
+class PeriodicTerms:
+    """Input `cell` and term `stress` of a task; empty if no frame is periodic.
 
     Args:
         data: prepared frames.
-        loss, weight: of the stress in the loss; without a weight there is no such term.
+        loss: name of the training loss of the stress.
+        weight: of the stress in the loss; 0 for no stress term.
 
     Raises:
-        UserError: a weight, but no stress in the training data.
+        UserError: a weight without stresses in the training data.
     """
 
     def __init__(self, data: xr.Dataset, loss: str, weight: float):
@@ -125,13 +126,13 @@ class Bulk:
             self.constants = {"optional": ["cell", "stress"], "stress_scale": scale}
             self._stress = stress.components(torch.from_numpy(data["stress"].values)) / scale
 
-    def added(self, batch: Batch, index: Int[Array, " sample"]) -> Batch:
-        """A batch of these samples, with their cells and stresses; a stress that is not known has no weight."""
+    def added_to(self, batch: Batch, index: Int[Array, " sample"]) -> Batch:
+        """The batch of these samples with their cells and stresses added; unknown stresses have weight 0."""
         if self._cells is not None:
             batch = replace(batch, inputs=batch.inputs | {"cell": torch.from_numpy(self._cells[index])})
         if self.terms:
-            found = self._stress[torch.from_numpy(index)]
-            known = found.isfinite().all(-1)
-            targets = batch.targets | {"stress": torch.where(known[:, None], found, 0.0)}
-            batch = replace(batch, targets=targets, weights=batch.weights | {"stress": known.to(found.dtype)})
+            target = self._stress[torch.from_numpy(index)]
+            known = target.isfinite().all(-1)
+            targets = batch.targets | {"stress": torch.where(known[:, None], target, 0.0)}
+            batch = replace(batch, targets=targets, weights=batch.weights | {"stress": known.to(target.dtype)})
         return batch

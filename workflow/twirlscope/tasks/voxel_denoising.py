@@ -1,9 +1,9 @@
-"""Denoising voxels: the clean grid of a molecule from its grid plus white noise, at one level of noise.
+"""Voxel denoising: the clean grid of a molecule from its grid plus white noise, at one noise level.
 
-Molecules are turned and shifted as atoms, before they are put on the grid. A grid itself turns exactly by the 24
-rotations of a cube alone, which is what the measurement uses: an error relative to them is a lower bound of the error
-relative to all rotations. For the latter, atoms may be turned and put on the grid again, and the noise turned with them
-in an orthogonal way; what is interpolated then has a floor, which is measured.
+In training, atoms are rotated and shifted before they are put on the grid. The grid itself has exact rotations only for
+the 24 rotations of a cube, which the measurement uses: the equivariance error relative to them is a lower bound of that
+relative to all rotations. For all rotations, the measurement can rotate the atoms, put them on the grid again, and
+rotate the noise by an orthogonal map. Its interpolation error is measured.
 
 Source: Pinheiro et al., arXiv:2306.07473 (VoxMol), for the task, the noise and the blobs.
 """
@@ -23,9 +23,9 @@ from ..geometry import action, so3, voxels
 from ..settings.base import Settings, key
 from ..storage.ragged import Ragged
 
-BLOCK = 1 << 12  # molecules at a time, where all are gone through
+BLOCK = 1 << 12  # molecules at a time, where a computation covers all
 
-# by name, the group, how a field turns, and the input that turns like this
+# by name: the group, the action on a field, and the input with this action
 ACTIONS = {
     "octahedral": ("octahedral", "grid 0e", "grid"),
     "trilinear": ("SO3", "trilinear 0e", "grid"),
@@ -34,14 +34,14 @@ ACTIONS = {
 
 
 class VoxelDenoising(Task):
-    """Term `density`: scalar fields, one an element, occupied 1 and empty 0; the squared error is a mean over voxels.
+    """Term `density`: scalar fields, one per element, 1 if occupied and 0 if empty; the loss is a mean over voxels.
 
-    A sample of the measurement has an orientation, a shift and a noise of its own, always the same; training draws all
-    of them anew at every visit.
+    In the measurement, the orientation, shift and noise of a sample are always the same. Training draws them anew every
+    time.
     """
 
     class Settings(Settings):
-        """The grid, the noise, and how grids turn in the measurement."""
+        """Grid, noise, and rotations of the measurement."""
 
         size: int = key(16, "voxels along an edge of the grid", ge=4)
         resolution: float = key(0.5, "edge of a voxel", "Å", gt=0)
@@ -50,8 +50,8 @@ class VoxelDenoising(Task):
         shift: float = key(0.25, "largest random shift of a molecule along each axis", "Å", ge=0)
         action: Literal[tuple(ACTIONS)] = key(
             "octahedral",
-            "rotations of the measurement: the 24 that turn a grid exactly; all, of atoms that are put on the grid "
-            "again and noise that turns with them; all, by trilinear interpolation, which takes most of the noise away",
+            "rotations of the measurement; octahedral: the 24 that are exact on a grid; atoms: all, applied to atoms "
+            "and noise before the grid; trilinear: all, by interpolation, which removes most of the noise",
         )
 
     name = "voxel_denoising"
@@ -61,33 +61,33 @@ class VoxelDenoising(Task):
     def __init__(self, settings: VoxelDenoising.Settings, data: xr.Dataset):
         s, elements = settings, [int(z) for z in data["element"].values]
         self.settings = settings
-        self.group, field, moved = ACTIONS[s.action]
-        self.irreps_in = {moved: field} | ({"positions": "1o"} if self.group == "SO3" else {})
+        self.group, field, rotated = ACTIONS[s.action]
+        self.irreps_in = {rotated: field} | ({"positions": "1o"} if self.group == "SO3" else {})
         self.terms = (Term("density", field),)
         self.grid = voxels.Grid(s.size, s.resolution, s.radius, tuple(elements))
         self.constants = {"elements": elements, "size": s.size}
         self._molecules = Ragged(data, "numbers", "positions")
-        voxels.check_fit(self._reach(), self.grid, s.shift)
+        voxels.check_fit(self._largest_radius(), self.grid, s.shift)
 
     def metrics(
         self, index: Int[Array, " sample"], prediction: dict[str, Tensor]
     ) -> dict[str, Float[Array, " sample"]]:
-        """Atoms that are found as peaks of the denoised fields, and peaks that are no atoms, both over the atoms."""
-        numbers, positions = self._placed(index, *self._pose(_random(index)))
+        """Atoms found as peaks of the denoised fields, and peaks that are no atoms, relative to the number of atoms."""
+        numbers, positions = self._posed_atoms(index, *self._pose(_random(index)))
         counts = []
         for field, z, x in zip(prediction["density"], numbers.numpy(), positions.numpy(), strict=True):
-            found, true = voxels.peaks(field, self.grid), (z[z > 0], x[z > 0])
-            right = voxels.count_found_atoms(found, true)
-            counts.append([right / len(true[0]), (len(found[0]) - right) / len(true[0])])
+            peaks, atoms = voxels.peaks(field, self.grid), (z[z > 0], x[z > 0])
+            found = voxels.count_found_atoms(peaks, atoms)
+            counts.append([found / len(atoms[0]), (len(peaks[0]) - found) / len(atoms[0])])
         return dict(zip(("atoms found", "atoms made up"), np.array(counts).T, strict=True))
 
     def batch(self, index: Int[Array, " sample"]) -> Batch:
-        """The samples in orientations, with shifts and noise of their own: the same at every call."""
+        """Samples, each with its own orientation, shift and noise, the same at every call."""
         random = _random(index)
-        turn, shift = self._pose(random)
+        rotation, shift = self._pose(random)
         shape = (self.settings.size,) * 3 + (len(self.grid.channels),)
         noise = torch.from_numpy(np.stack([r.standard_normal(shape, np.float32) for r in random]))
-        numbers, positions = self._placed(index, turn, shift)
+        numbers, positions = self._posed_atoms(index, rotation, shift)
         batch = self._noisy(voxels.voxelise(positions, numbers, self.grid), noise)
         if self.group == "octahedral":
             return batch
@@ -95,9 +95,9 @@ class VoxelDenoising(Task):
         return replace(batch, inputs=batch.inputs | atoms | ({"noise": noise} if "noise" in self.irreps_in else {}))
 
     def rotate(self, batch: Batch, rotation: Float[Tensor, "sample 3 3"]) -> Batch:
-        """Each sample turned: its grids by an octahedral rotation, or its atoms by any, and put on the grid again.
+        """Each sample rotated: its grids by an octahedral rotation, or its atoms by any, then put on the grid again.
 
-        The clean grids of turned atoms are exact: beside them it is seen what interpolation does to a field.
+        The clean grids of rotated atoms are exact, so they show the error of an interpolated field.
         """
         if self.group == "octahedral":
             return super().rotate(batch, rotation)
@@ -114,23 +114,23 @@ class VoxelDenoising(Task):
         rotation: Float[Tensor, "sample 3 3"] | None,
         device: torch.device | str,
     ) -> Batch:
-        """The samples put on the grid on the device: atoms turned, then shifted, both and the noise anew."""
+        """Samples on the grid, on the device: atoms rotated, then shifted, with new shifts and noise."""
         shift = torch.from_numpy(rng.uniform(-1, 1, (len(index), 3))).float()
-        numbers, positions = self._placed(index, rotation, shift, device)
+        numbers, positions = self._posed_atoms(index, rotation, shift, device)
         clean = voxels.voxelise(positions, numbers, self.grid)
         noise = torch.Generator(device).manual_seed(int(rng.integers(2**62)))
         return self._noisy(clean, torch.randn(clean.shape, generator=noise, device=device))
 
     def _pose(self, random: list[np.random.Generator]) -> tuple[Float[Tensor, "sample 3 3"], Float[Tensor, "sample 3"]]:
-        """A uniform orientation and a shift, as a share of the largest, for each."""
-        turn = so3.matrix(torch.from_numpy(np.stack([r.normal(size=4) for r in random]))).float()
-        return turn, torch.from_numpy(np.stack([r.uniform(-1, 1, 3) for r in random])).float()
+        """Uniform rotation and shift of each sample; the shift is relative to the largest one."""
+        rotation = so3.matrix(torch.from_numpy(np.stack([r.normal(size=4) for r in random]))).float()
+        return rotation, torch.from_numpy(np.stack([r.uniform(-1, 1, 3) for r in random])).float()
 
-    def _reach(self) -> float:
-        """The largest distance of an atom from the mean of its molecule [Å], gone through a few molecules at a time."""
-        every = np.arange(len(self._molecules))
-        pieces = (every[i : i + BLOCK] for i in range(0, len(every), BLOCK))
-        return max(voxels.largest_radius(torch.from_numpy(self._atoms(piece)[1])) for piece in pieces)
+    def _largest_radius(self) -> float:
+        """Largest distance of an atom from the mean of its molecule [Å], computed block by block."""
+        index = np.arange(len(self._molecules))
+        blocks = (index[i : i + BLOCK] for i in range(0, len(index), BLOCK))
+        return max(voxels.largest_radius(torch.from_numpy(self._atoms(block)[1])) for block in blocks)
 
     def _atoms(self, index: Int[Array, " sample"]) -> tuple[Int[Array, "sample atom"], Float[Array, "sample atom 3"]]:
         """Atomic numbers and positions [Å], padded with 0 to the largest molecule, centred on the mean of the atoms."""
@@ -138,26 +138,26 @@ class VoxelDenoising(Task):
         centred = positions - positions.sum(1, keepdims=True) / real.sum(1)[:, None, None]
         return numbers.astype(np.int64), np.where(real[..., None], centred, 0).astype(np.float32)
 
-    def _placed(
+    def _posed_atoms(
         self,
         index: Int[Array, " sample"],
         rotation: Float[Tensor, "sample 3 3"] | None,
         shift: Float[Tensor, "sample 3"],
         device: torch.device | str = "cpu",
     ) -> tuple[Int[Tensor, "sample atom"], Float[Tensor, "sample atom 3"]]:
-        """Atomic numbers and positions [Å] of molecules, turned and then shifted by a share of the largest shift."""
+        """Atomic numbers and positions [Å] of molecules, rotated, then shifted by `shift` times the largest shift."""
         numbers, positions = (torch.from_numpy(a).to(device) for a in self._atoms(index))
         if rotation is not None:
             positions = positions @ rotation.to(positions).mT
         return numbers, positions + self.settings.shift * shift.to(positions)[:, None]
 
     def _noisy(self, clean: Float[Tensor, "sample size size size channel"], noise: Tensor) -> Batch:
-        """The batch of clean grids and unit noise; every voxel weighs the same."""
+        """Batch of clean grids and unit noise; every voxel has the same weight."""
         weights = torch.full(clean.shape[:-1], 1 / self.settings.size**3, device=clean.device)
         inputs = {"grid": clean + self.settings.sigma * noise}
         return Batch(inputs=inputs, targets={"density": clean}, weights={"density": weights})
 
 
 def _random(index: Int[Array, " sample"]) -> list[np.random.Generator]:
-    """The random numbers of samples of the measurement: pose first, then noise."""
+    """Random numbers of the samples in the measurement: pose first, then noise."""
     return [np.random.default_rng([0x70CE1, i]) for i in index.tolist()]
