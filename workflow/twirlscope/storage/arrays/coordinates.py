@@ -1,4 +1,4 @@
-"""Coordinates that several stores share."""
+"""Coordinates that several kinds of store share."""
 
 from __future__ import annotations
 

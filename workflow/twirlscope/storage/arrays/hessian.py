@@ -1,4 +1,4 @@
-"""Arrays of the store `hessian`: eigenvalues, spectral densities, condition numbers of both parts of the loss.
+"""Arrays of the store `hessian`: eigenvalues, spectral densities and condition numbers of both parts of the loss.
 
 Dimensions beside the shared ones: `curvature` (`hessian` or `gauss_newton`), `ritz` and `probe` of a Lanczos run,
 `side` and `measure` of a condition number. The part `mean_plugin` is `mean` without the correction of its bias.
@@ -14,39 +14,71 @@ MATRIX, NUMBER = "step curvature part", "step curvature part side measure"
 
 HESSIAN = COORDINATES | {
     "curvature": _v("curvature", "str", "1", "matrix: Hessian or Gauss-Newton matrix of the part of the loss"),
-    "side": _v("side", "str", "1", "eigenvalues that count: all by magnitude, or the positive ones alone"),
+    "side": _v("side", "str", "1", "eigenvalues used: all by magnitude, or the positive ones alone"),
     "measure": _v("measure", "str", "1", "condition number or rank"),
     "replicate": _v("replicate", "str", "1", "half of the samples: at even or odd places"),
     "eigenvalue_top": _v(f"{MATRIX} rank", "float64", "1", "largest eigenvalues, descending", LANCZOS),
     "eigenvalue_bottom": _v(f"{MATRIX} rank", "float64", "1", "smallest eigenvalues, ascending", LANCZOS),
     "ritz_value": _v(f"{MATRIX} ritz", "float64", "1", "nodes of the spectral density", LANCZOS),
-    "ritz_error": _v(f"{MATRIX} ritz", "float64", "1", "residual bound: some eigenvalue lies within it", LANCZOS),
-    "ritz_weight": _v(f"{MATRIX} ritz probe", "float64", "1", "share of a probe at the node, sum 1", LANCZOS),
+    "ritz_error": _v(
+        f"{MATRIX} ritz", "float64", "1", "residual bound: an eigenvalue lies within this distance of the node", LANCZOS
+    ),
+    "ritz_weight": _v(
+        f"{MATRIX} ritz probe", "float64", "1", "share of a probe at the node; sums to 1 over nodes", LANCZOS
+    ),
     "ritz_weight_deflated": _v(
-        f"{MATRIX} ritz probe", "float64", "1", "share of the parameters at the node: converged ones count one each"
+        f"{MATRIX} ritz probe",
+        "float64",
+        "1",
+        "share of the parameters at the node; a converged node counts as one parameter",
     ),
     "half_ritz_value": _v(f"{MATRIX} ritz_half", "float64", "1", "nodes of the same run at half its depth", LANCZOS),
-    "half_ritz_weight_deflated": _v(f"{MATRIX} ritz_half probe", "float64", "1", "share of the parameters at these"),
+    "half_ritz_weight_deflated": _v(
+        f"{MATRIX} ritz_half probe", "float64", "1", "share of the parameters at the nodes half_ritz_value"
+    ),
     "trace": _v(MATRIX, "float64", "1", "trace: exact on the Lanczos basis, estimated outside it"),
     "trace_error": _v(MATRIX, "float64", "1", "standard error of the trace over probes"),
-    "condition": _v(NUMBER, "float64", "1", "condition number or rank, as `definition` says"),
-    "condition_error": _v(NUMBER, "float64", "1", "its standard error over probes, jackknife; NaN for too few"),
-    "condition_depth_bias": _v(NUMBER, "float64", "1", "its value less that of the run at half its depth"),
-    "condition_converged": _v(NUMBER, "bool", "1", "whether half the depth gave the same, to 15 percent"),
-    "condition_replicate": _v(f"{NUMBER} replicate", "float64", "1", "of each half of the samples, at half the depth"),
-    "condition_ratio": _v("step curvature side measure", "float64", "1", "of the mean over the equivariance part"),
-    "condition_ratio_low": _v("step curvature side measure", "float64", "1", "low end of its 95 percent interval"),
-    "condition_ratio_high": _v("step curvature side measure", "float64", "1", "high end of its 95 percent interval"),
+    "condition": _v(NUMBER, "float64", "1", "condition number or rank, see `definition`"),
+    "condition_error": _v(
+        NUMBER, "float64", "1", "jackknife standard error of condition over probes; NaN for too few probes"
+    ),
+    "condition_depth_bias": _v(NUMBER, "float64", "1", "condition less that of the run at half its depth"),
+    "condition_converged": _v(NUMBER, "bool", "1", "true if half the depth gives the same condition, to 15 percent"),
+    "condition_replicate": _v(
+        f"{NUMBER} replicate", "float64", "1", "condition on each half of the samples, at half the depth"
+    ),
+    "condition_ratio": _v(
+        "step curvature side measure", "float64", "1", "condition of the mean part over that of the equivariance part"
+    ),
+    "condition_ratio_low": _v(
+        "step curvature side measure", "float64", "1", "low end of the 95 percent interval of condition_ratio"
+    ),
+    "condition_ratio_high": _v(
+        "step curvature side measure", "float64", "1", "high end of the 95 percent interval of condition_ratio"
+    ),
     "definition": _v("measure", "str", "1", "definition of the condition number or rank"),
-    "products": _v(MATRIX, "int64", "1", "matrix-vector products, those for the halves of the samples included"),
-    "rank_bound": _v("part", "int64", "1", "largest rank of the Gauss-Newton matrix: components of the predictions"),
-    "loss_value": _v("step part", "float64", "1", "the part of the loss whose curvature it is, on the same samples"),
-    "certificate_error": _v(MATRIX, "float64", "1", "matrix-vector product against central differences, float64"),
-    "precision_error": _v("step part", "float64", "1", "Hessian-vector product in the working dtype against float64"),
+    "products": _v(
+        MATRIX, "int64", "1", "number of matrix-vector products, including those for the halves of the samples"
+    ),
+    "rank_bound": _v(
+        "part",
+        "int64",
+        "1",
+        "largest possible rank of the Gauss-Newton matrix: number of components of the predictions",
+    ),
+    "loss_value": _v("step part", "float64", "1", "value of the part of the loss, on the same samples"),
+    "certificate_error": _v(
+        MATRIX, "float64", "1", "relative error of a matrix-vector product against central differences in float64"
+    ),
+    "precision_error": _v(
+        "step part", "float64", "1", "relative error of a Hessian-vector product in the working dtype against float64"
+    ),
     "parameters": _v("", "int64", "1", "number of parameters"),
 }
 
 
 for _name in ("eigenvalue_top", "eigenvalue_bottom"):
-    HESSIAN[f"{_name}_error"] = _v(f"{MATRIX} rank", "float64", "1", "residual bound of each of them", LANCZOS)
-    HESSIAN[f"{_name}_converged"] = _v(f"{MATRIX} rank", "bool", "1", "whether the bound is below 0.001 of the value")
+    HESSIAN[f"{_name}_error"] = _v(f"{MATRIX} rank", "float64", "1", "residual bound of each eigenvalue", LANCZOS)
+    HESSIAN[f"{_name}_converged"] = _v(
+        f"{MATRIX} rank", "bool", "1", "true if the residual bound is below 0.001 of the value"
+    )

@@ -1,4 +1,4 @@
-"""Arrays of the store `train`: the curve, the list of checkpoints, the cost."""
+"""Arrays of the store `train`: learning curve, checkpoints and cost."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from .coordinates import COORDINATES
 from .declaration import declared
 
 FLOPS = "torch.utils.flop_counter"
-OMITTED = "what goes by element, norms, sums, indexing, spectral transforms, custom kernels"
+OMITTED = "elementwise operations, norms, sums, indexing, spectral transforms, custom kernels"
 
 TRAIN = COORDINATES | {
-    "loss": declared("update", "float32", "1", "training loss of the batch, weighted sum of the terms"),
+    "loss": declared("update", "float32", "1", "training loss of the batch: weighted sum of the terms"),
     "gradient_norm": declared("update", "float32", "1", "norm of the gradient before clipping"),
     "learning_rate": declared("update", "float32", "1", "learning rate of the update"),
     "checkpoint_file": declared(
@@ -17,25 +17,30 @@ TRAIN = COORDINATES | {
     ),
     "checkpoint_sha256": declared("step", "str", "1", "SHA-256 of the checkpoint file"),
     "update_file": declared(
-        "step", "str", "1", "file of the optimiser's last update before the checkpoint; empty at step 0"
+        "step", "str", "1", "file with the last update of the optimiser before the checkpoint; empty at step 0"
     ),
     "update_sha256": declared("step", "str", "1", "SHA-256 of the file of the update"),
     "elapsed": declared(
-        "update", "float64", "s", "time of training until after the update; measuring and saving not in it"
+        "update",
+        "float64",
+        "s",
+        "time of training up to and including the update, without time for measuring and saving",
     ),
     "flops_update": declared(
         "", "float64", "1", f"FLOPs of an update, forward and backward; not counted: {OMITTED}", FLOPS
     ),
     "flops_inference": declared(
-        "", "float64", "1", f"FLOPs of a forward pass, a sample; not counted: {OMITTED}", FLOPS
+        "", "float64", "1", f"FLOPs of a forward pass per sample; not counted: {OMITTED}", FLOPS
     ),
     "seconds_update": declared("", "float64", "s", "median time of an update"),
-    "seconds_inference": declared("", "float64", "s", "median time of a forward pass of a batch, warm, a sample"),
+    "seconds_inference": declared(
+        "", "float64", "s", "median time of a forward pass of a batch after warm-up, per sample"
+    ),
     "memory_peak": declared(
-        "", "float64", "MB", "largest memory of all tensors in an update: weights, optimiser, activations"
+        "", "float64", "MB", "peak memory of all tensors in an update: weights, optimiser, activations"
     ),
     "device_hours": declared("", "float64", "h", "elapsed times the number of GPUs, or of threads on a CPU"),
     "device_energy": declared(
-        "", "float64", "J", "used by the GPU, or the processor, during all updates; NaN if it does not tell"
+        "", "float64", "J", "energy used by the GPU, or the processor, during all updates; NaN without a counter"
     ),
 }
