@@ -1,4 +1,4 @@
-"""Losses a sample."""
+"""Losses of single samples against closed forms, invariance and derivatives."""
 
 import pytest
 import torch

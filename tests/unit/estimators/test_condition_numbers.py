@@ -155,7 +155,7 @@ def test_spectra__of_small_models_agree_with_their_dense_hessians(name, part, st
 
 
 def quadrature(matrix, probe, steps):
-    """Standard stochastic Lanczos quadrature for one probe: nodes and weights; full reorthogonalisation, no more."""
+    """Nodes and weights of plain stochastic Lanczos quadrature for one probe, fully reorthogonalised."""
     basis, alpha, beta = [probe / probe.norm()], [], []
     for _ in range(steps):
         w = matrix @ basis[-1]

@@ -1,6 +1,6 @@
-"""The spectrum against functions of known degree, by exact quadrature and by simulation; seeds are fixed.
+"""The spectrum of functions of known degree, by exact quadrature and by simulation; seeds are fixed.
 
-With fixed seeds the limits of 3 standard errors hold for good; with new ones a few of the many comparisons would fail.
+With fixed seeds the limits of 3 standard errors always hold; with others a few of the many comparisons would fail.
 """
 
 import functools
@@ -26,7 +26,7 @@ def haar(random, *shape):
 
 
 def product(a, b):
-    """a after b, broadcast."""
+    """Quaternion product, b first, broadcast."""
     shape = np.broadcast_shapes(a.shape, b.shape)
     a, b = (Rotation.from_quat(np.broadcast_to(q, shape).reshape(-1, 4), scalar_first=True) for q in (a, b))
     return (a * b).as_quat(scalar_first=True).reshape(shape)
@@ -93,12 +93,12 @@ def gram_of_design(z):
 
 
 def near(values, truth, errors=3):
-    """Whether the mean over the first axis is the truth within that many standard errors."""
+    """True if the mean over the first axis is the truth within that many standard errors."""
     return np.all(abs(values.mean(0) - truth) < errors * values.std(0) / len(values) ** 0.5 + 1e-12)
 
 
 def alpha(quaternion, weight, highest):
-    """What twirling with the set leaves of each degree."""
+    """Share of each degree that remains after twirling with the set."""
     chi = design_spectrum.relative_characters(quaternion[:, None], quaternion, highest)
     return np.einsum("ijl,i,j->l", chi, weight, weight) / (2 * np.arange(highest + 1) + 1)
 
@@ -169,7 +169,7 @@ def octahedral(random, draws, replicates=2):
 
 
 def by_wigner(function, highest, degree):
-    """The spectrum on a second road: the Wigner coefficients of the function, by exact quadrature."""
+    """The spectrum by another method: Wigner coefficients of the function by exact quadrature."""
     nodes, weight = exact(degree)
     z, rotation, found = function(nodes), matrices(nodes), []
     for order in range(highest + 1):
@@ -367,7 +367,7 @@ def test_spectrum_fit__of_independent_rotations_is_unbiased_and_does_not_depend_
 
 
 def test_spectrum_fit__is_biased_by_what_lies_beyond_its_last_degree():
-    """The price of the fit, and why degrees beyond those reported are fitted with them: a group has few angles."""
+    """A group has few angles, so the fit must include degrees above the reported ones."""
     quaternion = octahedral(np.random.default_rng(10), 1500, 2)
     gram = gram_of_design(polynomial(quaternion)).reshape(1500, 48, 48)
     turns = quaternion.reshape(1500, 48, 4)

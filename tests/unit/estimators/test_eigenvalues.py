@@ -7,7 +7,7 @@ from twirlscope.estimators.eigenvalues import Spectrum, converged
 
 
 def runs(values, probes, steps, seeds=range(20)):
-    """Lanczos runs on a matrix with these eigenvalues; of a diagonal one signs know the trace exactly."""
+    """A Lanczos run on a matrix with these eigenvalues; for a diagonal one, sign probes give the exact trace."""
     values, size = torch.as_tensor(values, dtype=torch.float64), len(values)
     q = torch.linalg.qr(torch.randn(size, size, dtype=torch.float64, generator=torch.Generator().manual_seed(0))).Q
     matrix = (q * values) @ q.T

@@ -1,4 +1,4 @@
-"""The estimators of gradients: unbiased over many draws, against closed forms, honest about noise."""
+"""Gradient statistics: unbiased over many simulations, equal to closed forms, with errors that cover the noise."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Heavy tails: closed forms, and the warning against the coverage that it is about."""
+"""Heavy tails: closed forms, and the warning against the simulated coverage of intervals."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ HEAVY = {"Pareto 1.2": stats.pareto(1.2), "lognormal 2.5": stats.lognorm(2.5), "
 
 
 def coverage(law, samples=500, repeats=400, seed=0):
-    """How often the 95 % interval of the mean holds the truth, and how often the rule warns."""
+    """Shares of repeats in which the 95 % interval of the mean holds the truth, and in which the rule warns."""
     values = law.rvs((repeats, samples), random_state=seed)
     low, high = bootstrap.interval(bootstrap.resampled_means(values, 600, seed))
     return np.mean((low <= law.mean()) & (law.mean() <= high)), np.mean(heavy_tails.is_heavy(values))

@@ -105,7 +105,7 @@ def test_split_design__equals_the_pairs_of_different_replicates():
 
 
 def test_split_design__keeps_the_digits_of_a_tiny_equivariance_error():
-    """Both parts are sums of squares: the error is that of the products, not that of total less mean."""
+    """Both parts are sums of squares, so the rounding error is that of the products, not of a difference."""
     z = 1 + 1e-5 * np.random.default_rng(4).normal(size=(2, 24, 6))
     flat = z.reshape(48, 6)
     gram, cross, square = products(flat, flat[0] + 100)
@@ -122,7 +122,7 @@ def test_split_design__refuses_one_replicate_and_weights_that_do_not_sum_to_one(
 
 
 def leave_one_out(z):
-    """Means over all rotations but each one."""
+    """Means over all rotations but one, for each rotation."""
     K = z.shape[-2]
     return (z.sum(-2, keepdims=True) - z) / (K - 1)
 
@@ -139,7 +139,7 @@ def test_jackknife__of_the_squared_error_is_the_unbiased_mean():
 
 
 def test_jackknife__removes_the_bias_of_the_length_of_the_error_vector():
-    """z = T + noise: |T - y| is known; the plug-in is off by more than a tenth of the equivariance error."""
+    """z = T + noise with known |T - y|; the plug-in estimate is off by more than a tenth of the equivariance error."""
     twirled, sigma, K, draws = np.array([0.6, 0.8, 0.0]), 0.7, 8, 400_000
     z = twirled + sigma * np.random.default_rng(0).normal(size=(draws, K, 3))
     each, whole = np.linalg.norm(z, axis=-1), np.linalg.norm(z.mean(1), axis=-1)

@@ -1,4 +1,4 @@
-"""How tensors turn."""
+"""Rotation of tensors against matrices, e3nn and closed forms, with and without inversion."""
 
 import pytest
 import torch
@@ -44,7 +44,7 @@ def test_rotate__of_a_symmetric_tensor_is_conjugation():
     torch.testing.assert_close(turned, expected, atol=1e-5, rtol=0)
 
 
-def test_twist__undoes_turn():
+def test_twist__undoes_rotate():
     R, x = rand_matrix(4, dtype=torch.float64), torch.randn(4, 2, 9, dtype=torch.float64)
     irreps = "0e+1o+2e"
     torch.testing.assert_close(action.twist(irreps, R, action.rotate(irreps, R, x)), x, atol=1e-12, rtol=0)
@@ -81,7 +81,7 @@ def test_rotate__by_an_improper_rotation_of_a_triple_product_is_that_of_a_pseudo
     torch.testing.assert_close(turned, torch.tensor([[1.0], [-1]] * 3) * triple(a, b, c), atol=1e-12, rtol=0)
 
 
-def test_twist__undoes_turn_with_inversion():
+def test_twist__undoes_rotate_with_inversion():
     R, x = improper(4), torch.randn(4, 2, 14, dtype=torch.float64)
     irreps = "0o+2x1e+1x1o+0e+1x1o"
     torch.testing.assert_close(action.twist(irreps, R, action.rotate(irreps, R, x)), x, atol=1e-12, rtol=0)

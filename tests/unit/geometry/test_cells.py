@@ -1,4 +1,4 @@
-"""Cells against all images, one by one."""
+"""Cells, wrapping and overlaps against a loop over all periodic images."""
 
 import itertools
 
@@ -12,7 +12,7 @@ AXES = [(True, True, True), (True, True, False), (False, True, False)]
 
 
 def distances(positions, lattice):
-    """Between all atoms and all images up to six vectors away, of which an atom itself is none."""
+    """Distances between all atoms and all images up to six lattice vectors away, without an atom and itself."""
     shifts = np.array(list(itertools.product(range(-6, 7), repeat=3)))
     apart = positions[:, None] - positions + (shifts @ lattice)[:, None, None]
     every = np.linalg.norm(apart, axis=-1)
@@ -68,7 +68,7 @@ def test_overlap__is_found_where_some_pair_of_images_is_too_close(periodic, atom
 
 
 def test_overlap__of_an_atom_and_its_own_image_is_found_in_a_skewed_cell():
-    """Vectors of 3 Å and more whose difference is short."""
+    """The lattice vectors are 3 Å and longer, but their difference is short."""
     lattice = np.array([[3.0, 0, 0], [3.0, 0.25, 0], [0, 0, 3.0]])
     assert cells.overlap(np.zeros((1, 3)), lattice) is not None
     assert cells.overlap(np.zeros((1, 3)), lattice + np.diag([0, 0.1, 0])) is None

@@ -1,4 +1,4 @@
-"""How grids turn: against points, against dense interpolation, and as a group."""
+"""Rotation of grids against rotated points, dense interpolation and the group law."""
 
 import numpy as np
 import pytest
@@ -89,7 +89,7 @@ def test_trilinear__leaves_less_than_a_third_of_the_variance_of_white_noise():
     assert 0.2 < turned.var() < 0.3
 
 
-def test_turn__moves_voxels_and_turns_what_is_in_them():
+def test_rotate__moves_voxels_and_rotates_the_vectors_in_them():
     field, rotation = noise(24, 4, 4, 4, 3, dtype=torch.float64), ALL
     assert torch.equal(action.rotate("grid 0e", rotation, field), grid_action.permute(rotation, field))
     vectors = action.rotate("grid 1o", rotation, field)
@@ -115,7 +115,7 @@ def test_fourier__is_the_permutation_where_that_is_exact():
 
 
 def test_interpolation__of_blobs_has_a_floor_that_is_far_lower_by_fourier_than_trilinear():
-    """Against the grids of turned atoms. By lines of a transform a hundredth of what eight neighbours leave."""
+    """Compared with grids of rotated atoms. The Fourier error is a hundredth of the trilinear one."""
     grid = voxels.Grid(16, 0.5, 1.0, (6,))
     generator = torch.Generator().manual_seed(0)
     positions, numbers = 1.2 * torch.randn(32, 6, 3, generator=generator), torch.full((32, 6), 6)

@@ -1,4 +1,4 @@
-"""Rotation sets are exact as far as they say, against Wigner matrices, closed forms and Monte Carlo."""
+"""Rotation sets are exact up to their degree: Wigner matrices, closed forms and Monte Carlo."""
 
 import numpy as np
 import pytest
@@ -55,7 +55,7 @@ def test_rotation_set__holds_unit_quaternions_and_positive_weights_of_sum_one(na
 
 @pytest.mark.parametrize("name", DEGREES)
 def test_rotation_set__averages_every_wigner_matrix_to_zero(name):
-    """Of first order in the rotations, where alpha is of second: the digits of the rotations show here."""
+    """The sums are of first order in the rotations, alpha is of second order, so errors of rotations show here."""
     found = rotation_set(name)
     few = list(averages(found.quaternion, found.weight, min(found.degree + 1, HIGHEST)))
     assert max(average.abs().max() for average in few[1 : found.degree + 1]) < 2e-14

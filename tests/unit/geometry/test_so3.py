@@ -49,7 +49,7 @@ def test_angle__is_that_of_scipy_and_keeps_its_digits_at_both_ends():
 
 
 @pytest.mark.parametrize(("axis", "name"), list(enumerate("xyz")))
-def test_about__turns_about_one_axis(axis, name):
+def test_axis_rotation__turns_about_one_axis(axis, name):
     angles = np.linspace(-3, 3, 7)
     expected = Rotation.from_euler(name, angles[:, None]).as_matrix()
     np.testing.assert_allclose(so3.matrix(so3.axis_rotation(axis, torch.from_numpy(angles))), expected, atol=1e-15)

@@ -1,4 +1,4 @@
-"""Atoms from grids: what was put on a grid is found again."""
+"""Grids of molecules against dense formulas, and atoms found again from their grids."""
 
 import numpy as np
 import pytest
@@ -36,7 +36,7 @@ def test_peaks__of_an_empty_or_faint_field_are_none():
     assert len(voxels.peaks(0.2 * on_grid([6], [[0.0, 0.0, 0.0]]), GRID)[0]) == 0
 
 
-def test_matched__counts_each_peak_once_and_only_for_its_element():
+def test_count_found_atoms__counts_each_peak_once_and_only_for_its_element():
     one, two = (np.array([6]), np.zeros((1, 3))), (np.array([6, 6]), np.array([[0.0, 0, 0], [0.1, 0, 0]]))
     assert voxels.count_found_atoms(one, two) == 1
     assert voxels.count_found_atoms(two, one) == 1

@@ -1,4 +1,4 @@
-"""Signs of life of jobs that print nothing."""
+"""Jobs: heartbeat, exit status, progress, locks, devices."""
 
 import errno
 import os

@@ -1,4 +1,4 @@
-"""TensorFloat-32 is a choice, told with the numbers, and undone afterwards."""
+"""TensorFloat-32 is a setting: stored with the results, and restored afterwards."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Long arrays in pieces: read from the stores of parts, written in shards, the same as if they had been whole."""
+"""Long arrays in pieces, read from the stores of parts and written in shards, equal the arrays as a whole."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ LENGTHS = (4, 0, 7, 1)
 
 @pytest.fixture
 def parts(tmp_path, monkeypatch):
-    """Open stores of parts whose arrays of atoms count as long, and what they are together."""
+    """Open stores of parts whose arrays of atoms count as long, and the whole dataset."""
     monkeypatch.setattr(store, "LONG", 30)
     forces = np.random.default_rng(0).normal(size=(sum(LENGTHS), 3)).astype(np.float32)
     opened, start = [], 0
@@ -29,7 +29,7 @@ KEYS += [0, 11, -1, np.array([11, 0, 5, 5, 4]), np.array([], int), np.array([-1,
 
 
 @pytest.mark.parametrize("key", KEYS, ids=str)
-def test_joined__reads_the_rows_that_the_whole_has(parts, key):
+def test_concatenated__reads_the_rows_that_the_whole_has(parts, key):
     opened, forces = parts
     found = concatenated(opened)["forces"].variable
     assert not found._in_memory
@@ -37,7 +37,7 @@ def test_joined__reads_the_rows_that_the_whole_has(parts, key):
     np.testing.assert_array_equal(found[key, 1].values, forces[key][..., 1])
 
 
-def test_joined__selects_twice_without_reading_in_between(parts):
+def test_concatenated__selects_twice_without_reading_in_between(parts):
     opened, forces = parts
     order = np.random.default_rng(1).permutation(12)
     data = concatenated(opened).isel(atom=order)

@@ -1,4 +1,4 @@
-"""Ragged variables: the same batches whether arrays are in memory or in the store, and memory that does not grow."""
+"""Ragged variables: equal batches from memory and from the store, in memory that does not grow."""
 
 import subprocess
 import sys
@@ -133,7 +133,7 @@ print("peak", re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text
 
 
 def peak(folder, samples):
-    """Peak memory [MB] of a process of its own that trains on so many frames, and the size of their store [MB]."""
+    """Peak memory [MB] of a separate process that trains on so many frames, and the size of their store [MB]."""
     path = folder / str(samples) / "data.zarr.zip"
     registry.save(toys.many_frames(samples, 60), path)
     command = [sys.executable, "-c", TRAIN, str(path), f"{KIT / 'toy_model.py'}:Mlp"]
@@ -144,7 +144,7 @@ def peak(folder, samples):
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is read from /proc")
 def test_train__takes_memory_that_does_not_grow_with_the_atoms(tmp_path):
-    """What grows is the number of samples: their energies, their order, where their atoms begin."""
+    """Only arrays by sample grow in memory: energies, order, offsets of atoms."""
     (few, small), (many, large) = (peak(tmp_path, samples) for samples in (40_000, 160_000))
     assert large - small > 130
     assert many - few < 25

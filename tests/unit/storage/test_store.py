@@ -1,4 +1,4 @@
-"""Stores: whole or not at all, described, the same bytes for the same data."""
+"""Stores: atomic writes, units and meanings, the same bytes for the same data."""
 
 import errno
 import os
@@ -74,7 +74,7 @@ def test_save__leaves_the_old_store_and_nothing_else_when_the_disk_is_full(tmp_p
 
 
 def test_save__on_a_really_full_disk_says_so(tmp_path):
-    """/dev/full is a device on which every write fails for want of space."""
+    """/dev/full is a device on which every write fails because no space is left."""
     if not os.path.exists("/dev/full"):
         pytest.skip("this system has no /dev/full")
     with pytest.raises(UserError, match="No space left"):

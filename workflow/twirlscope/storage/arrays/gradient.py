@@ -55,7 +55,7 @@ GRADIENT = COORDINATES | {
     "relative_equiv": _v("step", "float64", "1", "equivariance error over total loss, on the same samples", MATH),
     "update_change": _v("step layer part", "float64", "1", "first-order change of the loss along the update"),
     "nearest_distance": _v(
-        "step", "float64", "1", "distance to the nearest more symmetric parameters; NaN if not found"
+        "step", "float64", "1", "distance to the nearest more symmetric parameters; NaN at steps without a search"
     ),
     "nearest_loss_equiv": _v(
         "step", "float64", "1", "equivariance error at the start of the search for the nearest parameters", MATH
