@@ -156,7 +156,8 @@ def test_fitting_basis__is_in_float32_first_and_then_of_fewer_probes(room, dtype
 
 
 def test_fitting_basis__refuses_with_the_numbers_where_nothing_fits():
-    with pytest.raises(UserError, match=r"0.008 GB or more.*0.032 GB as asked.*got 0.004 GB.*at most 5 lanczos_steps"):
+    text = r"0.008 GB or more.*0.032 GB as requested.*got 0.004 GB.*at most 5 lanczos_steps"
+    with pytest.raises(UserError, match=text):
         lanczos.fitting_basis(100_000, 4, 10, torch.float64, 4e6)
 
 

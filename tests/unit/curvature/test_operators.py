@@ -127,7 +127,7 @@ def test_operator__keeps_as_many_graphs_as_fit():
     products = operator(objective, "mean", keep_bytes=2.5 * bytes_of_a_graph(objective))
     products(rademacher(products.size, 1, 0))
     assert products.mode == "cached"
-    assert [kept is not None for kept in products._kept] == [True, True, False]
+    assert [kept is not None for kept in products._kept_graphs] == [True, True, False]
 
 
 def test_vmap__takes_no_more_columns_at_once_than_fit():

@@ -246,7 +246,7 @@ def test_hessian__can_leave_out_the_gauss_newton_matrix_and_the_halves(files):
 def test_hessian__says_when_the_basis_is_smaller_than_asked_for(files, capsys):
     train, data, out = files()
     hessian(train, data, out, HessianSettings(**QUICK, basis_memory=4e-6, checkpoints=1), "code")
-    assert "float32, 3.26e-06 GB of 4e-06 GB, less than asked for" in capsys.readouterr().out
+    assert "float32, 3.26e-06 GB of 4e-06 GB, less than requested" in capsys.readouterr().out
     assert store.load(out).attrs["basis_dtype"] == "float32"
     assert store.load(out).attrs["tf32"] is False
 

@@ -1,1 +1,1 @@
-"""The loss as a function of all parameters: gradients of both parts, Hessian products and their check, spectra."""
+"""Curvature of the loss in all parameters: gradients of both parts, Hessian products and their check, spectra."""

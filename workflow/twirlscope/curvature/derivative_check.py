@@ -1,7 +1,7 @@
-"""The certificate of curvature: products against finite differences in float64, before any is believed.
+"""Certificate that products with the curvature are right: a comparison with finite differences in float64.
 
-Automatic differentiation of second and third order is silently wrong for some ordinary modules (`nn.LayerNorm` inside
-a force that is itself a gradient is off by 5 to 70 %), and a wrong product may still be symmetric.
+Automatic differentiation of second and third order is silently wrong for some ordinary modules: `nn.LayerNorm` inside
+a force that is itself a gradient is off by 5 to 70 %. A wrong product may still be symmetric.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from .objective import PARTS, Objective, gradient
 from .operators import operator
 from .unsafe_modules import unsafe_modules
 
-TOLERANCE = 1e-6  # relative; right products reach 1e-8 to 1e-11, wrong ones seen were above 1e-2
-FLOOR = 1e-3  # a part's error is relative to its own product, but to no less than this share of the total one
-STEPS = (1e-5, 1e-6, 1e-4)  # of the differences, tried in turn: truncation and rounding depend on the model
-SAFE = 0.1  # a step that meets this share of the tolerance is good enough
-DIRECTIONS = 3  # wrong derivatives have been seen that were right on the first call
+TOLERANCE = 1e-6  # relative; right products reach 1e-8 to 1e-11, known wrong ones are above 1e-2
+FLOOR = 1e-3  # errors are relative to the product of the part, or to this share of the total product if that is larger
+STEPS = (1e-5, 1e-6, 1e-4)  # of the differences, tried in turn: the best one depends on the model
+SAFE = 0.1  # a step with an error below this share of the tolerance is good enough
+DIRECTIONS = 3  # some wrong derivatives are right on the first call
 CERTIFIED = (*PARTS, "mean_plugin")
 
 Products = dict[str, Tensor]  # by part
@@ -32,16 +32,16 @@ Products = dict[str, Tensor]  # by part
 
 @dataclass(frozen=True)
 class Certificate:
-    """How far products with the curvature are from what they should be; all relative.
+    """Relative errors of gradients and of products with the curvature.
 
-    gradient: by part, first derivatives along the directions against central differences of the loss.
-    error: by part, float64 products with the Hessian against central differences of the gradient; the largest of
+    gradient: by part, of first derivatives along the directions against central differences of the loss.
+    error: by part, of float64 products with the Hessian against central differences of the gradient; the largest of
         several directions.
-    gauss_newton: by part, the same of the Gauss-Newton matrix against J^T Q (J v), J v from central differences.
+    gauss_newton: by part, of products with the Gauss-Newton matrix against J^T Q (J v), J v from central differences.
     symmetry: by part, |u'Av - v'Au|, the larger of both matrices.
     split: of A_mean v + A_equiv v against A_total v, the larger of both matrices.
-    precision: by part, products with the Hessian in the working precision against float64.
-    mode: how the products were made.
+    precision: by part, of products with the Hessian in the working precision against float64.
+    mode: mode of the products.
     """
 
     gradient: dict[str, float]
@@ -62,27 +62,30 @@ def certify(
     mode: str = "auto",
     factory: Callable = operator,
 ) -> Certificate:
-    """Evidence that products with the curvature of an objective are right, in this mode.
+    """Certificate for products with the curvature of an objective in this mode.
 
-    Every error is relative to the product itself, or to a thousandth of the product for the total loss where that is
-    more: an equivariant model has no H_equiv to be relative to.
+    Every error is relative to the product itself, or to a thousandth of the product with the total loss if that is
+    larger, since H_equiv of an equivariant model is 0.
 
     Args:
-        objective: on a few samples.
-        dtype: of the products that the certificate is for.
-        mode: of the products; `auto` is what `operators.operator` would choose for these few samples.
-        factory: makes the operators that are looked at, called like `operators.operator`.
+        objective: the loss on a few samples.
+        dtype: dtype of the products that the certificate is for.
+        seed: seed of the directions.
+        tolerance: largest relative error allowed in float64.
+        mode: mode of the products; `auto` is the choice of `operators.operator` for these samples.
+        factory: creates the operators to check, called like `operators.operator`.
 
     Raises:
-        UserError: an error in float64 above the tolerance; the message names modules known to have wrong derivatives.
+        UserError: an error in float64 is above the tolerance; the message names modules with unreliable derivatives.
     """
     exact = objective.to(torch.float64)
     vectors = rademacher(len(exact.parameters), DIRECTIONS, seed).to(exact.parameters.device)
-    mode = getattr(factory(exact, PARTS[0], mode=mode), "mode", mode)  # what `auto` chose
-    found = {c: _check(functools.partial(factory, curvature=c, mode=mode), exact, vectors, c, tolerance) for c in ROADS}
-    slope = _slope_errors(exact, vectors, tolerance)
+    mode = getattr(factory(exact, PARTS[0], mode=mode), "mode", mode)  # the choice of `auto`
+    makes = {c: functools.partial(factory, curvature=c, mode=mode) for c in REFERENCES}
+    found = {c: _check(make, exact, vectors, c, tolerance) for c, make in makes.items()}
+    slope = _gradient_errors(exact, vectors, tolerance)
     if not all(e <= tolerance for e in (*slope.values(), *(check.largest() for check in found.values()))):
-        raise _failure(exact, mode, found, slope, tolerance)
+        raise _wrong_products(exact, mode, found, slope, tolerance)
     first, second = found["hessian"], found["gauss_newton"]
     symmetry = {p: max(first.symmetry[p], second.symmetry[p]) for p in CERTIFIED}
     working, precision = objective.to(dtype), {}
@@ -94,7 +97,7 @@ def certify(
 
 @dataclass(frozen=True)
 class _Check:
-    """Products with one matrix, by part, and their errors as in `Certificate`. scale: what errors are relative to."""
+    """Products with one matrix by part, their errors as in `Certificate`, and the `scale` of relative errors."""
 
     products: Products
     scale: Products
@@ -103,7 +106,7 @@ class _Check:
     split: float
 
     def largest(self) -> float:
-        """The largest error of all; NaN counts as infinite."""
+        """Largest of all errors; NaN counts as infinite."""
         errors = (*self.error.values(), *self.symmetry.values(), self.split)
         return max(math.inf if math.isnan(e) else e for e in errors)
 
@@ -111,13 +114,13 @@ class _Check:
 def _check(
     make: Callable, objective: Objective, vectors: Float[Tensor, "n b"], curvature: str, tolerance: float
 ) -> _Check:
-    """Products of the operators that `make(objective, part)` gives, one column at a time: several calls."""
+    """Products of the operators from `make(objective, part)` and their errors; one call per column."""
     products = {}
     for part in (*CERTIFIED, "total"):
         multiply = make(objective, part)
         products[part] = torch.cat([multiply(v) for v in vectors.split(1, 1)], 1)
     scale = {p: torch.maximum(v.norm(dim=0), FLOOR * products["total"].norm(dim=0)) for p, v in products.items()}
-    expected = functools.partial(ROADS[curvature], objective)
+    expected = functools.partial(REFERENCES[curvature], objective)
     error = _errors(products, vectors, expected, scale, tolerance)
     overlap = {p: vectors.T @ products[p] for p in CERTIFIED}
     symmetry = {p: _worst(overlap[p] - overlap[p].T, scale[p] * vectors[:, 0].norm()) for p in CERTIFIED}
@@ -126,14 +129,14 @@ def _check(
 
 
 def _worst(difference: Float[Tensor, "n b"], scale: Float[Tensor, " b"]) -> float:
-    """Largest length of a column over its scale; 0 where both are 0."""
+    """Largest length of a column over its scale; 0 if both are 0."""
     return (difference.norm(dim=0) / scale.clamp_min(torch.finfo(scale.dtype).tiny)).max().item()
 
 
 def _errors(
     products: Products, vectors: Float[Tensor, "n b"], expected: Callable, scale: Products, tolerance: float
 ) -> dict[str, float]:
-    """Error of the products by part, the largest over directions; a direction counts with its best step."""
+    """Error of the products by part: the largest over directions, each with its best step."""
     best = torch.full((len(CERTIFIED), vectors.shape[1]), math.inf)
     for j, vector in enumerate(vectors.T):
         for step in STEPS:
@@ -146,13 +149,13 @@ def _errors(
 
 
 def _central(function: Callable, at: Tensor, vector: Tensor, step: float) -> Tensor:
-    """Derivative along a vector from five points: what is left of the truncation is of fourth order."""
+    """Derivative along a vector from five points; the truncation error is of fourth order."""
     near, far = (function(at + h * vector) - function(at - h * vector) for h in (step, 2 * step))
     return (8 * near - far) / (12 * step)
 
 
-def _slope_errors(objective: Objective, vectors: Float[Tensor, "n b"], tolerance: float) -> dict[str, float]:
-    """Errors of the gradients by part, relative to their length or, near a minimum, to `FLOOR` of the loss."""
+def _gradient_errors(objective: Objective, vectors: Float[Tensor, "n b"], tolerance: float) -> dict[str, float]:
+    """Errors of the gradients by part, relative to their length or, near a minimum, to `FLOOR` times the loss."""
     at, values = objective.parameters.detach(), objective.values()
     found = dict(zip(CERTIFIED, objective.gradients(at, CERTIFIED), strict=True))
     least = FLOOR * max(values["total"], (found["mean"] + found["equiv"]).norm().item())
@@ -173,32 +176,32 @@ def _slope_errors(objective: Objective, vectors: Float[Tensor, "n b"], tolerance
 
 
 def _gradients(objective: Objective, vector: Float[Tensor, " n"], step: float) -> Float[Tensor, "part n"]:
-    """Products with the Hessians from differences of gradients."""
+    """Reference products with the Hessians, from differences of gradients."""
     return _central(lambda p: objective.gradients(p, CERTIFIED), objective.parameters.detach(), vector, step)
 
 
 def _gauss_newton(objective: Objective, vector: Float[Tensor, " n"], step: float) -> Float[Tensor, "part n"]:
-    """Products with the Gauss-Newton matrices from differences of predictions."""
+    """Reference products with the Gauss-Newton matrices, from differences of predictions."""
     parameters = objective.parameters
     total = vector.new_zeros(len(CERTIFIED), len(vector))
     with differentiable():
         for chunk in objective.chunks:
             twisted = lambda p, c=chunk: objective.twisted(p, c).detach()  # noqa: E731
-            pushed = _central(twisted, parameters.detach(), vector, step)
+            Jv = _central(twisted, parameters.detach(), vector, step)
             z = objective.twisted(parameters, chunk)
             for row, part in zip(total, CERTIFIED, strict=True):
-                pulled = objective.output_hessian_product(pushed, chunk, part)
-                row += chunk.share * gradient(z, parameters, pulled, retain_graph=True)
+                QJv = objective.output_hessian_product(Jv, chunk, part)
+                row += chunk.share * gradient(z, parameters, QJv, retain_graph=True)
     return total
 
 
-ROADS = {"hessian": _gradients, "gauss_newton": _gauss_newton}  # by curvature: products without its operators
+REFERENCES = {"hessian": _gradients, "gauss_newton": _gauss_newton}  # by curvature: products by finite differences
 
 
-def _failure(
+def _wrong_products(
     objective: Objective, mode: str, found: dict[str, _Check], slope: dict[str, float], tolerance: float
 ) -> UserError:
-    """The error for products that are wrong: by how much, and the modules that may be why."""
+    """Error for wrong products, with the relative errors and the modules that may cause them."""
     words = {"hessian": "Hessian", "gauss_newton": "Gauss-Newton"}
     numbers = [
         f"{c.error[p]:.1e} in {words[k]} of L_{p} (symmetry {c.symmetry[p]:.1e})"
@@ -209,10 +212,10 @@ def _failure(
     named = unsafe_modules(objective.model, objective.chunks[0].first_sample().inputs)
     names = ", ".join(named[:8]) + (f" and {len(named) - 8} more" if len(named) > 8 else "")
     remedy = "; use twirlscope.LayerNorm" if "layer_norm" in names else ""
-    remedy += "; or mode 'difference', for which a right gradient is enough" if mode != "difference" else ""
+    remedy += "; or mode 'difference', which needs a right gradient only" if mode != "difference" else ""
     return UserError(
         f"hessian, model {type(objective.model).__name__}",
         f"products with the curvature within {tolerance:.0e} of central differences of first derivatives",
         f"relative errors {', '.join(numbers)}, split {max(c.split for c in found.values()):.1e}; automatic "
-        f"differentiation in mode {mode!r} is wrong here; suspect modules: {names or 'none known'}{remedy}",
+        f"differentiation in mode {mode!r} is wrong here; unreliable modules: {names or 'none known'}{remedy}",
     )

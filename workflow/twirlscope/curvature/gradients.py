@@ -1,4 +1,4 @@
-"""Gradients of both parts of the loss at one checkpoint, by layer: their inner products, and those with the update.
+"""Gradients of both parts of the loss at one checkpoint: inner products by layer, among them and with the update.
 
 The loss is the squared error, whatever the training loss.
 """
@@ -20,20 +20,20 @@ from ..settings.gradient import GradientSettings
 from ..storage.arrays.gradient import GRADIENT
 from .objective import Objective
 
-WHOLE = "whole"  # the layer that is all of them
+WHOLE = "whole"  # name of all layers together
 PRODUCTS = {"mean_mean": (0, 0), "mean_equiv": (0, 1), "equiv_equiv": (1, 1)}
 
 
 def choose_batches(index: Int[Array, " known"], settings: GradientSettings) -> Int[Array, "batch sample"]:
-    """The samples of every batch: each drawn from the whole split, so that batches are independent."""
+    """Random samples of every batch, each drawn from the whole split, so that batches are independent."""
     return np.random.default_rng(settings.seed).choice(index, (settings.batches, settings.samples))
 
 
 def layers_of(model: torch.nn.Module, depth: int) -> dict[str, Int[Array, " parameter"]]:
-    """Layers, in the order of the model, and the places of their parameters in the vector of all trained ones.
+    """Layers in the order of the model, with the positions of their parameters in the vector of trained parameters.
 
-    A layer is the path of the module that owns the parameter, cut after `depth` names; what the model owns itself is
-    `model`. Frozen parameters are in no layer.
+    The name of a layer is the path of the module that owns the parameter, cut after `depth` names. Parameters of the
+    model itself are in the layer `model`. Frozen parameters are in no layer.
     """
     found: dict[str, list[Array]] = {}
     start = 0
@@ -46,14 +46,14 @@ def layers_of(model: torch.nn.Module, depth: int) -> dict[str, Int[Array, " para
 
 
 def flat_update(model: torch.nn.Module, update: dict[str, Tensor] | None) -> Float[Tensor, " n"] | None:
-    """The update of the trained parameters as one vector, None where there was none (step 0)."""
+    """Update of the trained parameters as one vector; None if there was no update (step 0)."""
     if update is None:
         return None
     return torch.cat([update[n].flatten() for n, p in model.named_parameters() if p.requires_grad])
 
 
 def part_gradients(objective: Objective) -> tuple[Float[Tensor, "part n"], list[float]]:
-    """Gradients of mean and equiv on the samples of an objective, and the two losses; a chunk in memory at a time."""
+    """Gradients of mean and equiv on the samples of an objective, and both losses; one chunk at a time in memory."""
     parameters = objective.parameters
     total, values = parameters.new_zeros(2, len(parameters)), [0.0, 0.0]
     with differentiable():
@@ -62,31 +62,31 @@ def part_gradients(objective: Objective) -> tuple[Float[Tensor, "part n"], list[
             for i, part in enumerate(PARTS[:2]):
                 values[i] += chunk.share * found[part].item()
                 if found[part].requires_grad:
-                    total[i] += chunk.share * _flat(found[part], [parameters], retain_graph=True)
+                    total[i] += chunk.share * _flat_gradient(found[part], [parameters], retain_graph=True)
     return total, values
 
 
 def total_gradient(
     evaluation: Evaluation, batch: Batch, quaternion: Float[Tensor, "sample rotation 4"]
 ) -> Float[Tensor, " n"]:
-    """Gradient of the mean squared error of the turned samples against the turned targets: no split, no twist."""
+    """Gradient of the mean squared error of rotated samples against rotated targets, without split or twist."""
     model, task = evaluation.model, evaluation.task
     parameters = [p for p in model.parameters() if p.requires_grad]
     total = 0.0
     with differentiable():
         for start in range(0, len(batch), evaluation.chunk):
-            few = slice(start, start + evaluation.chunk)
-            rotation = so3.matrix(quaternion[few].reshape(-1, 4))
-            part = batch.to("cpu", torch.float64).map(lambda t, few=few: t[few]).repeat(quaternion.shape[1])
+            some = slice(start, start + evaluation.chunk)
+            rotation = so3.matrix(quaternion[some].reshape(-1, 4))
+            part = batch.to("cpu", torch.float64).map(lambda t, some=some: t[some]).repeat(quaternion.shape[1])
             turned = task.rotate(part, rotation).to(parameters[0].device, parameters[0].dtype)
             out = model(turned.inputs)
             terms = [t.weight * mse(out[t.name], turned.targets[t.name], turned.weights[t.name]) for t in task.terms]
-            total = total + _flat(sum(terms).sum(), parameters) / (len(batch) * quaternion.shape[1])
+            total = total + _flat_gradient(sum(terms).sum(), parameters) / (len(batch) * quaternion.shape[1])
     return total
 
 
-def _flat(loss: Tensor, parameters: Sequence[Tensor], **keys: bool) -> Float[Tensor, " n"]:
-    """The gradient as one vector."""
+def _flat_gradient(loss: Tensor, parameters: Sequence[Tensor], **keys: bool) -> Float[Tensor, " n"]:
+    """Gradient as one vector."""
     found = torch.autograd.grad(loss, parameters, materialize_grads=True, **keys)
     return torch.cat([g.flatten() for g in found])
 
@@ -99,12 +99,14 @@ def measure(
     update: dict[str, Tensor] | None,
     step: int,
 ) -> xr.Dataset:
-    """One checkpoint as a dataset.
+    """Dataset of one checkpoint.
 
     Args:
-        evaluation: the model; its `chunk` counts samples that are differentiated at once.
-        update: what the optimiser added to each parameter in the step that led to the checkpoint.
-        step: of the checkpoint, for errors.
+        evaluation: the model; its `chunk` is the number of samples differentiated at once.
+        index: samples of every batch.
+        quaternion: rotations of every sample.
+        update: change of each parameter in the optimiser step that led to the checkpoint.
+        step: step of the checkpoint, for error messages.
 
     Raises:
         UserError: a loss or gradient is not finite.
@@ -114,8 +116,8 @@ def measure(
     for b, batch in enumerate(batches):
         pieces.append(part_gradients(Objective(model, task, batch, quaternion[b], chunk, unbiased=True)))
         if not (pieces[-1][0].isfinite().all() and np.isfinite(pieces[-1][1]).all()):
-            culprit = _culprit(model, task, index[b], quaternion[b])
-            raise UserError(f"gradient, step {step}", "finite losses and gradients", culprit)
+            cause = _cause_of_nonfinite(model, task, index[b], quaternion[b])
+            raise UserError(f"gradient, step {step}", "finite losses and gradients", cause)
     rows = torch.stack([g for g, _ in pieces])
     total = total_gradient(evaluation, batches[0], quaternion[0])
     identity = ((total - rows[0].sum(0)).norm() / total.norm()).item()
@@ -124,10 +126,10 @@ def measure(
     return dataset_of(rows, loss, change, layers_of(model, settings.layer_depth), settings.samples, identity)
 
 
-def _culprit(
+def _cause_of_nonfinite(
     model: torch.nn.Module, task: Task, index: Int[Array, " sample"], quaternion: Float[Tensor, "sample rotation 4"]
 ) -> str:
-    """Which sample, in which rotation, gives what is not finite."""
+    """Text that names the first sample and rotation with a prediction that is not finite."""
     like = next(model.parameters())
     for sample, each in zip(index, quaternion, strict=True):
         one = task.batch(sample[None])
@@ -147,7 +149,7 @@ def dataset_of(
     samples: int,
     identity: float,
 ) -> xr.Dataset:
-    """What is stored of one checkpoint: inner products by layer, their sum as the layer `whole`, and statistics."""
+    """Dataset of one checkpoint: inner products by layer, their sum as the layer `whole`, and statistics."""
     flat = rows.flatten(0, 1)
     change = torch.full_like(flat[0], torch.nan) if update is None else update.to(flat)
     products, squares = [], []

@@ -1,8 +1,8 @@
-"""Spectra of large symmetric operators from matrix-vector products: block Lanczos.
+"""Block Lanczos: spectra of large symmetric operators from matrix-vector products.
 
-The Krylov space of `probes` random vectors gives Ritz values with residual bounds (eigenvalues at both ends of the
-spectrum), and by Gauss quadrature the weight of each Ritz value in the spectral measure of each probe, whose mean over
-probes estimates the spectral density. Nothing here knows what the operator is.
+The Krylov space of `probes` random vectors gives Ritz values with residual bounds; they converge to the eigenvalues at
+both ends of the spectrum. Gauss quadrature gives the weight of each Ritz value in the spectral measure of each probe.
+The mean over probes estimates the spectral density. The operator may be any symmetric one.
 
 Source: Golub and Meurant, Matrices, Moments and Quadrature (2010), chapters 4 and 6; reorthogonalisation after Daniel,
 Gragg, Kaufman, Stewart, Math. Comp. 30, 772 (1976).
@@ -19,51 +19,53 @@ from .._typing import Array, Callable, Float, Tensor
 from ..errors import UserError
 from ..estimators.eigenvalues import Spectrum
 
-BREAKDOWN = 1e-12  # a new direction shorter than this share of the largest product is rounding: it is replaced
+BREAKDOWN = 1e-12  # a new direction shorter than this share of the largest product is rounding, and is replaced
 NOT_FINITE = "the operator returned numbers that are not finite"
-DROP = 1e-3  # a block that a projection shortens by more than this is projected once more (Daniel et al.)
+DROP = 1e-3  # a block that a projection shortens below this share is projected once more (Daniel et al.)
 
 
 def rademacher(size: int, probes: int, seed: int) -> Float[Tensor, "n b"]:
-    """Probes of independent signs, in float64 on the CPU: the same for the same seed, whatever the operator."""
+    """Probes of independent random signs, in float64 on the CPU, reproducible by their seed."""
     generator = torch.Generator().manual_seed(seed)
     return 2.0 * torch.randint(0, 2, (probes, size), generator=generator).T.double() - 1.0
 
 
 @dataclass(frozen=True)
 class Basis:
-    """The basis of a run that fits into the memory: its dtype, the number of probes, its size in bytes."""
+    """Size of a Lanczos basis: dtype, number of probes, memory [byte]."""
 
     dtype: torch.dtype
     probes: int
     bytes: int
 
 
-def fitting_basis(size: int, probes: int, steps: int, dtype: torch.dtype, room: float) -> Basis:
-    """The largest basis of at most `room` bytes: as asked for, else in float32, else of fewer probes.
+def fitting_basis(size: int, probes: int, steps: int, dtype: torch.dtype, memory: float) -> Basis:
+    """Largest basis that fits into the memory: as requested, else in float32, else of fewer probes.
 
     Args:
         size: n, length of a vector.
-        probes: wanted; two are kept at least, if that many were wanted, since one has no error bars.
-        dtype: wanted.
+        probes: requested number; at least two are kept if two were requested, since one has no error bars.
+        steps: block steps.
+        dtype: requested dtype.
+        memory: memory allowed [byte].
 
     Raises:
-        UserError: not even the smallest basis fits; the message has the numbers.
+        UserError: not even the smallest basis fits; the message has the sizes.
     """
-    columns = min(size, probes * steps)  # more directions than there are need no room
+    columns = min(size, probes * steps)  # the space has no more than `size` directions
     wanted = Basis(dtype, probes, dtype.itemsize * size * columns)
-    if wanted.bytes <= room:
+    if wanted.bytes <= memory:
         return wanted
     small = torch.float32
     for fewer in range(probes, min(2, probes) - 1, -1):
         found = Basis(small, fewer, small.itemsize * size * min(size, fewer * steps))
-        if found.bytes <= room:
+        if found.bytes <= memory:
             return found
     raise UserError(
         "hessian.basis_memory",
         f"{found.bytes / 1e9:.3g} GB or more, for a float32 basis of {fewer} probes x {steps} steps x {size} "
-        f"parameters ({wanted.bytes / 1e9:.3g} GB as asked for)",
-        f"{room / 1e9:.3g} GB; allow more, or at most {int(room / (small.itemsize * size * fewer))} lanczos_steps",
+        f"parameters ({wanted.bytes / 1e9:.3g} GB as requested)",
+        f"{memory / 1e9:.3g} GB; allow more, or at most {int(memory / (small.itemsize * size * fewer))} lanczos_steps",
     )
 
 
@@ -76,22 +78,22 @@ def lanczos(
     noise: float = 0.0,
     trace_probes: int = 0,
 ) -> Spectrum:
-    """The spectrum of a symmetric operator by block Lanczos with full reorthogonalisation; `steps * b` products.
+    """Spectrum of a symmetric operator by block Lanczos with full reorthogonalisation; takes `steps * b` products.
 
-    The basis has the dtype and device of the probes and takes n * b * steps numbers of memory. Exhausted directions
-    are replaced by random ones, so that `b * steps >= n` gives the whole spectrum whatever its multiplicities.
+    The basis has the dtype and device of the probes and consists of n * b * steps numbers. Random directions replace
+    exhausted ones, so that `b * steps >= n` gives the whole spectrum, with all multiplicities.
 
     Args:
         matvec: the operator on a block of columns, `[n, b] -> [n, b]`; b may shrink in the last step.
         probes: starting block, see `rademacher`.
         steps: block steps, at least 1.
-        seed: of the replacements and of the fresh probes.
-        trace_probes: fresh probes, a product each, for the trace outside the basis.
-        noise: relative error of a product, if above rounding of the basis: no error falls below `noise * max|value|`.
+        seed: seed of the replacements and of the fresh probes.
+        trace_probes: fresh probes for the trace outside the basis, at one product each.
+        noise: relative error of a product, if above rounding of the basis; errors are at least `noise * max|value|`.
 
     Raises:
-        ValueError: no step or no probe.
-        FloatingPointError: products that are not finite.
+        ValueError: there is no step or no probe.
+        FloatingPointError: products are not finite.
     """
     if steps < 1 or probes.shape[1] < 1:
         raise ValueError("block Lanczos needs at least one step and one probe")
@@ -105,7 +107,7 @@ def lanczos(
 
 
 def _spectrum(run: _Krylov, cut: int, noise: float, rest: Array, half: Spectrum | None) -> Spectrum:
-    """What the first `cut` rows of the basis know: a run of fewer steps is the leading part of a longer one."""
+    """Spectrum from the first `cut` rows of the basis; a run of fewer steps is the leading part of a longer one."""
     value, vector = torch.linalg.eigh(run.projected[:cut, :cut])
     if run.complete:
         residual = torch.zeros_like(value)
@@ -121,7 +123,7 @@ def _spectrum(run: _Krylov, cut: int, noise: float, rest: Array, half: Spectrum 
 
 
 def _trace_outside(matvec: Callable, basis: Float[Tensor, "m n"], probes: int, seed: int) -> Float[Array, " fresh"]:
-    """Hutchinson estimates of the trace of the operator on the complement of the basis."""
+    """Hutchinson estimates of the trace of the operator on the complement of the basis, one per fresh probe."""
     if not probes:
         return np.zeros(0)
     vectors = _project(rademacher(basis.shape[1], probes, seed).to(basis), basis)[1]
@@ -130,12 +132,14 @@ def _trace_outside(matvec: Callable, basis: Float[Tensor, "m n"], probes: int, s
 
 @dataclass(frozen=True)
 class _Krylov:
-    """The basis and the operator projected on it; all but the basis on the CPU in float64.
+    """Basis of the Krylov space and the operator projected on it; all but the basis on the CPU in float64.
 
-    projected: block tridiagonal.
-    basis: orthonormal rows, where the probes are.
-    start: the probes in the first rows of the basis.
-    rest: R of what the last product had outside the basis; `last`: the block of rows it came from.
+    projected: block tridiagonal matrix of the projected operator.
+    basis: orthonormal rows, on the device of the probes.
+    start: coefficients of the probes in the first rows of the basis.
+    rest: R of the last product's component outside the basis.
+    last: rows of the block that was multiplied last.
+    complete: whether the basis spans the whole space.
     """
 
     projected: Float[Tensor, "m m"]
@@ -147,13 +151,16 @@ class _Krylov:
 
 
 def _krylov(matvec: Callable, probes: Float[Tensor, "n b"], steps: int, generator: torch.Generator) -> _Krylov:
+    """Krylov space of the probes after so many block steps."""
     size, width = probes.shape
     basis = probes.new_empty(min(size, steps * width), size)
     projected = torch.zeros(len(basis), len(basis), dtype=torch.float64)
     block, start = _orthonormal(probes, basis[:0], probes.norm(dim=0).max(), generator)
     used, scale, last = 0, probes.new_zeros(()), slice(0, 0)
     while True:
-        near = last.start  # of the block before: outside the last two, a product has next to nothing in the basis
+        near = (
+            last.start
+        )  # of the block before; outside the last two blocks, a product is nearly orthogonal to the basis
         last, used = slice(used, used + len(block)), used + len(block)
         basis[last] = block
         product = matvec(block.T).to(block)
@@ -178,13 +185,13 @@ def _symmetric(matrix: Tensor) -> Tensor:
 
 
 def _subtract(block: Tensor, basis: Tensor) -> tuple[Float[Tensor, "m b"], Float[Tensor, "n b"]]:
-    """Coefficients of the block in the basis (rows), and what remains of it."""
+    """Coefficients of the block in the basis (rows), and its component outside the basis."""
     coefficient = basis @ block
     return coefficient, block - basis.T @ coefficient
 
 
 def _project(block: Tensor, basis: Tensor) -> tuple[Float[Tensor, "m b"], Float[Tensor, "n b"]]:
-    """The same in one pass, two where a column shrank: what remains is orthogonal to rounding over its length."""
+    """As `_subtract`, but repeated if a column shrank, since the rest is orthogonal to rounding over its length."""
     coefficient, rest = _subtract(block, basis)
     if (rest.norm(dim=0) < DROP * block.norm(dim=0)).any():
         correction, rest = _subtract(rest, basis)
@@ -195,8 +202,8 @@ def _project(block: Tensor, basis: Tensor) -> tuple[Float[Tensor, "m b"], Float[
 def _orthonormal(block: Tensor, basis: Tensor, scale: Tensor, generator: torch.Generator):
     """Orthonormal rows q, orthogonal to the basis as the block is, and R with `block = q.T @ R`.
 
-    Where the block has lost rank against `scale`, q has random rows instead, as far as there is
-    room, and R rows of zero.
+    If the block has lost rank compared with `scale`, random rows of q replace the lost ones, as many as the space
+    allows, with rows of zero in R.
     """
     size, width = block.shape
     q, r = torch.linalg.qr(block)
@@ -210,7 +217,7 @@ def _orthonormal(block: Tensor, basis: Tensor, scale: Tensor, generator: torch.G
     missing = min(width, size - len(basis)) - keep
     if missing > 0:
         fresh = torch.randn(missing, size, dtype=torch.float64, generator=generator).to(block).T
-        for _ in range(2):  # not on both at once: the basis may fill the memory
+        for _ in range(2):  # on one after the other: the basis may fill the memory
             fresh = torch.linalg.qr(_project(_project(fresh, basis)[1], q)[1]).Q
         q, r = torch.cat([q, fresh.T]), torch.cat([r, r.new_zeros(missing, width)])
     return q, r
@@ -222,18 +229,18 @@ def dense(
     block: int = 64,
     noise: float = 0.0,
 ) -> Spectrum:
-    """The exact spectrum, from a symmetric matrix or from n products with the columns of the identity; for small n.
+    """Exact spectrum from a symmetric matrix, or from n products with the columns of the identity; for small n.
 
     Every eigenvalue has weight 1/n, for a single probe.
 
     Args:
         matrix: the matrix, or an operator on blocks of columns.
         size: n, needed for an operator.
-        block: columns a call of the operator.
+        block: columns per call of the operator.
         noise: relative error of a product, see `lanczos`.
 
     Raises:
-        FloatingPointError: products that are not finite.
+        FloatingPointError: products are not finite.
     """
     if callable(matrix):
         columns = torch.eye(size, dtype=torch.float64).split(block, 1)

@@ -1,16 +1,18 @@
-"""The two parts of the loss as functions of all parameters, twice differentiable: what curvature is taken of.
+"""Both parts of the loss as twice differentiable functions of all parameters.
 
-The loss is the squared error, whatever the training loss, and both parts come from one forward pass of the batch with
-all rotations g_1..g_N of each sample, twisted predictions z_i, their mean zbar and the target y:
+The loss is the squared error, whatever the training loss. One forward pass of the batch with all rotations g_1..g_N of
+each sample gives the twisted predictions z_i. With their mean zbar and the target y the parts are
 
     L_equiv = mean_i |z_i - zbar|^2,    L_mean = |zbar - y|^2,    L_mean + L_equiv = mean_i |z_i - y|^2 exactly.
 
-These are plug-in values. With a group {h g_i k}, h and k uniform for each sample, the expectation of L_mean is the true
-one plus SUM_l q_l alpha_l, and what alpha_l does not let through (for the tetrahedral group: nothing of degrees 1, 2,
-a seventh of degree 3) is all that L_equiv lacks. So a design with small alpha_l needs no correction of the bias, and
-should have none: subtracting L_equiv / N makes L_mean unbiased but its Hessian indefinite, with negative eigenvalues
-that belong to L_equiv. Independent rotations (alpha_l = 1/N for every l) are corrected nonetheless, as elsewhere;
-`mean_plugin` is then the part without the correction, whose curvature may be read.
+These are plug-in values. For a group {h g_i k}, with h and k uniform for each sample, the expectation of L_mean exceeds
+the true value by the bias SUM_l q_l alpha_l, and that of L_equiv is too small by the same amount. The tetrahedral group
+has alpha_l = 0 for degrees 1 and 2, and 1/7 for degree 3.
+
+A design with small alpha_l needs no correction of the bias, and should have none. Subtracting L_equiv / N makes L_mean
+unbiased, but its Hessian indefinite, with negative eigenvalues that belong to L_equiv. Independent rotations (alpha_l =
+1/N for every l) are corrected nonetheless, as in the loss split. `mean_plugin` is then the part without the correction,
+whose curvature can be interpreted.
 
 Source: Shen et al., arXiv:2512.02303.
 """
@@ -34,11 +36,11 @@ LOSSES = (*PARTS, "total", "mean_plugin")
 
 @dataclass(frozen=True)
 class Chunk:
-    """Some samples in all their rotations: what stays the same while the parameters change.
+    """Some samples in all their rotations; independent of the parameters.
 
-    inputs, rotation: one entry a rotated sample, the rotations of a sample in a row.
-    targets, weights: one entry a sample, not rotated.
-    share: of the samples of the whole batch.
+    inputs, rotation: one entry per rotated sample, the rotations of a sample in a row.
+    targets, weights: one entry per sample, not rotated.
+    share: number of these samples over that of the whole batch.
     """
 
     inputs: dict[str, Tensor]
@@ -48,7 +50,7 @@ class Chunk:
     share: float
 
     def first_sample(self) -> Chunk:
-        """The first sample alone."""
+        """Chunk with the first sample only."""
         copies = len(self.rotation) // len(self)
         inputs = {k: v[:copies] for k, v in self.inputs.items()}
         targets, weights = ({k: v[:1] for k, v in d.items()} for d in (self.targets, self.weights))
@@ -61,14 +63,15 @@ class Chunk:
 class Objective:
     """Both parts of the loss as functions of the flat parameter vector, on fixed samples and rotations.
 
-    Dtype and device are those of the model; a copy of it is kept, in evaluation mode. Frozen parameters are left out.
+    Dtype and device are those of the model, of which it keeps a copy in evaluation mode. Frozen parameters are left
+    out.
 
     Args:
-        task: says how samples turn, and the terms of the loss and their weights.
+        task: rotates the samples; holds the terms of the loss and their weights.
         batch: the samples, not rotated.
-        quaternion: the rotations, `rotations` makes them.
+        quaternion: the rotations, from `rotation_sets.sample_rotations`.
         chunk: samples differentiated at once; the result does not depend on it.
-        unbiased: split for independent rotations, without the plug-in's bias.
+        unbiased: split for independent rotations, corrected for the bias of the plug-in values.
     """
 
     def __init__(
@@ -90,7 +93,7 @@ class Objective:
         self.chunks = [self._chunk(batch, quaternion, slice(s, s + chunk)) for s in starts]
 
     def _chunk(self, batch: Batch, quaternion: Tensor, part: slice) -> Chunk:
-        """Turned in float64, so that every dtype sees the same geometry to its rounding."""
+        """Chunk of these samples; rotated in float64, so the geometry is the same in every dtype up to rounding."""
         whole, device, dtype = len(batch), self.parameters.device, self.parameters.dtype
         batch = batch.to("cpu", torch.float64).map(lambda t: t[part])
         rotation = so3.matrix(quaternion[part].reshape(-1, 4))
@@ -99,17 +102,17 @@ class Objective:
         return Chunk(inputs, rotation.to(device, dtype), batch.targets, batch.weights, share)
 
     def to(self, dtype: torch.dtype) -> Objective:
-        """The same objective in that dtype, its samples turned anew."""
+        """The same objective in another dtype, with its samples rotated anew."""
         return Objective(duplicate(self.model).to(dtype), *self._fixed)
 
     def on_first_sample(self) -> Objective:
-        """The same objective on its first sample, for a look at what it costs and what it allows."""
+        """The same objective on its first sample only, to try modes and measure memory."""
         small = copy.copy(self)
         small.chunks = [self.chunks[0].first_sample()]
         return small
 
     def twisted(self, parameters: Float[Tensor, " n"], chunk: Chunk) -> Float[Tensor, " m"]:
-        """The twisted predictions of all terms, in a row: the loss is a quadratic function of them."""
+        """Twisted predictions of all terms as one vector, of which the loss is a quadratic function."""
         pieces = zip(self._shapes.items(), parameters.split(self._sizes), strict=True)
         named = {name: piece.view(shape) for (name, shape), piece in pieces}
         prediction = torch.func.functional_call(self.model, named, (chunk.inputs,))
@@ -117,22 +120,22 @@ class Objective:
         return torch.cat([t.flatten() for t in z])
 
     def losses(self, parameters: Float[Tensor, " n"], chunk: Chunk) -> dict[str, Tensor]:
-        """The losses named in `LOSSES`: means over the samples of a chunk, weighted sums of the terms.
+        """Losses named in `LOSSES`: means over the samples of a chunk, weighted sums over the terms.
 
-        `mean` + `equiv` = `total`; `mean_plugin` differs from `mean` where `mean` is corrected for its bias.
+        `mean` + `equiv` = `total`; `mean_plugin` differs from `mean` if `mean` is corrected for its bias.
         """
         return self._parts(self.twisted(parameters, chunk), chunk)
 
     def output_hessian_product(self, z: Float[Tensor, " m"], chunk: Chunk, part: str) -> Float[Tensor, " m"]:
         """Q z, with the Hessian Q of a part of the loss with respect to the twisted predictions.
 
-        Q is positive semidefinite but for the `mean` that is corrected for its bias: there it is indefinite.
+        Q is positive semidefinite, but indefinite for a `mean` that is corrected for its bias.
         """
         z = z.detach().requires_grad_()
-        return gradient(self._parts(z, chunk, origin=True)[part], z)  # a quadratic form: its gradient is linear
+        return gradient(self._parts(z, chunk, origin=True)[part], z)  # the gradient of the quadratic form
 
     def _parts(self, z: Float[Tensor, " m"], chunk: Chunk, origin: bool = False) -> dict[str, Tensor]:
-        """The losses from twisted predictions, about the targets or about zero."""
+        """Losses of twisted predictions against the targets, or against zero (`origin`)."""
         mean = equiv = plugin = z.new_zeros(())
         copies = len(chunk.rotation) // len(chunk)
         sizes = [copies * chunk.targets[t.name].numel() for t in self._task.terms]
@@ -144,14 +147,14 @@ class Objective:
         return {"mean": mean, "equiv": equiv, "total": mean + equiv, "mean_plugin": plugin}
 
     def values(self, parameters: Float[Tensor, " n"] | None = None) -> dict[str, float]:
-        """The losses of the whole batch, at the parameters of the model or at others."""
+        """Losses of the whole batch, at the parameters of the model or at others."""
         parameters = self.parameters if parameters is None else parameters
         with differentiable():
             found = [self.losses(parameters, c) for c in self.chunks]
         return {k: sum(c.share * f[k].item() for c, f in zip(self.chunks, found, strict=True)) for k in found[0]}
 
     def gradients(self, parameters: Float[Tensor, " n"], parts: Sequence[str] = PARTS) -> Float[Tensor, "part n"]:
-        """Gradients of parts of the loss at any parameters, on the whole batch."""
+        """Gradients of parts of the loss on the whole batch, at these parameters."""
         parameters = parameters.detach().requires_grad_()
         total = parameters.new_zeros(len(parts), len(parameters))
         with differentiable():
@@ -165,7 +168,7 @@ class Objective:
 def _split(
     z: Float[Tensor, "sample rotation *v c"], y: Float[Tensor, "sample *v c"], weights: Tensor, unbiased: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Mean, equivariance error and plug-in mean of one term, means over samples."""
+    """Mean, equivariance error and plug-in mean of one term, averaged over samples."""
     K = z.shape[1]
     centre = z.mean(1)
     spread = (z - centre[:, None]).flatten(0, 1)
@@ -178,7 +181,7 @@ def _split(
 
 
 def gradient(value: Tensor, at: Tensor, vector: Tensor | None = None, **keys: bool) -> Tensor:
-    """Gradient, or vector-Jacobian product; zeros where nothing depends on `at`."""
+    """Gradient, or vector-Jacobian product; zeros if the value does not depend on `at`."""
     if not value.requires_grad:
         return torch.zeros_like(at)
     return torch.autograd.grad(value, at, vector, materialize_grads=True, **keys)[0]

@@ -1,4 +1,4 @@
-"""The spectra of one checkpoint: both parts of the loss, both curvatures, halves of the data, and what is kept."""
+"""Spectra of one checkpoint, for both parts of the loss, both curvatures and both halves of the samples."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from .objective import PARTS, Objective
 from .operators import CURVATURES, operator
 
 GB = 1e9
-REPLICATES = ("even", "odd")  # halves of the samples, by their place
+REPLICATES = ("even", "odd")  # halves of the samples, by their position
 ENDS = ("", "_low", "_high")
 
 Key = tuple[str, str]  # curvature, part
@@ -32,7 +32,7 @@ Key = tuple[str, str]  # curvature, part
 
 @dataclass(frozen=True)
 class Problem:
-    """What is looked at, the same at every checkpoint: samples, their rotations, and how closely."""
+    """Samples, their rotations and the settings of the spectra; the same at every checkpoint."""
 
     task: Task
     batch: Batch
@@ -44,58 +44,67 @@ class Problem:
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """The parts of the loss; where `mean` is corrected for its bias, also as it is without."""
+        """Parts of the loss; if `mean` is corrected for its bias, also `mean_plugin`, which is not corrected."""
         return ("mean", "mean_plugin", "equiv") if self.settings.rotation_set == "independent" else PARTS
 
     @property
     def curvatures(self) -> tuple[str, ...]:
-        """The matrices."""
+        """Names of the matrices: the Hessian, and the Gauss-Newton matrix if it is measured."""
         return CURVATURES if self.settings.gauss_newton else CURVATURES[:1]
 
     @property
-    def readable(self) -> str:
-        """The mean part whose curvature can be read: without the correction, which adds negative eigenvalues."""
+    def uncorrected_mean(self) -> str:
+        """Name of the mean part without the correction, which adds negative eigenvalues to its curvature."""
         return "mean_plugin" if "mean_plugin" in self.parts else "mean"
 
     def objective(self, model: torch.nn.Module, some: slice = slice(None)) -> Objective:
-        """The loss on some of the samples."""
+        """Loss on some of the samples."""
         batch, unbiased = self.batch.map(lambda t: t[some]), "mean_plugin" in self.parts
         return Objective(model, self.task, batch, self.quaternion[some], self.settings.chunk, unbiased)
 
     def matrices(self) -> Iterator[Key]:
-        """Every matrix; the Gauss-Newton matrix of a corrected mean is none: it would be indefinite."""
+        """All matrices, without the Gauss-Newton matrix of a corrected mean, which is indefinite."""
         for curvature in self.curvatures:
             for part in self.parts:
-                if curvature == "hessian" or part != "mean" or self.readable == "mean":
+                if curvature == "hessian" or part != "mean" or self.uncorrected_mean == "mean":
                     yield curvature, part
 
 
 def choose_samples(index: Int[Array, " known"], settings: HessianSettings) -> Int[Array, " some"]:
-    """The samples in the loss, drawn from a split, ascending."""
+    """Random samples of a split for the loss, ascending."""
     count = min(settings.samples, len(index))
     return np.sort(np.random.default_rng(settings.seed).choice(index, count, replace=False))
 
 
 def problem_of(task: Task, index: Int[Array, " sample"], size: int, settings: HessianSettings) -> Problem:
-    """The samples with their rotations, and the largest basis that fits the memory; it says in the log which.
+    """Samples with their rotations, and the largest basis that fits into the memory; the log states its size.
 
     Args:
         index: samples in the loss.
         size: number of trained parameters.
     """
     quaternion = sample_rotations(settings.rotation_set, len(index), settings.rotations, settings.seed, task.group)
-    device = "cuda" if device_of(settings.device) == "cuda" else "cpu"  # others have no float64
+    device = "cuda" if device_of(settings.device) == "cuda" else "cpu"  # other devices have no float64
     wanted = getattr(torch, settings.basis_dtype)
     basis = fitting_basis(size, settings.probes, settings.lanczos_steps, wanted, settings.basis_memory * GB)
     text = f"basis: {basis.probes} probes x {settings.lanczos_steps} steps x {size} parameters in {basis.dtype}"
-    less = "" if (basis.probes, basis.dtype) == (settings.probes, wanted) else ", less than asked for to fit the memory"
+    less = (
+        ""
+        if (basis.probes, basis.dtype) == (settings.probes, wanted)
+        else ", less than requested, to fit into the memory"
+    )
     print(f"{text}, {basis.bytes / GB:.3g} GB of {settings.basis_memory:g} GB{less}", flush=True)
     return Problem(task, task.batch(index), index, quaternion, settings, device, basis)
 
 
 @dataclass(frozen=True)
-class Found:
-    """The spectra of a checkpoint; `replicates` are those of both halves of the samples, at half the depth."""
+class CheckpointSpectra:
+    """Spectra of one checkpoint.
+
+    replicates: spectra of both halves of the samples, with half of the Lanczos steps.
+    products: number of products with each matrix.
+    values: losses by part.
+    """
 
     spectra: dict[Key, Spectrum]
     replicates: dict[Key, list[Spectrum]]
@@ -104,27 +113,27 @@ class Found:
 
 
 def measure(model: torch.nn.Module, problem: Problem, step: int) -> xr.Dataset:
-    """One checkpoint as a dataset: its spectra, after a certificate in float64 on a few samples.
+    """Dataset with the spectra of one checkpoint, computed after a certificate in float64 on a few samples.
 
     Args:
         model: in float64, on the device of the problem.
-        step: of the checkpoint, for errors and the log.
+        step: step of the checkpoint, for error messages and the log.
 
     Raises:
         UserError: derivatives are wrong or not finite.
     """
-    settings, few = problem.settings, slice(0, problem.settings.certificate_samples)
+    settings, first = problem.settings, slice(0, problem.settings.certificate_samples)
     dtype = getattr(torch, settings.dtype)
     require_finite(model, problem, step)
-    batch, unbiased = problem.batch.map(lambda t: t[few]), "mean_plugin" in problem.parts
-    some = Objective(model, problem.task, batch, problem.quaternion[few], unbiased=unbiased)
+    batch, unbiased = problem.batch.map(lambda t: t[first]), "mean_plugin" in problem.parts
+    some = Objective(model, problem.task, batch, problem.quaternion[first], unbiased=unbiased)
     certificate = certify(some, dtype=dtype, seed=settings.seed)
     found = spectra(model.to(dtype), problem, step, certificate)
     return dataset(found, certificate, problem, step).assign_attrs(product_mode=certificate.mode)
 
 
-def spectra(model: torch.nn.Module, problem: Problem, step: int, certificate: Certificate) -> Found:
-    """Every spectrum of the model, from products as they were certified.
+def spectra(model: torch.nn.Module, problem: Problem, step: int, certificate: Certificate) -> CheckpointSpectra:
+    """All spectra of the model, with products in the certified mode.
 
     Raises:
         UserError: products are not finite; the message names the step, and the sample and rotation.
@@ -132,7 +141,7 @@ def spectra(model: torch.nn.Module, problem: Problem, step: int, certificate: Ce
     whole = problem.objective(model)
     halves = (slice(0, None, 2), slice(1, None, 2)) if problem.settings.halves and len(problem.batch) > 1 else ()
     some = [problem.objective(model, s) for s in halves]
-    found = Found({}, {}, {}, whole.values())
+    found = CheckpointSpectra({}, {}, {}, whole.values())
     for key in problem.matrices():
         make = [
             operator(o, key[1], key[0], certificate.mode, problem.settings.keep_memory * GB) for o in (whole, *some)
@@ -141,14 +150,14 @@ def spectra(model: torch.nn.Module, problem: Problem, step: int, certificate: Ce
             found.spectra[key] = one = _spectrum(make[0], problem, 1)
             found.replicates[key] = [_spectrum(o, problem, 2) for o in make[1:]]
         except FloatingPointError as error:
-            raise not_finite(model, problem, step) from error
+            raise nonfinite_error(model, problem, step) from error
         found.products[key] = sum(o.products for o in make)
-        print(f"step {step}, {key[0]} of L_{key[1]}: {_line(one)}", flush=True)
+        print(f"step {step}, {key[0]} of L_{key[1]}: {_summary(one)}", flush=True)
     return found
 
 
 def _spectrum(products, problem: Problem, depth: int) -> Spectrum:
-    """The spectrum of an operator, to a `depth`-th of the depth; exact where that takes no more products."""
+    """Spectrum of an operator from 1/`depth` of the Lanczos steps; exact if that takes no more products."""
     settings, basis = problem.settings, problem.basis
     noise, steps = torch.finfo(getattr(torch, settings.dtype)).eps, settings.lanczos_steps // depth
     if basis.probes * settings.lanczos_steps >= products.size:
@@ -158,8 +167,8 @@ def _spectrum(products, problem: Problem, depth: int) -> Spectrum:
     return lanczos(products, probes, steps, seed=settings.seed, noise=noise, trace_probes=fresh)
 
 
-def _line(spectrum: Spectrum) -> str:
-    """What the log says of one spectrum."""
+def _summary(spectrum: Spectrum) -> str:
+    """Summary of one spectrum for the log."""
     (top, *_), (error, *_) = spectrum.top(1)
     low, (trace, spread) = spectrum.bottom(1)[0][0], spectrum.trace()
     kappa = condition_numbers.estimate(spectrum, MEASURES["kappa_E90"][0])
@@ -169,7 +178,7 @@ def _line(spectrum: Spectrum) -> str:
 
 
 def require_finite(model: torch.nn.Module, problem: Problem, step: int) -> None:
-    """Refuse a model whose curvature is not finite on all samples in all rotations.
+    """Refuses a model whose curvature is not finite for some sample and rotation.
 
     Raises:
         UserError: it names the step, the sample and the rotation.
@@ -180,11 +189,11 @@ def require_finite(model: torch.nn.Module, problem: Problem, step: int) -> None:
         .isfinite()
         .all()
     ):
-        raise not_finite(model, problem, step)
+        raise nonfinite_error(model, problem, step)
 
 
-def not_finite(model: torch.nn.Module, problem: Problem, step: int) -> UserError:
-    """The error for products that are not finite, with the first sample and rotation that make it so."""
+def nonfinite_error(model: torch.nn.Module, problem: Problem, step: int) -> UserError:
+    """Error for products that are not finite; names the first sample and rotation with such a product."""
     where, expected = f"hessian, step {step}", "finite products with the curvature of the loss"
     for s, sample in enumerate(problem.index.tolist()):
         batch = problem.batch.map(lambda t, s=s: t[s : s + 1])
@@ -197,17 +206,17 @@ def not_finite(model: torch.nn.Module, problem: Problem, step: int) -> UserError
     return UserError(where, expected, f"NaN or infinity in {problem.settings.dtype}, for no sample and rotation alone")
 
 
-def dataset(found: Found, certificate: Certificate, problem: Problem, step: int) -> xr.Dataset:
-    """One checkpoint as a dataset, NaN where a matrix was not looked at."""
-    each = {key: _arrays(spectrum, problem) for key, spectrum in found.spectra.items()}
+def dataset(found: CheckpointSpectra, certificate: Certificate, problem: Problem, step: int) -> xr.Dataset:
+    """Dataset of one checkpoint; NaN for matrices that were not measured."""
+    each = {key: _spectrum_arrays(spectrum, problem) for key, spectrum in found.spectra.items()}
     errors = {"hessian": certificate.error, "gauss_newton": certificate.gauss_newton}
     for (curvature, part), arrays in each.items():
-        halves = [_measures(s) for s in found.replicates[curvature, part]]
+        halves = [_condition_numbers(s) for s in found.replicates[curvature, part]]
         halves = halves or [np.full((len(SIDES), len(MEASURES)), np.nan)] * len(REPLICATES)
         arrays["condition_replicate"] = ("side measure replicate", np.stack(halves, -1))
         arrays["certificate_error"] = ("", np.array(errors[curvature][part]))
         arrays["products"] = ("", np.array(found.products[curvature, part]))
-    missing = {n: (dims, _nothing(v)) for n, (dims, v) in next(iter(each.values())).items()}
+    missing = {n: (dims, _missing_like(v)) for n, (dims, v) in next(iter(each.values())).items()}
     rows = [[each.get((c, p), missing) for p in problem.parts] for c in problem.curvatures]
     stacked = {
         name: (f"curvature part {dims}", np.array([[a[name][1] for a in row] for row in rows]))
@@ -229,19 +238,19 @@ def dataset(found: Found, certificate: Certificate, problem: Problem, step: int)
 
 
 def _rank_bounds(problem: Problem) -> list[int]:
-    """Largest rank of the Gauss-Newton matrix of each part: it is a sum over the components of all predictions."""
+    """Upper bound on the rank of each part's Gauss-Newton matrix, a sum over the components of all predictions."""
     batch, spread = problem.batch, problem.quaternion.shape[1] - 1
     components = sum(int((w > 0).sum()) * batch.targets[n].shape[-1] for n, w in batch.weights.items())
     return [components * (spread if part == "equiv" else 1) for part in problem.parts]
 
 
-def _nothing(value: Array) -> Array:
-    """An array of the same shape that says nothing."""
+def _missing_like(value: Array) -> Array:
+    """Array of the same shape and dtype, filled with NaN, or 0 for integers."""
     return np.full(value.shape, np.nan if value.dtype.kind == "f" else 0, value.dtype)
 
 
-def _arrays(spectrum: Spectrum, problem: Problem) -> dict[str, tuple[str, Array]]:
-    """What is stored of one spectrum: dimensions and values."""
+def _spectrum_arrays(spectrum: Spectrum, problem: Problem) -> dict[str, tuple[str, Array]]:
+    """Stored arrays of one spectrum, by name: dimensions and values."""
     count, half = problem.settings.eigenvalues, spectrum.half or spectrum
     (top, top_error), (bottom, bottom_error) = spectrum.top(count), spectrum.bottom(count)
     estimates = [[condition_numbers.estimate(spectrum, m, side) for m, _ in MEASURES.values()] for side in SIDES]
@@ -268,13 +277,14 @@ def _arrays(spectrum: Spectrum, problem: Problem) -> dict[str, tuple[str, Array]
     }
 
 
-def _measures(spectrum: Spectrum) -> Float[Array, "side measure"]:
+def _condition_numbers(spectrum: Spectrum) -> Float[Array, "side measure"]:
+    """All condition numbers and ranks of one spectrum."""
     return np.array([[condition_numbers.estimate(spectrum, m, s).value for m, _ in MEASURES.values()] for s in SIDES])
 
 
-def _ratios(found: Found, problem: Problem) -> dict[str, tuple[str, Array]]:
-    """Every number of the mean part over that of the equivariance part, with its interval."""
-    pairs = [[found.spectra[c, part] for part in (problem.readable, "equiv")] for c in problem.curvatures]
+def _ratios(found: CheckpointSpectra, problem: Problem) -> dict[str, tuple[str, Array]]:
+    """Ratios of each condition number of the mean part to that of the equivariance part, with intervals."""
+    pairs = [[found.spectra[c, part] for part in (problem.uncorrected_mean, "equiv")] for c in problem.curvatures]
     each = np.array(
         [[[condition_numbers.ratio(*pair, m, s) for m, _ in MEASURES.values()] for s in SIDES] for pair in pairs]
     )

@@ -1,7 +1,7 @@
-"""Modules to look at first when products with the curvature of a model are wrong: what runs in them, seen, not guessed.
+"""Modules with unreliable higher derivatives, found by tracing the operations of a forward pass.
 
-A forward pass is watched operation by operation, so that `torch.nn.functional.layer_norm` is found as well as the
-module of that name, and a layer norm written by hand is not accused.
+The trace finds `torch.nn.functional.layer_norm` as well as the module of that name. It does not name a layer norm that
+is written out by hand.
 """
 
 from __future__ import annotations
@@ -14,36 +14,36 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from .._typing import Tensor
 from ..runtime.precision import duplicate
 
-# operations whose higher derivatives have been seen wrong in some mode, or that have kinks, by the name in torch
+# torch names of operations whose higher derivatives were found wrong in some mode, and of operations with kinks
 NORMS = ("layer_norm", "group_norm", "batch_norm", "instance_norm", "rms_norm")
 KINKS = ("relu", "leaky_relu", "prelu", "rrelu", "threshold", "hardtanh", "hardswish", "hardsigmoid", "l1_loss")
 COMPILED = (torch.jit.ScriptModule, torch._dynamo.OptimizedModule) if hasattr(torch, "_dynamo") else ()
 
 
 def unsafe_modules(model: torch.nn.Module, inputs: Mapping[str, Tensor]) -> list[str]:
-    """Modules as `name (class: what runs there)`, the innermost ones, in the order in which they run.
+    """Innermost modules with unreliable operations, as `name (class: operations)`, in the order in which they run.
 
-    Named are compiled modules, fused norms, kinks, and operations that write into a tensor that has a gradient: right
-    in most ways of differentiating, silently wrong in some.
+    Unreliable are compiled modules, fused norms, kinks, and operations that write into a tensor that has a gradient.
+    Most ways of differentiation are right for them; some are silently wrong.
 
     Args:
         inputs: of a few samples, in the dtype of the model.
     """
-    model, watch = duplicate(model).eval(), _Watch()
+    model, trace = duplicate(model).eval(), _Trace()
     for name, module in model.named_modules():
         label = f"{name or 'the model itself'} ({type(module).__name__}"
         if isinstance(module, COMPILED):
-            watch.found.setdefault(label, []).append("compiled")
+            trace.found.setdefault(label, []).append("compiled")
             continue
-        module.register_forward_pre_hook(lambda *_, label=label: watch.stack.append(label))
-        module.register_forward_hook(lambda *_: watch.stack.pop() and None, always_call=True)  # else it is the output
-    with torch.enable_grad(), watch:
+        module.register_forward_pre_hook(lambda *_, label=label: trace.stack.append(label))
+        module.register_forward_hook(lambda *_: trace.stack.pop() and None, always_call=True)  # None keeps the output
+    with torch.enable_grad(), trace:
         model(dict(inputs))
-    return [f"{label}: {', '.join(what)})" for label, what in watch.found.items()]
+    return [f"{label}: {', '.join(what)})" for label, what in trace.found.items()]
 
 
-class _Watch(TorchDispatchMode):
-    """Notes the module on top of the stack where something suspicious runs."""
+class _Trace(TorchDispatchMode):
+    """Records unreliable operations by the module on top of the stack."""
 
     def __init__(self):
         super().__init__()
@@ -53,7 +53,7 @@ class _Watch(TorchDispatchMode):
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
         name = function._schema.name.removeprefix("aten::")
         what = next((n for n in NORMS if n in name), name if name in KINKS else None)
-        if what is None and function._schema.is_mutable and _learned(args):
+        if what is None and function._schema.is_mutable and _has_gradient(args):
             what = f"{name} in place"
         known = self.found.setdefault(self.stack[-1], []) if what and self.stack else [what]
         if what not in known:
@@ -61,5 +61,5 @@ class _Watch(TorchDispatchMode):
         return function(*args, **(kwargs or {}))
 
 
-def _learned(args: tuple) -> bool:
+def _has_gradient(args: tuple) -> bool:
     return any(isinstance(a, Tensor) and a.requires_grad for a in args)
