@@ -1,6 +1,6 @@
-"""What every model must do: run on a tiny batch, respect padding, have a right Hessian.
+"""Requirements on every model: it runs on a small batch, ignores padding, and has a right Hessian.
 
-The package's own models, or a user's: TWIRLSCOPE_MODEL=my_model.py:MyModel.
+Checks the models of the package, or that of a user: TWIRLSCOPE_MODEL=my_model.py:MyModel.
 """
 
 from __future__ import annotations
@@ -13,23 +13,20 @@ import pytest
 import torch
 import toys
 
-from twirlscope import losses, plugins
-from twirlscope.contracts import Batch, Evaluation
-from twirlscope.estimators import loss_split
+from twirlscope import Batch, Evaluation, inner_products, losses, plugins, split
 from twirlscope.geometry import rotation_sets
 from twirlscope.twirling import activation_degrees
-from twirlscope.twirling.twisting import inner_products
 
-SMALL = {"width": 8, "layers": 2, "heads": 2, "levels": 2}  # sizes that many models have; a model takes those it knows
+SMALL = {"width": 8, "layers": 2, "heads": 2, "levels": 2}  # settings of many models; each gets those it has
 SMALLER = {"steerable_unet": {"width": 2}}
 TENSORS = {"l_max": 2}  # for a stress
 MODELS = [os.environ["TWIRLSCOPE_MODEL"]] if "TWIRLSCOPE_MODEL" in os.environ else plugins.known("model")
 
 
-def ways(name: str) -> list[tuple[str, dict, str]]:
-    """The model with each choice of a setting that makes another model of it: `forces`, direct or conservative.
+def cases_of(name: str) -> list[tuple[str, dict, str]]:
+    """The model, each choice of its setting `forces`, if it has one, and the kind of data.
 
-    Also on periodic frames with a stress, if it knows them.
+    The kind `crystals` stands for periodic frames with a stress, for models that support them.
     """
     cls = plugins.find("model", name)
     field, kind = cls.Settings.model_fields.get("forces"), plugins.find("task", cls.task).dataset_kind
@@ -38,13 +35,13 @@ def ways(name: str) -> list[tuple[str, dict, str]]:
     return [(name, choice, kind) for kind in kinds for choice in choices]
 
 
-CASES = [case for name in MODELS for case in ways(name)]
+CASES = [case for name in MODELS for case in cases_of(name)]
 # toy data by `Task.dataset_kind`
 DATA = {"frames": toys.frames, "molecules": toys.molecules, "backbones": toys.backbones, "crystals": toys.crystals}
 
 
 def build(name: str, chosen: dict, kind: str):
-    """A small instance of a model, in float64 and evaluation mode, its task, and a batch of it."""
+    """A small instance of a model, in float64 and evaluation mode, its task, and a batch of four samples."""
     cls = plugins.find("model", name)
     stress = {"stress_weight": 1.0} if kind == "crystals" else {}
     task = plugins.make_task({"name": cls.task, **stress}, DATA[kind]())
@@ -62,14 +59,14 @@ def case(request):
 
 
 def loss(model, task, batch: Batch) -> torch.Tensor:
-    """The weighted loss, a mean over samples."""
+    """Weighted loss, a mean over samples."""
     out = model(batch.inputs)
     each = [t.weight * losses.mse(out[t.name], batch.targets[t.name], batch.weights[t.name]) for t in task.terms]
     return sum(each).mean()
 
 
 def real(batch: Batch, term: str, prediction: torch.Tensor) -> torch.Tensor:
-    """The predicted vectors that count."""
+    """Predicted vectors with a weight, so without padding."""
     return prediction[batch.weights[term] > 0]
 
 
@@ -163,7 +160,7 @@ def test_model__has_a_hessian_that_agrees_with_central_differences(case):
 
 
 def differences(model, task, batch, parameters, v, step=1e-5) -> list[torch.Tensor]:
-    """A Hessian-vector product by central differences of the gradient, of fourth order."""
+    """Hessian-vector product by central differences of the gradient, of fourth order."""
     start = [p.detach().clone() for p in parameters]
 
     def gradient_at(shift):
@@ -191,7 +188,7 @@ def test_model__survives_a_round_trip_of_its_state(case, request):
 
 
 def test_model__is_equivariant_exactly_where_it_claims_to_be(case, request):
-    """Away from the first weights, with which a model may be nearly equivariant by chance."""
+    """With perturbed weights, as a model may be nearly equivariant at initialisation by chance."""
     model, task, _ = build(*request.node.callspec.params["case"])
     index, generator = np.arange(4), torch.Generator().manual_seed(2)
     with torch.no_grad():
@@ -199,7 +196,7 @@ def test_model__is_equivariant_exactly_where_it_claims_to_be(case, request):
             p.add_(0.2 * torch.randn(p.shape, generator=generator, dtype=p.dtype))
     turns = rotation_sets.uniform(task.group, 4, 4, generator=torch.Generator().manual_seed(1))
     found = inner_products(Evaluation(model, task, dtype=torch.float64), index, turns)
-    share = loss_split.split(found["gram"], found["cross"], found["square"]).equiv.mean(-1)
+    share = split(found["gram"], found["cross"], found["square"]).equiv.mean(-1)
     share = share / np.einsum("tsrr->t", found["gram"]) * 16  # of the mean square of the prediction
     assert ((share < 1e-10).all(), (share > 1e-7).any()) == (model.equivariant, not model.equivariant), share
 

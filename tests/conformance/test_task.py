@@ -1,4 +1,4 @@
-"""What every task must keep, the package's own and a user's: set TWIRLSCOPE_TASK=my_task.py:MyTask to check yours."""
+"""Requirements on every task: those of the package, or that of a user with TWIRLSCOPE_TASK=my_task.py:MyTask."""
 
 import os
 
@@ -28,7 +28,7 @@ def task(request):
 
 
 def rotation(task, samples, seed=0):
-    """Rotations of the group that acts exactly on the batches of the task."""
+    """Random rotations of the group that acts exactly on the batches of the task."""
     generator = torch.Generator().manual_seed(seed)
     return so3.matrix(rotation_sets.uniform(task.group, samples, generator=generator))
 

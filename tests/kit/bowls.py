@@ -1,4 +1,4 @@
-"""Small models of four kinds, trained a little, with both parts of the loss and their dense Hessians in float64."""
+"""Models of 557 to 972 parameters, before and after a short training, and their dense Hessians in float64."""
 
 import functools
 from typing import ClassVar
@@ -8,7 +8,7 @@ import torch
 from e3nn import o3
 from torch import nn
 
-from twirlscope.contracts import Batch, Task, Term
+from twirlscope import Batch, Task, Term
 from twirlscope.curvature.lanczos import _symmetric
 from twirlscope.curvature.objective import Objective
 from twirlscope.geometry import rotation_sets
@@ -18,7 +18,7 @@ POINTS, SAMPLES = 5, 6
 
 
 class Clouds(Task):
-    """Five points a sample; the targets are vectors that turn with them, and a scalar."""
+    """Five points per sample; targets are an equivariant vector per point and an invariant scalar."""
 
     irreps_in: ClassVar = {"positions": "1o"}
     terms = (Term("forces", "1o", weight=2.0), Term("energy", "0e", weight=0.5))
@@ -41,7 +41,7 @@ def heads(out):
 
 
 class Attention(nn.Module):
-    """A transformer block on the points."""
+    """Transformer block on the points."""
 
     def __init__(self, width=11):
         super().__init__()
@@ -57,7 +57,7 @@ class Attention(nn.Module):
 
 
 class Convolution(nn.Module):
-    """A convolution over a grid on which the points are smeared, read off at the points."""
+    """Convolution over a grid of densities of the points; outputs are interpolated at the points."""
 
     def __init__(self, width=5):
         super().__init__()
@@ -71,7 +71,7 @@ class Convolution(nn.Module):
 
 
 class Harmonics(nn.Module):
-    """Spherical harmonics and a tensor product of e3nn, with a small part that breaks the symmetry."""
+    """Spherical harmonics and a tensor product of e3nn, plus a small part that breaks the symmetry."""
 
     def __init__(self, width=10):
         super().__init__()
@@ -93,7 +93,7 @@ class Harmonics(nn.Module):
 
 
 class Conservative(nn.Module):
-    """An energy from distances and positions; the forces are minus its gradient."""
+    """Energy from positions and their differences; forces are minus its gradient."""
 
     def __init__(self, width=24):
         super().__init__()
@@ -102,8 +102,8 @@ class Conservative(nn.Module):
 
     def forward(self, inputs):
         x = inputs["positions"].detach().requires_grad_()
-        around = torch.cat([x, x.roll(1, 1) - x], -1)
-        energy = self.out(self.body(around)).mean((1, 2))[:, None]
+        features = torch.cat([x, x.roll(1, 1) - x], -1)
+        energy = self.out(self.body(features)).mean((1, 2))[:, None]
         (gradient,) = torch.autograd.grad(energy.sum(), x, create_graph=True)
         return {"forces": -gradient, "energy": energy}
 
@@ -113,7 +113,7 @@ MODELS = {"attention": Attention, "convolution": Convolution, "e3nn": Harmonics,
 
 @functools.cache
 def objective(name, steps=0):
-    """Both parts of the loss of a model after some steps of Adam."""
+    """Objective of a model after some steps of Adam."""
     torch.manual_seed(0)
     task, index = Clouds(), np.arange(SAMPLES)
     model = MODELS[name]().double()
@@ -130,11 +130,11 @@ def objective(name, steps=0):
 
 @functools.cache
 def hessian(name, part, steps=0):
-    """Dense: the Jacobian of the gradient by another road than the operator, one row after the other."""
-    goal = objective(name, steps)
-    theta = goal.parameters
+    """Dense Hessian of a part of the loss: the Jacobian of the gradient, row by row, without the operators."""
+    built = objective(name, steps)
+    theta = built.parameters
     with precision.differentiable():
-        losses = goal.losses(theta, goal.chunks[0])
+        losses = built.losses(theta, built.chunks[0])
         (gradient,) = torch.autograd.grad(losses[part], theta, create_graph=True)
         rows = torch.eye(len(theta), dtype=theta.dtype)
         matrix = [

@@ -1,4 +1,4 @@
-"""A small task and small models of every kind, whose curvature is known by another road."""
+"""Models of 25 to 190 parameters and their dense Hessians, computed by loops, independently of the operators."""
 
 from typing import ClassVar
 
@@ -7,16 +7,15 @@ import torch
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from twirlscope.contracts import Batch, Task, Term
+from twirlscope import Batch, LayerNorm, Task, Term
 from twirlscope.curvature.objective import Objective
 from twirlscope.geometry import action, rotation_sets, so3
-from twirlscope.models.layers import norms
 
 SAMPLES = 3
 
 
 class Clouds(Task):
-    """Three points a sample, the last of the first sample padding; a vector a point and a scalar a sample."""
+    """Three points per sample, one of them padding; targets are a vector per point and a scalar per sample."""
 
     irreps_in: ClassVar = {"positions": "1o"}
     terms = (Term("forces", "1o", weight=2.0), Term("energy", "0e", loss="l2", weight=0.5))
@@ -39,9 +38,9 @@ class Clouds(Task):
 
 
 class Direct(nn.Module):
-    """A vector a point and a scalar, from a dense network; one parameter is never used."""
+    """Dense network with a vector per point and a scalar; one parameter is never used."""
 
-    def __init__(self, norm=norms.LayerNorm):
+    def __init__(self, norm=LayerNorm):
         super().__init__()
         self.body = nn.Sequential(nn.Linear(3, 6), norm(6), nn.SiLU(), nn.Linear(6, 4))
         self.unused = nn.Parameter(torch.ones(2))
@@ -74,7 +73,7 @@ class Equivariant(nn.Module):
 
 
 class Attention(Direct):
-    """torch's own attention and layer norm, with dropout that evaluation switches off."""
+    """Native attention and layer norm of torch, with dropout in training."""
 
     def __init__(self, width=4):
         nn.Module.__init__(self)
@@ -86,7 +85,7 @@ class Attention(Direct):
 
 
 class Convolution(nn.Module):
-    """Convolutions over the row of points with torch's group norm; the second has the weights of the first."""
+    """Convolutions along the points with the native group norm of torch; the last two share their weights."""
 
     def __init__(self):
         super().__init__()
@@ -100,7 +99,7 @@ class Convolution(nn.Module):
 
 
 class Messages(nn.Module):
-    """Spherical harmonics, tensor product and gate of e3nn over all pairs of points, with a vector of the lab."""
+    """Spherical harmonics, tensor product and gate of e3nn for all pairs; a fixed vector breaks the symmetry."""
 
     def __init__(self):
         super().__init__()
@@ -128,7 +127,7 @@ MODELS = (Direct, Conservative, Attention, Convolution, Messages)
 
 
 def case(model=Direct, kind="T", dtype=torch.float64, chunk=8, steps=0, **keys):
-    """An objective, and the model, batch and rotations it is made of; after some steps of training."""
+    """An objective, and the model, batch and rotations that it is built from, after some steps of training."""
     torch.manual_seed(1)
     model = model(**keys).to(dtype)
     quaternion = rotation_sets.sample_rotations(kind, SAMPLES, 5, 0)
@@ -143,7 +142,7 @@ def case(model=Direct, kind="T", dtype=torch.float64, chunk=8, steps=0, **keys):
 
 
 def plain_losses(model, batch, quaternion):
-    """The two plug-in parts by loops over samples, rotations and terms: a second road."""
+    """The two plug-in parts of the loss, by loops over samples, rotations and terms."""
     mean = equiv = 0.0
     task = Clouds()
     batch = batch.to("cpu", torch.float64)
@@ -155,7 +154,7 @@ def plain_losses(model, batch, quaternion):
             response = model(task.rotate(one, rotation).inputs)
             z.append({t.name: action.twist(t.irreps, rotation, response[t.name]) for t in task.terms})
         for term in task.terms:
-            stack = torch.stack([each[term.name] for each in z])
+            stack = torch.stack([twisted[term.name] for twisted in z])
             weights = one.weights[term.name][..., None] * term.weight / stack.shape[-1] / len(batch)
             mean = mean + (weights * (stack.mean(0) - one.targets[term.name]) ** 2).sum()
             equiv = equiv + (weights * (stack - stack.mean(0)) ** 2).sum() / len(stack)
@@ -163,7 +162,7 @@ def plain_losses(model, batch, quaternion):
 
 
 def dense_hessians(model, batch, quaternion, batched=True):
-    """Dense Hessians of the two plug-in parts by reverse over reverse through the loops, row by row or all at once."""
+    """Dense Hessians of the two plug-in parts, by reverse over reverse mode through the loops."""
     named = dict(model.named_parameters())
     sizes = [p.numel() for p in named.values()]
     model.eval()
@@ -175,7 +174,7 @@ def dense_hessians(model, batch, quaternion, batched=True):
 
     theta = torch.cat([p.detach().flatten() for p in named.values()]).requires_grad_()
     found = []
-    with sdpa_kernel(SDPBackend.MATH):  # the others have no second derivative
+    with sdpa_kernel(SDPBackend.MATH):  # the other backends have no second derivative
         for part in losses(theta):
             (slope,) = torch.autograd.grad(part, theta, create_graph=True)
             every = torch.eye(len(theta), dtype=theta.dtype)

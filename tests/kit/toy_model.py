@@ -1,16 +1,15 @@
-"""A plug-in model as a user would write it: one file, one class, one Settings."""
+"""Plug-in model as a user would write it: one file with one class and its `Settings`."""
 
 import torch
 
-from twirlscope.contracts import Model
-from twirlscope.settings.base import Settings, key
+from twirlscope import Model, Settings, key
 
 
 class Mlp(Model):
-    """Forces of an atom from its own position: enough for the harmonic well, and not equivariant."""
+    """Forces of each atom from its own position: sufficient for the harmonic well, and not equivariant."""
 
     class Settings(Settings):
-        """Its size."""
+        """Size."""
 
         width: int = key(16, "hidden units", ge=1)
 

@@ -1,4 +1,4 @@
-"""Small exact things: molecules on a computer's blackboard, and models whose split is known in closed form."""
+"""Small datasets, a task, and a model whose loss split is known in closed form."""
 
 from __future__ import annotations
 
@@ -6,13 +6,18 @@ import numpy as np
 import torch
 import xarray as xr
 
-from twirlscope.contracts import Model
-from twirlscope.settings.base import Settings
+from twirlscope import Model, Settings
 from twirlscope.tasks.force_field import ForceField
 
 
 def frames(samples: int = 40, seed: int = 0, atoms: tuple[int, int] = (3, 6)) -> xr.Dataset:
-    """Frames of so many atoms in a harmonic well: energy = sum r^2 / 2, forces = -r, from the mean position."""
+    """Frames of atoms in a harmonic well: energy = sum r^2 / 2, forces = -r, where r is relative to the mean position.
+
+    Args:
+        samples: number of frames.
+        seed: of positions and elements.
+        atoms: smallest and largest number of atoms.
+    """
     random = np.random.default_rng(seed)
     counts = random.integers(*atoms, samples, endpoint=True)
     positions = [r - r.mean(0) for r in (random.normal(size=(n, 3)) for n in counts)]
@@ -39,7 +44,7 @@ def frames(samples: int = 40, seed: int = 0, atoms: tuple[int, int] = (3, 6)) ->
 
 
 def crystals(samples: int = 40, seed: int = 0) -> xr.Dataset:
-    """`frames` in cells of their own, far from orthogonal, every other one left-handed, with stresses of pure noise."""
+    """`frames` in random cells far from orthogonal, every other one left-handed, with random stresses."""
     data, random = frames(samples, seed), np.random.default_rng(seed + 1)
     cells = 4 * np.eye(3) + random.normal(size=(samples, 3, 3)) / 2
     cells[::2, 0] *= -1
@@ -50,13 +55,13 @@ def crystals(samples: int = 40, seed: int = 0) -> xr.Dataset:
 
 
 def many_frames(samples: int, atoms: int, seed: int = 0) -> xr.Dataset:
-    """Prepared frames of up to that many atoms, at least half of them, made at once: for data that are long."""
+    """Many prepared frames, generated at once, each with between `atoms` / 2 and `atoms` atoms."""
     random = np.random.default_rng(seed)
     counts = random.integers(atoms // 2, atoms + 1, samples).astype(np.int32)
     positions = random.standard_normal((counts.sum(), 3), np.float32)
     split = (random.random(samples) < 0.1).astype(np.int8)
-    few = frames(4)
-    return few.drop_dims(["atom", "sample"]).assign(
+    template = frames(4)
+    return template.drop_dims(["atom", "sample"]).assign(
         numbers=("atom", random.integers(0, 2, counts.sum()).astype(np.int16) * 5 + 1),
         positions=(("atom", "xyz"), positions),
         forces=(("atom", "xyz"), -positions),
@@ -64,21 +69,21 @@ def many_frames(samples: int, atoms: int, seed: int = 0) -> xr.Dataset:
         atoms=("sample", counts),
         molecule=("sample", np.arange(samples, dtype=np.int32)),
         temperature=("sample", np.full(samples, np.nan, np.float32)),
-        split=("sample", split, few["split"].attrs),
+        split=("sample", split, template["split"].attrs),
     )
 
 
 def molecules(samples: int = 40, seed: int = 0) -> xr.Dataset:
-    """Prepared geometries of 3 to 6 atoms, none further than 2 Å from the mean of its molecule."""
+    """Prepared geometries of 3 to 6 atoms, all within 2 Å of the mean of their molecule."""
     data = frames(samples, seed)
-    owner = np.repeat(np.arange(samples), data["atoms"].values)
-    reach = np.array([np.linalg.norm(data["positions"].values[owner == i], axis=1).max() for i in range(samples)])
-    data["positions"].values *= (2 / reach[owner, None]).clip(max=1)
+    sample = np.repeat(np.arange(samples), data["atoms"].values)
+    radius = np.array([np.linalg.norm(data["positions"].values[sample == i], axis=1).max() for i in range(samples)])
+    data["positions"].values *= (2 / radius[sample, None]).clip(max=1)
     return data.drop_vars(["forces", "energy", "temperature", "reference_energy", "force_scale", "energy_scale"])
 
 
 def backbones(samples: int = 40, seed: int = 0) -> xr.Dataset:
-    """Prepared chains of 8 to 14 residues: centred random walks of steps of 0.38 nm, one of them with a break."""
+    """Prepared chains of 8 to 14 residues: centred random walks with steps of 0.38 nm, the first with a chain break."""
     random = np.random.default_rng(seed)
     counts = random.integers(8, 15, samples)
     steps = [random.normal(size=(n, 3)) for n in counts]
@@ -102,12 +107,12 @@ def backbones(samples: int = 40, seed: int = 0) -> xr.Dataset:
 
 
 def force_field(samples: int = 40, seed: int = 0) -> ForceField:
-    """The force-field task on `frames`."""
+    """Force-field task on `frames`."""
     return ForceField(ForceField.Settings(), frames(samples, seed))
 
 
 class Well(Model):
-    """Exactly equivariant: forces = -stiffness * positions; right for stiffness 1. `bias` is a vector of the lab."""
+    """Forces = -stiffness * positions + bias: exact for stiffness 1, exactly equivariant without `bias`."""
 
     class Settings(Settings):
         """None."""
