@@ -116,7 +116,7 @@ def measured_spectrum(trained, held_out):
 
 
 @pytest.mark.parametrize("name", ["D2", "T", "O"])
-def test_transfer__predicts_what_test_time_twirling_of_a_trained_model_leaves(
+def test_twirling_residual__predicts_what_test_time_twirling_of_a_trained_model_leaves(
     trained, held_out, measured_spectrum, name
 ):
     """To 10 %: the scatter of twirled predictions over orientations is the residual that follows from the spectrum."""
