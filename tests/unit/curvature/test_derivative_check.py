@@ -4,7 +4,7 @@ import copy
 
 import pytest
 import torch
-from curved import MODELS, Clouds, Conservative, Direct, Equivariant, Messages, case
+from small_models import MODELS, Clouds, Conservative, Direct, Equivariant, Messages, case
 from torch import nn
 
 from twirlscope.curvature import operators

@@ -3,7 +3,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from curved import SAMPLES, Clouds, Direct, case, plain_losses
+from small_models import SAMPLES, Clouds, Direct, case, plain_losses
 
 from twirlscope.curvature.objective import LOSSES, Objective
 from twirlscope.errors import UserError

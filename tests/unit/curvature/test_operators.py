@@ -3,7 +3,17 @@ import functools
 import numpy as np
 import pytest
 import torch
-from curved import MODELS, Attention, Conservative, Convolution, Direct, Equivariant, Messages, case, dense_hessians
+from small_models import (
+    MODELS,
+    Attention,
+    Conservative,
+    Convolution,
+    Direct,
+    Equivariant,
+    Messages,
+    case,
+    dense_hessians,
+)
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 

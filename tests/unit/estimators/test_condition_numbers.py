@@ -1,7 +1,7 @@
 import functools
 import math
 
-import bowls
+import medium_models
 import numpy as np
 import pytest
 import torch
@@ -10,7 +10,7 @@ from twirlscope.curvature.lanczos import dense, lanczos, rademacher
 from twirlscope.estimators import condition_numbers
 from twirlscope.estimators.condition_numbers import MEASURES, estimate, measure_side, ratio
 
-CASES = [(name, part, steps) for name in bowls.MODELS for part in ("mean", "equiv") for steps in (0, 100)]
+CASES = [(name, part, steps) for name in medium_models.MODELS for part in ("mean", "equiv") for steps in (0, 100)]
 
 
 def number(name, value, count=None, side="absolute"):
@@ -137,7 +137,7 @@ def test_ratio__interval_holds_the_truth_and_is_not_given_for_two_probes():
 
 def spectra(name, part, steps, scale=1.0):
     """Four runs of 4 probes and 40 steps, 160 products each, and the exact spectrum."""
-    matrix = scale * bowls.hessian(name, part, steps)
+    matrix = scale * medium_models.hessian(name, part, steps)
     found = [lanczos(lambda v: matrix @ v, rademacher(len(matrix), 4, s), 40, seed=s) for s in range(4)]
     return found, dense(matrix), matrix
 
@@ -169,7 +169,7 @@ def quadrature(matrix, probe, steps):
     return value, vector[0] ** 2
 
 
-@pytest.mark.parametrize("name", list(bowls.MODELS))
+@pytest.mark.parametrize("name", list(medium_models.MODELS))
 def test_effective_rank__is_three_times_as_precise_as_standard_quadrature_at_equal_products(name):
     errors = []
     for part in ("mean", "equiv"):

@@ -1,4 +1,7 @@
-"""Models of 557 to 972 parameters, before and after a short training, and their dense Hessians in float64."""
+"""Models of 557 to 972 parameters, before and after a short training, and their dense Hessians in float64.
+
+Their Hessians are large enough for tests of estimates from a few Lanczos steps, unlike those of `small_models`.
+"""
 
 import functools
 from typing import ClassVar

@@ -1,4 +1,7 @@
-"""Models of 25 to 190 parameters and their dense Hessians, computed by loops, independently of the operators."""
+"""Models of 25 to 190 parameters and their dense Hessians, computed by loops, independently of the operators.
+
+They are small enough for a loop over samples, rotations and rows; `medium_models` have spectra worth an estimate.
+"""
 
 from typing import ClassVar
 
