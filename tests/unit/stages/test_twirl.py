@@ -1,226 +1,54 @@
-"""The measurement against models whose split is known in closed form."""
+"""Stage `twirl` on a short training: every checkpoint is measured, reproducibly."""
+
+import json
 
 import numpy as np
 import pytest
-import torch
 import toys
 
-from twirlscope.contracts import Batch, Evaluation
 from twirlscope.errors import UserError
-from twirlscope.estimators import loss_split
-from twirlscope.geometry import so3
-from twirlscope.geometry.rotation_sets import rotation_set
+from twirlscope.settings.train import TrainSettings
 from twirlscope.settings.twirl import TwirlSettings
-from twirlscope.twirling import heldout, measure, twisting
+from twirlscope.stages import train
+from twirlscope.stages.twirl import twirl
+from twirlscope.storage import registry, store
 
-BIAS = (0.3, -0.1, 0.2)
-SQUARE = sum(b * b for b in BIAS) / 3  # |bias|^2 a component
-
-
-def split_of(model, task, index, quaternion, **how):
-    products = twisting.inner_products(Evaluation(model, task, **how), index, quaternion)
-    return loss_split.split(products["gram"], products["cross"], products["square"])
+SETTINGS = TwirlSettings(panel=4, panel_replicates=2, resamples=100, device="cpu")
 
 
-def haar(samples, rotations, seed=0):
-    return so3.haar(samples, rotations, generator=torch.Generator().manual_seed(seed))
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """A short training and its data."""
+    folder = tmp_path_factory.mktemp("run")
+    registry.save(toys.frames(), folder / "data.zarr.zip")
+    settings = TrainSettings(steps=4, batch=4, warmup=1, device="cpu").model_dump()
+    model = {"name": f"{toys.__file__.replace('toys', 'toy_model')}:Mlp"}
+    run = {"task": {"name": "force_field"}, "model": model, "train": settings, "seed": 0, "dataset": "well"}
+    train.train(folder / "data.zarr.zip", folder / "train.zarr.zip", run, "code")
+    return folder / "train.zarr.zip", folder / "data.zarr.zip"
 
 
-@pytest.mark.parametrize(("dtype", "floor"), [(torch.float32, 1e-12), (torch.float64, 1e-15)])
-def test_twirl__is_at_the_floor_for_an_equivariant_model(dtype, floor):
-    task, model = toys.force_field(), toys.Well(0.5).to(dtype)
-    found = split_of(model, task, np.arange(20), haar(20, 4), dtype=dtype)
-    assert found.total[0].mean() > 0.1
-    assert abs(found.equiv).max() < floor
+def test_twirl__measures_every_checkpoint_and_gives_the_same_bytes_twice(files, tmp_path):
+    for name in ("a", "b"):
+        twirl(*files, tmp_path / f"{name}.zarr.zip", SETTINGS)
+    assert (tmp_path / "a.zarr.zip").read_bytes() == (tmp_path / "b.zarr.zip").read_bytes()
+    found = store.load(tmp_path / "a.zarr.zip")
+    np.testing.assert_array_equal(found["step"], store.load(files[0])["step"])
+    assert found["loss_equiv"].notnull().all()
+    assert found["spectrum"].notnull().all()
 
 
-def test_twirl__of_a_lab_frame_bias_is_the_known_number():
-    """forces + v: L_equiv = |v|^2 / 3 a component whatever the forces are, and the twirled prediction stays right."""
-    task, n = toys.force_field(200), 200
-    found = split_of(toys.Well(1.0, BIAS), task, np.arange(n), haar(n, 8))
-    equiv, mean = found.equiv[0], found.mean[0]
-    assert abs(equiv.mean() - SQUARE) < 4 * equiv.std() / n**0.5
-    assert abs(mean.mean()) < 4 * mean.std() / n**0.5
-    np.testing.assert_allclose(found.total[0], SQUARE, rtol=1e-4)  # |R^-1 v| = |v| for every rotation
+def test_twirl__stores_its_settings_and_the_last_checkpoint_on_the_test_sets(files, tmp_path):
+    twirl(*files, tmp_path / "out.zarr.zip", SETTINGS)
+    found = store.load(tmp_path / "out.zarr.zip")
+    assert json.loads(found.attrs["settings"]) == SETTINGS.model_dump()
+    assert (found.attrs["samples"], found.attrs["resamples"], found.attrs["dtype"]) == (10, 100, "float32")
+    np.testing.assert_array_equal(found["set_index"], found["sample"])  # the only held-out split
+    np.testing.assert_allclose(found["set_loss_equiv"], found["sample_loss_equiv"].isel(step=-1), rtol=1e-6, atol=1e-9)
+    assert found["twirled_loss"].notnull().any()
 
 
-@pytest.mark.parametrize("group", ["D2", "T", "O", "I"])
-def test_twirl__over_a_whole_group_finds_the_bias_exactly(group):
-    """A constant in the lab is of degree 1, which every group integrates exactly: no sampling error is left."""
-    task, K = toys.force_field(), len(rotation_set(group))
-    quaternion = rotation_set(group).quaternion.expand(10, K, 4)
-    found = split_of(toys.Well(0.5, BIAS).double(), task, np.arange(10), quaternion, dtype=torch.float64)
-    np.testing.assert_allclose(found.equiv[0] * (K - 1) / K, SQUARE, rtol=1e-7)  # a whole group needs no correction
-    reference = split_of(toys.Well(0.5).double(), task, np.arange(10), quaternion, dtype=torch.float64)
-    np.testing.assert_allclose(found.total[0], reference.total[0] + SQUARE, rtol=1e-7)
-
-
-def test_twirl__does_not_depend_on_the_chunk():
-    task, model = toys.force_field(), toys.Well(0.7, BIAS)
-    results = [split_of(model, task, np.arange(30), haar(30, 3), chunk=c) for c in (2, 3, 7, 1000)]
-    for other in results[1:]:
-        np.testing.assert_allclose(other.total, results[0].total, rtol=1e-5)
-        np.testing.assert_allclose(other.equiv[0], results[0].equiv[0], rtol=1e-4)
-
-
-def test_inner_products__agree_with_predictions_taken_one_by_one():
-    task, model, quaternion = toys.force_field(), toys.Well(0.7, BIAS), haar(5, 3)
-    found = twisting.inner_products(Evaluation(model, task), np.arange(5), quaternion)
-    for s in range(5):
-        batch, z = task.batch(np.array([s])), []
-        for r in range(3):
-            R = so3.matrix(quaternion[s, r]).float()
-            turned = {"numbers": batch.inputs["numbers"], "positions": batch.inputs["positions"] @ R.T}
-            z.append((model(turned)["forces"] @ R).flatten())  # the inverse of R applied to rows is @ R
-        y, n = batch.targets["forces"].flatten(), batch.inputs["numbers"].numel()
-        z = torch.stack(z)
-        np.testing.assert_allclose(found["gram"][0, s], (z @ z.T).detach() / (3 * n), rtol=1e-4, atol=1e-6)
-        np.testing.assert_allclose(found["cross"][0, s], (z @ y).detach() / (3 * n), rtol=1e-4, atol=1e-6)
-        np.testing.assert_allclose(found["square"][0, s], y @ y / (3 * n), rtol=1e-5)
-
-
-def test_measure__gives_a_described_dataset_for_any_model():
-    task = toys.force_field(100)
-    found = measure.measure(toys.Well(1.0, BIAS), task, np.arange(100), TwirlSettings(rotations=8))
-    forces = found.sel(term="forces")
-    assert forces["percent_equiv"] == pytest.approx(100, rel=0.1)
-    assert forces["loss_equiv_low"] <= SQUARE <= forces["loss_equiv_high"]
-    batch = task.batch(np.arange(100))
-    atoms = (batch.inputs["numbers"] > 0).sum(1)
-    zero = ((batch.targets["forces"] ** 2).sum((1, 2)) / (3 * atoms)).mean()
-    assert forces["loss_zero"] == pytest.approx(zero.item(), rel=1e-5)
-
-
-def test_measure__of_the_weighted_sum_is_the_weighted_sum():
-    task = toys.force_field(30)
-    found = measure.measure(toys.Well(0.6, BIAS), task, np.arange(30))
-    for name in ("loss_total", "loss_mean", "loss_equiv", "loss_zero"):
-        parts = sum(t.weight * found[name].sel(term=t.name) for t in task.terms)
-        np.testing.assert_allclose(found[name].sel(term="weighted"), parts, rtol=1e-10)
-
-
-def test_measure__calls_a_percent_trivial_when_nothing_is_learned():
-    task = toys.force_field(30)
-    nothing = measure.measure(toys.Well(0.0), task, np.arange(30))
-    assert nothing["percent_equiv"].sel(term="forces") == pytest.approx(0, abs=1e-10)
-    assert nothing["learned_fraction"].sel(term="forces") == pytest.approx(0, abs=1e-6)
-    assert bool(nothing["trivial"].sel(term="forces"))
-    assert not bool(measure.measure(toys.Well(0.9), task, np.arange(30))["trivial"].sel(term="forces"))
-
-
-def test_rotations__are_the_same_for_every_checkpoint():
-    held = [heldout.heldout_of(toys.force_field(), np.arange(10), TwirlSettings(seed=s)) for s in (3, 3, 4)]
-    assert torch.equal(held[0].quaternion, held[1].quaternion)
-    assert not torch.equal(held[0].quaternion, held[2].quaternion)
-
-
-def test_measure__needs_no_config_for_a_batch_and_a_function_of_ones_own():
-    """A cloud of points and a vector for each: the function adds a lab-frame bias to an equivariant answer."""
-    torch.manual_seed(0)
-    points, v = torch.randn(50, 4, 3), torch.tensor([0.3, 0.0, 0.4])
-    batch = Batch({"points": points}, {"arrow": -points}, {"arrow": torch.full((50, 4), 0.25)})
-    given = twisting.FixedBatchTask(batch, irreps_in={"points": "1o"}, irreps_out={"arrow": "1o"})
-    found = measure.measure(lambda inputs: {"arrow": -inputs["points"] + v}, given, settings=TwirlSettings(rotations=8))
-    assert found["loss_total"].sel(term="arrow") == pytest.approx(0.25 / 3, rel=1e-4)
-    assert found["percent_equiv"].sel(term="arrow") == pytest.approx(100, rel=0.15)
-
-
-def test_measure__refuses_a_model_that_is_random_or_does_not_fit():
-    task = toys.force_field(20)
-    model = torch.nn.Sequential(torch.nn.Dropout(0.5))
-
-    def noisy(inputs):
-        forces = model(inputs["positions"])
-        return {"forces": forces, "energy": forces.sum((1, 2))[:, None]}
-
-    with pytest.raises(UserError, match="the same prediction"):
-        measure.measure(noisy, task, np.arange(20))
-    with pytest.raises(UserError, match="energy"):
-        measure.measure(lambda inputs: {"forces": inputs["positions"]}, task, np.arange(20))
-
-
-def test_inner_products__by_label_add_up_to_the_term():
-    task, model, n = toys.force_field(30), toys.Well(0.7, BIAS), np.arange(30)
-    products = twisting.inner_products(Evaluation(model, task, chunk=20), n, haar(30, 3), labels=True)
-    found = loss_split.split(products["gram"], products["cross"], products["square"])
-    np.testing.assert_allclose(products["label"].sum(1), [found.total[0].mean(), found.equiv[0].mean()], rtol=1e-5)
-    batch = task.batch(n)
-    hydrogen = (batch.weights["forces"] * (batch.inputs["numbers"] == 1)).sum(1).mean()
-    exact = (0.09 * (batch.targets["forces"] ** 2).mean(-1) + SQUARE) * batch.weights["forces"]
-    exact = (exact * (batch.inputs["numbers"] == 1)).sum(1).mean()
-    np.testing.assert_allclose(products["label"][0, 0], exact, rtol=0.25)
-    np.testing.assert_allclose(products["label"][1, 0], SQUARE * hydrogen, rtol=0.25)
-
-
-class Handed(toys.Well):
-    """Right under every rotation and not under reflections: forces - r, plus a pseudo-vector of the molecule."""
-
-    def forward(self, inputs):
-        found, r = super().forward(inputs), inputs["positions"]
-        chiral = torch.linalg.cross(r[:, :1], r[:, 1:2]) * (inputs["numbers"] > 0)[..., None]
-        return found | {"forces": found["forces"] + 0.3 * chiral}
-
-
-def test_measure__tells_rotations_from_reflections():
-    task, n = toys.force_field(60), np.arange(60)
-    found = measure.measure(Handed(1.0), task, n).sel(term="forces")
-    r = task.batch(n).inputs["positions"]
-    exact = 0.09 * (torch.linalg.cross(r[:, 0], r[:, 1]) ** 2).mean().item()
-    assert found["loss_equiv"] == pytest.approx(0, abs=1e-9)
-    assert found["loss_mean"] == pytest.approx(exact, rel=1e-4)
-    assert found["o3_loss_equiv"] == pytest.approx(exact, rel=1e-4)
-    assert found["o3_reflection_error"] == pytest.approx(exact, rel=1e-4)
-    assert found["o3_loss_mean"] == pytest.approx(0, abs=1e-6)
-    assert found["o3_percent_equiv"] == pytest.approx(100, rel=1e-3)
-
-
-def test_measure__leaves_reflections_out_where_they_are_no_symmetry():
-    batch = Batch(
-        {"points": torch.randn(9, 4, 3)}, {"arrow": torch.randn(9, 4, 3)}, {"arrow": torch.full((9, 4), 0.25)}
-    )
-    given = twisting.FixedBatchTask(batch, irreps_in={"points": "1o"}, irreps_out={"arrow": "1o"})
-    found = measure.measure(lambda inputs: {"arrow": inputs["points"].tanh()}, given)
-    assert "o3_loss_equiv" not in found
-    assert found.sizes["rotation"] == TwirlSettings().rotations
-    task = toys.force_field(9)
-    assert "o3_loss_equiv" not in measure.measure(toys.Well(0.5), task, np.arange(9), TwirlSettings(reflections=0))
-
-
-def test_inner_products__of_the_squared_error_by_jackknife_are_the_unbiased_split():
-    """For the squared error the jackknife is exact, so the road of the other losses meets that of the Gram matrices."""
-    task, n, squared = toys.force_field(20), np.arange(20), {"squares": {"forces": "mse", "energy": "mse"}}
-    model, parity = toys.Well(0.6, BIAS), np.array([1, 1, 1, -1, -1], np.int8)
-    products = twisting.inner_products(Evaluation(model, task, chunk=12), n, haar(20, 5), parity=parity, losses=squared)
-    found = loss_split.split(products["gram"][..., :3, :3], products["cross"][..., :3], products["square"])
-    for i, part in enumerate(found):
-        np.testing.assert_allclose(products["convex"][0, i], part, rtol=1e-6, atol=1e-9)
-    np.testing.assert_allclose(products["convex"][0, 3], products["square"], rtol=1e-10)
-
-
-def test_measure__splits_other_losses_beside_the_squared_error():
-    """l2 of an equivariant model is all mean; with a lab bias the jackknife comes near a split by many rotations."""
-    task, n = toys.force_field(40), np.arange(40)
-    right = measure.measure(toys.Well(0.5), task, n).sel(convex="l2", term="forces")
-    assert right["convex_loss_equiv"] == pytest.approx(0, abs=1e-6)
-    assert right["convex_learned_fraction"] == pytest.approx(0.5, rel=1e-5)
-    settings = TwirlSettings(rotations=8, losses=["l2", "huber"])
-    found = measure.measure(toys.Well(0.3, BIAS), task, n, settings).sel(convex="l2", term="forces")
-    batch, bias = task.batch(n), torch.tensor(BIAS, dtype=torch.float64)
-    turned = torch.einsum("gji,j->gi", so3.matrix(haar(1, 4000)[0]), bias)
-    error = 0.7 * batch.inputs["positions"][:, :, None].double() + turned  # z - y = (1 - stiffness) r + R^-1 b
-    total = (error.norm(dim=-1).mean(-1) * batch.weights["forces"]).sum(1).mean()
-    mean = 0.7 * (batch.inputs["positions"].norm(dim=-1) * batch.weights["forces"]).sum(1).mean()
-    assert found["convex_loss_total"] == pytest.approx(total.item(), rel=0.02)
-    assert found["convex_loss_equiv"] == pytest.approx((total - mean).item(), rel=0.15)
-
-
-def test_measure__splits_the_training_loss_where_it_is_not_the_squared_error():
-    data, n = toys.frames(20), np.arange(20)
-    published = toys.ForceField.Settings(force_loss="l2", energy_loss="l2", force_weight=100.0, energy_weight=4.0)
-    mixed = toys.ForceField.Settings(force_loss="huber")
-    for settings, names in ((published, ["l2"]), (mixed, ["l2", "training"]), (toys.ForceField.Settings(), ["l2"])):
-        found = measure.measure(toys.Well(0.5, BIAS), toys.ForceField(settings, data), n)
-        assert list(found["convex"].values) == names
-        each = found["convex_loss_total"].sel(convex=names[-1])
-        parts = settings.force_weight * each.sel(term="forces") + settings.energy_weight * each.sel(term="energy")
-        np.testing.assert_allclose(each.sel(term="weighted"), parts, rtol=1e-10)
+def test_twirl__refuses_a_split_that_the_data_lack(files, tmp_path):
+    with pytest.raises(UserError, match=r"twirl\.split"):
+        twirl(*files, tmp_path / "out.zarr.zip", SETTINGS.model_copy(update={"split": "validation"}))
+    assert not (tmp_path / "out.zarr.zip").exists()

@@ -8,9 +8,8 @@ import toys
 from twirlscope.contracts import Evaluation, Model
 from twirlscope.geometry import so3
 from twirlscope.models.tensor_product import TensorProductNetwork
-from twirlscope.settings.twirl import TwirlSettings
 from twirlscope.storage import registry
-from twirlscope.twirling import activation_degrees, measure
+from twirlscope.twirling import activation_degrees
 
 CONSTANTS = {"elements": [1, 6], "energy_scale": 0.5, "force_scale": 2.0}
 IRREPS = "2x0e+1x1o+1x3o"
@@ -147,7 +146,3 @@ def test_degrees_dataset__is_declared_and_holds_means_and_paired_errors():
     change = measured[0].removed[0, 1, 0] - measured[0].full[0]
     assert found["degree_removed_loss"][0, 0, 1, 0] == pytest.approx(measured[0].removed[0, 1, 0].mean())
     assert found["degree_removed_loss_error"][0, 0, 1, 0] == pytest.approx(change.std(ddof=1) / 12**0.5)
-
-
-def test_measure__of_a_model_without_a_workflow_needs_no_activations():
-    assert "degree_share" not in measure.measure(toys.Well(0.5), toys.force_field(), np.arange(4), TwirlSettings())

@@ -1,0 +1,140 @@
+"""Loss split of models without a workflow, for models whose split is known in closed form."""
+
+import numpy as np
+import pytest
+import torch
+import toys
+
+from twirlscope.contracts import Batch
+from twirlscope.errors import UserError
+from twirlscope.geometry import so3
+from twirlscope.settings.twirl import TwirlSettings
+from twirlscope.twirling import measure, twisting
+
+BIAS = (0.3, -0.1, 0.2)
+SQUARE = sum(b * b for b in BIAS) / 3  # |bias|^2 per component
+
+
+def haar(samples, rotations, seed=0):
+    return so3.haar(samples, rotations, generator=torch.Generator().manual_seed(seed))
+
+
+def test_measure__gives_a_described_dataset_for_any_model():
+    task = toys.force_field(100)
+    found = measure.measure(toys.Well(1.0, BIAS), task, np.arange(100), TwirlSettings(rotations=8))
+    forces = found.sel(term="forces")
+    assert forces["percent_equiv"] == pytest.approx(100, rel=0.1)
+    assert forces["loss_equiv_low"] <= SQUARE <= forces["loss_equiv_high"]
+    batch = task.batch(np.arange(100))
+    atoms = (batch.inputs["numbers"] > 0).sum(1)
+    zero = ((batch.targets["forces"] ** 2).sum((1, 2)) / (3 * atoms)).mean()
+    assert forces["loss_zero"] == pytest.approx(zero.item(), rel=1e-5)
+
+
+def test_measure__of_the_weighted_sum_is_the_weighted_sum():
+    task = toys.force_field(30)
+    found = measure.measure(toys.Well(0.6, BIAS), task, np.arange(30))
+    for name in ("loss_total", "loss_mean", "loss_equiv", "loss_zero"):
+        parts = sum(t.weight * found[name].sel(term=t.name) for t in task.terms)
+        np.testing.assert_allclose(found[name].sel(term="weighted"), parts, rtol=1e-10)
+
+
+def test_measure__calls_a_percent_trivial_when_nothing_is_learned():
+    task = toys.force_field(30)
+    nothing = measure.measure(toys.Well(0.0), task, np.arange(30))
+    assert nothing["percent_equiv"].sel(term="forces") == pytest.approx(0, abs=1e-10)
+    assert nothing["learned_fraction"].sel(term="forces") == pytest.approx(0, abs=1e-6)
+    assert bool(nothing["trivial"].sel(term="forces"))
+    assert not bool(measure.measure(toys.Well(0.9), task, np.arange(30))["trivial"].sel(term="forces"))
+
+
+def test_measure__needs_no_config_for_a_batch_and_a_function_of_ones_own():
+    """A cloud of points and a vector for each: the function adds a lab-frame bias to an equivariant answer."""
+    torch.manual_seed(0)
+    points, v = torch.randn(50, 4, 3), torch.tensor([0.3, 0.0, 0.4])
+    batch = Batch({"points": points}, {"arrow": -points}, {"arrow": torch.full((50, 4), 0.25)})
+    given = twisting.FixedBatchTask(batch, irreps_in={"points": "1o"}, irreps_out={"arrow": "1o"})
+    found = measure.measure(lambda inputs: {"arrow": -inputs["points"] + v}, given, settings=TwirlSettings(rotations=8))
+    assert found["loss_total"].sel(term="arrow") == pytest.approx(0.25 / 3, rel=1e-4)
+    assert found["percent_equiv"].sel(term="arrow") == pytest.approx(100, rel=0.15)
+
+
+def test_measure__refuses_a_model_that_is_random_or_does_not_fit():
+    task = toys.force_field(20)
+    model = torch.nn.Sequential(torch.nn.Dropout(0.5))
+
+    def noisy(inputs):
+        forces = model(inputs["positions"])
+        return {"forces": forces, "energy": forces.sum((1, 2))[:, None]}
+
+    with pytest.raises(UserError, match="the same prediction"):
+        measure.measure(noisy, task, np.arange(20))
+    with pytest.raises(UserError, match="energy"):
+        measure.measure(lambda inputs: {"forces": inputs["positions"]}, task, np.arange(20))
+
+
+class Handed(toys.Well):
+    """Right under every rotation and not under reflections: forces - r, plus a pseudo-vector of the molecule."""
+
+    def forward(self, inputs):
+        found, r = super().forward(inputs), inputs["positions"]
+        chiral = torch.linalg.cross(r[:, :1], r[:, 1:2]) * (inputs["numbers"] > 0)[..., None]
+        return found | {"forces": found["forces"] + 0.3 * chiral}
+
+
+def test_measure__tells_rotations_from_reflections():
+    task, n = toys.force_field(60), np.arange(60)
+    found = measure.measure(Handed(1.0), task, n).sel(term="forces")
+    r = task.batch(n).inputs["positions"]
+    exact = 0.09 * (torch.linalg.cross(r[:, 0], r[:, 1]) ** 2).mean().item()
+    assert found["loss_equiv"] == pytest.approx(0, abs=1e-9)
+    assert found["loss_mean"] == pytest.approx(exact, rel=1e-4)
+    assert found["o3_loss_equiv"] == pytest.approx(exact, rel=1e-4)
+    assert found["o3_reflection_error"] == pytest.approx(exact, rel=1e-4)
+    assert found["o3_loss_mean"] == pytest.approx(0, abs=1e-6)
+    assert found["o3_percent_equiv"] == pytest.approx(100, rel=1e-3)
+
+
+def test_measure__leaves_reflections_out_where_they_are_no_symmetry():
+    batch = Batch(
+        {"points": torch.randn(9, 4, 3)}, {"arrow": torch.randn(9, 4, 3)}, {"arrow": torch.full((9, 4), 0.25)}
+    )
+    given = twisting.FixedBatchTask(batch, irreps_in={"points": "1o"}, irreps_out={"arrow": "1o"})
+    found = measure.measure(lambda inputs: {"arrow": inputs["points"].tanh()}, given)
+    assert "o3_loss_equiv" not in found
+    assert found.sizes["rotation"] == TwirlSettings().rotations
+    task = toys.force_field(9)
+    assert "o3_loss_equiv" not in measure.measure(toys.Well(0.5), task, np.arange(9), TwirlSettings(reflections=0))
+
+
+def test_measure__splits_other_losses_beside_the_squared_error():
+    """l2 of an equivariant model is all mean; with a lab bias the jackknife comes near a split by many rotations."""
+    task, n = toys.force_field(40), np.arange(40)
+    right = measure.measure(toys.Well(0.5), task, n).sel(convex="l2", term="forces")
+    assert right["convex_loss_equiv"] == pytest.approx(0, abs=1e-6)
+    assert right["convex_learned_fraction"] == pytest.approx(0.5, rel=1e-5)
+    settings = TwirlSettings(rotations=8, losses=["l2", "huber"])
+    found = measure.measure(toys.Well(0.3, BIAS), task, n, settings).sel(convex="l2", term="forces")
+    batch, bias = task.batch(n), torch.tensor(BIAS, dtype=torch.float64)
+    turned = torch.einsum("gji,j->gi", so3.matrix(haar(1, 4000)[0]), bias)
+    error = 0.7 * batch.inputs["positions"][:, :, None].double() + turned  # z - y = (1 - stiffness) r + R^-1 b
+    total = (error.norm(dim=-1).mean(-1) * batch.weights["forces"]).sum(1).mean()
+    mean = 0.7 * (batch.inputs["positions"].norm(dim=-1) * batch.weights["forces"]).sum(1).mean()
+    assert found["convex_loss_total"] == pytest.approx(total.item(), rel=0.02)
+    assert found["convex_loss_equiv"] == pytest.approx((total - mean).item(), rel=0.15)
+
+
+def test_measure__splits_the_training_loss_where_it_is_not_the_squared_error():
+    data, n = toys.frames(20), np.arange(20)
+    published = toys.ForceField.Settings(force_loss="l2", energy_loss="l2", force_weight=100.0, energy_weight=4.0)
+    mixed = toys.ForceField.Settings(force_loss="huber")
+    for settings, names in ((published, ["l2"]), (mixed, ["l2", "training"]), (toys.ForceField.Settings(), ["l2"])):
+        found = measure.measure(toys.Well(0.5, BIAS), toys.ForceField(settings, data), n)
+        assert list(found["convex"].values) == names
+        each = found["convex_loss_total"].sel(convex=names[-1])
+        parts = settings.force_weight * each.sel(term="forces") + settings.energy_weight * each.sel(term="energy")
+        np.testing.assert_allclose(each.sel(term="weighted"), parts, rtol=1e-10)
+
+
+def test_measure__of_a_model_without_a_workflow_needs_no_activations():
+    assert "degree_share" not in measure.measure(toys.Well(0.5), toys.force_field(), np.arange(4), TwirlSettings())

@@ -1,0 +1,101 @@
+"""Inner products of twisted predictions, for models whose loss split is known in closed form."""
+
+import numpy as np
+import pytest
+import torch
+import toys
+
+from twirlscope.contracts import Evaluation
+from twirlscope.estimators import loss_split
+from twirlscope.geometry import so3
+from twirlscope.geometry.rotation_sets import rotation_set
+from twirlscope.twirling import twisting
+
+BIAS = (0.3, -0.1, 0.2)
+SQUARE = sum(b * b for b in BIAS) / 3  # |bias|^2 per component
+
+
+def haar(samples, rotations, seed=0):
+    return so3.haar(samples, rotations, generator=torch.Generator().manual_seed(seed))
+
+
+def split_of(model, task, index, quaternion, **how):
+    products = twisting.inner_products(Evaluation(model, task, **how), index, quaternion)
+    return loss_split.split(products["gram"], products["cross"], products["square"])
+
+
+@pytest.mark.parametrize(("dtype", "floor"), [(torch.float32, 1e-12), (torch.float64, 1e-15)])
+def test_split__is_at_the_floor_for_an_equivariant_model(dtype, floor):
+    task, model = toys.force_field(), toys.Well(0.5).to(dtype)
+    found = split_of(model, task, np.arange(20), haar(20, 4), dtype=dtype)
+    assert found.total[0].mean() > 0.1
+    assert abs(found.equiv).max() < floor
+
+
+def test_split__of_a_lab_frame_bias_is_the_known_number():
+    """forces + v: L_equiv = |v|^2 / 3 a component whatever the forces are, and the twirled prediction stays right."""
+    task, n = toys.force_field(200), 200
+    found = split_of(toys.Well(1.0, BIAS), task, np.arange(n), haar(n, 8))
+    equiv, mean = found.equiv[0], found.mean[0]
+    assert abs(equiv.mean() - SQUARE) < 4 * equiv.std() / n**0.5
+    assert abs(mean.mean()) < 4 * mean.std() / n**0.5
+    np.testing.assert_allclose(found.total[0], SQUARE, rtol=1e-4)  # |R^-1 v| = |v| for every rotation
+
+
+@pytest.mark.parametrize("group", ["D2", "T", "O", "I"])
+def test_split__over_a_whole_group_finds_the_bias_exactly(group):
+    """A constant in the lab is of degree 1, which every group integrates exactly: no sampling error is left."""
+    task, K = toys.force_field(), len(rotation_set(group))
+    quaternion = rotation_set(group).quaternion.expand(10, K, 4)
+    found = split_of(toys.Well(0.5, BIAS).double(), task, np.arange(10), quaternion, dtype=torch.float64)
+    np.testing.assert_allclose(found.equiv[0] * (K - 1) / K, SQUARE, rtol=1e-7)  # a whole group needs no correction
+    reference = split_of(toys.Well(0.5).double(), task, np.arange(10), quaternion, dtype=torch.float64)
+    np.testing.assert_allclose(found.total[0], reference.total[0] + SQUARE, rtol=1e-7)
+
+
+def test_split__does_not_depend_on_the_chunk():
+    task, model = toys.force_field(), toys.Well(0.7, BIAS)
+    results = [split_of(model, task, np.arange(30), haar(30, 3), chunk=c) for c in (2, 3, 7, 1000)]
+    for other in results[1:]:
+        np.testing.assert_allclose(other.total, results[0].total, rtol=1e-5)
+        np.testing.assert_allclose(other.equiv[0], results[0].equiv[0], rtol=1e-4)
+
+
+def test_inner_products__agree_with_predictions_taken_one_by_one():
+    task, model, quaternion = toys.force_field(), toys.Well(0.7, BIAS), haar(5, 3)
+    found = twisting.inner_products(Evaluation(model, task), np.arange(5), quaternion)
+    for s in range(5):
+        batch, z = task.batch(np.array([s])), []
+        for r in range(3):
+            R = so3.matrix(quaternion[s, r]).float()
+            turned = {"numbers": batch.inputs["numbers"], "positions": batch.inputs["positions"] @ R.T}
+            z.append((model(turned)["forces"] @ R).flatten())  # the inverse of R applied to rows is @ R
+        y, n = batch.targets["forces"].flatten(), batch.inputs["numbers"].numel()
+        z = torch.stack(z)
+        np.testing.assert_allclose(found["gram"][0, s], (z @ z.T).detach() / (3 * n), rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(found["cross"][0, s], (z @ y).detach() / (3 * n), rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(found["square"][0, s], y @ y / (3 * n), rtol=1e-5)
+
+
+def test_inner_products__by_label_add_up_to_the_term():
+    task, model, n = toys.force_field(30), toys.Well(0.7, BIAS), np.arange(30)
+    products = twisting.inner_products(Evaluation(model, task, chunk=20), n, haar(30, 3), labels=True)
+    found = loss_split.split(products["gram"], products["cross"], products["square"])
+    np.testing.assert_allclose(products["label"].sum(1), [found.total[0].mean(), found.equiv[0].mean()], rtol=1e-5)
+    batch = task.batch(n)
+    hydrogen = (batch.weights["forces"] * (batch.inputs["numbers"] == 1)).sum(1).mean()
+    exact = (0.09 * (batch.targets["forces"] ** 2).mean(-1) + SQUARE) * batch.weights["forces"]
+    exact = (exact * (batch.inputs["numbers"] == 1)).sum(1).mean()
+    np.testing.assert_allclose(products["label"][0, 0], exact, rtol=0.25)
+    np.testing.assert_allclose(products["label"][1, 0], SQUARE * hydrogen, rtol=0.25)
+
+
+def test_inner_products__of_the_squared_error_by_jackknife_are_the_unbiased_split():
+    """For the squared error the jackknife is exact, so the road of the other losses meets that of the Gram matrices."""
+    task, n, squared = toys.force_field(20), np.arange(20), {"squares": {"forces": "mse", "energy": "mse"}}
+    model, parity = toys.Well(0.6, BIAS), np.array([1, 1, 1, -1, -1], np.int8)
+    products = twisting.inner_products(Evaluation(model, task, chunk=12), n, haar(20, 5), parity=parity, losses=squared)
+    found = loss_split.split(products["gram"][..., :3, :3], products["cross"][..., :3], products["square"])
+    for i, part in enumerate(found):
+        np.testing.assert_allclose(products["convex"][0, i], part, rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(products["convex"][0, 3], products["square"], rtol=1e-10)
