@@ -13,7 +13,6 @@ from twirlscope.curvature import nearest_symmetric
 from twirlscope.curvature.objective import Objective
 from twirlscope.geometry.rotation_sets import sample_rotations
 from twirlscope.report.sections.claims import evidence
-from twirlscope.settings import steps
 from twirlscope.settings.base import Settings
 from twirlscope.tasks.force_field import ForceField
 
@@ -124,9 +123,3 @@ def test_descend__of_a_network_ends_with_less_error_than_it_began_with():
     found = nearest_symmetric.descend(made, 0.5, 60)
     assert found.share_left <= 0.5
     assert 0 < found.distance < float(made.parameters.detach().norm())
-
-
-def test_chosen__are_evenly_spread_with_both_ends():
-    assert steps.evenly_spaced(list(range(11)), 3) == [0, 5, 10]
-    assert steps.evenly_spaced([1, 2], 5) == [1, 2]
-    assert steps.evenly_spaced([1, 2], 0) == []

@@ -1,3 +1,5 @@
+"""Stage `hessian`: certified spectra, the same bytes after a killed job, errors that name their cause."""
+
 import hashlib
 import importlib
 import json
@@ -9,17 +11,11 @@ import xarray as xr
 from torch import nn
 
 from twirlscope.contracts import Model
-from twirlscope.curvature.lanczos import lanczos, rademacher
-from twirlscope.curvature.objective import PARTS, Objective
-from twirlscope.curvature.operators import operator
 from twirlscope.errors import UserError
-from twirlscope.estimators.condition_numbers import MEASURES, estimate
-from twirlscope.geometry.rotation_sets import sample_rotations
 from twirlscope.settings.base import Settings
-from twirlscope.settings.hessian import HessianSettings, chosen_steps
+from twirlscope.settings.hessian import HessianSettings
 from twirlscope.stages.hessian import hessian
 from twirlscope.storage import registry, store
-from twirlscope.training.checkpoints import Trained
 
 stage = importlib.import_module("twirlscope.stages.hessian")
 STEPS = [0, 1, 2, 4, 8, 16]
@@ -27,10 +23,10 @@ QUICK = {"samples": 3, "rotation_set": "D2", "probes": 3, "lanczos_steps": 4, "e
 
 
 class Tiny(Model):
-    """Forces from positions by a dense network, an energy from the forces."""
+    """Forces and an energy from positions by a dense network."""
 
     class Settings(Settings):
-        """None."""
+        """No settings."""
 
     task = "force_field"
 
@@ -44,7 +40,7 @@ class Tiny(Model):
 
 
 class Wrong(Tiny):
-    """Conservative forces through a layer norm, whose third derivatives are wrong."""
+    """Conservative forces through a layer norm of torch, whose third derivatives are wrong."""
 
     def __init__(self, settings, constants):
         super().__init__(settings, constants)
@@ -126,28 +122,6 @@ def test_hessian__gives_the_same_bytes_twice(files):
     assert out.read_bytes() == first
 
 
-def test_hessian__is_exact_where_lanczos_spans_all_parameters(files):
-    train, data, out = files()
-    settings = HessianSettings(**QUICK | {"lanczos_steps": 40, "dtype": "float64", "samples": 9}, steps=[4])
-    hessian(train, data, out, settings, "code")
-    whole, run = store.load(out).isel(step=0), Trained(train, data)
-    found = whole.sel(curvature="hessian")
-    objective = Objective(
-        run.model(4, torch.float64), run.task, run.task.batch(np.arange(4)), sample_rotations("D2", 4, 0, 0)
-    )
-    for part, value in objective.values().items():
-        if part not in PARTS:
-            continue
-        exact = torch.autograd.functional.hessian(
-            lambda theta, part=part: objective.losses(theta, objective.chunks[0])[part], objective.parameters.detach()
-        )
-        eigenvalues = torch.linalg.eigvalsh(exact).numpy()
-        np.testing.assert_allclose(found["ritz_value"].sel(part=part), eigenvalues, atol=1e-12)
-        np.testing.assert_allclose(found["eigenvalue_bottom"].sel(part=part), eigenvalues[:3], atol=1e-12)
-        assert found["trace"].sel(part=part) == pytest.approx(exact.trace().item())
-        assert found["loss_value"].sel(part=part) == pytest.approx(value)
-
-
 def test_hessian__killed_in_the_middle_goes_on_with_the_next_checkpoint_and_gives_the_same_bytes(files, monkeypatch):
     train, data, out = files()
     settings = HessianSettings(**QUICK | {"lanczos_steps": 2}, checkpoints=2)
@@ -202,48 +176,7 @@ def test_hessian__names_sample_rotation_and_step_of_a_product_that_is_not_finite
     assert not out.exists()
 
 
-def test_hessian__of_independent_rotations_also_has_the_part_that_is_not_corrected(files):
-    train, data, out = files()
-    settings = HessianSettings(**QUICK | {"rotation_set": "independent", "rotations": 4, "lanczos_steps": 2}, steps=[4])
-    hessian(train, data, out, settings, "code")
-    found = store.load(out).isel(step=0)
-    assert list(found["part"]) == ["mean", "mean_plugin", "equiv"]
-    quotient = (found["ritz_weight"] * found["ritz_value"]).sum("ritz").sel(curvature="hessian")  # linear in the matrix
-    corrected = quotient.sel(part="mean_plugin") - quotient.sel(part="equiv") / 4
-    np.testing.assert_allclose(quotient.sel(part="mean"), corrected, rtol=1e-3)
-    assert found["eigenvalue_bottom"].sel(curvature="gauss_newton", part="mean_plugin")[0] > -1e-6
-    assert np.isnan(found["trace"].sel(curvature="gauss_newton", part="mean"))
-    number = found["condition"].sel(curvature="hessian", side="absolute", measure="kappa_E90")
-    ratio = number.sel(part="mean_plugin") / number.sel(part="equiv")
-    assert found["condition_ratio"].sel(curvature="hessian", side="absolute", measure="kappa_E90") == pytest.approx(
-        ratio
-    )
-
-
-def test_hessian__half_of_the_samples_is_the_stage_on_these_samples_at_half_the_depth(files):
-    train, data, out = files()
-    hessian(train, data, out, HessianSettings(**QUICK | {"samples": 4, "dtype": "float64"}, steps=[4]), "code")
-    found, run = store.load(out).isel(step=0), Trained(train, data)
-    turned = sample_rotations("D2", 4, 0, 0)[1::2]
-    samples = run.task.batch(np.arange(4)).map(lambda t: t[1::2])
-    odd = Objective(run.model(4, torch.float64), run.task, samples, turned)
-    half = lanczos(operator(odd, "mean"), rademacher(len(odd.parameters), 3, 0), 2)
-    for measure in ("kappa_E90", "effective_rank"):
-        stored = found["condition_replicate"].sel(curvature="hessian", part="mean", side="absolute", measure=measure)
-        assert stored.sel(replicate="odd") == pytest.approx(estimate(half, MEASURES[measure][0]).value, rel=1e-6)
-
-
-def test_hessian__can_leave_out_the_gauss_newton_matrix_and_the_halves(files):
-    train, data, out = files()
-    settings = HessianSettings(**QUICK, gauss_newton=False, halves=False, checkpoints=1)
-    hessian(train, data, out, settings, "code")
-    found = store.load(out)
-    assert list(found["curvature"]) == ["hessian"]
-    assert found["condition_replicate"].isnull().all()
-    assert (found["products"] == 3 * 4 + settings.trace_probes).all()
-
-
-def test_hessian__says_when_the_basis_is_smaller_than_asked_for(files, capsys):
+def test_hessian__says_when_the_basis_is_smaller_than_requested(files, capsys):
     train, data, out = files()
     hessian(train, data, out, HessianSettings(**QUICK, basis_memory=4e-6, checkpoints=1), "code")
     assert "float32, 3.26e-06 GB of 4e-06 GB, less than requested" in capsys.readouterr().out
@@ -258,18 +191,7 @@ def test_hessian__refuses_a_model_whose_derivatives_are_wrong(files):
     assert not out.exists()
 
 
-def test_hessian__says_which_split_there_is_none_of(files):
+def test_hessian__refuses_a_split_that_the_data_lack(files):
     train, data, out = files()
     with pytest.raises(UserError, match=r"hessian\.split"):
         hessian(train, data, out, HessianSettings(**QUICK, split="validation"), "code")
-
-
-@pytest.mark.parametrize(("count", "steps"), [(1, [16]), (2, [0, 16]), (3, [0, 2, 16]), (9, STEPS)])
-def test_chosen_steps__are_evenly_spread_and_hold_both_ends(count, steps):
-    assert chosen_steps(STEPS, HessianSettings(checkpoints=count)) == steps
-
-
-def test_chosen_steps__refuses_a_step_without_a_checkpoint():
-    assert chosen_steps(STEPS, HessianSettings(steps=[8, 1])) == [1, 8]
-    with pytest.raises(UserError, match=r"hessian\.steps.*known: 0, 1, 2"):
-        chosen_steps(STEPS, HessianSettings(steps=[3]))
