@@ -133,7 +133,7 @@ def test_read__rejects_broken_and_flat_records_and_keeps_their_neighbours(tmp_pa
     assert {r.index: r.reason for r in found.rejects} == {
         1: "RDKit cannot read the record",
         2: "no 3D positions",
-        3: "no positions of hydrogens",
+        3: "4 hydrogens without positions",
     }
 
 
@@ -148,7 +148,7 @@ def test_read__rejects_what_leaves_the_box_by_its_atoms_radius_and_shift(tmp_pat
 def test_read__names_what_is_wrong_with_the_files(tmp_path, smiles):
     with pytest.raises(UserError, match="each file once"):
         dataset(smiles, smiles).read(0)
-    with pytest.raises(UserError, match=r"\.sdf or \.xyz"):
+    with pytest.raises(UserError, match=r"\.mol or \.xyz"):
         dataset(tmp_path / "a.pdb").read(0)
     with pytest.raises(UserError, match="that can be read"):
         dataset(tmp_path / "missing.sdf").read(0)
@@ -166,7 +166,8 @@ def test_read__of_real_files_rejects_what_is_too_large_and_keeps_the_rest():
     assert found.samples.sizes["sample"] + len(found.rejects) == 1030
     reasons = Counter(r.reason.split(" of ")[0] for r in found.rejects)
     assert reasons["an element that is not among `elements`"] > 0
-    assert 0.6 < found.samples.sizes["sample"] / 1030 < 0.76
+    assert sum("hydrogen" in r.reason for r in found.rejects) >= 259, "of 382 charged ligands, one or two are missing"
+    assert 0.5 < found.samples.sizes["sample"] / 1030 < 0.6
     small = dataset(DATA / "qm7.xyz.gz", box=10.0, margin=0.0).read(0)
     assert small.samples.sizes["sample"] > 0.99 * 7101
     assert small.samples.sizes["sample"] + len(small.rejects) == 7101

@@ -3,12 +3,16 @@ import os
 from collections import Counter
 from pathlib import Path
 
+import ase.io
 import numpy as np
 import pytest
+from ase.build import molecule
+from ase.calculators.singlepoint import SinglePointCalculator
 
 from twirlscope import plugins
 from twirlscope.contracts import split_index
 from twirlscope.datasets.molecular import xyz_files
+from twirlscope.datasets.molecular.xyz_files import read_frames
 from twirlscope.errors import UserError, UserErrors
 from twirlscope.stages import prepare
 from twirlscope.storage import store
@@ -45,7 +49,8 @@ BROKEN = {
     "above the number of lines": GOOD.replace("3", "4", 1),
     "below the number of lines": GOOD.replace("3", "2", 1),
     "no energy 'energy'": GOOD.replace("energy=-5.5", ""),
-    "no forces 'forces'": GOOD.replace(":forces:R:3", ""),
+    "no forces 'forces'": GOOD.replace(":forces:R:3", ":push:R:3"),
+    "7 columns, but Properties names 4": GOOD.replace(":forces:R:3", ""),
     "energy is not finite": GOOD.replace("-5.5", "nan"),
     "force is not finite": GOOD.replace("0.1 0 0", "nan 0 0"),
     "ASE cannot read the frame": GOOD.replace("0.96", "0,96"),
@@ -258,3 +263,80 @@ def test_read__takes_18900_frames_of_378_molecules_in_seconds():
     assert (found.samples.sizes["sample"], found.rejects) == (18900, [])
     assert len(set(found.samples["sample_molecule"].values)) == 378
     assert float(np.sqrt((found.samples["forces"] ** 2).mean())) == pytest.approx(0.90, abs=0.02)
+
+
+def test_read__takes_a_stress_of_six_numbers_and_refuses_one_that_is_not_symmetric(tmp_path):
+    head = 'Lattice="9 0 0 0 9 0 0 0 9" Properties=species:S:1:pos:R:3:forces:R:3 energy=-5.5 pbc="T T T"'
+    rows = "O 0 0 0 0.1 0 0\nH 0.96 0 0 0 0 0\nH -0.24 0.93 0 -0.1 0 0\n"
+    for key in ("stress", "virial"):
+        nine = f'{key}="1 2 3 2 4 5 3 5 6"'
+        six = f'{key}="1 4 6 5 3 2"'  # xx yy zz yz xz xy
+        skew = f'{key}="1 2 3 2.5 4 5 3 5 6"'
+        path = tmp_path / f"{key}.xyz"
+        path.write_text("".join(f"3\n{head} {given}\n{rows}" for given in (nine, six, skew)))
+        found = plugins.make_dataset({"name": "extxyz", "files": [str(path)]}).read(0)
+        np.testing.assert_array_equal(found.samples["stress"][0], found.samples["stress"][1])
+        assert found.samples["stress"].notnull().all()
+        assert [(r.index, "stress is no symmetric matrix" in r.reason) for r in found.rejects] == [(2, True)]
+
+
+def test_read__takes_the_files_of_qm9_as_they_are(tmp_path):
+    text = (
+        "3\ngdb 3\t799.58\t437.9\n"
+        "O\t-0.0343\t 0.9775\t 0.0076\t-0.589\n"
+        "H\t 0.0647\t 2.1*^-6\t 0.0015\t 0.294\n"
+        "H\t 0.8717\t 1.3007\t 0.0006\t 0.294\n"
+        "1671.4222\t3803.6305\t3907.698\nO\tO\t\nInChI=1S/H2O/h1H2\tInChI=1S/H2O/h1H2\n"
+    )
+    path = tmp_path / "dsgdb9nsd_000003.xyz"
+    path.write_text(text)
+    (atoms,) = read_frames(path)
+    np.testing.assert_allclose(atoms.positions[1], [0.0647, 2.1e-6, 0.0015])
+
+
+@pytest.mark.parametrize("name", ["a.extxyz", "a.XYZ", "a.traj", "a.json", "a{1}@2 [x].traj", "a.traj.gz"])
+def test_read__reads_what_ase_writes_in_every_promised_format(tmp_path, name):
+    made = molecule("H2O")
+    made.calc = SinglePointCalculator(made, energy=-5.5, forces=np.ones((3, 3)))
+    plain, path = tmp_path / f"plain{Path(name.removesuffix('.gz')).suffix.lower()}", tmp_path / name
+    ase.io.write(plain, [made, made])
+    path.write_bytes(gzip.compress(plain.read_bytes()) if name.endswith(".gz") else plain.read_bytes())
+    found = plugins.make_dataset({"name": "extxyz", "files": [str(path)]}).read(0)
+    assert found.samples["energy"].values.tolist() == [-5.5, -5.5]
+    assert not found.rejects
+
+
+OUTCAR = """\
+ POTCAR:    PAW_PBE H 15Jun2001
+ POTCAR:    PAW_PBE H 15Jun2001
+   VRHFIN =H: ultrasoft test
+   ions per type =               2
+ ISPIN  =      1
+   k-points           NKPTS =      1   k-points in BZ     NKDIM =      1   number of bands    NBANDS=      4
+ k-points in reciprocal lattice and weights: Gamma
+   0.00000000  0.00000000  0.00000000       1.000
+ ---------------------------------------- Iteration    1(   1)  ---------------------------------------
+      direct lattice vectors                 reciprocal lattice vectors
+     8.000000000  0.000000000  0.000000000     0.125000000  0.000000000  0.000000000
+     0.000000000  8.000000000  0.000000000     0.000000000  0.125000000  0.000000000
+     0.000000000  0.000000000  8.000000000     0.000000000  0.000000000  0.125000000
+
+ POSITION                                       TOTAL-FORCE (eV/Angst)
+ -----------------------------------------------------------------------------------
+      0.00000      0.00000      0.00000         0.100000      0.000000      0.000000
+      0.74000      0.00000      0.00000        -0.100000      0.000000      0.000000
+ -----------------------------------------------------------------------------------
+  FREE ENERGIE OF THE ION-ELECTRON SYSTEM (eV)
+  ---------------------------------------------------
+  free  energy   TOTEN  =        -6.77000000 eV
+
+  energy  without entropy=       -6.77000000  energy(sigma->0) =       -6.77000000
+"""
+
+
+def test_read__reads_a_vasp_outcar_whose_reader_needs_a_file_with_a_name(tmp_path):
+    (tmp_path / "OUTCAR").write_text(OUTCAR)
+    found = plugins.make_dataset({"name": "extxyz", "files": [str(tmp_path / "OUTCAR")]}).read(0)
+    assert not found.rejects
+    assert found.samples["energy"].values.tolist() == [-6.77]
+    np.testing.assert_allclose(found.samples["forces"], [[0.1, 0, 0], [-0.1, 0, 0]])

@@ -226,7 +226,7 @@ def test_prepare__fails_when_too_many_molecules_are_lost_though_few_records_are(
         stored(tmp_path, made)
 
 
-@pytest.mark.parametrize("content", [None, b"# nothing\n\n", b"\xff\xfe\x00C"])
+@pytest.mark.parametrize("content", [None, b"# nothing\n\n", b"\xff\xfe\x00\xd8"])
 def test_read__refuses_a_list_that_is_missing_empty_or_not_text(tmp_path, content):
     path = tmp_path / "other.smi"
     if content is not None:

@@ -1,5 +1,7 @@
 """TensorFloat-32 is a setting: stored with the results, and restored afterwards."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -30,3 +32,12 @@ def test_attributes__say_what_is_set_and_that_only_gpus_round(monkeypatch):
         with precision.float32(tf32):
             assert precision.attributes("float32", "cuda:1") == {"dtype": "float32", "tf32": tf32, "device": "cuda:1"}
             assert precision.attributes("float64", "cpu") == {"dtype": "float64", "tf32": False, "device": "cpu"}
+
+
+def test_differentiable__restores_what_it_changed(monkeypatch):
+    flags = SimpleNamespace(allow_tf32=True)
+    monkeypatch.setattr(torch.backends.cuda, "matmul", flags)
+    with torch.no_grad(), precision.differentiable():
+        assert not flags.allow_tf32
+        assert torch.is_grad_enabled()
+    assert flags.allow_tf32

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -16,10 +15,11 @@ import xarray as xr
 from .._typing import Array, Float, Int, Sequence
 from ..contracts import Dataset, Part, Reject
 from ..errors import UserError
-from ..runtime.compressed_files import read_decompressed
+from ..runtime.input_files import kind_of, require_distinct
 from ..settings.base import key
 from ..settings.prepare import DatasetSettings
 from .molecular import frames
+from .molecular.sdf_files import read_records
 from .molecular.smiles import SMILES_LIST, Unusable, embed_conformers, parse_smiles, read_smiles_list
 from .molecular.xyz_files import read_frames
 
@@ -63,8 +63,8 @@ class Conformers(Dataset):
 
         files: list[str] = key(
             [],
-            "SMILES lists (.smi, .txt), SDF files (.sdf) and XYZ files (.xyz), also .gz; empty for the packaged "
-            "SMILES list",
+            "SMILES lists (.smi, .txt), SDF and MOL files (.sdf, .mol) and XYZ files (.xyz), also .gz; empty for the "
+            "packaged SMILES list",
         )
         conformers: int = key(40, "conformers per SMILES", ge=1)
         elements: list[str] = key(
@@ -100,9 +100,8 @@ class Conformers(Dataset):
             UserError: a file is missing, damaged, named twice or of an unknown kind.
         """
         geometries, rejects, files = [], [], self.files() or [SMILES_LIST]
+        require_distinct(files)
         for number, path in enumerate(files):
-            if path in files[:number]:
-                raise UserError("files", "each file once", path)
             for record in self._records(path, number, part):
                 if isinstance(record, Reject):
                     rejects.append(record)
@@ -137,13 +136,13 @@ class Conformers(Dataset):
 
     def _records(self, path: Path, number: int, part: int) -> Iterator[Geometry | Reject]:
         """Geometries of file number `number` that belong to a part, and the records that cannot be read."""
-        kind = Path(path.name.removesuffix(".gz")).suffix
+        kind = kind_of(path)
         if kind in (".smi", ".txt"):
             yield from self._conformers(path, number, part)
             return
-        readers = {".sdf": _read_sdf, ".xyz": _read_xyz, ".extxyz": _read_xyz}
+        readers = {".sdf": read_records, ".mol": read_records, ".xyz": _read_xyz, ".extxyz": _read_xyz}
         if kind not in readers:
-            raise UserError(path, "a file .smi, .txt, .sdf or .xyz, also with .gz", repr(path.name))
+            raise UserError(path, "a file .smi, .txt, .sdf, .mol or .xyz, also with .gz", repr(path.name))
         for i, record in enumerate(readers[kind](path)):
             if i % self.settings.parts == part:
                 if isinstance(record, str):
@@ -186,34 +185,6 @@ def to_dataset(geometries: Sequence[Geometry]) -> xr.Dataset | None:
         },
         coords={"sample": ("sample", np.array([g.order for g in geometries], np.int64))},
     )
-
-
-def _read_sdf(path: Path) -> Iterator[tuple[Array, Array, str] | str]:
-    """Numbers, positions and canonical SMILES of each record of an SDF file, or the reason to reject it."""
-    import io
-
-    from rdkit import Chem, rdBase
-
-    raw = read_decompressed(path, "an SDF file that can be read")
-    with rdBase.BlockLogs():
-        for mol in Chem.ForwardSDMolSupplier(io.BytesIO(raw), removeHs=False):
-            yield _parse_mol(mol)
-
-
-def _parse_mol(mol: Any) -> tuple[Array, Array, str] | str:
-    """Numbers, positions and canonical SMILES of a molecule of RDKit, or the reason to reject it."""
-    from rdkit import Chem
-
-    if mol is None:
-        return "RDKit cannot read the record"
-    if not mol.GetNumAtoms():
-        return "no atoms"
-    if not mol.GetNumConformers() or not mol.GetConformer().Is3D():
-        return "no 3D positions"
-    numbers = np.array([a.GetAtomicNum() for a in mol.GetAtoms()])
-    if 1 not in numbers and any(a.GetTotalNumHs() for a in mol.GetAtoms()):
-        return "no positions of hydrogens"
-    return numbers, mol.GetConformer().GetPositions(), Chem.MolToSmiles(Chem.RemoveHs(mol))
 
 
 def _read_xyz(path: Path) -> Iterator[tuple[Array, Array, str] | str]:

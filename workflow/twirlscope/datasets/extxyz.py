@@ -9,6 +9,7 @@ import numpy as np
 
 from ..contracts import Part, Reject
 from ..errors import UserError
+from ..runtime.input_files import require_distinct
 from ..settings.base import key
 from ..settings.prepare import DatasetSettings
 from .molecular import frames, periodic
@@ -82,9 +83,8 @@ class ExtXyz(frames.Frames):
             UserError: a file is missing, damaged or named twice, or none of its frames has a name of the settings.
         """
         usable, rejects, files = [], [], self.files()
+        require_distinct(files)
         for number, (path, split) in enumerate(self._files_with_split()):
-            if path in files[:number]:
-                raise UserError("files", "each file once", path)
             if number % self.settings.parts == part:
                 for index, frame in enumerate(self._frames(path, number, split)):
                     if isinstance(frame, str):

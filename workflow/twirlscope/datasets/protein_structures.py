@@ -14,7 +14,7 @@ import numpy as np
 from .._typing import Array
 from ..contracts import Part, Reject
 from ..errors import UserError
-from ..runtime.compressed_files import DamagedFileError, read_decompressed
+from ..runtime.input_files import DamagedFileError, read_decompressed
 from ..settings.base import key
 from .protein import backbones
 from .protein.backbones import BackboneSettings, Chain

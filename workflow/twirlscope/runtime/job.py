@@ -7,6 +7,7 @@ import os
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
@@ -86,6 +87,7 @@ def exit_with_message(name: str) -> Iterator[None]:
 
     A mistake of the user ends the process with its message instead of a traceback, and status 1. Work that a signal
     stopped ends it with status 75, the usual one for "try again later", so that its output does not count as complete.
+    Any other error is a fault of the program: its traceback is printed, then one line, and it goes on upwards.
     """
     try:
         yield
@@ -95,9 +97,11 @@ def exit_with_message(name: str) -> Iterator[None]:
     except Stopped as reason:
         print(f"STOPPED {name}: {reason}", flush=True)
         sys.exit(os.EX_TEMPFAIL)
-    except OSError as error:
-        if error.errno not in UNWRITABLE:
-            raise
-        message = UserError(error.filename or "disk", "room and permission to write", error.strerror)
-        print(f"ERROR {name}: {message}", flush=True)
-        sys.exit(1)
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in UNWRITABLE:
+            message = UserError(error.filename or "disk", "room and permission to write", error.strerror)
+            print(f"ERROR {name}: {message}", flush=True)
+            sys.exit(1)
+        traceback.print_exc(file=sys.stdout)  # the log: whoever prints it later does so beyond the redirection
+        print(f"CRASH {name}: {type(error).__name__}: {error}", flush=True)
+        raise

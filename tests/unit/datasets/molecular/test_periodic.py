@@ -40,7 +40,7 @@ def labelled(atoms):
 
 
 def part(path, made, **settings):
-    """What the dataset reads of these frames."""
+    """Part that the dataset reads from these frames."""
     ase.io.write(path, made, format="extxyz")
     return plugins.make_dataset({"name": "extxyz", "files": [str(path)], **settings}).read(0)
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..._typing import Array, Float, Int
 from ...errors import UserError
-from ...runtime.compressed_files import read_decompressed
+from ...runtime.input_files import read_text
 
 SMILES_LIST = Path(__file__).with_suffix(".smi")  # the packaged list
 
@@ -54,10 +54,7 @@ def read_smiles_list(path: Path) -> list[tuple[int, str]]:
         UserError: the list cannot be read or has no molecule.
     """
     expected = "a text file of SMILES"
-    try:
-        lines = read_decompressed(path, expected).decode("utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise UserError(path, expected, error) from error
+    lines = read_text(path, expected, errors="strict").split("\n")
     words = [(i, line.split()) for i, line in enumerate(lines, 1)]
     smiles = [(i, w[0]) for i, w in words if w and not w[0].startswith("#")]
     if not smiles:
@@ -79,6 +76,8 @@ def parse_smiles(smiles: str) -> Molecule:
         raise Unusable("RDKit cannot read the SMILES")
     if len(Chem.GetMolFrags(mol)) > 1:
         raise Unusable("SMILES of more than one molecule")
+    for atom in mol.GetAtoms():
+        atom.SetAtomMapNum(0)  # a label of the author, which would make it another molecule
     canonical = Chem.MolToSmiles(mol)
     mol = Chem.AddHs(Chem.MolFromSmiles(canonical))
     atoms = list(mol.GetAtoms())
