@@ -87,6 +87,18 @@ def test_job__ends_with_the_message_alone_when_the_user_erred(tmp_path):
     assert (tmp_path / "log").read_text() == "working\nERROR twirl: a.xyz, frame 3: expected an energy, got nothing\n"
 
 
+def test_job__leaves_the_traceback_of_a_crash_in_its_log_and_raises_it_again(tmp_path):
+    def crash():
+        return 1 / 0
+
+    with pytest.raises(ZeroDivisionError), job.job(script(tmp_path)):
+        crash()
+    lines = (tmp_path / "log").read_text().splitlines()
+    assert lines[0].startswith("Traceback")
+    assert any("in crash" in line for line in lines)
+    assert lines[-1] == "CRASH twirl: ZeroDivisionError: division by zero"
+
+
 def test_job__says_it_when_the_disk_is_full(tmp_path):
     def work():
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "figure.svg")
