@@ -36,15 +36,15 @@ class InteractionBlock(torch.nn.Module):
 
 
 class Equivariant(torch.nn.Module):
-    """Two rounds of messages between all atoms of a molecule; forces and energy, equivariant by construction."""
+    """Two interaction blocks between all atoms of a molecule; forces and energy, equivariant by construction."""
 
     def __init__(self):
         super().__init__()
         harmonics, elements = o3.Irreps("0e+1o+2e"), o3.Irreps("4x0e")
         self.embed, self.harmonics = torch.nn.Embedding(7, 4), harmonics
-        self.rounds = torch.nn.ModuleList([InteractionBlock(elements, harmonics)])
-        self.rounds.append(InteractionBlock(self.rounds[0].gate.irreps_out, harmonics))
-        self.readout = o3.Linear(self.rounds[1].gate.irreps_out, "1o+0e")
+        self.blocks = torch.nn.ModuleList([InteractionBlock(elements, harmonics)])
+        self.blocks.append(InteractionBlock(self.blocks[0].gate.irreps_out, harmonics))
+        self.readout = o3.Linear(self.blocks[1].gate.irreps_out, "1o+0e")
 
     def forward(self, inputs):
         numbers, positions = inputs["numbers"], inputs["positions"]
@@ -58,7 +58,7 @@ class Equivariant(torch.nn.Module):
         lengths = (-((length - torch.linspace(0.5, 4, 6).to(length)) ** 2)).exp()
         harmonics = o3.spherical_harmonics(self.harmonics, vector, True, "component")
         x = self.embed(numbers.flatten())
-        for each in self.rounds:
+        for each in self.blocks:
             x = each(x, harmonics, lengths, pairs, (-length / 2).exp())
         out = self.readout(x).reshape(*numbers.shape, 4) * real[..., None]
         return {"forces": out[..., :3], "energy": out[..., 3].sum(1, keepdim=True) / real.sum(1, keepdim=True)}
@@ -72,7 +72,7 @@ def model():
 
 
 def leaning(model, eps=EPS):
-    """The model with a fixed vector of the lab added to every force."""
+    """The model with a fixed vector added to every force."""
 
     def predict(inputs):
         found = model(inputs)

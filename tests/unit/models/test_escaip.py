@@ -20,7 +20,7 @@ PUBLISHED |= {"distance_width": 512, "degrees": 10, "order_width": 64, "element_
 
 
 def model(seed=0, **sizes):
-    """With a readout that is not small: at the start, energies nearly are."""
+    """The model with larger output weights of the energy: at initialisation, energies are nearly 0."""
     torch.manual_seed(seed)
     net = Escaip(Escaip.Settings(**sizes), ELEMENTS).double().eval()
     with torch.no_grad():

@@ -1,7 +1,7 @@
-"""What theory promises for any model, on a network that has learned: designs against independent rotations, and the
-loss of test-time twirling predicted from a spectrum.
+"""Predictions of theory for any model, checked on a trained network: designs against independent rotations, and the
+loss of test-time twirling from a spectrum.
 
-The network sees raw edge vectors and is trained for a few seconds on random molecules under a soft pair potential.
+The network takes raw edge vectors and is trained for a few seconds on random molecules under a soft pair potential.
 """
 
 import design_spectrum
@@ -82,7 +82,7 @@ def test_trained_model__has_learned_and_is_not_equivariant(trained, held_out):
 def test_design__varies_at_least_1_8_times_less_than_as_many_independent_rotations(trained, held_out):
     """Two orientations of O against 48 independent rotations, by three standard errors.
 
-    How much less depends on the degrees of the error: here nearly all of it is of degree 1 to 3, where O gains most.
+    The ratio depends on the degrees of the error: here nearly all of it is of degree 1 to 3, where O gains most.
     """
     samples, draws, generator = 16, 100, torch.Generator().manual_seed(3)
     index, found = np.repeat(np.arange(samples), draws), {}

@@ -1,4 +1,4 @@
-"""Force fields of periodic frames by a second road: the same crystal in another cell, strained, or far apart."""
+"""Force fields of periodic frames checked independently: the same crystal in another cell, strained, or far apart."""
 
 import itertools
 
