@@ -11,9 +11,7 @@ from twirlscope.curvature import operators
 from twirlscope.curvature.derivative_check import DIRECTIONS, TOLERANCE, certify
 from twirlscope.curvature.objective import Objective
 from twirlscope.curvature.operators import MODES
-from twirlscope.curvature.unsafe_modules import unsafe_modules
 from twirlscope.errors import UserError
-from twirlscope.models.layers import norms
 from twirlscope.runtime import precision
 
 
@@ -288,24 +286,3 @@ def test_certify__refuses_numbers_that_are_not_finite():
         module.body[0].weight[0, 0] = torch.nan
     with pytest.raises(UserError, match="nan"):
         certify(Objective(module, Clouds(), batch, quaternion))
-
-
-def test_unsafe_modules__names_what_runs_where_and_does_not_accuse_the_others():
-    scripted = torch.jit.script(nn.Linear(6, 4))
-    inner = nn.Sequential(nn.GroupNorm(2, 6), nn.ReLU(), nn.SiLU(inplace=True), norms.LayerNorm(6))
-    model = nn.Sequential(nn.Linear(3, 6), inner, scripted)
-    assert unsafe_modules(_Reads(model), {"x": torch.randn(5, 3)}) == [
-        "body.2 (RecursiveScriptModule: compiled)",
-        "body.1.0 (GroupNorm: group_norm)",
-        "body.1.1 (ReLU: relu)",
-        "body.1.2 (SiLU: silu_ in place)",
-    ]
-
-
-class _Reads(nn.Module):
-    def __init__(self, body):
-        super().__init__()
-        self.body = body
-
-    def forward(self, inputs):
-        return self.body(inputs["x"])

@@ -1,10 +1,11 @@
+"""Block Lanczos on matrices of known spectrum: eigenvalues, error bounds, weights, traces, memory."""
+
 import numpy as np
 import pytest
 import torch
 
 from twirlscope.curvature import lanczos
 from twirlscope.errors import UserError
-from twirlscope.estimators.eigenvalues import density, symlog_grid
 
 
 def matrix_with(eigenvalues, seed=0):
@@ -172,22 +173,6 @@ def test_dense__agrees_for_a_matrix_and_for_its_products():
     )
 
 
-def test_top__is_padded_where_there_are_fewer():
-    value, error = lanczos.dense(torch.diag(torch.tensor([1.0, 2.0]))).top(3)
-    np.testing.assert_array_equal(value, [2, 1, np.nan])
-    assert np.isnan(error[2])
-
-
 def test_lanczos__refuses_products_that_are_not_finite():
     with pytest.raises(FloatingPointError, match="not finite"):
         run(torch.full((5, 5), torch.nan, dtype=torch.float64))
-
-
-def test_density__integrates_to_one_over_the_symmetric_logarithmic_axis():
-    found, _ = run(matrix_with(decaying()))
-    grid = symlog_grid(1e3, 1e-3, 2001)
-    value = np.append(found.value, np.nan)  # padding, as in a store
-    weight = np.append(found.weight.T, np.zeros((1, 4)), 0)
-    each = density(value, weight, grid, 0.2, 1e-3)
-    assert each.shape == (2001, 4)
-    np.testing.assert_allclose(np.trapezoid(each, np.arcsinh(grid / 1e-3), axis=0), 1, rtol=1e-3)

@@ -1,4 +1,4 @@
-from types import SimpleNamespace
+"""Both parts of the loss against a plain computation, and the Hessian of each loss in the predictions."""
 
 import numpy as np
 import pytest
@@ -6,10 +6,7 @@ import torch
 from small_models import SAMPLES, Clouds, Direct, case, plain_losses
 
 from twirlscope.curvature.objective import LOSSES, Objective
-from twirlscope.errors import UserError
-from twirlscope.geometry import rotation_sets, so3
-from twirlscope.geometry.rotation_sets import rotation_set
-from twirlscope.runtime import precision
+from twirlscope.geometry import rotation_sets
 
 
 @pytest.mark.parametrize("kind", ["D2", "T"])
@@ -34,32 +31,6 @@ def test_losses__of_independent_rotations_are_unbiased():
         mean.append(values["mean"]), equiv.append(values["equiv"])
     for draws, value in ((mean, exact["mean"]), (equiv, exact["equiv"])):
         assert abs(np.mean(draws) - value) < 3 * np.std(draws) / np.sqrt(200)
-
-
-@pytest.mark.parametrize("kind", ["D2", "T", "O"])
-def test_rotations__of_a_group_hold_the_group_between_two_uniform_rotations(kind):
-    quaternion = rotation_sets.sample_rotations(kind, 2, 0, 0)
-    matrices = so3.matrix(quaternion)
-    traces = lambda m: torch.einsum("gij,hij->gh", m, m).flatten().sort().values  # noqa: E731
-    for each in matrices:
-        torch.testing.assert_close(traces(each), traces(so3.matrix(rotation_set(kind).quaternion)))
-    assert (matrices[0] - matrices[1]).abs().max() > 0.1
-    assert matrices.mean(1).abs().max() < 1e-12  # exact to degree 1
-
-
-@pytest.mark.parametrize("kind", ["lebedev5", "H"])
-def test_rotations__refuse_a_set_with_weights_and_one_that_does_not_exist(kind):
-    with pytest.raises(UserError, match=kind):
-        rotation_sets.sample_rotations(kind, 2, 0, 0)
-
-
-def test_differentiable__restores_what_it_changed(monkeypatch):
-    flags = SimpleNamespace(allow_tf32=True)
-    monkeypatch.setattr(torch.backends.cuda, "matmul", flags)
-    with torch.no_grad(), precision.differentiable():
-        assert not flags.allow_tf32
-        assert torch.is_grad_enabled()
-    assert flags.allow_tf32
 
 
 def test_objective__in_float64_turns_the_samples_anew():

@@ -1,3 +1,5 @@
+"""Products in every mode against dense Hessians and Gauss-Newton matrices."""
+
 import functools
 
 import numpy as np

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from twirlscope.curvature.lanczos import dense, lanczos, rademacher
-from twirlscope.estimators.eigenvalues import Spectrum, converged
+from twirlscope.estimators.eigenvalues import Spectrum, converged, density, symlog_grid
 
 
 def runs(values, probes, steps, seeds=range(20)):
@@ -68,3 +68,19 @@ def test_deflated__keeps_the_weights_of_probes_that_have_none_left():
     weight = np.array([[0.5, 0.5]])
     found = Spectrum(np.array([1.0, 2.0]), np.array([1e-9, 1e-9]), weight, 4, False, np.zeros(0))
     np.testing.assert_allclose(found.deflated, weight)
+
+
+def test_top__is_padded_where_there_are_fewer():
+    value, error = dense(torch.diag(torch.tensor([1.0, 2.0]))).top(3)
+    np.testing.assert_array_equal(value, [2, 1, np.nan])
+    assert np.isnan(error[2])
+
+
+def test_density__integrates_to_one_over_the_symmetric_logarithmic_axis():
+    found = next(runs(decaying(), 4, 20))
+    grid = symlog_grid(1e3, 1e-3, 2001)
+    value = np.append(found.value, np.nan)  # padding, as in a store
+    weight = np.append(found.weight.T, np.zeros((1, 4)), 0)
+    each = density(value, weight, grid, 0.2, 1e-3)
+    assert each.shape == (2001, 4)
+    np.testing.assert_allclose(np.trapezoid(each, np.arcsinh(grid / 1e-3), axis=0), 1, rtol=1e-3)

@@ -6,7 +6,15 @@ import torch
 
 from twirlscope.errors import UserError
 from twirlscope.geometry import action, so3
-from twirlscope.geometry.rotation_sets import DEGREES, RotationSet, randomised, rotation_set, smallest, uniform
+from twirlscope.geometry.rotation_sets import (
+    DEGREES,
+    RotationSet,
+    randomised,
+    rotation_set,
+    sample_rotations,
+    smallest,
+    uniform,
+)
 
 SIZES = dict(zip(DEGREES, [4, 12, 24, 24, 60, 84, 168, 208, 360, 380, 600, 1376], strict=True))
 FIRST = {"D2": 0.4, "T": 1 / 7, "O": 1 / 9, "I": 1 / 13, "O7": 0.0186, "I6": 0.0119}  # the first alpha that is not 0
@@ -174,3 +182,20 @@ def test_uniform__gives_every_rotation_of_the_cube_equally_often():
     counts = torch.unique(found.round().flatten(1), dim=0, return_counts=True)[1]
     assert len(counts) == 24
     assert ((counts - 1000) ** 2 / 1000).sum() < 50  # chi squared with 23 degrees of freedom: 1 in 1000 is above
+
+
+@pytest.mark.parametrize("kind", ["D2", "T", "O"])
+def test_sample_rotations__of_a_group_hold_the_group_between_two_uniform_rotations(kind):
+    quaternion = sample_rotations(kind, 2, 0, 0)
+    matrices = so3.matrix(quaternion)
+    traces = lambda m: torch.einsum("gij,hij->gh", m, m).flatten().sort().values  # noqa: E731
+    for each in matrices:
+        torch.testing.assert_close(traces(each), traces(so3.matrix(rotation_set(kind).quaternion)))
+    assert (matrices[0] - matrices[1]).abs().max() > 0.1
+    assert matrices.mean(1).abs().max() < 1e-12  # exact to degree 1
+
+
+@pytest.mark.parametrize("kind", ["lebedev5", "H"])
+def test_sample_rotations__refuses_a_set_with_weights_and_one_that_does_not_exist(kind):
+    with pytest.raises(UserError, match=kind):
+        sample_rotations(kind, 2, 0, 0)
