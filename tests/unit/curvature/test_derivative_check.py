@@ -1,4 +1,4 @@
-"""The certificate accepts what is right and refuses every wrong product that is known; each wrong one is built here."""
+"""The certificate accepts right products and refuses every known kind of wrong one; each kind is built here."""
 
 import copy
 
@@ -37,7 +37,7 @@ def test_certify__accepts_every_mode(mode):
     assert found.mode == mode
 
 
-def test_certify__leaves_the_model_alone():
+def test_certify__leaves_the_model_unchanged():
     _, (module, batch, quaternion) = case(Direct, dtype=torch.float32)
     before = copy.deepcopy(module.state_dict())
     certify(Objective(module.train(), Clouds(), batch, quaternion))
@@ -46,7 +46,7 @@ def test_certify__leaves_the_model_alone():
 
 
 class Wrong:
-    """A factory of operators whose products with the Hessian are those of a function of (loss, parameters, vector)."""
+    """Factory of operators; a function of (loss, parameters, vector) computes their products with the Hessian."""
 
     def __init__(self, product):
         self.product, self.calls = product, 0
@@ -80,14 +80,14 @@ def reverse_over_forward(loss, at, vector, made):
 
 
 def linearized(loss, at, vector, made):
-    """Linearised once, then used for every vector, as is the point of it."""
+    """Linearises once, then uses the result for every vector, as intended."""
     if not made:
         made["push"] = torch.func.linearize(torch.func.grad(loss), at)[1]
     return made["push"](vector)
 
 
 def refused(model, *names, **keys):
-    """What the certificate says when it raises; it names these modules."""
+    """Text of the error that the certificate raises; it names these modules."""
     try:
         certified(model, **keys)
     except UserError as error:
@@ -106,14 +106,14 @@ def test_certify__accepts_right_products_of_another_factory_and_calls_it_often_e
 
 
 class Fused(Conservative):
-    """A layer norm of torch inside of a force that is a gradient."""
+    """Conservative force through a layer norm of torch."""
 
     def __init__(self):
         super().__init__(nn.LayerNorm)
 
 
 class Functional(Conservative):
-    """The same without a module of that name."""
+    """The same with the function instead of the module."""
 
     def __init__(self):
         super().__init__(nn.Identity)
@@ -144,7 +144,7 @@ def test_certify__accepts_differences_where_only_the_third_derivative_is_wrong()
 
 
 class Normed(Direct):
-    """A layer norm of torch, not inside of a derivative; no batched rule is missing in this network."""
+    """Layer norm of torch outside of a derivative; all operations have a batching rule."""
 
     def __init__(self):
         super().__init__(nn.LayerNorm)
@@ -161,7 +161,7 @@ def test_certify__refuses_reverse_over_forward_mode_with_a_layer_norm():
 
 
 class Slices(nn.Module):
-    """Writes its halves into an empty tensor, as gates of e3nn do."""
+    """Writes both halves into an empty tensor, as gates of e3nn do."""
 
     def forward(self, x):
         out = torch.zeros_like(x)
@@ -182,7 +182,7 @@ def test_certify__refuses_linearize_with_operations_in_place():
 
 
 class Scripted(nn.Module):
-    """Two rounds of messages with radial weights, from modules of e3nn that TorchScript compiles."""
+    """Two interaction blocks with radial weights, from modules of e3nn that TorchScript compiles."""
 
     def __init__(self):
         import e3nn
@@ -226,7 +226,7 @@ def test_certify__accepts_scripted_modules_in_reverse():
 
 
 class Once(torch.autograd.Function):
-    """A square whose derivative cuts the graph, as that of a compiled kernel may."""
+    """Square whose derivative cuts the graph, as a compiled kernel may."""
 
     @staticmethod
     def forward(x):
@@ -246,13 +246,13 @@ class Cut(Direct):
         return {name: Once.apply(value) for name, value in super().forward(inputs).items()}
 
 
-def test_certify__refuses_a_derivative_that_is_taken_for_a_constant():
+def test_certify__refuses_a_derivative_that_is_treated_as_constant():
     refused(Cut, "in Hessian of L_mean", mode="cached")
     assert max(certified(Cut, mode="difference").error.values()) < TOLERANCE
 
 
 class Slope(torch.autograd.Function):
-    """A square with a wrong first derivative, the gradient of something else."""
+    """Square with a wrong first derivative."""
 
     @staticmethod
     def forward(context, x):

@@ -55,7 +55,7 @@ def test_lanczos__is_exact_for_a_matrix_of_low_rank_and_has_no_ghosts():
     assert (found.value > 1e-10).sum() == 30
 
 
-def test_lanczos__takes_a_matrix_of_zeros():
+def test_lanczos__accepts_a_matrix_of_zeros():
     found, _ = run(torch.zeros(50, 50, dtype=torch.float64), steps=5)
     assert (found.value == 0).all()
     np.testing.assert_allclose(found.weight.sum(1), 1)
@@ -128,7 +128,7 @@ def test_trace__is_unbiased_and_lies_within_its_standard_error(keys):
     assert np.sqrt((runs[:, 1] ** 2).mean()) == pytest.approx(distance.std(), rel=0.25)
 
 
-def test_trace__is_far_better_known_with_fresh_probes_where_few_eigenvalues_are_large():
+def test_trace__has_a_far_smaller_error_with_fresh_probes_if_few_eigenvalues_are_large():
     matrix = matrix_with(decaying())
     _, plain = run(matrix, probes=4, steps=12)[0].trace()
     trace, error = run(matrix, probes=2, steps=12, trace_probes=4)[0].trace()
@@ -147,22 +147,22 @@ def test_lanczos__in_a_float32_basis_is_right_to_its_rounding(spectrum):
 
 
 @pytest.mark.parametrize(
-    ("room", "dtype", "probes"),
+    ("memory", "dtype", "probes"),
     [(32e6, torch.float64, 4), (31e6, torch.float32, 4), (15e6, torch.float32, 3), (8e6, torch.float32, 2)],
 )
-def test_fitting_basis__is_in_float32_first_and_then_of_fewer_probes(room, dtype, probes):
-    found = lanczos.fitting_basis(100_000, 4, 10, torch.float64, room)
+def test_fitting_basis__is_in_float32_first_and_then_of_fewer_probes(memory, dtype, probes):
+    found = lanczos.fitting_basis(100_000, 4, 10, torch.float64, memory)
     assert (found.dtype, found.probes) == (dtype, probes)
-    assert found.bytes == dtype.itemsize * 100_000 * 10 * probes <= room
+    assert found.bytes == dtype.itemsize * 100_000 * 10 * probes <= memory
 
 
-def test_fitting_basis__refuses_with_the_numbers_where_nothing_fits():
+def test_fitting_basis__states_the_sizes_if_nothing_fits():
     text = r"0.008 GB or more.*0.032 GB as requested.*got 0.004 GB.*at most 5 lanczos_steps"
     with pytest.raises(UserError, match=text):
         lanczos.fitting_basis(100_000, 4, 10, torch.float64, 4e6)
 
 
-def test_fitting_basis__takes_no_room_for_more_directions_than_there_are():
+def test_fitting_basis__has_no_more_directions_than_the_space():
     assert lanczos.fitting_basis(10, 4, 100, torch.float64, 800.0).bytes == 800
 
 

@@ -1,4 +1,4 @@
-"""The nearest more symmetric parameters, where they are known: of a matrix, its trace over three times the unit one."""
+"""Distance to the nearest symmetric parameters, which for a matrix are tr / 3 times the unit matrix."""
 
 import math
 
@@ -18,12 +18,14 @@ from twirlscope.tasks.force_field import ForceField
 
 
 class Linear(Model):
-    """Forces are a matrix times the position. Averaged over rotations, the equivariance error is proportional to the
-    squared distance of the matrix from the nearest multiple of the unit matrix.
+    """Forces are a matrix times the position.
+
+    The equivariance error is proportional to the squared distance of the matrix from the nearest multiple of the unit
+    matrix.
     """
 
     class Settings(Settings):
-        """None."""
+        """No settings."""
 
     task = "force_field"
 
@@ -58,7 +60,7 @@ def test_descend__of_a_matrix_has_the_distance_of_the_closed_form(share):
     assert found.share_left <= share
 
 
-def test_descend__leaves_the_model_alone_and_says_where_it_began():
+def test_descend__leaves_the_model_unchanged_and_returns_its_initial_error():
     model = Linear(matrix(1))
     made = objective(model)
     found = nearest_symmetric.descend(made, 0.1, 60)
@@ -74,7 +76,7 @@ def test_descend__that_is_cut_short_has_no_distance():
 
 
 class Mixed(Linear):
-    """The matrix is a mixture of fixed ones, more than it needs: most directions of the coefficients are flat."""
+    """The matrix is a mixture of 20 fixed ones, so most directions of the coefficients are flat."""
 
     def __init__(self, coefficients, parts):
         super().__init__(coefficients)
@@ -86,7 +88,7 @@ class Mixed(Linear):
 
 
 def test_descend__ends_at_the_nearest_of_all_parameters_without_error():
-    """Those of the pseudoinverse, for an error whose curvatures differ by orders of magnitude."""
+    """The pseudoinverse gives them, for an error whose curvatures differ by orders of magnitude."""
     generator = torch.Generator().manual_seed(5)
     parts = torch.randn(20, 3, 3, generator=generator, dtype=torch.float64) * torch.logspace(-1, 0, 20)[:, None, None]
     coefficients = torch.randn(20, generator=generator, dtype=torch.float64)
@@ -98,7 +100,7 @@ def test_descend__ends_at_the_nearest_of_all_parameters_without_error():
     assert exact < 0.9 * float(coefficients.norm())
 
 
-def test_descend__of_an_equivariant_model_has_nowhere_to_go():
+def test_descend__of_an_equivariant_model_has_no_distance():
     found = nearest_symmetric.descend(objective(toys.Well(0.5)), 0.1, 5)
     assert found.loss_equiv < 1e-25
     assert math.isnan(found.distance)

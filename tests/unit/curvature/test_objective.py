@@ -29,11 +29,11 @@ def test_losses__of_independent_rotations_are_unbiased():
         quaternion = rotation_sets.sample_rotations("independent", SAMPLES, 3, seed)
         values = Objective(model, Clouds(), batch, quaternion, unbiased=True).values()
         mean.append(values["mean"]), equiv.append(values["equiv"])
-    for draws, value in ((mean, exact["mean"]), (equiv, exact["equiv"])):
-        assert abs(np.mean(draws) - value) < 3 * np.std(draws) / np.sqrt(200)
+    for estimates, value in ((mean, exact["mean"]), (equiv, exact["equiv"])):
+        assert abs(np.mean(estimates) - value) < 3 * np.std(estimates) / np.sqrt(200)
 
 
-def test_objective__in_float64_turns_the_samples_anew():
+def test_objective__in_float64_rotates_the_samples_anew():
     narrow, wide = case(dtype=torch.float32)[0], case(dtype=torch.float64)[0]
     double = narrow.to(torch.float64).chunks[0]
     torch.testing.assert_close(double.inputs, wide.chunks[0].inputs, rtol=0, atol=1e-15)

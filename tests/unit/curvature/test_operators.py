@@ -35,7 +35,7 @@ def eye(objective):
 
 @functools.cache
 def known(model, steps):
-    """Convolutions go row by row: they have no batched second derivative."""
+    """Objective and dense Hessians; those of convolutions row by row, since they have no batched second derivative."""
     objective, parts = case(model, kind="D2", chunk=2, steps=steps)
     return objective, dict(zip(PARTS, dense_hessians(*parts, model is not Convolution), strict=True))
 
@@ -159,7 +159,7 @@ def test_auto__chooses_cached_where_a_graph_fits_and_rebuilt_where_none_does():
 
 
 class Fused(Direct):
-    """Insists on a kernel of attention that has first derivatives only."""
+    """Attention with a kernel that has first derivatives only."""
 
     def forward(self, inputs):
         found = super().forward(inputs)
@@ -212,7 +212,7 @@ def test_operator__of_some_frozen_parameters_is_the_block_of_the_others(mode):
     np.testing.assert_allclose(found, expected, atol=CLOSE.get(mode, 1e-13) * expected.abs().max())
 
 
-def test_operator__sees_buffers_and_leaves_them_alone():
+def test_operator__uses_buffers_and_leaves_them_unchanged():
     objective, (model, *_) = case(Messages, kind="D2")
     vectors = rademacher(len(objective.parameters), 1, 0)
     before, lab = operator(objective, "equiv")(vectors), model.lab.clone()
@@ -222,7 +222,7 @@ def test_operator__sees_buffers_and_leaves_them_alone():
     assert (after - before).norm() > 0.01 * before.norm()
 
 
-def test_operator__does_not_change_the_model_and_does_not_follow_it():
+def test_operator__neither_changes_the_model_nor_follows_its_changes():
     objective, (model, *_) = case(Attention)
     model.train()
     products, vectors = operator(objective, "mean"), rademacher(len(objective.parameters), 1, 0)
@@ -264,7 +264,7 @@ def test_lanczos__finds_the_dense_spectrum_of_both_parts():
 
 
 @pytest.mark.parametrize(("key", "known_name"), [("part", "mean"), ("curvature", "hessian"), ("mode", "cached")])
-def test_operator__refuses_names_it_does_not_know(key, known_name):
+def test_operator__refuses_unknown_names(key, known_name):
     objective, _ = case()
     with pytest.raises(UserError, match=f"operator, {key}.*did you mean '{known_name}'"):
         operator(objective, **{"part": "total"} | {key: f"{known_name}s"})

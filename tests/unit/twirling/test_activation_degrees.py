@@ -1,4 +1,4 @@
-"""Shares of variance by degree on activations made by hand, losses without a degree, and what turning does to both."""
+"""Variance shares of hand-made activations, losses with a degree ablated, and invariance of both under rotations."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ IRREPS = "2x0e+1x1o+1x3o"
 
 
 class Named(Model):
-    """Passes features through a module that it names; forces are the vector of irreps `0e+1o`, energy the scalar."""
+    """Model with one named activation of irreps `0e+1o`; forces are its vector, the energy its scalar."""
 
     task = "force_field"
 
@@ -55,14 +55,14 @@ def test_degrees_of__are_those_of_the_features_in_the_order_of_e3nn():
     assert activation_degrees.degrees_of(IRREPS).tolist() == [0, 0, 1, 1, 1, 3, 3, 3, 3, 3, 3, 3]
 
 
-def test_variance_shares__are_a_whole():
+def test_variance_shares__sum_to_one():
     rows = torch.randn(50, 12, generator=torch.Generator().manual_seed(0))
     found = activation_degrees.variance_shares(rows, activation_degrees.degrees_of(IRREPS))
     assert found.sum() == pytest.approx(1, abs=1e-12)
 
 
 @pytest.mark.parametrize("forces", ["direct", "conservative"])
-def test_measure_degrees__does_not_depend_on_how_the_samples_are_turned(forces):
+def test_measure_degrees__does_not_depend_on_the_orientation_of_the_samples(forces):
     task, model = toys.force_field(), tensor_product(forces=forces)
     index = np.arange(8)
     batch = task.batch(index).to("cpu", torch.float64)
@@ -79,7 +79,7 @@ def test_measure_degrees__does_not_depend_on_how_the_samples_are_turned(forces):
     assert (abs(here.removed[0, :, -1] - here.full[-1]).mean(-1) > 1e-6).all()  # every degree does something
 
 
-def test_measure_degrees__of_a_model_without_named_activations_is_nothing():
+def test_measure_degrees__of_a_model_without_named_activations_is_none():
     assert activation_degrees.measure_degrees(Evaluation(Named(named=False), toys.force_field()), np.arange(4)) is None
     assert not activation_degrees.degrees_dataset([], [None]).data_vars
 
@@ -112,7 +112,7 @@ def test_measure_degrees__weights_the_terms_as_the_task_does():
     np.testing.assert_allclose(found.removed[:, :, -1], np.tensordot(weights, found.removed[:, :, :-1], ((0,), (2,))))
 
 
-def test_measure_degrees__has_no_number_for_a_degree_that_a_layer_has_not():
+def test_measure_degrees__is_nan_for_a_degree_that_a_layer_lacks():
     found = activation_degrees.measure_degrees(
         Evaluation(tensor_product(forces="conservative"), double(toys.force_field()), dtype=torch.float64), np.arange(6)
     )
@@ -122,13 +122,13 @@ def test_measure_degrees__has_no_number_for_a_degree_that_a_layer_has_not():
 
 
 def double(task):
-    """The task with batches in double precision."""
+    """The task with batches in float64."""
     batch = task.batch
     task.batch = lambda index: batch(index).to("cpu", torch.float64)
     return task
 
 
-def test_fields__have_their_features_on_axis_1():
+def test_rows_and_without__take_the_features_of_fields_from_axis_1():
     torch.manual_seed(0)
     field = torch.randn(3, 4, 5, 5, 5)
     gone = np.array([False, True, True, True])

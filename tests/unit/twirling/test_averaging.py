@@ -1,4 +1,4 @@
-"""Test-time twirling against closed forms: invariant parts of polynomials, known spectra, the split of the loss."""
+"""Test-time twirling against closed forms: invariant parts of polynomials, known spectra, the loss split."""
 
 import doctest
 
@@ -15,7 +15,7 @@ from twirlscope.geometry.rotation_sets import randomised, rotation_set, smallest
 from twirlscope.twirling import averaging, twisting
 from twirlscope.twirling.averaging import twirled
 
-TURNS = {"r": "1o", "s": "1o"}
+IRREPS_IN = {"r": "1o", "s": "1o"}
 
 
 def normal(*shape, seed=0):
@@ -31,21 +31,21 @@ LEVI = torch.linalg.cross(torch.eye(3).double()[:, None], torch.eye(3).double()[
 
 
 def quadratic(inputs):
-    """Of degree 2 in the rotation, so that its twisted prediction is of degree 3; the energy is of degree 2."""
+    """Forces and energy of degree 2 in the rotation; the twisted forces are of degree 3."""
     r, s = inputs["r"], inputs["s"]
     force = r @ A.T + torch.einsum("ijk,naj,nak->nai", B, r, s)
     return {"force": force, "energy": torch.einsum("nai,ij,naj->n", r, A, s)[:, None]}
 
 
 def invariant(inputs, inversion):
-    """Its mean over SO(3): the isotropic parts of the two tensors, of which inversion leaves the first."""
+    """Mean of `quadratic` over SO(3): the isotropic parts of both tensors; inversion leaves only the first."""
     r, s = inputs["r"], inputs["s"]
     polar, axial = A.trace() / 3 * r, (B * LEVI).sum() / 6 * torch.linalg.cross(r, s)
     energy = A.trace() / 3 * (r * s).sum((1, 2))[:, None]
     return {"force": polar if inversion else polar + axial, "energy": energy}
 
 
-IRREPS = {"force": "1o", "energy": "0e"}
+IRREPS_OUT = {"force": "1o", "energy": "0e"}
 
 
 @pytest.mark.parametrize("generator", [None, torch.Generator().manual_seed(0)], ids=["fixed", "random"])
@@ -53,14 +53,14 @@ IRREPS = {"force": "1o", "energy": "0e"}
 @pytest.mark.parametrize("rotations", ["O", smallest(3), "I", "lebedev5"], ids=["O", "smallest", "I", "lebedev5"])
 def test_twirled__of_a_polynomial_is_its_invariant_part(rotations, inversion, generator):
     inputs = vectors()
-    found = twirled(quadratic, rotations, TURNS, IRREPS, inversion=inversion, generator=generator)(inputs)
+    found = twirled(quadratic, rotations, IRREPS_IN, IRREPS_OUT, inversion=inversion, generator=generator)(inputs)
     for name, exact in invariant(inputs, inversion).items():
         torch.testing.assert_close(found[name], exact, rtol=0, atol=1e-12)
 
 
 def test_twirled__over_too_small_a_set_is_not_the_invariant_part():
     inputs = vectors()
-    found = twirled(quadratic, "T", TURNS, IRREPS)(inputs)
+    found = twirled(quadratic, "T", IRREPS_IN, IRREPS_OUT)(inputs)
     exact = invariant(inputs, inversion=False)
     torch.testing.assert_close(found["energy"], exact["energy"], rtol=0, atol=1e-12)  # of degree 2, as T is
     assert (found["force"] - exact["force"]).abs().max() > 0.01
@@ -68,7 +68,7 @@ def test_twirled__over_too_small_a_set_is_not_the_invariant_part():
 
 def test_twirled__is_equivariant_under_rotations_and_inversion():
     inputs = vectors()
-    better = twirled(quadratic, "O", TURNS, IRREPS, inversion=True)
+    better = twirled(quadratic, "O", IRREPS_IN, IRREPS_OUT, inversion=True)
     for parity in (1, -1):
         g = so3.matrix(so3.haar(7, generator=torch.Generator().manual_seed(5)), parity)
         turned = better({k: action.rotate("1o", g, v) for k, v in inputs.items()})
@@ -86,7 +86,7 @@ def test_twirled__takes_at_most_a_chunk_at_a_time_and_does_not_depend_on_it(chun
 
     def run(predict, **options):
         generator = torch.Generator().manual_seed(0)
-        return twirled(predict, "T", TURNS, IRREPS, generator=generator, inversion=True, **options)(vectors())
+        return twirled(predict, "T", IRREPS_IN, IRREPS_OUT, generator=generator, inversion=True, **options)(vectors())
 
     found, expected = run(watched, chunk=chunk), run(quadratic)
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
@@ -104,8 +104,8 @@ def test_twirled__keeps_dtype_shape_and_gradient_of_the_prediction():
 
 
 @pytest.mark.parametrize("name", ["D2", "T", "O"])
-def test_twirled__leaves_of_a_known_spectrum_what_alpha_lets_through(name):
-    """f(x) = SUM_l a_l . Y_l(x) of a unit vector has q_l = |a_l|^2 / (2l+1) and T = a_0; the residual, q_l alpha_l."""
+def test_twirled__of_a_known_spectrum_leaves_the_share_alpha_of_each_degree(name):
+    """f(x) = SUM_l a_l . Y_l(x) has q_l = |a_l|^2 / (2l+1) and T = a_0; the residual is SUM_l q_l alpha_l."""
     from e3nn.o3 import spherical_harmonics
 
     samples, highest = 4000, 6
@@ -127,37 +127,37 @@ def test_twirled__leaves_of_a_known_spectrum_what_alpha_lets_through(name):
 
 
 def test_twirled__has_the_loss_that_the_split_calls_mean():
-    """Where the set is exact for the prediction, the loss of the twirled one is the twirled prediction error."""
+    """If the set is exact for the prediction, the loss of the twirled prediction is the mean part of the loss."""
     inputs = vectors()
     target = {"force": normal(7, 3, 3, seed=6), "energy": normal(7, 1, seed=7)}
     weights = {k: torch.full(v.shape[:-1], 1 / v[0, ..., 0].numel(), dtype=v.dtype) for k, v in target.items()}
-    task = twisting.FixedBatchTask(Batch(inputs, target, weights), TURNS, IRREPS)
-    turns = randomised(rotation_set("O7"), 7, 2, torch.Generator().manual_seed(0))
+    task = twisting.FixedBatchTask(Batch(inputs, target, weights), IRREPS_IN, IRREPS_OUT)
+    quaternion = randomised(rotation_set("O7"), 7, 2, torch.Generator().manual_seed(0))
     products = twisting.inner_products(
-        Evaluation(quadratic, task, dtype=torch.float64), np.arange(7), turns.flatten(1, 2)
+        Evaluation(quadratic, task, dtype=torch.float64), np.arange(7), quaternion.flatten(1, 2)
     )
     gram = products["gram"].reshape(2, 7, 2, 168, 2, 168)
     cross = products["cross"].reshape(2, 7, 2, 168)
     split = loss_split.split_design(gram, cross, products["square"], rotation_set("O7").weight.numpy())
-    found = twirled(quadratic, smallest(3), TURNS, IRREPS)(inputs)
+    found = twirled(quadratic, smallest(3), IRREPS_IN, IRREPS_OUT)(inputs)
     for term, mean, equiv in zip(task.terms, split.mean, split.equiv, strict=True):
         loss = (found[term.name] - target[term.name]).square().flatten(1).mean(1)
         np.testing.assert_allclose(mean, loss, rtol=1e-10)
         assert (equiv > 0.01).all()
 
 
-def test_twirled__says_what_does_not_fit():
+def test_twirled__refuses_names_and_irreps_that_do_not_fit():
     inputs = vectors()
     with pytest.raises(UserError, match="averaging, irreps_in: expected the name of an input, got 't'"):
-        twirled(quadratic, "O", {"t": "1o"}, IRREPS)(inputs)
+        twirled(quadratic, "O", {"t": "1o"}, IRREPS_OUT)(inputs)
     with pytest.raises(UserError, match="predictions whose irreps are given, got 'energy'"):
-        twirled(quadratic, "O", TURNS, {"force": "1o"})(inputs)
+        twirled(quadratic, "O", IRREPS_IN, {"force": "1o"})(inputs)
     with pytest.raises(UserError, match="did you mean 'force'"):
-        twirled(quadratic, "O", TURNS, {"forces": "1o", "energy": "0e"})(inputs)
+        twirled(quadratic, "O", IRREPS_IN, {"forces": "1o", "energy": "0e"})(inputs)
     with pytest.raises(UserError, match="3 components on the last axis"):
-        twirled(quadratic, "O", TURNS, {"force": "1o", "energy": "1o"})(inputs)
+        twirled(quadratic, "O", IRREPS_IN, {"force": "1o", "energy": "1o"})(inputs)
     with pytest.raises(UserError, match="rotation set"):
-        twirled(quadratic, "Q", TURNS, IRREPS)
+        twirled(quadratic, "Q", IRREPS_IN, IRREPS_OUT)
 
 
 def test_twirled__has_an_example_that_runs():

@@ -1,4 +1,4 @@
-"""Each mistake is refused, by name and with what to do; what is right passes."""
+"""Each mistake raises an error that names it and the remedy; right models and tasks pass."""
 
 import dataclasses
 
@@ -30,7 +30,7 @@ def refused(text, model=None, task=None, batch=None, R=None):
 
 
 class Changed(toys.Well):
-    """A well whose output passes through a function."""
+    """Well whose output passes through a function."""
 
     def __init__(self, change):
         super().__init__()
@@ -41,7 +41,7 @@ class Changed(toys.Well):
 
 
 class Through(toys.Well):
-    """A well whose forces pass through a module."""
+    """Well whose forces pass through a module."""
 
     def __init__(self, module):
         super().__init__()
@@ -58,7 +58,7 @@ def changed(**new):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("samples", [1, 6])
-def test_check_model_and_task__passes_what_is_right(dtype, samples):
+def test_check_model_and_task__passes_a_right_model(dtype, samples):
     task, batch, R = few(samples)
     checks.check_model_and_task(toys.Well(0.5, (0.3, -0.1, 0.2)).to(dtype), task, batch.to("cpu", dtype), R.to(dtype))
 
@@ -85,7 +85,7 @@ def test_check_model_and_task__passes_reflections():
         (lambda R: torch.zeros_like(R), r"off by 1\.0e\+00"),
     ],
 )
-def test_check_rotations__refuses_what_is_no_rotation(spoil, text):
+def test_check_rotations__refuses_matrices_that_are_not_orthogonal(spoil, text):
     R = rotation(6)
     R[2:] = spoil(R[2:])
     refused(rf"rotations: .*4 of 6 that are not, the first is number 2.*{text}.*so3\.matrix", R=R)
@@ -110,7 +110,7 @@ def test_check_rotations__refuses_what_is_no_rotation(spoil, text):
         (changed(energy=lambda out: 1.0), "real floating-point numbers, got float"),
     ],
 )
-def test_check_shapes__refuse_what_cannot_be_compared_with_the_target(model, text):
+def test_check_shapes__refuses_a_prediction_that_cannot_be_compared_with_the_target(model, text):
     refused(text, model)
 
 
@@ -124,13 +124,13 @@ def poisoned(rows, value=torch.nan):
 
 
 @pytest.mark.parametrize("value", [torch.nan, torch.inf])
-def test_check_finite__refuses_and_says_how_many_and_which_is_first(value):
+def test_check_finite__states_the_number_of_such_samples_and_the_first(value):
     refused(
         r"energy: expected finite numbers.* in 2 of 6 samples, the first is number 3 .*dtype", poisoned([3, 5], value)
     )
 
 
-def test_check_finite__refuses_what_is_not_finite_on_padding_and_says_so():
+def test_check_finite__refuses_nan_on_padding_and_says_so():
     def forces(out):
         zero = (out["forces"] == 0).all(-1, keepdim=True)
         return out["forces"].masked_fill(zero, torch.nan)
@@ -149,7 +149,7 @@ def test_check_deterministic__refuses_a_random_model(model, text):
     refused(rf"term forces: expected the same prediction for the same batch, .* apart .*{text}", model)
 
 
-def test_check_deterministic__names_a_functional_dropout_by_nothing_it_does_not_know():
+def test_check_deterministic__names_no_module_for_a_functional_dropout():
     model = changed(forces=lambda out: torch.nn.functional.dropout(out["forces"], 0.5))
     refused("no dropout or batch norm is in training mode", model)
 
@@ -166,7 +166,7 @@ def test_check_samples_independent__refuses_a_model_that_mixes_samples(model, te
 
 
 def test_check_samples_independent__refuses_a_model_that_fails_for_one_sample():
-    """Batch norm of a value a sample has no variance to divide by."""
+    """Batch norm of one value per sample has no variance to divide by."""
 
     class Normed(toys.Well):
         def __init__(self):
@@ -182,7 +182,7 @@ def test_check_samples_independent__refuses_a_model_that_fails_for_one_sample():
     )
 
 
-def test_check_model_and_task__leaves_the_model_and_the_random_state_alone():
+def test_check_model_and_task__leaves_the_model_and_the_random_state_unchanged():
     task, batch, R = few()
     model = Through(torch.nn.Sequential(torch.nn.BatchNorm1d(3), torch.nn.Dropout(0.5)))
     before = {k: v.clone() for k, v in model.state_dict().items()}
@@ -214,13 +214,13 @@ def test_check_model_and_task__asks_for_two_passes_and_a_sample_alone():
         ("vector", "expected irreps such as '0e', '1o' or '0e\\+2e', got 'vector'"),
     ],
 )
-def test_check_irreps__refuse_a_term_that_does_not_fit(irreps, text):
+def test_check_irreps__refuses_a_term_that_does_not_fit(irreps, text):
     task = toys.force_field()
     task.terms = (Term("forces", irreps), task.terms[1])
     refused(text, task=task)
 
 
-def test_check_irreps__refuse_inputs_that_do_not_fit_or_do_not_exist():
+def test_check_irreps__refuses_inputs_that_do_not_fit_or_do_not_exist():
     task, batch, R = few()
     task.irreps_in = {"position": "1o"}
     refused("irreps_in: expected the name of an input, got 'position'; did you mean 'positions'", task=task)

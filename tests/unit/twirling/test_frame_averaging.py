@@ -1,4 +1,4 @@
-"""Frame averaging against exact cases: what no frame can change, what it must, and where it cannot be defined."""
+"""Frame averaging against exact cases: equivariant models, a lab bias, and points without defined axes."""
 
 import doctest
 
@@ -16,7 +16,7 @@ from twirlscope.settings.twirl import TwirlSettings
 from twirlscope.twirling import frame_averaging
 from twirlscope.twirling.frame_averaging import frame_averaged, frames, measure_frames
 
-HOW = {"irreps_in": {"r": "1o"}, "irreps_out": {"force": "1o", "energy": "0e"}}
+IRREPS = {"irreps_in": {"r": "1o"}, "irreps_out": {"force": "1o", "energy": "0e"}}
 BIAS = (0.3, -0.1, 0.2)
 
 
@@ -25,7 +25,7 @@ def normal(*shape, seed=0, dtype=torch.float64):
 
 
 def clouds(samples=6, points=5, dtype=torch.float64):
-    """Points of which some are padding, away from the origin."""
+    """Clouds of points away from the origin, every other one with padding."""
     real = torch.ones(samples, points)
     real[::2, -1] = 0
     return {"r": (normal(samples, points, 3, seed=1) + 2) * real[..., None].double(), "real": real}
@@ -35,7 +35,7 @@ A, B = normal(3, 3, seed=3), normal(3, 3, seed=4)
 
 
 def crooked(inputs):
-    """Nothing about it is equivariant."""
+    """Forces and energy without any equivariance."""
     r = inputs["r"]
     return {"force": torch.tanh(r @ A.to(r)) + r, "energy": torch.sin(r @ B.to(r)).sum((1, 2))[:, None]}
 
@@ -61,7 +61,7 @@ def test_frames__are_four_rotations_that_make_the_covariance_diagonal():
 def test_frame_averaged__is_equivariant_to_rounding(dtype, rounding):
     inputs, rotation = clouds(), haar(6)
     inputs["r"] = inputs["r"].to(dtype)
-    better = frame_averaged(crooked, "r", "real", **HOW)
+    better = frame_averaged(crooked, "r", "real", **IRREPS)
     turned = better(inputs | {"r": torch.einsum("sij,spj->spi", rotation.to(dtype), inputs["r"])})
     right = better(inputs)
     force = torch.einsum("sij,spj->spi", rotation.to(dtype), right["force"])
@@ -73,38 +73,38 @@ def test_frame_averaged__is_equivariant_to_rounding(dtype, rounding):
 def test_frame_averaged__leaves_an_equivariant_model_alone_and_a_scalar_bias_too():
     inputs = clouds()
     better = frame_averaged(lambda i: {"force": 2 * i["r"], "energy": i["r"].square().sum((1, 2))[:, None] + 3},
-                            "r", "real", **HOW)  # fmt: skip
+                            "r", "real", **IRREPS)  # fmt: skip
     found = better(inputs)
     np.testing.assert_allclose(found["force"], 2 * inputs["r"], atol=1e-13)
     np.testing.assert_allclose(found["energy"], inputs["r"].square().sum((1, 2))[:, None] + 3)
 
 
 def test_frame_averaged__is_the_mean_over_the_group_d2_in_the_axes_of_the_points():
-    """A second road: turned to its axes by hand, twirled with D2 there, turned back."""
+    """Second way: rotate into the axes, twirl with D2, rotate back."""
     inputs = clouds()
     rotation = frames(inputs["r"], inputs["real"]).rotation[:, 0]
     settled = inputs | {"r": torch.einsum("sij,spj->spi", rotation, inputs["r"])}
-    there = twirlscope.twirled(crooked, "D2", **HOW)(settled)
-    found = frame_averaged(crooked, "r", "real", chunk=9, **HOW)(inputs)
+    there = twirlscope.twirled(crooked, "D2", **IRREPS)(settled)
+    found = frame_averaged(crooked, "r", "real", chunk=9, **IRREPS)(inputs)
     np.testing.assert_allclose(found["force"], torch.einsum("sji,spj->spi", rotation, there["force"]), atol=1e-12)
     np.testing.assert_allclose(found["energy"], there["energy"], atol=1e-12)
 
 
 def test_frames__of_equal_moments_have_no_gap_and_jump_where_others_do_not():
-    """An octahedron of points has three equal moments: a move of 1e-9 turns its axes by anything."""
+    """An octahedron of points has three equal moments, so a shift of 1e-9 can rotate its axes by any angle."""
     corners = torch.cat([torch.eye(3), -torch.eye(3)]).double()
     stretched = corners * torch.tensor([1.0, 1.3, 1.7]).double()
     inputs = {"r": torch.stack([corners, stretched]), "real": torch.ones(2, 6)}
     gap = frames(inputs["r"], inputs["real"]).gap
     assert gap[0] < 1e-12
     assert gap[1] == pytest.approx((1.3**2 - 1) / 1.7**2)
-    better = frame_averaged(crooked, "r", "real", **HOW)
+    better = frame_averaged(crooked, "r", "real", **IRREPS)
     change = better(inputs | {"r": inputs["r"] + 1e-9 * normal(2, 6, 3, seed=5)})["force"] - better(inputs)["force"]
     assert change[0].abs().max() > 1e-3
     assert change[1].abs().max() < 1e-7
 
 
-def test_frames__of_a_line_or_a_single_point_are_rotations_all_the_same():
+def test_frames__of_a_line_or_a_single_point_are_rotations():
     inputs = {"r": torch.zeros(2, 3, 3).double(), "real": torch.tensor([[1.0, 1, 1], [1, 0, 0]])}
     inputs["r"][0, :, 2] = torch.tensor([-1.0, 0, 1])
     rotation, gap = frames(inputs["r"], inputs["real"])
@@ -113,14 +113,14 @@ def test_frames__of_a_line_or_a_single_point_are_rotations_all_the_same():
 
 
 def test_measure_frames__of_a_lab_frame_bias_is_the_error_without_it():
-    """forces + v: the mean over frames takes the bias away, and what is left is that of the stiffness."""
+    """forces + v: the mean over frames removes the bias; the error of the stiffness remains."""
     task, settings, index = toys.force_field(), TwirlSettings(resamples=100), np.arange(12)
     found = measure_frames(Evaluation(toys.Well(0.5, BIAS), task), index, settings)
     plain = measure_frames(Evaluation(toys.Well(0.5), task), index, settings)
     for name in ("frame_loss", "frame_loss_error"):
         np.testing.assert_allclose(found[name], plain[name], rtol=1e-4)
     assert (abs(found["frame_loss_equiv"]) < 1e-10).all()
-    np.testing.assert_allclose(plain["frame_change"], plain["pass_change"], rtol=1e-4)  # frames add no change of theirs
+    np.testing.assert_allclose(plain["frame_change"], plain["pass_change"], rtol=1e-4)  # frames add no change
     assert found["frame_gap"].shape == (12,)
 
 
@@ -134,14 +134,14 @@ def test_measure_frames__of_a_flow_of_backbones_has_no_equivariance_error_left()
     assert float(found["frame_loss_equiv"][0]) < 1e-6 * float(found["frame_loss"][0])
 
 
-def test_measure_frames__of_a_grid_is_nothing():
+def test_measure_frames__of_a_grid_is_empty():
     task = plugins.make_task({"name": "voxel_denoising", "size": 8, "resolution": 1.0}, toys.molecules())
     assert not measure_frames(Evaluation(lambda inputs: {}, task), np.arange(4), TwirlSettings())
 
 
-def test_frame_averaged__refuses_names_that_nothing_has():
+def test_frame_averaged__refuses_unknown_names():
     with pytest.raises(UserError, match="averaging, irreps_in: expected the name of an input, got 'mask'"):
-        frame_averaged(crooked, "r", "mask", **HOW)(clouds())
+        frame_averaged(crooked, "r", "mask", **IRREPS)(clouds())
 
 
 def test_frame_averaging__example_in_its_docstring_runs():

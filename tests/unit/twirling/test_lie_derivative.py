@@ -1,4 +1,4 @@
-"""The Lie-derivative error against closed forms, central differences and the spectrum of Gram matrices."""
+"""Lie-derivative error against closed forms, central differences and the spectrum of Gram matrices."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ from twirlscope.twirling import lie_derivative, twisting
 
 ICOSAHEDRAL = torch.from_numpy(Rotation.create_group("I").as_quat(scalar_first=True))  # 60, exact to degree 5
 BIAS = (0.3, -0.1, 0.2)
-SQUARE = sum(b * b for b in BIAS) / 3  # |bias|^2 a component
+SQUARE = sum(b * b for b in BIAS) / 3  # |bias|^2 per component
 
 
 def haar(samples, rotations, seed=0):
@@ -45,7 +45,7 @@ def spectrum(gram, quaternion, weights, degrees):
 
 
 class Quadratic(Model):
-    """An energy of pure degree 2, the mean over atoms of r^T M r with M symmetric and traceless; no forces."""
+    """Energy of pure degree 2: the mean over atoms of r^T M r with M symmetric and traceless; no forces."""
 
     M = torch.tensor([[1.0, 0.3, -0.2], [0.3, -0.4, 0.5], [-0.2, 0.5, -0.6]], dtype=torch.float64)
 
@@ -100,7 +100,7 @@ def test_lie__of_a_lab_frame_bias_is_exact_at_every_orientation(method):
 
 
 def test_lie__of_a_function_of_degree_two_is_six_times_its_power():
-    """Turned, r^T M r of a traceless M has the variance 2/5 |M|^2 |S|^2 / 2 with S the traceless moment of r."""
+    """Over rotations, r^T M r of a traceless M has the variance 2/5 |M|^2 |S|^2 / 2, S the traceless moment of r."""
     task, index = toys.force_field(), np.arange(12)
     quaternion = ICOSAHEDRAL.expand(12, 60, 4)  # exact to degree 5; |L_a z|^2 is of degree 4
     found = lie_derivative.lie_error(Evaluation(Quadratic(), task, dtype=torch.float64), index, quaternion)
@@ -114,9 +114,9 @@ def test_lie__of_a_function_of_degree_two_is_six_times_its_power():
 
 @pytest.mark.parametrize(("seed", "factor", "tolerance"), [(0, 1.0, 1e-2), (1, 1.0, 1e-2), (0, 0.2, 1e-6)])
 def test_lie__agrees_with_the_spectrum_of_the_gram_matrices(seed, factor, tolerance):
-    """The Casimir: SUM_a |L_a z|^2 = SUM_l l (l + 1) q_l, by derivatives and by characters, nothing shared.
+    """Casimir: SUM_a |L_a z|^2 = SUM_l l (l + 1) q_l, from derivatives and, independently, from characters.
 
-    The sum is cut at degree 7; what is left of it falls with the weights of the directions of the pairs.
+    The sum ends at degree 7. The remainder falls with the weights of the directions of the pairs.
     """
     task, model, degrees, (quaternion, weights) = toys.force_field(), attention(seed), 7, product_set(14)
     for name, parameter in model.named_parameters():
@@ -152,7 +152,7 @@ def test_lie__from_random_orientations_is_unbiased():
 
 
 @pytest.mark.parametrize("make", [attention, Conservative, lambda: toys.Well(0.7, BIAS).double()])
-def test_forward__agrees_with_central_differences(make):
+def test_forward_mode__agrees_with_central_differences(make):
     task, model, R = toys.force_field(), make(), so3.matrix(haar(6, 1)[:, 0])
     batch = task.batch(np.arange(6)).to("cpu", torch.float64)
     with torch.no_grad():
@@ -168,7 +168,7 @@ def test_forward__agrees_with_central_differences(make):
             torch.testing.assert_close(exact[k], near[k], rtol=1e-6, atol=1e-8)
 
 
-def test_lie__in_single_precision_is_near_that_in_double():
+def test_lie__in_float32_is_near_that_in_float64():
     task, index, quaternion = toys.force_field(), np.arange(10), haar(10, 2)
     exact = lie_derivative.lie_error(Evaluation(attention(), task, dtype=torch.float64), index, quaternion)
     single = lie_derivative.lie_error(Evaluation(attention().float(), task), index, quaternion)
@@ -221,7 +221,7 @@ def test_lie__of_any_irreps_counts_their_degrees(irreps):
 
 
 def test_lie__of_a_conservative_model_goes_forward_or_falls_back_to_differences():
-    """silu has no forward derivative of its gradient: the same model with tanh has."""
+    """The gradient of silu has no forward-mode derivative; that of tanh has one."""
     task, index, quaternion = toys.force_field(), np.arange(6), haar(6, 2)
     direct = lie_derivative.lie_error(Evaluation(Conservative(), task, dtype=torch.float64), index, quaternion)
     assert direct.method == "forward"
@@ -236,7 +236,7 @@ def test_lie__of_a_conservative_model_goes_forward_or_falls_back_to_differences(
 
 
 def test_lie__refuses_wrong_forward_derivatives():
-    """A gradient of a detached copy loses its tangent without a word."""
+    """A gradient of a detached copy silently loses its tangent."""
     task, index, quaternion = toys.force_field(), np.arange(6), haar(6, 2)
     with pytest.raises(UserError, match=r"Conservative.*in forces.*detach.*method=\"difference\""):
         lie_derivative.lie_error(Evaluation(Conservative(cut=True), task, dtype=torch.float64), index, quaternion)
@@ -259,7 +259,7 @@ class Rounded(toys.Well):
         (Conservative(torch.nn.functional.silu), "forward", "supports forward-mode"),
     ],
 )
-def test_lie__refuses(model, method, text):
+def test_lie__refuses_unknown_methods_and_models_that_do_not_support_them(model, method, text):
     with pytest.raises(UserError, match=text):
         lie_derivative.lie_error(Evaluation(model, toys.force_field()), np.arange(4), haar(4, 1), method=method)
 

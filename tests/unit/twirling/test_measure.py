@@ -1,4 +1,4 @@
-"""Loss split of models without a workflow, for models whose split is known in closed form."""
+"""Loss split without a workflow, for models whose split is known in closed form."""
 
 import numpy as np
 import pytest
@@ -48,8 +48,8 @@ def test_measure__calls_a_percent_trivial_when_nothing_is_learned():
     assert not bool(measure.measure(toys.Well(0.9), task, np.arange(30))["trivial"].sel(term="forces"))
 
 
-def test_measure__needs_no_config_for_a_batch_and_a_function_of_ones_own():
-    """A cloud of points and a vector for each: the function adds a lab-frame bias to an equivariant answer."""
+def test_measure__needs_no_config_for_a_batch_and_a_function():
+    """The function predicts a vector per point: an equivariant one plus a constant fixed in the lab."""
     torch.manual_seed(0)
     points, v = torch.randn(50, 4, 3), torch.tensor([0.3, 0.0, 0.4])
     batch = Batch({"points": points}, {"arrow": -points}, {"arrow": torch.full((50, 4), 0.25)})
@@ -74,7 +74,7 @@ def test_measure__refuses_a_model_that_is_random_or_does_not_fit():
 
 
 class Handed(toys.Well):
-    """Right under every rotation and not under reflections: forces - r, plus a pseudo-vector of the molecule."""
+    """Equivariant under rotations, not under reflections: forces -r plus a pseudo-vector of the molecule."""
 
     def forward(self, inputs):
         found, r = super().forward(inputs), inputs["positions"]
@@ -108,7 +108,7 @@ def test_measure__leaves_reflections_out_where_they_are_no_symmetry():
 
 
 def test_measure__splits_other_losses_beside_the_squared_error():
-    """l2 of an equivariant model is all mean; with a lab bias the jackknife comes near a split by many rotations."""
+    """The l2 loss of an equivariant model is all mean; for a bias, the jackknife is near a split by many rotations."""
     task, n = toys.force_field(40), np.arange(40)
     right = measure.measure(toys.Well(0.5), task, n).sel(convex="l2", term="forces")
     assert right["convex_loss_equiv"] == pytest.approx(0, abs=1e-6)

@@ -1,10 +1,10 @@
 """Mean and variance over O(3), and the spectrum, against metatomic's `SymmetrizedModel` on the same model.
 
-The model is a polynomial in the positions with tensors of the lab, so that both sides integrate it exactly, each over
-rotations of its own: metatomic over Lebedev points times in-plane angles, we over cosets of the octahedral group.
+The model is a polynomial in the positions with tensors fixed in the lab, so that both sides integrate it exactly.
+Metatomic integrates over Lebedev points times in-plane angles, twirlscope over cosets of the octahedral group.
 """
 
-# ruff: noqa: UP006, UP035, UP045  (metatomic checks a model for these very hints)
+# ruff: noqa: UP006, UP035, UP045  (metatomic requires these hints)
 
 from typing import Dict, List, Optional
 
@@ -49,7 +49,7 @@ POSITIONS = normal(SAMPLES, ATOMS, 3)
 
 
 class Cubic(torch.nn.Module):
-    """Energy and forces of one molecule: part of them equivariant, part made with tensors of the lab."""
+    """Energy and forces of one molecule; one part is equivariant, the other has tensors fixed in the lab."""
 
     def __init__(self):
         super().__init__()
@@ -68,7 +68,7 @@ class Cubic(torch.nn.Module):
 
 
 class Exported(torch.nn.Module):
-    """`Cubic` as metatomic wants it."""
+    """`Cubic` with the interface of metatomic."""
 
     def __init__(self):
         super().__init__()
@@ -100,7 +100,7 @@ class Exported(torch.nn.Module):
 
 @pytest.fixture(scope="module")
 def theirs():
-    """What metatomic answers to every question, by the name of the question."""
+    """Outputs of metatomic by name: means, variances and character projections."""
     outputs = {ENERGY: ModelOutput(unit="eV", sample_kind="system")}
     outputs[FORCES] = ModelOutput(unit="eV/A", sample_kind="atom")
     capabilities = ModelCapabilities(
@@ -113,8 +113,8 @@ def theirs():
     )
     model = AtomisticModel(Exported().eval(), ModelMetadata(), capabilities)
     wrapped = SymmetrizedModel.wrap(model, max_angular_momentum_character=DEGREE, batch_size=128)
-    questions = [f"{kind}{name}" for kind in ("", VARIANCE, CHARACTER) for name in outputs]
-    options = ModelEvaluationOptions("angstrom", {q: wrapped.capabilities().outputs[q] for q in questions})
+    names = [f"{kind}{name}" for kind in ("", VARIANCE, CHARACTER) for name in outputs]
+    options = ModelEvaluationOptions("angstrom", {q: wrapped.capabilities().outputs[q] for q in names})
     cell, periodic = torch.zeros(3, 3).double(), torch.zeros(3, dtype=torch.bool)
     systems = [System(torch.ones(ATOMS, dtype=torch.int32), p, cell, periodic) for p in POSITIONS]
     with torch.no_grad():
@@ -122,14 +122,15 @@ def theirs():
 
 
 def predict(inputs):
-    """The same model on a batch of ours."""
+    """Predictions of `Cubic` on a batch of twirlscope."""
     energy, forces = torch.vmap(Cubic())(inputs["positions"])
     return {ENERGY: energy[:, None], FORCES: forces}
 
 
 def gram_matrices(irreps):
-    """Quaternions `[sample, replicate, rotation]`, and by term the Gram matrices per component of every vector for both
-    parities, `[sample, atom, parity, replicate, rotation, parity, replicate, rotation]`.
+    """Quaternions `[sample, replicate, rotation]`, and Gram matrices by term, per component of every vector.
+
+    Gram matrices are `[sample, atom, parity, replicate, rotation, parity, replicate, rotation]`.
     """
     quaternion = randomised(SET, SAMPLES, 2, torch.Generator().manual_seed(0))
     weights = {FORCES: torch.ones(SAMPLES, ATOMS), ENERGY: torch.ones(SAMPLES)}
@@ -158,7 +159,7 @@ def test_mean__over_rotations_and_inversion_is_metatomics(theirs, name):
 
 @pytest.mark.parametrize("name", IRREPS)
 def test_variance__over_rotations_and_inversion_is_metatomics(theirs, name):
-    """The equivariance error of the estimator for designs: the two parities of one set are one set of O(3)."""
+    """Equivariance error from `split_design`; a set of SO(3) with both parities is a set of O(3)."""
     gram = gram_matrices(IRREPS)[1][name].transpose(0, 1, 3, 2, 4, 6, 5, 7)
     design = gram.reshape(*gram.shape[:2], 2, 2 * len(SET), 2, 2 * len(SET))
     weight = np.concatenate([SET.weight, SET.weight]) / 2
@@ -170,8 +171,9 @@ def test_variance__over_rotations_and_inversion_is_metatomics(theirs, name):
 
 @pytest.mark.parametrize("name", IRREPS)
 def test_spectrum__is_metatomics_character_projection(theirs, name):
-    """Theirs is that of the response f(g x), which is not turned back: as if its components were scalars. The two
-    parities of O(3) add up to the mean over both cosets of SO(3).
+    """Metatomic projects the response f(g x) without rotating it back, as if its components were scalars.
+
+    The two parities of O(3) add up to the mean over both cosets of SO(3).
     """
     quaternion, gram = gram_matrices(dict.fromkeys(IRREPS, "0e"))
     ours = 0

@@ -33,14 +33,14 @@ def test_measure_test_sets__has_no_force_error_where_only_energies_are_known(dat
 
 
 def test_measure_test_sets__of_a_lab_frame_bias_is_the_known_split(data):
-    """Predicted forces are (-x + v) in the unit of the loss, targets -x / 2: the bias adds |v|^2 / 3 a component."""
+    """Predicted forces are (-x + v) in the unit of the loss, targets -x / 2: the bias adds |v|^2 / 3 per component."""
     _, found = measured(data, toys.Well(0.5, BIAS))
     equiv = found["set_loss_equiv"].values[0, :30]
     assert abs(equiv.mean() - 0.25 / 3) < 4 * equiv.std() / 30**0.5
     np.testing.assert_allclose(found["set_loss_total"].values[0, :30], 0.25 / 3, rtol=1e-4)
 
 
-def test_measure_test_sets__draws_as_many_samples_of_each_set_as_are_measured(data):
+def test_measure_test_sets__takes_the_number_of_samples_in_the_settings_from_each_set(data):
     task = ForceField(ForceField.Settings(), data)
     found = measure_test_sets(Evaluation(toys.Well(), task), data, TwirlSettings(samples=4))
     assert np.bincount(found["set_number"]).tolist() == [4, 4, 4]

@@ -1,4 +1,4 @@
-"""The panel: what is stored of it, and what follows, on models whose spectrum is known."""
+"""Panel: its stored arrays and statistics, on models whose spectrum is known."""
 
 import numpy as np
 import pytest
@@ -31,7 +31,7 @@ def test_symmetric_matrices__are_recovered_from_their_upper_triangles():
 
 
 def test_panel__of_a_lab_frame_bias_finds_all_of_it_in_degree_one():
-    """forces + v turns like a vector: L_equiv = q_1 = |v|^2 / 3 a component, LEE = 2 q_1, effective degree 1."""
+    """A constant v fixed in the lab has degree 1: L_equiv = q_1 = |v|^2 / 3 per component, LEE = 2 q_1."""
     _, _, found = measured(toys.Well(0.5, BIAS))
     forces = found.sel(term="forces").isel(step=0)
     np.testing.assert_allclose(forces["panel_loss_equiv"], SQUARE, rtol=1e-4)
@@ -43,7 +43,7 @@ def test_panel__of_a_lab_frame_bias_finds_all_of_it_in_degree_one():
     assert forces["effective_degree_low"] <= forces["effective_degree"] <= forces["effective_degree_high"]
 
 
-def test_panel__is_the_same_every_time_and_belongs_to_the_samples_measured():
+def test_panel_of__gives_the_same_panel_every_time_from_the_measured_samples():
     index = np.arange(3, 90)
     first, second = (panel.panel_of(index, SETTINGS) for _ in range(2))
     np.testing.assert_array_equal(first.index, second.index)
@@ -54,7 +54,7 @@ def test_panel__is_the_same_every_time_and_belongs_to_the_samples_measured():
 
 @pytest.mark.parametrize("name", ["D2", "T", "O", "I"])
 def test_twirling_losses__predict_no_residual_where_the_set_is_exact_and_measure_none(name):
-    """A bias has degree 1 alone, which every set here integrates: twirling leaves the twirled prediction error."""
+    """A bias has degree 1 only, which every set here integrates; twirling leaves the twirled prediction error."""
     task, chosen, found = measured(toys.Well(0.5, BIAS))
     losses = panel.twirling_losses(Evaluation(toys.Well(0.5, BIAS), task), found, chosen, SETTINGS).sel(
         rotation_set=name, term="forces"
@@ -66,7 +66,7 @@ def test_twirling_losses__predict_no_residual_where_the_set_is_exact_and_measure
 
 @pytest.mark.parametrize("count", [1, 2, 4])
 def test_twirling_losses__measure_what_independent_rotations_leave(count):
-    """A bias v leaves |v|^2 / 3 over K; the loss of one pass has all of it. Paired by sample, the rest cancels."""
+    """K rotations leave |v|^2 / (3 K) of a bias v, one pass all of it; the rest cancels, paired by sample."""
     task, chosen, found = measured(toys.Well(0.5, BIAS), SETTINGS.model_copy(update={"panel": 40}))
     losses = panel.twirling_losses(Evaluation(toys.Well(0.5, BIAS), task), found, chosen, SETTINGS).sel(term="forces")
     one = losses.sel(rotation_set=f"haar{count}")
@@ -77,7 +77,7 @@ def test_twirling_losses__measure_what_independent_rotations_leave(count):
     assert one["passes"] == count
 
 
-def test_kept_predictions__are_those_the_gram_matrices_are_made_of():
+def test_kept_predictions__have_the_stored_gram_matrices():
     task, chosen, found = measured(toys.Well(0.5, BIAS))
     (kept,) = panel.kept_predictions(Evaluation(toys.Well(0.5, BIAS), task), chosen, SETTINGS)
     assert kept.shape[:2] == (SETTINGS.kept, found.sizes["panel_rotation"])
@@ -88,7 +88,7 @@ def test_kept_predictions__are_those_the_gram_matrices_are_made_of():
     np.testing.assert_allclose(forces @ forces.swapaxes(1, 2), gram, rtol=1e-4, atol=1e-5)
 
 
-def test_panel__of_a_finite_group_is_all_of_it_and_its_spectrum_sums_to_the_error():
+def test_panel__of_a_finite_group_has_all_its_rotations_and_its_spectrum_sums_to_the_error():
     task = plugins.make_task({"name": "voxel_denoising", "size": 8, "resolution": 1.0}, toys.molecules())
     torch.manual_seed(0)
     layer = torch.nn.Conv3d(2, 2, 3, padding=1)

@@ -1,4 +1,4 @@
-"""Characters and spectrum of the rotations of a cube: orthogonality, functions of known irrep, subgroups by hand."""
+"""Characters and spectra of the 24 rotations of a cube: orthogonality, known irreps, means over subgroups."""
 
 import numpy as np
 import torch
@@ -75,7 +75,7 @@ def test_spectrum__does_not_depend_on_the_order_of_the_rotations():
 
 
 def test_spectrum__of_a_degree_lies_in_the_irreps_it_splits_into():
-    """From Wigner matrices: degree 1 is T1, 2 is E + T2, 3 is A2 + T1 + T2, 4 has A1, which the group does not see."""
+    """From Wigner matrices: degree 1 is T1, 2 is E + T2, 3 is A2 + T1 + T2, 4 has A1, an invariant of the group."""
     from twirlscope.geometry import action
 
     splits = {1: {"T1"}, 2: {"E", "T2"}, 3: {"A2", "T1", "T2"}, 4: {"A1", "E", "T1", "T2"}}

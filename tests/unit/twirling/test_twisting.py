@@ -19,21 +19,21 @@ def haar(samples, rotations, seed=0):
     return so3.haar(samples, rotations, generator=torch.Generator().manual_seed(seed))
 
 
-def split_of(model, task, index, quaternion, **how):
-    products = twisting.inner_products(Evaluation(model, task, **how), index, quaternion)
+def split_of(model, task, index, quaternion, **keys):
+    products = twisting.inner_products(Evaluation(model, task, **keys), index, quaternion)
     return loss_split.split(products["gram"], products["cross"], products["square"])
 
 
 @pytest.mark.parametrize(("dtype", "floor"), [(torch.float32, 1e-12), (torch.float64, 1e-15)])
-def test_split__is_at_the_floor_for_an_equivariant_model(dtype, floor):
+def test_split__is_rounding_for_an_equivariant_model(dtype, floor):
     task, model = toys.force_field(), toys.Well(0.5).to(dtype)
     found = split_of(model, task, np.arange(20), haar(20, 4), dtype=dtype)
     assert found.total[0].mean() > 0.1
     assert abs(found.equiv).max() < floor
 
 
-def test_split__of_a_lab_frame_bias_is_the_known_number():
-    """forces + v: L_equiv = |v|^2 / 3 a component whatever the forces are, and the twirled prediction stays right."""
+def test_split__of_a_bias_fixed_in_the_lab_is_the_known_number():
+    """forces + v: L_equiv is |v|^2 / 3 per component for any forces, and the twirled prediction stays right."""
     task, n = toys.force_field(200), 200
     found = split_of(toys.Well(1.0, BIAS), task, np.arange(n), haar(n, 8))
     equiv, mean = found.equiv[0], found.mean[0]
@@ -44,7 +44,7 @@ def test_split__of_a_lab_frame_bias_is_the_known_number():
 
 @pytest.mark.parametrize("group", ["D2", "T", "O", "I"])
 def test_split__over_a_whole_group_finds_the_bias_exactly(group):
-    """A constant in the lab is of degree 1, which every group integrates exactly: no sampling error is left."""
+    """A constant fixed in the lab has degree 1, which every group integrates exactly, without sampling error."""
     task, K = toys.force_field(), len(rotation_set(group))
     quaternion = rotation_set(group).quaternion.expand(10, K, 4)
     found = split_of(toys.Well(0.5, BIAS).double(), task, np.arange(10), quaternion, dtype=torch.float64)
@@ -91,7 +91,7 @@ def test_inner_products__by_label_add_up_to_the_term():
 
 
 def test_inner_products__of_the_squared_error_by_jackknife_are_the_unbiased_split():
-    """For the squared error the jackknife is exact, so the road of the other losses meets that of the Gram matrices."""
+    """The jackknife is exact for the squared error, so it agrees with the split of the Gram matrices."""
     task, n, squared = toys.force_field(20), np.arange(20), {"squares": {"forces": "mse", "energy": "mse"}}
     model, parity = toys.Well(0.6, BIAS), np.array([1, 1, 1, -1, -1], np.int8)
     products = twisting.inner_products(Evaluation(model, task, chunk=12), n, haar(20, 5), parity=parity, losses=squared)
