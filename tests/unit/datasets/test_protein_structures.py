@@ -257,3 +257,66 @@ def test_read__of_real_files_keeps_alternative_places_models_and_modified_residu
         assert ((dihedral > 0.5) & (dihedral < 1.3)).sum() > ((dihedral < -0.5) & (dihedral > -1.3)).sum()
     assert "M" in str(read(next(folder.glob("2qti.*")), longest=256).samples["sequence"].values[0])
     assert read(next(folder.glob("1l2y.*"))).samples["atoms"].values.tolist() == [20]
+
+
+def from_pdb(file, *parts):
+    """Lengths of the chains that are read, and the reasons of those that are not."""
+    found = read(file, pdb(*parts))
+    lengths = [] if found.samples is None else found.samples["atoms"].values.tolist()
+    return lengths, [r.reason for r in found.rejects]
+
+
+def test_read__tells_chains_without_names_apart_by_ter_and_numbers_that_start_again(file):
+    one, other, far = walk(12), walk(14, 1) + 40, walk(16, 2) + 80
+    assert from_pdb(file, lines(one, " "), ["TER"], lines(other, " "), ["TER"], lines(far, " ")) == ([12, 14, 16], [])
+    assert from_pdb(file, lines(one, "A"), lines(other, "A")) == ([12, 14], []), "no TER, but the numbers start again"
+    assert read(file).samples["chain"].values.tolist() == ["one.pdb:A", "one.pdb:A.2"]
+
+
+def test_read__tells_the_chains_of_a_dimer_apart_by_their_segments(file):
+    first = [line[:72].ljust(72) + "PROA C" for line in lines(walk(12), "A")]
+    second = [line[:72].ljust(72) + "PROB C" for line in lines(walk(14, 1) + 30, "A")]
+    assert from_pdb(file, first, second) == ([12, 14], [])
+
+
+def test_read__counts_what_follows_the_end_of_the_first_structure(file):
+    found = from_pdb(file, lines(walk(12)), ["END"], lines(walk(12) + 0.1), lines(walk(14) + 50, "B"), ["END"])
+    assert found == ([12], ["after the END of the first structure of the file"] * 2)
+
+
+def test_read__uses_every_polymer_of_a_chain_of_mmcif(tmp_path):
+    x, rows = np.concatenate([walk(12), walk(14, 1) + 60]), []
+    for n, p in enumerate(x):
+        label = "A" if n < 12 else "C"
+        number = n + 1 if n < 12 else n - 11
+        rows.append(f"ATOM {n + 1} C CA . ALA {label} {number} {' '.join(map(str, p))} 1 A {n + 1}")
+    found = read(tmp_path / "x.cif", CIF + "\n".join(rows) + "\n")
+    assert found.samples["atoms"].values.tolist() == [12, 14]
+    assert found.samples["chain"].values.tolist() == ["x.cif:A", "x.cif:A.2"]
+
+
+@pytest.mark.parametrize("end", ["C", "", " "])
+def test_read__takes_a_ca_on_the_left_of_its_columns_for_carbon(file, end):
+    left = [line[:12] + "CA  " + line[16:76] + f"{end:>2}" for line in lines(walk(12))]
+    assert from_pdb(file, left) == ([12], [])
+
+
+@pytest.mark.parametrize("place", [0, 5, 11])
+def test_read__takes_coordinates_of_9999_for_an_atom_that_is_missing(file, place):
+    x = walk(12)
+    x[place] = 9999.0
+    found = read(file, pdb(lines(x))).samples
+    assert found["atoms"].values.tolist() == [11]
+    assert np.abs(found["ca_positions"]).max() < 3
+
+
+@needs_data
+def test_read__of_real_files_has_as_many_chains_as_a_plain_reading_of_their_lines():
+    """Another road: chain names of the CA lines of residues between the first MODEL and ENDMDL."""
+    for path in sorted((DATA / "pdb").glob("*.pdb.gz")):
+        text = gzip.decompress(path.read_bytes()).decode().split("ENDMDL")[0]
+        names = {line[21] for line in text.splitlines() if line.startswith("ATOM") and line[12:16] == " CA "}
+        found = read(path, shortest=4, longest=5000, most_breaks=999)
+        chains = set() if found.samples is None else {str(n).split(":")[1] for n in found.samples["chain"].values}
+        assert chains == {n.strip() for n in names}, path.name
+        assert len(chains) + len(found.rejects) >= len(names)

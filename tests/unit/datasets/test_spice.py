@@ -38,6 +38,8 @@ def write(path, molecules, conformations=5, seed=0, atoms=6):
             group["conformations"].attrs["units"] = "bohr"
             group["dft_total_energy"] = sum(ATOM[z] for z in numbers) + 0.01 * (away**2).sum((1, 2))
             group["dft_total_gradient"] = (0.02 * away).astype(np.float32)
+            group["dft_total_energy"].attrs["unit"] = "hartree"
+            group["dft_total_gradient"].attrs["units"] = "hartree/bohr"
     return path
 
 
@@ -163,3 +165,46 @@ def test_prepare__takes_memory_that_does_not_grow_with_the_atoms(tmp_path):
     assert (tmp_path / "16" / "out.zarr.zip").stat().st_size > 50e6
     assert many_parts < parts + 20
     assert many_gather < gather + 60
+
+
+def test_read__refuses_values_whose_unit_is_nowhere_and_says_what_to_write(tmp_path):
+    path = write(tmp_path / "a.hdf5", 2)
+    with h5py.File(path, "a") as file:
+        del file["000001/conformations"].attrs["units"]
+    expected = r"000001/conformations: expected the attribute `units`, which should be 'bohr', got none; write it"
+    with pytest.raises(UserError, match=expected):
+        made(path, parts=1).read(0)
+
+
+def test_read__knows_a_unit_by_either_name(tmp_path):
+    path = write(tmp_path / "a.hdf5", 1)
+    with h5py.File(path, "a") as file:
+        del file["000000/conformations"].attrs["units"]
+        file["000000/conformations"].attrs["unit"] = b"angstrom"
+    with pytest.raises(UserError, match="values in bohr, got 'angstrom'"):
+        made(path, parts=1).read(0)
+
+
+def test_read__takes_energies_in_a_column_an_empty_smiles_and_a_dataset_beside_the_groups(tmp_path):
+    plain, odd = write(tmp_path / "a.hdf5", 2), write(tmp_path / "b.hdf5", 2)
+    with h5py.File(odd, "a") as file:
+        energy = file["000000/dft_total_energy"][()]
+        del file["000000/dft_total_energy"], file["000001/smiles"]
+        file["000000/dft_total_energy"] = energy[:, None]
+        file["000000/dft_total_energy"].attrs["units"] = "hartree"
+        file["000001/smiles"] = np.array([], "S1")
+        file["about"] = 3.0
+    first, second = (made(p, parts=1).read(0) for p in (plain, odd))
+    assert not second.rejects
+    np.testing.assert_array_equal(first.samples["energy"], second.samples["energy"])
+    assert set(second.samples["sample_molecule"].values.tolist()) == {"[C][O].[0]", "000001"}
+
+
+def test_read__rejects_atomic_numbers_in_two_dimensions(tmp_path):
+    path = write(tmp_path / "a.hdf5", 1)
+    with h5py.File(path, "a") as file:
+        numbers = file["000000/atomic_numbers"][()]
+        del file["000000/atomic_numbers"]
+        file["000000/atomic_numbers"] = numbers[:, None]
+    (reject,) = made(path, parts=1).read(0).rejects
+    assert "atomic_numbers of shape (6, 1)" in reject.reason

@@ -5,24 +5,19 @@ Only CA atoms are kept. A chain that cannot be used is rejected with the reason;
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
-from .._typing import Array
 from ..contracts import Part, Reject
 from ..errors import UserError
-from ..runtime.input_files import DamagedFileError, read_decompressed
+from ..runtime.input_files import DamagedFileError, kind_of, read_text
 from ..settings.base import key
-from .protein import backbones
+from .protein import backbones, pdb_chains
 from .protein.backbones import BackboneSettings, Chain
 
 PDB, CIF = (".pdb", ".ent"), (".cif", ".mmcif")
 STRIDE = 1 << 20  # more chains than a file has: chains are ordered by file, then by index
-COORDINATES = ("ATOM  ", "HETATM")
-COLUMNS_READ = 66  # of an atom line: old files have the entry and line numbers after the B-factor
 COLUMNS_NEEDED = 54  # up to the end of z; a shorter line is truncated
 
 
@@ -31,6 +26,8 @@ class ProteinStructures(backbones.Backbones):
 
     Modified residues count as their parents (MSE as MET). Of alternative locations the one with the highest occupancy
     is used, of several residues at one position the first. Missing residues leave a chain break, an input of models.
+    Chains of one name are told apart by TER records, segments and residue numbers that start again; a part is joined to
+    the one before it only where it continues in space. Chains after END, often snapshots, are rejects.
     """
 
     class Settings(BackboneSettings):
@@ -73,94 +70,42 @@ class ProteinStructures(backbones.Backbones):
 
 def _structure_files(path: Path) -> list[Path]:
     """The file itself, or the structure files of a folder."""
-    return sorted(f for f in path.iterdir() if _suffix(f) in PDB + CIF) if path.is_dir() else [path]
-
-
-def _suffix(path: Path) -> str:
-    """Suffix of the file, without `.gz`."""
-    return Path(path.name.removesuffix(".gz")).suffix.lower()
+    return sorted(f for f in path.iterdir() if kind_of(f) in PDB + CIF) if path.is_dir() else [path]
 
 
 def _chains(path: Path, first: int) -> Iterator[Chain | str]:
     """Chains of a file, or reasons to reject them; a file that cannot be read counts as one chain."""
-    import gemmi
-
     try:
-        text = read_decompressed(path).decode("utf-8", "replace")
+        text = read_text(path)
     except DamagedFileError:
         yield "damaged or truncated .gz file"
         return
     try:
-        if reason := _truncation(text, _suffix(path)):
+        if reason := _truncation(text, kind_of(path)):
             yield reason
             return
-        structure = _structure(text, _suffix(path))
+        pieces = pdb_chains.of_cif(text) if kind_of(path) in CIF else pdb_chains.of_pdb(text)
     except (RuntimeError, ValueError, IndexError) as error:  # what gemmi raises on a damaged file
         yield f"gemmi cannot read the file: {' '.join(str(error).split())[:160]}"
         return
-    if not len(structure) or not len(structure[0]):
+    if not pieces:
         yield "no atoms"
-        return
-    structure.merge_chain_parts()  # mmCIF and TER records split a chain into polymer, ligands and water
-    structure.setup_entities()
-    for i, chain in enumerate(structure[0]):
-        polymer = chain.get_polymer()
-        kind = polymer.check_polymer_type() if len(polymer) else None
-        if kind in (gemmi.PolymerType.PeptideL, gemmi.PolymerType.PeptideD):
-            yield _chain(polymer, first + i, f"{path.name}:{chain.name}")
-        else:
-            yield _not_protein(kind, chain)
-
-
-def _structure(text: str, suffix: str) -> Any:
-    """Structure of gemmi from the text of a file."""
-    import gemmi
-
-    if suffix in CIF:
-        return gemmi.make_structure_from_block(gemmi.cif.read_string(text)[0])
-    lines = (line[:COLUMNS_READ] if line.startswith(COORDINATES) else line for line in text.splitlines())
-    return gemmi.read_pdb_string("\n".join(lines))
+    names: Counter[str] = Counter()
+    for i, piece in enumerate(pieces):
+        if piece.reason:
+            yield piece.reason
+            continue
+        names[piece.name] += 1
+        name = piece.name if names[piece.name] == 1 else f"{piece.name}.{names[piece.name]}"
+        yield Chain(first + i, f"{path.name}:{name}", piece.positions / 10, piece.sequence)
 
 
 def _truncation(text: str, suffix: str) -> str | None:
     """Reason to reject a PDB file that ends too early, or None. A truncated mmCIF table cannot be parsed."""
     lines = text.rstrip().splitlines()
-    if suffix in CIF or not lines or not lines[-1].startswith(COORDINATES):
+    if suffix in CIF or not lines or not lines[-1].startswith(pdb_chains.COORDINATES):
         return None
     if len(lines[-1]) < COLUMNS_NEEDED:
         return "truncated: the last line is incomplete"
     archived = lines[0].startswith("HEADER")  # files of the archive have records after the atoms
     return "truncated: no record after the last atom" if archived else None
-
-
-def _chain(polymer: Any, order: int, name: str) -> Chain | str:
-    """CA trace of a polymer [nm], or the reason why there is none."""
-    import gemmi
-
-    positions, letters = [], []
-    for residue in polymer.first_conformer():
-        atoms = [a for a in residue if a.name == "CA" and a.element.name == "C"]
-        if not atoms:
-            continue
-        best = max(atoms, key=lambda a: a.occ)  # the first of those with equal occupancy
-        letter = gemmi.find_tabulated_residue(residue.name).one_letter_code.upper()
-        positions.append(best.pos.tolist())
-        letters.append(letter if letter.isalpha() else "X")
-    if not positions:
-        return "no CA atom"
-    return Chain(order, name, _nanometres(positions), "".join(letters))
-
-
-def _nanometres(positions: list[list[float]]) -> Array:
-    return np.array(positions) / 10
-
-
-def _not_protein(kind: Any, chain: Any) -> str:
-    """Kind of a chain that is no protein, as the reason to reject it."""
-    import gemmi
-
-    nucleic = (gemmi.PolymerType.Dna, gemmi.PolymerType.Rna, gemmi.PolymerType.DnaRnaHybrid)
-    if kind in nucleic:
-        return "nucleic acid"
-    waters = all(residue.is_water() for residue in chain)
-    return "water only" if waters else "not a protein"

@@ -56,7 +56,7 @@ class Spice(frames.Frames):
         """
         usable, rejects = [], []
         with self._open() as file:
-            names = sorted(file)
+            names = sorted(name for name in file if not hasattr(file[name], "shape"))  # a dataset beside is no molecule
             for number in np.array_split(np.arange(len(names)), self.settings.parts)[part].tolist():
                 for index, frame in enumerate(self._frames(file[names[number]], number)):
                     if isinstance(frame, str):
@@ -85,7 +85,9 @@ class Spice(frames.Frames):
         if missing:
             return [f"no dataset {missing[0]!r}"]
         positions, energy, gradient = (_values(group, name) for name in UNITS)
-        numbers = group["atomic_numbers"][()]
+        numbers, energy = group["atomic_numbers"][()], energy.reshape(-1)  # (n, 1) and a single number are energies too
+        if numbers.ndim != 1 or positions.ndim != 3:
+            return [f"atomic_numbers of shape {numbers.shape}, conformations of shape {positions.shape}"]
         molecule = ATOM_MAP.sub("]", _text(group, "smiles")) or group.name.strip("/")
         if not len(positions) == len(energy) == len(gradient):
             return [f"{len(positions)} conformations, {len(energy)} energies, {len(gradient)} gradients"]
@@ -99,12 +101,17 @@ def _values(group: h5py.Group, name: str) -> np.ndarray:
     """Values of an HDF5 dataset in double precision.
 
     Raises:
-        UserError: it has another unit than that of `UNITS`.
+        UserError: it has another unit than that of `UNITS`, or names none.
     """
-    unit = group[name].attrs.get("units", UNITS[name])
+    where, attributes = f"{group.file.filename}:{group.name}/{name}", group[name].attrs
+    unit = next((attributes[key] for key in ("units", "unit") if key in attributes), None)
+    if unit is None:
+        raise UserError(
+            where, f"the attribute `units`, which should be {UNITS[name]!r}", "none; write it into the file"
+        )
     unit = unit.decode() if isinstance(unit, bytes) else str(unit)
     if unit != UNITS[name]:
-        raise UserError(f"{group.file.filename}:{group.name}/{name}", f"values in {UNITS[name]}", repr(unit))
+        raise UserError(where, f"values in {UNITS[name]}", repr(unit))
     return group[name][()].astype(np.float64)
 
 
@@ -112,5 +119,8 @@ def _text(group: h5py.Group, name: str) -> str:
     """Text of the group, which the file stores as an array of one element; empty if it has none."""
     if name not in group:
         return ""
-    value = np.ravel(group[name][()])[0]
+    values = np.ravel(group[name][()])
+    if not len(values):
+        return ""
+    value = values[0]
     return value.decode() if isinstance(value, bytes) else str(value)

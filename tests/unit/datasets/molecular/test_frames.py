@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 
 from twirlscope import contracts
-from twirlscope.datasets.molecular import frames
+from twirlscope.datasets.molecular import frames, scales
 from twirlscope.errors import UserError
 from twirlscope.geometry import cells
 from twirlscope.settings.prepare import DatasetSettings
@@ -72,9 +72,13 @@ def test_reject_reason__names_what_is_wrong(bad, reason):
     assert reason in frames.reject_reason(bad)
 
 
-def test_reject_reason__passes_a_sound_frame_and_a_single_atom():
+def test_reject_reason__passes_a_sound_frame_and_no_single_atom():
     assert frames.reject_reason(changed()) is None
-    assert frames.reject_reason(changed(numbers=(1,), positions=X[:1], forces=X[:1])) is None
+    alone = {"numbers": (1,), "positions": X[:1], "forces": X[:1]}
+    assert "a single atom" in frames.reject_reason(changed(**alone))
+    assert frames.reject_reason(changed(**alone, cell=np.eye(3) * 3, **ALL)) is None, (
+        "the cell of a crystal may have one"
+    )
 
 
 @pytest.mark.parametrize("cell", [np.diag([5.0, 5, -5]), np.array([[6.0, 0, 0], [3, 4, 0], [0, 9, 4]])])
@@ -205,3 +209,21 @@ def test_finish__gives_what_the_registry_declares(tmp_path):
 
 def test_to_dataset__of_no_frames_is_none():
     assert frames.to_dataset([]) is None
+
+
+@pytest.mark.parametrize(("factor", "named", "refused"), [(1, False, False), (6, True, False), (100, True, True)])
+def test_finish__names_a_frame_that_makes_much_of_a_scale_and_refuses_one_that_makes_it(capsys, factor, named, refused):
+    rng = np.random.default_rng(3)
+    forces = [rng.normal(size=(3, 3)) for _ in range(200)]
+    forces[70] = factor * forces[70]
+    made = [frame(i, [8, 1, 1], 0.01 * i, str(i % 9), forces=f) for i, f in enumerate(forces)]
+    data = frames.to_dataset(made)
+    split = DatasetSettings(test_fraction=0.005)
+    if refused:
+        with pytest.raises(UserError, match=r"forces: expected at most 50 %.*sample 70 carries 9\d"):
+            scales.scaled(*frames.assign_splits(data, split))
+    else:
+        scales.scaled(*frames.assign_splits(data, split))
+    share = (forces[70] ** 2).sum() / sum((f**2).sum() for f in forces)
+    assert (share > scales.NAMED_SHARE) == named
+    assert ("sample 70 carries" in capsys.readouterr().out) == (named and not refused)

@@ -6,19 +6,18 @@ the rest is here.
 
 from __future__ import annotations
 
-import itertools
 import math
 from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
 
-from ..._typing import Array, Bool, Float, Int, Iterator, Sequence
+from ..._typing import Array, Float, Int, Sequence
 from ...contracts import Dataset
 from ...errors import UserError
 from ...geometry import cells
 from ...settings.prepare import DatasetSettings
-from . import periodic
+from . import periodic, scales
 
 HARTREE = 27.211386245988  # [eV] CODATA 2018
 BOHR = 0.529177210903  # [Å] CODATA 2018
@@ -26,7 +25,6 @@ KCAL_PER_MOL = 4.184 / 96.48533212331  # [eV] CODATA 2018
 LARGEST_FORCE = 1e4  # [eV/Å] beyond any chemical bond
 LARGEST_STRESS = 1e2  # [eV/Å^3] 16,000 GPa
 LARGEST_NUMBER = 118  # of the known elements
-BLOCK = 1 << 17  # frames, or atoms, read at a time where a computation covers the whole dataset
 
 
 @dataclass(frozen=True)
@@ -86,6 +84,8 @@ def reject_reason(frame: Frame) -> str | None:
     reason = geometry_reject_reason(frame.numbers, frame.positions, frame.cell, frame.periodic)
     if reason:
         return reason
+    if len(frame.numbers) == 1 and not any(frame.periodic):
+        return "a single atom: it has no forces to learn, and its energy would set the scale of all others"
     if not math.isfinite(frame.energy):
         return "the energy is not finite"
     if frame.stress is not None and not np.abs(frame.stress).max() <= LARGEST_STRESS:
@@ -136,7 +136,7 @@ class Frames(Dataset):
         Raises:
             UserError: too few frames or molecules to split, an element without training data, or no force at all.
         """
-        return periodic.finish(_scaled(*assign_splits(data, self.settings, self.extra_splits())))
+        return periodic.finish(scales.scaled(*assign_splits(data, self.settings, self.extra_splits())))
 
     def extra_splits(self) -> list[str]:
         """Names of the splits besides train and test, numbered from 2."""
@@ -205,9 +205,9 @@ def _numbered(names: Array) -> tuple[Int[Array, " sample"], list[str]]:
     """Number of each name, in the order of first appearance, and the distinct names."""
     numbers: dict[str, int] = {}
     number = np.empty(len(names), np.int32)
-    for start in range(0, len(names), BLOCK):
-        part = names[start : start + BLOCK].tolist()
-        number[start : start + BLOCK] = [numbers.setdefault(name, len(numbers)) for name in part]
+    for start in range(0, len(names), scales.BLOCK):
+        part = names[start : start + scales.BLOCK].tolist()
+        number[start : start + scales.BLOCK] = [numbers.setdefault(name, len(numbers)) for name in part]
     return number, list(numbers)
 
 
@@ -222,65 +222,12 @@ def sorted_by_sample(data: xr.Dataset) -> xr.Dataset:
     return data.isel(sample=order, atom=atoms)
 
 
-def _blocks(data: xr.Dataset) -> Iterator[tuple[slice, slice]]:
-    """Slices of frames and of their atoms, block by block, so that arrays of atoms are never read as a whole."""
-    first = np.concatenate([[0], np.cumsum(data["atoms"].values)])
-    ends = np.searchsorted(first, np.arange(0, first[-1] + BLOCK, BLOCK)).clip(max=len(first) - 1)
-    for start, stop in itertools.pairwise(np.unique(ends).tolist()):
-        yield slice(start, stop), slice(int(first[start]), int(first[stop]))
-
-
 def _composition(data: xr.Dataset) -> xr.DataArray:
     """Number of atoms per frame and element, elements ascending."""
     numbers, atoms = data["numbers"].variable, data["atoms"].values
-    elements = np.unique(np.concatenate([np.unique(numbers[part].values) for _, part in _blocks(data)]))
+    elements = np.unique(np.concatenate([np.unique(numbers[part].values) for _, part in scales.blocks(data)]))
     counts = np.zeros((data.sizes["sample"], len(elements)), np.int16)
-    for frames, part in _blocks(data):
+    for frames, part in scales.blocks(data):
         row = np.repeat(np.arange(frames.start, frames.stop), atoms[frames])
         np.add.at(counts, (row, np.searchsorted(elements, numbers[part].values)), 1)
     return xr.DataArray(counts, dims=("sample", "element"), coords={"element": elements.astype(np.int64)})
-
-
-def _scaled(data: xr.Dataset, composition: xr.DataArray) -> xr.Dataset:
-    """Data with element references and scales, both computed on the train split.
-
-    References are fitted to the energy per atom. So the residual has mean 0, and its standard deviation is the loss of
-    predicting zero. Where compositions do not determine them (one molecule), they have the smallest norm.
-    """
-    train = data["split"].values == 0
-    reference, spread = _references(composition.values, data["energy"].values, data["atoms"].values, train)
-    squares = components = 0
-    for frames, part in _blocks(data):
-        in_train = np.repeat(train[frames], data["atoms"].values[frames])
-        forces = data["forces"].variable[part].values[in_train].astype(np.float64)
-        squares, components = squares + (forces**2).sum(), components + forces.size
-    if not squares:
-        raise UserError("forces", "a force that is not zero in the train split", "none")
-    data["reference_energy"] = ("element", reference)
-    data["force_scale"] = ((), math.sqrt(squares / components))
-    data["energy_scale"] = ((), spread if spread > 1e-9 else 1.0)  # equal energies have no scale
-    return data
-
-
-def _references(
-    composition: Int[Array, "sample element"],
-    energy: Float[Array, " sample"],
-    atoms: Int[Array, " sample"],
-    train: Bool[Array, " sample"],
-) -> tuple[Float[Array, " element"], float]:
-    """Energy per atom of each element, fitted to the train split, and the standard deviation of the residual.
-
-    By least squares, from the triangular factor of the equations, which is updated block by block.
-    """
-    rows, factor = np.flatnonzero(train), np.zeros((0, composition.shape[1] + 1))
-    blocks = [rows[i : i + BLOCK] for i in range(0, len(rows), BLOCK)]
-
-    def equations(block: Array) -> Float[Array, "n column"]:
-        return np.column_stack([composition[block], energy[block]]) / atoms[block, None]
-
-    for block in blocks:
-        factor = np.linalg.qr(np.concatenate([factor, equations(block)]), mode="r")
-    rank_below = np.finfo(np.float64).eps * max(len(rows), composition.shape[1])
-    reference = np.linalg.lstsq(factor[:, :-1], factor[:, -1], rcond=rank_below)[0]
-    residual = np.concatenate([equations(block) @ np.append(-reference, 1) for block in blocks])
-    return reference, float(residual.std())

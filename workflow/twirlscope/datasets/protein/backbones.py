@@ -22,6 +22,7 @@ from ..molecular.frames import sorted_by_sample
 from . import ca_statistics, sequence_clusters
 
 BREAK_DISTANCE = 0.40  # [nm] consecutive CA atoms are 0.38 apart, or 0.29 across a cis peptide bond
+LARGEST_GAP = 8.0  # [nm] across missing residues; a placeholder or another molecule is farther
 SMALLEST_DISTANCE = 0.25  # [nm] between CA atoms of a valid structure
 
 
@@ -73,6 +74,9 @@ def reject_reason(chain: Chain, settings: BackboneSettings, most_breaks: int) ->
         return f"longer than {settings.longest} residues"
     if not np.isfinite(chain.positions).all():
         return "a position is not finite"
+    gap = np.linalg.norm(np.diff(chain.positions, axis=0), axis=1).max()
+    if gap > LARGEST_GAP:
+        return f"two consecutive CA atoms are {gap:.3g} nm apart: no chain break is so wide"
     if breaks(chain.positions).sum() > most_breaks:
         return f"more than {most_breaks} chain breaks"
     square = ((chain.positions[:, None] - chain.positions[None]) ** 2).sum(-1)
