@@ -13,6 +13,7 @@ from twirlscope.report.inventory import RunFiles
 from twirlscope.report.trainings import Training
 from twirlscope.stages.gradient import merged
 from twirlscope.storage import registry
+from twirlscope.twirling import panel_octahedral, prediction_metrics
 
 TERMS = ("weighted", "forces", "energy")
 STEPS = (0, 1, 3, 10, 30, 100, 300, 1000, 3000)
@@ -234,6 +235,62 @@ def families(seeds=(0, 1, 2), built=None, learned=None):
     built = {"level": 10.0, "slope": 0.6, "second": 0.1, "serve": 1e-2} | (built or {})
     plain = [priced("plain", False, s, **(learned or {})) for s in seeds]
     return plain + [priced("exact", True, s, **built) for s in seeds]
+
+
+def field(run="a", seed=0, fields=True):
+    """A training of a task on grids: errors by irrep, task metrics and slices; without `fields` it has none of them."""
+    data = twirl(seed=seed)
+    if fields:
+        random, shape = np.random.default_rng(seed), data["loss_equiv"].shape
+        data["irrep_spectrum"] = ((*data["loss_equiv"].dims, "irrep"), random.uniform(0.1, 1, (*shape, 5)))
+        data["irrep_spectrum_error"] = 0.1 * data["irrep_spectrum"]
+        data["panel_loss_equiv"] = data["irrep_spectrum"][..., 1:].sum("irrep")
+        data["merit_value"] = (("step", "merit"), random.uniform(0, 1, (shape[0], 2)))
+        data["slice_value"] = (("look", "view", "row", "column"), random.normal(size=(1, 4, 5, 5)).astype(np.float32))
+        names = {
+            "irrep": list(panel_octahedral.IRREPS),
+            "merit": ["atoms found", "atoms made up"],
+            "view": prediction_metrics.VIEWS,
+        }
+        data = data.assign_coords({k: np.array(v, object) for k, v in names.items()})
+    return Training(run, seed, train(50, seed), data)
+
+
+def control(data=None):
+    """A training whose equivariance error is rounding error at every checkpoint."""
+    data = (twirl() if data is None else data).copy(deep=True)
+    for name in ("loss_equiv", "loss_equiv_low", "loss_equiv_high", "percent_equiv", "sample_loss_equiv"):
+        data[name] = data[name] * 1e-13
+    data["loss_equiv_floor"] = data["loss_equiv"]
+    return Training("control", 0, None, data)
+
+
+LONG = (0, 10, 100, 1000, 10000)  # steps of `claimed`
+
+
+def claimed(
+    percent=1.0,
+    half=0.1,
+    steps=LONG,
+    run="a",
+    seed=0,
+    task="force_field",
+    parameters=1000,
+    samples=100,
+    built_in=False,
+    **changes,
+):
+    """A training that ends at `percent`, give or take `half`; `changes` are to the `train` section of its run."""
+    course = [40.0, 20.0, 10.0, 5.0, percent][-len(steps) :]
+    data = twirl(steps, percent=course, terms=1, trivial=[False] * len(steps))
+    course = np.array(course, float)[:, None]
+    width = np.where(np.arange(len(steps)) == len(steps) - 1, half, 0.01 * course[:, 0])[:, None]
+    ends = {"percent_equiv": course, "percent_equiv_low": course - width, "percent_equiv_high": course + width}
+    data = data.assign({k: (("step", "term"), v) for k, v in ends.items()})
+    settings = {"augment": "haar", "optimiser": "adamw", "learning_rate": 1e-3, "samples": 0} | changes
+    spec = {"dataset": "md", "task": {"name": task}, "model": {"name": "net"}, "train": settings, "seed": seed}
+    attrs = {"run": json.dumps(spec), "parameters": parameters, "training_samples": samples, "equivariant": built_in}
+    return Training(run, seed, xr.Dataset(attrs=attrs), data, dataset="md")
 
 
 def frames(rejects=3):

@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from twirlscope.report.inventory import there
+from twirlscope.report.inventory import available
 from twirlscope.runtime.job import job
 from twirlscope.runtime.devices import versions
 from twirlscope.stages.report import report
@@ -9,7 +9,7 @@ from twirlscope.settings.report import ReportSettings
 out, plan = Path(snakemake.output[0]), snakemake.params.job
 
 with job(snakemake):
-    found = there(plan, out.parent, Path(snakemake.log[0]).parent)
+    found = available(plan, out.parent, Path(snakemake.log[0]).parent)
     report(
         found.runs,
         found.datasets,

@@ -1,12 +1,11 @@
-"""The words for a paper and the file for other tools say what the stores hold."""
+"""The paragraph and the BibTeX entries for a paper."""
 
 import json
 
-import pytest
 import synthetic
 import xarray as xr
 
-from twirlscope.report import export, methods
+from twirlscope.report import methods
 from twirlscope.report.trainings import Training
 
 
@@ -36,17 +35,3 @@ def test_bibtex__has_balanced_braces_different_keys_and_the_datasets_citation():
     assert len({entry.split("{")[1].split(",")[0] for entry in entries}) == len(entries) == 5
     assert "Doe 2020" in text
     assert "9.9" in text
-
-
-def test_exported__has_value_unit_samples_rotations_and_floor():
-    one = trained()
-    records = json.loads(export.exported([one]))["records"]
-    assert len(records) == 5 * one.twirl.sizes["term"]
-    found = next(r for r in records if r["quantity"] == "percent_equiv" and r["term"] == "forces")
-    last = one.twirl.sel(term="forces").isel(step=-1)
-    assert found["value"] == float(last["percent_equiv"])
-    assert found["low"] <= found["value"] <= found["high"]
-    assert found["floor"] == pytest.approx(100 * float(last["loss_equiv_floor"]) / float(last["loss_total"]))
-    assert found["n"] == one.twirl.attrs["samples"]
-    assert found["rotations"] == one.twirl.attrs["rotations"]
-    assert found["unit"] == "percent"

@@ -11,7 +11,7 @@ from typing import Any
 from .. import plugins
 from ..contracts import Dataset, Model, Task
 from ..errors import UserError, UserErrors
-from ..report.inventory import times
+from ..report.inventory import modification_hash
 from ..runtime.identity import short_hash
 from ..settings.base import Settings, parse
 from ..settings.experiment import MEASURES, Config, RunSettings
@@ -183,7 +183,7 @@ class Plan:
 
     def times(self, results: Path) -> str:
         """Hash of the modification times of all stores; triggers the partial report."""
-        return times(self.report(), results)
+        return modification_hash(self.report(), results)
 
     def _measured(self, stage: str, run: str) -> Settings:
         """Settings of a stage for a run; they have been checked."""

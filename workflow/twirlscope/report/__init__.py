@@ -1,1 +1,1 @@
-"""From measured stores to one page: a list of trainings goes in; sentences, figures and tables come out."""
+"""The report: one page, its figures, and its numbers as CSV, made from the stores of all trainings."""

@@ -1,4 +1,4 @@
-"""The numbers of the last checkpoint of every training in one small JSON file, for other tools and dashboards."""
+"""Numbers for other tools: the last checkpoints as JSON, and the pooled numbers of all checkpoints as a DataTree."""
 
 from __future__ import annotations
 
@@ -15,15 +15,16 @@ from .trainings import Training, terms_of
 from .wording import slug
 
 QUANTITIES = ("loss_total", "loss_mean", "loss_equiv", "percent_equiv", "learned_fraction")
-FORMAT = 1  # of the file; a new number where a reader of the old one would go wrong
+FORMAT = 1  # of the file; incremented when readers of the old format would fail
+# dimensions of the pooled numbers
 POOLED = {"step", "term", "degree", "irrep", "merit", "element", "rotation_set", "convex"}
 POOLED |= {"activation", "activation_degree"}
 
 
 def exported(trainings: Sequence[Training]) -> str:
-    """A record a training, term and quantity: value with interval, unit, samples, rotations, and the floor.
+    """One record per training, term and quantity: value with interval, unit, samples, rotations, and floor.
 
-    The floor is the equivariance error that rounding and turning make: an equal value is none of the model's.
+    The floor is the equivariance error that rounding and turning make: a value as small is rounding error.
     """
     records = [
         _record(training, term, name) for training in trainings for term in terms_of([training]) for name in QUANTITIES
@@ -51,7 +52,7 @@ def _record(training: Training, term: str, name: str) -> dict[str, Any]:
 
 
 def _floor(data: xr.Dataset, name: str) -> float | None:
-    """The floor in the unit of the quantity; None where it has none."""
+    """The floor in the unit of the quantity; None for other quantities, and if it was not measured."""
     if "loss_equiv_floor" not in data or name not in ("loss_equiv", "percent_equiv"):
         return None
     floor = float(data["loss_equiv_floor"])
@@ -67,7 +68,7 @@ def _whole(value: Any) -> int | None:
 
 
 def summary(trainings: Sequence[Training]) -> xr.DataTree:
-    """The pooled numbers of all trainings: one group `/{run}/seed{seed}` each, without what is stored by sample."""
+    """The pooled numbers of all trainings: one group `/{run}/seed{seed}` each, without per-sample numbers."""
     groups = {}
     for training in trainings:
         pooled = [n for n in training.twirl.data_vars if n in TWIRL and set(TWIRL[n].dims) <= POOLED]

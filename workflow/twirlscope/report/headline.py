@@ -1,4 +1,4 @@
-"""What was found, in numbers and in words: the headline of every training, and when its error became small."""
+"""The headline of a training: its last checkpoint in numbers and in a sentence, and when its error became small."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ import xarray as xr
 from .._typing import Array, Bool, Float, Int, Sequence
 from ..estimators import heavy_tails
 from .trainings import Training, at_floor
-from .wording import say, words
+from .wording import plural, say, term_words
 
 
 @dataclass(frozen=True)
 class Crossing:
-    """When the percent is below the threshold; checkpoints where nothing is learned do not count.
+    """The steps at which the percentage falls below the threshold, among checkpoints that have learned.
 
-    first: first step below, None if there is none.
-    lasting: from this step on it is below at every checkpoint, "the time to"; None if it is not below at the end.
+    first: the first step below; None if there is none.
+    lasting: the step from which every checkpoint is below; None if the last one is not.
     """
 
     first: int | None
@@ -28,7 +28,18 @@ class Crossing:
 
 @dataclass(frozen=True)
 class Headline:
-    """The last checkpoint of a training in one row, for one term of the loss; percentages in percent."""
+    """The last checkpoint of a training, for one term of the loss; percentages in percent.
+
+    trivial: True if the learned fraction is below its limit `learned_from`, NaN if that is unknown.
+    penalty: 100 loss_equiv / loss_mean, the loss that the twirled prediction would save.
+    untrained: step and percentage of the first checkpoint.
+    start: step and percentage of the first checkpoint that has learned; None if there is none.
+    heavy_tailed: True if heavy tails may make the interval too narrow.
+    top_share: share of the equivariance error that the top 1 % of samples carry; NaN if unknown.
+    floor: equivariance error by rounding and turning alone; NaN if unknown.
+    group: of the rotations of the measurement.
+    at_floor: True if the equivariance error is rounding error.
+    """
 
     run: str
     seed: int
@@ -42,21 +53,30 @@ class Headline:
     high: float
     learned: float
     trivial: bool
-    penalty: float  # 100 loss_equiv / loss_mean: how much the twirled prediction would save
-    untrained: tuple[int, float]  # step and percent of the first checkpoint
-    start: tuple[int, float] | None  # step and percent of the first checkpoint where something is learned
+    learned_from: float
+    penalty: float
+    untrained: tuple[int, float]
+    start: tuple[int, float] | None
     crossing: Crossing
-    doubtful: bool  # whether heavy tails make the interval doubtful
-    heavy: float  # share of the equivariance error carried by the top 1 % of samples, NaN if unknown
-    floor: float  # equivariance error that rounding and turning make, NaN if unknown
-    group: str = "SO3"  # of the rotations it is relative to
-    at_floor: bool = False  # whether the equivariance error is no more than that
+    heavy_tailed: bool
+    top_share: float
+    floor: float
+    group: str = "SO3"
+    at_floor: bool = False
+
+    @property
+    def floor_percent(self) -> float:
+        """The floor in percent of the loss."""
+        return 100 * self.floor / self.loss if self.loss else math.nan
+
+
+# numbers
 
 
 def crossing(
     step: Int[Array, " step"], percent: Float[Array, " step"], trivial: Bool[Array, " step"], threshold: float
 ) -> Crossing:
-    """First step below the threshold, and the step from which it stays below. NaN is not below."""
+    """First step below the threshold, and the step from which all are below. NaN is not below."""
     below = (percent < threshold) & ~trivial
     if not below.any():
         return Crossing(None, None)
@@ -87,12 +107,13 @@ def headline(training: Training, term: str, threshold: float) -> Headline:
         high=float(last["percent_equiv_high"]),
         learned=float(last["learned_fraction"]),
         trivial=bool(last["trivial"]),
+        learned_from=float(training.twirl.attrs.get("trivial_below", math.nan)),
         penalty=100 * float(last["loss_equiv"]) / mean if mean > 0 else math.nan,
         untrained=(int(data["step"][0]), float(data["percent_equiv"][0])),
         start=start,
         crossing=crossing(*(data[n].values for n in ("step", "percent_equiv", "trivial")), threshold),
-        doubtful="sample_loss_equiv" in last and bool(heavy_tails.is_heavy(last["sample_loss_equiv"].values)),
-        heavy=top_share(last),
+        heavy_tailed="sample_loss_equiv" in last and bool(heavy_tails.is_heavy(last["sample_loss_equiv"].values)),
+        top_share=top_share(last),
         floor=float(last["loss_equiv_floor"]) if "loss_equiv_floor" in last else math.nan,
         group=training.twirl.attrs.get("group", "SO3"),
         at_floor=bool(at_floor(training, term)[-1]),
@@ -107,7 +128,7 @@ def top_share(data: xr.Dataset) -> float:
 
 
 def physical_error(training: Training, term: str) -> tuple[float, str]:
-    """Root mean square error of a component at the last checkpoint, in the unit of the data (eV becomes meV)."""
+    """Root mean square error of a component at the last checkpoint, and its unit (eV becomes meV)."""
     attrs = training.twirl.attrs
     loss = float(training.twirl["loss_total"].sel(term=term)[-1])
     value = math.sqrt(loss) * float(attrs[f"scale_{term}"]) if loss >= 0 else math.nan
@@ -116,64 +137,73 @@ def physical_error(training: Training, term: str) -> tuple[float, str]:
 
 
 def with_scale(training: Training) -> list[str]:
-    """The terms whose error can be said in the unit of the data."""
+    """The terms whose error has a unit of the data."""
     terms = [str(t) for t in training.twirl["term"].values if t != "weighted"]
     return [t for t in terms if f"scale_{t}" in training.twirl.attrs]
 
 
+# sentences
+
+
 def sentence(line: Headline, threshold: float) -> str:
-    """What was found in one training, in words with numbers."""
-    percent = f"{say(line.percent)} % (95 % interval {say(line.low)} to {say(line.high)} %)"
-    name = f"In run {line.run} (seed {line.seed})"
-    subject = f"{name} the equivariance error, as a share of the held-out loss ({words(line.term)}),"
+    """The percentage at the end with its interval, where it began, when it became small, and the learned fraction."""
+    name = f"Run {line.run}, seed {line.seed}:"
+    share = f"of the held-out loss ({term_words(line.term)}) is equivariance error at step {line.step}"
     if line.at_floor:
-        text = f"{subject} is {say(line.percent)} % at step {line.step}, no more than rounding and turning make: the "
-        return f"{text}network has none that can be seen. {_group_words(line)}{_loss(line).capitalize()}."
+        text = f"{name} {say(line.percent)} % {share}. That is rounding error: no error of the network itself is seen."
+        return " ".join(filter(None, [text, _group_words(line), _learned_words(line)]))
+    text = f"{name} {say(line.percent)} % (95 % interval {say(line.low)} to {say(line.high)} %) {share}"
     if line.start is None:
-        text = f"{subject} is {percent} at step {line.step}, but nothing was learned at any checkpoint, "
-        return text + f"so this percent means nothing: {_loss(line)}."
+        return (
+            f"{text}. No checkpoint has {_enough(line)} learned: the percentage means nothing. {_learned_words(line)}"
+        )
     if line.checkpoints == 1:
-        text = f"{subject} is {percent} at step {line.step}, the only checkpoint."
+        text += ", the only checkpoint."
     elif line.start[0] == line.step:
-        text = f"{subject} is {percent} at step {line.step}, the first checkpoint at which anything is learned."
+        text += f", the first checkpoint with {_enough(line)} learned."
     else:
-        verb = "fell" if line.percent < line.start[1] else "went"
-        text = f"{subject} {verb} from {say(line.start[1])} % at step {line.start[0]}, the first checkpoint at which "
-        text += f"anything is learned{_untrained(line)}, to {percent} at step {line.step}."
-    about = _group_words(line) + _floor_words(line) + _crossing_words(line, threshold)
-    return f"{text} {about} {_loss(line).capitalize()}."
+        change = "down" if line.percent < line.start[1] else "up"
+        text += f", {change} from {say(line.start[1])} % at step {line.start[0]}, the first checkpoint with "
+        text += f"{_enough(line)} learned{_untrained_words(line)}."
+    more = [_group_words(line), _floor_words(line), _crossing_words(line, threshold), _learned_words(line)]
+    return " ".join(filter(None, [text, *more]))
 
 
-def _untrained(line: Headline) -> str:
-    """Where it began, if that is not where something was first learned."""
+def _enough(line: Headline) -> str:
+    """`at least 10 %`: the least learned fraction at which a percentage counts."""
+    return f"at least {100 * line.learned_from:g} %" if math.isfinite(line.learned_from) else "enough"
+
+
+def _untrained_words(line: Headline) -> str:
+    """The percentage of the first checkpoint, if that has not yet learned."""
     step, percent = line.untrained
     return f" (at step {step} it was {say(percent)} %)" if step < line.start[0] else ""
 
 
 def _group_words(line: Headline) -> str:
-    """What the percent is relative to, where that is not every rotation."""
+    """The rotations of the measurement, if these are not all rotations."""
     if line.group != "octahedral":
         return ""
-    return "It is relative to the 24 rotations of a cube: a lower bound of the error under all rotations. "
+    return "It is relative to the 24 rotations of a cube: a lower bound of the error under all rotations."
 
 
 def _floor_words(line: Headline) -> str:
-    """What of the percent turning makes, where it can be seen."""
-    floor = 100 * line.floor / line.loss if line.loss > 0 else math.nan
-    return f"Turning fields by interpolation makes {say(floor)} % of its own. " if floor > 1e-3 * line.percent else ""
+    """The part of the percentage that turning makes, if it is visible."""
+    floor = line.floor_percent if line.loss > 0 else math.nan
+    return f"Interpolation of the turned fields alone makes {say(floor)} %." if floor > 1e-3 * line.percent else ""
 
 
-def _loss(line: Headline) -> str:
-    return f"the final held-out loss is {say(line.loss / line.loss_zero)} of the loss of predicting zero"
+def _learned_words(line: Headline) -> str:
+    return f"At the end {say(100 * line.learned)} % is learned."
 
 
 def _crossing_words(line: Headline, threshold: float) -> str:
     first, lasting, limit = line.crossing.first, line.crossing.lasting, f"{threshold:g} %"
     doubt = f" Its interval at the end reaches above {limit}." if line.high >= threshold else ""
     if line.trivial:
-        return "At the last checkpoint nothing is learned, so the final percent means nothing."
+        return f"The last checkpoint does not have {_enough(line)} learned: its percentage means nothing."
     if first is None:
-        return f"It is not below {limit} at any checkpoint at which something is learned."
+        return f"It is not below {limit} at any checkpoint with {_enough(line)} learned."
     if lasting is None:
         return f"It is first below {limit} at step {first}, but not at the last checkpoint."
     if line.checkpoints == 1:
@@ -184,23 +214,17 @@ def _crossing_words(line: Headline, threshold: float) -> str:
 
 
 def summary(lines: Sequence[Headline], threshold: float) -> str:
-    """All trainings in one sentence."""
+    """All trainings in a few sentences."""
     total, exact = len(lines), sum(line.at_floor for line in lines)
     lines = [line for line in lines if not line.at_floor] or lines
     lasting = [line.crossing.lasting for line in lines if line.crossing.lasting is not None]
-    trivial = sum(line.trivial for line in lines)
-    trainings = f"{len(lines)} trainings" if len(lines) > 1 else "1 training"
+    text = f"In {len(lasting) or 'none'} of {plural(len(lines), 'training')} the equivariance error is below "
+    text += f"{threshold:g} % of the held-out loss at the end"
     if lasting:
         first, last = min(lasting), max(lasting)
-        steps = f"at step {first}" if first == last else f"between step {first} and step {last}"
-        text = (
-            f"In {len(lasting)} of {trainings} the equivariance error ends below {threshold:g} % of the held-out loss "
-        )
-        text += f"with something learned, reached for good {steps}."
-    else:
-        text = f"In none of {trainings} does the equivariance error end below {threshold:g} % of the held-out loss "
-        text += "with something learned."
-    text += f" In {trivial} of them nothing is learned at the last checkpoint." if trivial else ""
-    return text + (
-        f" In {exact} more it is no more than what rounding and turning make." if exact < total and exact else ""
-    )
+        text += f"; it stays below from step {first} on"
+        text += f" at the earliest, and from step {last} on at the latest" if first < last else ""
+    text += "."
+    if trivial := [line for line in lines if line.trivial]:
+        text += f" In {len(trivial)} the last checkpoint does not have {_enough(trivial[0])} learned."
+    return text + (f" In {exact} more it is rounding error." if exact < total and exact else "")

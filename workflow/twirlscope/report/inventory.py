@@ -1,4 +1,4 @@
-"""The stores of every training by where the rules put them: which are there, which are not, and why."""
+"""The stores of all trainings that a report can use, and the reasons for those that are missing."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ from typing import Any
 from ..runtime.identity import short_hash
 from ..storage import store
 
-DRAWN = 12  # runs; more lines than that tell nothing in one figure
+SHOWN = 12  # most runs with figures and sentences of their own: more lines cannot be read in one figure
 TAIL = 4096  # bytes at the end of a log
 
 
 @dataclass(frozen=True)
 class RunFiles:
-    """The stores of one training; `hessian` and `gradient` are None where they were not asked for.
+    """The stores of one training; `hessian` and `gradient` are None if they were not requested.
 
-    `dataset` is a key of `datasets`; `swept` says whether a sweep made the run, and not the user.
+    dataset: name of the dataset.
+    swept: True if a sweep made the run, and not the user.
     """
 
     run: str
@@ -33,10 +34,11 @@ class RunFiles:
 
 
 @dataclass(frozen=True)
-class There:
-    """What a report can be made from.
+class Inventory:
+    """The stores that a report can use.
 
-    missing: a sentence for every training that is not there, or not whole.
+    datasets: by name.
+    missing: one sentence per training or store that is missing.
     """
 
     runs: Sequence[RunFiles]
@@ -44,11 +46,11 @@ class There:
     missing: Sequence[str]
 
 
-def there(plan: Mapping[str, Any], results: Path, logs: Path) -> There:
-    """What lies in the results folder of all that the plan of a report names.
+def available(plan: Mapping[str, Any], results: Path, logs: Path) -> Inventory:
+    """The stores in the results folder, of all that the plan of a report names.
 
-    A training without its curve or its twirled checkpoints is left out; one that was made with other settings than the
-    plan's is left out, too, where the plan is that of a partial report.
+    A training without its train or twirl store is left out. A partial report also leaves out trainings with other
+    settings than those of the plan.
     """
     runs, missing, waiting = [], [], []
     for spec in plan["runs"]:
@@ -69,45 +71,45 @@ def there(plan: Mapping[str, Any], results: Path, logs: Path) -> There:
     if waiting:
         missing.append(f"Not run yet, and not in this report: {', '.join(waiting)}.")
     datasets = {name: results / "data" / f"{name}.zarr.zip" for name in plan["datasets"]}
-    return There(runs, {name: path for name, path in datasets.items() if path.exists()}, missing)
+    return Inventory(runs, {name: path for name, path in datasets.items() if path.exists()}, missing)
 
 
-def drawn(files: Sequence[RunFiles]) -> set[str]:
-    """The runs that figures and sentences of single runs are about: all of them if they are few; else those that no
-    sweep made, the first ones if these are many, too."""
+def shown_runs(files: Sequence[RunFiles]) -> set[str]:
+    """The runs with figures and sentences of their own: all up to `SHOWN`, else the first ones that no sweep made."""
     runs = list(dict.fromkeys(f.run for f in files))
-    if len(runs) > DRAWN:
+    if len(runs) > SHOWN:
         own = {f.run for f in files if not f.swept}
-        runs = [run for run in runs if run in own or not own][:DRAWN]
+        runs = [run for run in runs if run in own or not own][:SHOWN]
     return set(runs)
 
 
-def times(plan: Mapping[str, Any], results: Path) -> str:
-    """A short name for when the stores that are there were last changed: a partial report is made again with it."""
+def modification_hash(plan: Mapping[str, Any], results: Path) -> str:
+    """Hash of the stores' modification times; a change makes the partial report again."""
     paths = [path for spec in plan["runs"] for path in _stages(_files(spec, results)).values()]
     return short_hash({str(path): path.stat().st_mtime_ns for path in paths if path.exists()})
 
 
 def _settings(train: Path) -> str:
-    """The same of a training that is there."""
+    """Hash of the settings of a training, as the plan has it."""
     with store.open_store(train) as data:
         return short_hash(json.loads(data.attrs["run"]))
 
 
 def _files(spec: Mapping[str, Any], results: Path) -> RunFiles:
+    """The paths of the stores of one training."""
     folder = results / "runs" / spec["run"] / f"seed{spec['seed']}"
     paths = {s: folder / f"{s}.zarr.zip" for s in ("train", "twirl", "hessian", "gradient") if spec.get(s, True)}
     return RunFiles(**{"hessian": None} | paths, **{key: spec[key] for key in ("run", "seed", "dataset", "swept")})
 
 
 def _stages(files: RunFiles) -> dict[str, Path]:
-    """The stores that were asked for, by stage, in the order in which they are made."""
+    """The requested stores by stage, in the order of the workflow."""
     found = {stage: getattr(files, stage) for stage in ("train", "twirl", "gradient", "hessian")}
     return {stage: path for stage, path in found.items() if path is not None}
 
 
 def _reason(stage: str, files: RunFiles, logs: Path) -> str:
-    """The last line of the log of the job that should have made a store; empty where it never began."""
+    """The last line of the log of the job that makes a store; empty if the job never began."""
     log = logs / stage / f"{files.run}.seed{files.seed}.log"
     if not log.exists():
         return ""

@@ -1,8 +1,7 @@
-"""Words for a paper: what was done, as a paragraph made from what was run, and BibTeX of all that deserves citation."""
+"""Text for a paper: a paragraph on trainings and measurements for the methods section, and BibTeX entries."""
 
 from __future__ import annotations
 
-import json
 import re
 
 import xarray as xr
@@ -19,7 +18,7 @@ PAPER = """@article{shen2025training,
   note = {arXiv:2512.02303}
 }"""
 
-TOOLS = {  # package -> an entry for it: what every run uses
+TOOLS = {  # package that every run uses -> its entry
     "twirlscope": "@software{twirlscope,\n  title = {twirlscope},\n  version = {VERSION},\n  year = {2026}\n}",
     "e3nn": """@article{geiger2022e3nn,
   title = {e3nn: Euclidean Neural Networks},
@@ -45,22 +44,21 @@ AUGMENTED = {
 
 
 def paragraph(trainings: Sequence[Training]) -> str:
-    """What was trained and measured, in sentences that can stand in a methods section."""
-    said = [_trained(run, seeds) for run, seeds in by_run(trainings).items()]
-    return " ".join([*filter(None, said), *_measured(trainings)])
+    """Trainings and measurements in sentences for a methods section."""
+    runs = [_trained(run, seeds) for run, seeds in by_run(trainings).items()]
+    return " ".join([*filter(None, runs), *_measured(trainings)])
 
 
 def _trained(run: str, seeds: Sequence[Training]) -> str:
-    """One run in a sentence; empty where its store does not say what it was."""
-    attrs = seeds[0].train.attrs if seeds[0].train is not None else {}
-    given = json.loads(attrs.get("run", "{}"))
-    if not given:
+    """One run in a sentence; empty if its store does not hold its settings."""
+    attrs, spec = seeds[0].attrs, seeds[0].spec
+    if not spec:
         return ""
-    train = given["train"]
+    train = spec["train"]
     times = f"{len(seeds)} seeds" if len(seeds) > 1 else "one seed"
     return (
-        f"Run {run}: a {given['model']['name']} network of {attrs['parameters']:,} parameters was trained on "
-        f"{attrs['training_samples']:,} samples of the dataset {given['dataset']} for {train['steps']:,} updates of "
+        f"Run {run}: a {spec['model']['name']} network of {attrs['parameters']:,} parameters was trained on "
+        f"{attrs['training_samples']:,} samples of the dataset {spec['dataset']} for {train['steps']:,} updates of "
         f"{train['batch']} samples (highest learning rate {say(train['learning_rate'])}, linear warm-up, cosine decay; "
         f"weight decay {say(train['weight_decay'])}; {_average(train['ema'])}; "
         f"{AUGMENTED.get(train['augment'], train['augment'])}), {times}."
@@ -72,17 +70,17 @@ def _average(decay: float) -> str:
 
 
 def _measured(trainings: Sequence[Training]) -> list[str]:
-    """How checkpoints were measured."""
+    """The measurement of the checkpoints, and of their Hessians."""
     found = []
-    attrs = dict.fromkeys(
+    samples = dict.fromkeys(
         f"the {a['samples']} samples of the split {a['split']} under {a['rotations']} rotations each"
         for a in (t.twirl.attrs for t in trainings)
         if {"samples", "split", "rotations"} <= set(a)
     )
-    if attrs:
+    if samples:
         found.append(
-            f"At every checkpoint the loss was split on {'; '.join(attrs)} into the loss of the twirled prediction and "
-            "the equivariance error, both estimated without bias (Shen et al., 2025), with 95 % intervals by a "
+            f"At every checkpoint the loss was split on {'; '.join(samples)} into the loss of the twirled prediction "
+            "and the equivariance error, both estimated without bias (Shen et al., 2025), with 95 % intervals by a "
             "bootstrap over samples."
         )
     curved = [t.hessian for t in trainings if t.hessian is not None and "lanczos_steps" in t.hessian.attrs]
@@ -96,7 +94,7 @@ def _measured(trainings: Sequence[Training]) -> list[str]:
 
 
 def bibtex(data: Mapping[str, xr.Dataset], versions: Mapping[str, str]) -> str:
-    """Entries for the definition of the measure, the software that was used, and the datasets that say whom to cite."""
+    """Entries for the definition of the measure, for the software, and for datasets with a citation."""
     entries = [PAPER, *(text.replace("VERSION", versions.get(name, "")) for name, text in TOOLS.items())]
     for name, dataset in data.items():
         if dataset.attrs.get("citation"):

@@ -1,4 +1,4 @@
-"""The page itself, which asks nobody for anything beyond its folder; every text is escaped by the template engine."""
+"""The self-contained HTML page (no network requests); the template engine escapes every text."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ HERE = Path(__file__).parent
 
 
 @dataclass(frozen=True)
-class Shown:
-    """A figure as the page needs it: the size of its drawing, its numbers and the chart that is made of them."""
+class Drawing:
+    """A figure as the template takes it: width and height [pixel], its rows and its chart as JSON."""
 
     figure: Figure
     size: tuple[int, int]
-    numbers: Markup
+    rows: Markup
     chart: Markup | None
 
 
 @dataclass(frozen=True)
-class Data:
-    """A dataset on the page: facts in words, its splits, its rejects, whom to cite for it."""
+class DatasetCard:
+    """A dataset on the page: facts in words, its rejected records, its citation."""
 
     name: str
     facts: Mapping[str, str]
@@ -38,8 +38,8 @@ class Data:
 
 
 @dataclass(frozen=True)
-class Story:
-    """Everything the page tells, in order."""
+class Content:
+    """Everything on the page, in its order."""
 
     title: str
     threshold: float
@@ -50,7 +50,7 @@ class Story:
     terms: Table
     trainings: Table
     models: Mapping[str, Mapping[str, str]]
-    datasets: Sequence[Data]
+    datasets: Sequence[DatasetCard]
     sections: Sequence[Section]
     method: Mapping[str, str]
     provenance: Mapping[str, str]
@@ -59,20 +59,21 @@ class Story:
     bibtex: str
 
 
-def html(story: Story) -> str:
-    """The page."""
+def html(content: Content) -> str:
+    """The page as HTML."""
     environment = Environment(
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["bound"] = lambda words: words.replace(" %", "\N{NO-BREAK SPACE}%")
     css, script = (Markup((HERE / f"page.{kind}").read_text(encoding="utf-8")) for kind in ("css", "js"))
-    drawn = {s.anchor: [shown(f) for f in s.figures] for s in story.sections}
-    page = environment.get_template("page.html.j2").render(story=story, drawn=drawn, css=css, script=script)
+    drawings = {s.anchor: [drawing(f) for f in s.figures] for s in content.sections}
+    template = environment.get_template("page.html.j2")
+    page = template.render(content=content, drawings=drawings, css=css, script=script)
     return page.rstrip() + "\n"
 
 
-def shown(figure: Figure) -> Shown:
-    """What stands on the page of a figure, beside its words."""
+def drawing(figure: Figure) -> Drawing:
+    """A figure with the size of its drawing, its rows and its chart."""
     width, height = (round(inches * 72) for inches in figure.wide.get_size_inches())
     chart = Markup(vega.specification(figure)) if figure.chart else None
-    return Shown(figure, (width, height), Markup(vega.packed(figure)), chart)
+    return Drawing(figure, (width, height), Markup(vega.packed(figure)), chart)

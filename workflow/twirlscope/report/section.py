@@ -1,4 +1,4 @@
-"""A section of the page."""
+"""A section of the page: the answer to one question."""
 
 from __future__ import annotations
 
@@ -11,13 +11,19 @@ from .tables import Table
 
 @dataclass(frozen=True)
 class Section:
-    """A question and what answers it: sentences, figures, tables, in this order.
+    """Sentences, figures and tables, which the page shows in this order.
 
     anchor: the end of its address, one word.
+    tables: each with its heading.
     """
 
     anchor: str
     heading: str
     sentences: Sequence[str] = ()
     figures: Sequence[Figure] = ()
-    tables: Sequence[tuple[str, Table]] = ()  # with a heading each
+    tables: Sequence[tuple[str, Table]] = ()
+
+    @property
+    def empty(self) -> bool:
+        """True if there is nothing to show."""
+        return not (self.sentences or self.figures or self.tables)

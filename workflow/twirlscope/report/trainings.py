@@ -1,21 +1,24 @@
-"""One training and what was measured on it: what figures and report are made from, and how numbers are said."""
+"""A training and everything that was measured on it; choices among trainings."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 from .._typing import Array, Bool, Sequence
 
-WITHIN = 2.0  # of what rounding and turning make
+ROUNDING = 2.0  # times the floor: below this an equivariance error is rounding error
 
 
 @dataclass(frozen=True)
 class Training:
-    """One training and what was measured on it; `train`, `hessian` and `gradient` may be missing."""
+    """One run with one seed, and its stores; `train`, `hessian` and `gradient` may be missing."""
 
     run: str
     seed: int
@@ -27,20 +30,42 @@ class Training:
 
     @property
     def label(self) -> str:
-        """`run, seed 0`, as it is called everywhere."""
+        """`run, seed 0`: its name on the whole page."""
         return f"{self.run}, seed {self.seed}"
 
+    @cached_property
+    def spec(self) -> dict[str, Any]:
+        """The settings of the run: task, model, train, seed, dataset; {} where the store does not hold them."""
+        text = self.attrs.get("run")
+        spec = json.loads(text) if isinstance(text, str) else text
+        return spec if isinstance(spec, dict) else {}
 
-def claimed(training: Training) -> bool | None:
-    """Whether the model claims to be equivariant; None where the store does not say."""
-    found = None if training.train is None else training.train.attrs.get("equivariant")
-    return None if found is None else bool(found)
+    @property
+    def attrs(self) -> dict[str, Any]:
+        """The attributes of the train store, {} without one."""
+        return {} if self.train is None else self.train.attrs
+
+    def labelled(self, data: pd.DataFrame) -> pd.DataFrame:
+        """The rows with run and seed as first columns."""
+        return pd.DataFrame({"run": self.run, "seed": self.seed, **dict(data.items())}, index=data.index)
+
+
+def claims_equivariance(training: Training) -> bool | None:
+    """True if the model claims to be equivariant; None where the store does not say."""
+    claim = training.attrs.get("equivariant")
+    return None if claim is None else bool(claim)
 
 
 def terms_of(trainings: Sequence[Training]) -> list[str]:
-    """All terms, the weighted sum first."""
+    """All terms of the loss, the weighted sum first."""
     names = dict.fromkeys(str(t) for training in trainings for t in training.twirl["term"].values)
     return sorted(names, key=lambda name: name != "weighted")
+
+
+def distinct_terms(trainings: Sequence[Training]) -> list[str]:
+    """The terms of the loss, the weighted sum first, without terms that are the whole loss wherever they occur."""
+    many = [t.twirl["term"].values for t in trainings if t.twirl.sizes["term"] > 2]
+    return [t for t in terms_of(trainings) if t == "weighted" or any(t in terms for terms in many)]
 
 
 def by_run(trainings: Sequence[Any]) -> dict[str, list[Any]]:
@@ -51,25 +76,24 @@ def by_run(trainings: Sequence[Any]) -> dict[str, list[Any]]:
     return groups
 
 
+def first_seeds(trainings: Sequence[Training]) -> list[Training]:
+    """The first seed of every run."""
+    return [seeds[0] for seeds in by_run(trainings).values()]
+
+
 def with_term(trainings: Sequence[Training], term: str) -> list[Training]:
     """The trainings whose task has that term."""
     return [t for t in trainings if term in t.twirl["term"].values]
 
 
 def at_floor(training: Training, term: str) -> Bool[Array, " step"]:
-    """At which checkpoints the equivariance error is what rounding and turning make: none that the network has."""
+    """True at checkpoints whose equivariance error is rounding error: what rounding and turning make by themselves."""
     data = training.twirl.sel(term=term)
     if "loss_equiv_floor" not in data:
         return np.zeros(data.sizes["step"], bool)
-    return data["loss_equiv"].values < WITHIN * data["loss_equiv_floor"].values
+    return data["loss_equiv"].values < ROUNDING * data["loss_equiv_floor"].values
 
 
 def off_floor(trainings: Sequence[Training], term: str) -> list[Training]:
-    """The trainings whose equivariance error is more than rounding and turning at some checkpoint."""
+    """The trainings whose equivariance error is more than rounding error at some checkpoint."""
     return [t for t in trainings if not at_floor(t, term).all()]
-
-
-def distinct_terms(trainings: Sequence[Training]) -> list[str]:
-    """The terms, the weighted sum first, without those that are the whole loss wherever they occur."""
-    many = [t.twirl["term"].values for t in trainings if t.twirl.sizes["term"] > 2]
-    return [t for t in terms_of(trainings) if t == "weighted" or any(t in terms for terms in many)]

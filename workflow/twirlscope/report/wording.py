@@ -1,4 +1,4 @@
-"""Numbers, names and units as text."""
+"""Numbers, names and recurring remarks as text."""
 
 from __future__ import annotations
 
@@ -8,43 +8,54 @@ import zlib
 import numpy as np
 
 from .._typing import Sequence
-from ..storage.registry import VARIABLES
 from .trainings import Training, at_floor
 
-EDGE = "Triangles at the lower edge: equivariance errors that are what rounding makes"
-LEFT_OUT = "Not drawn, since their equivariance error is what rounding makes"
+AT_EDGE = "Triangles at the lower edge: the equivariance error is rounding error"
+LEFT_OUT = "Not shown, because their equivariance error is rounding error"
 SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
-def floor_note(trainings: Sequence[Training], term: str, drawn: str) -> str:
-    """How those that stay at the floor are drawn, or that they are not, for captions; empty where there are none."""
+def floor_note(trainings: Sequence[Training], term: str, remark: str) -> str:
+    """A remark for captions with the trainings whose error is rounding error throughout; empty if there are none."""
     names = [t.label for t in trainings if at_floor(t, term).all()]
-    return f" {drawn}: {'; '.join(names)}." if names else ""
-
-
-def column(name: str) -> str:
-    """The heading of a column: the variable with its unit."""
-    return f"{name} [{VARIABLES[name].unit}]"
+    return f" {remark}: {'; '.join(names)}." if names else ""
 
 
 def labels_note(trainings: Sequence[Training]) -> str:
-    """What the targets are, for captions and the head of the page; empty where the stores do not say."""
-    said = dict.fromkeys(str(t.twirl.attrs["labels"]) for t in trainings if t.twirl.attrs.get("labels"))
-    return f" Labels: {'; '.join(said)}." if said else ""
+    """The origin of the targets, for captions and the head of the page; empty where the stores do not say."""
+    origins = dict.fromkeys(str(t.twirl.attrs["labels"]) for t in trainings if t.twirl.attrs.get("labels"))
+    return f" Labels: {'; '.join(origins)}." if origins else ""
 
 
-def words(term: str) -> str:
-    """A term in a sentence."""
+def not_learned(trainings: Sequence[Training]) -> str:
+    """`not yet learned (below 10 %)`, with the limit of the learned fraction that the stores hold."""
+    limits = sorted({float(t.twirl.attrs["trivial_below"]) for t in trainings if "trivial_below" in t.twirl.attrs})
+    return "not yet learned" + (f" (below {listed([f'{100 * limit:g}' for limit in limits])} %)" if limits else "")
+
+
+def hollow_note(trainings: Sequence[Training]) -> str:
+    """The meaning of hollow points, for captions."""
+    return f" Hollow points are {not_learned(trainings)}: a small percentage means nothing there."
+
+
+def term_words(term: str) -> str:
+    """A term of the loss in a sentence."""
     return "all terms, weighted" if term == "weighted" else term
 
 
 def listed(names: Sequence[str]) -> str:
-    """`a, b and c`."""
+    """The names as `a, b and c`."""
     return " and ".join(part for part in (", ".join(names[:-1]), *names[-1:]) if part)
 
 
+def plural(count: int, word: str) -> str:
+    """`1 pass`, `3 seeds`: a count with its noun."""
+    ending = "" if count == 1 else "es" if word.endswith("s") else "s"
+    return f"{count} {word}{ending}"
+
+
 def say(value: float) -> str:
-    """A number in a sentence, three digits."""
+    """A number in a sentence, with three significant digits."""
     if not np.isfinite(value):
         return "unknown"
     return f"{value:.3g}" if value == 0 or 1e-3 <= abs(value) < 999.5 else _long(value)
@@ -56,6 +67,12 @@ def _long(value: float) -> str:
         return f"{value:.0f}"
     digits, exponent = f"{value:.2e}".split("e")
     return f"{digits} × 10{str(int(exponent)).translate(SUPERSCRIPT)}"  # noqa: RUF001
+
+
+def interval_words(value: float, low: float, high: float, unit: str = "") -> str:
+    """A number with its interval, such as `1.2 % (95 % interval 1.1 to 1.3 %)`."""
+    end = f" {unit}" if unit else ""
+    return f"{say(value)}{end} (95 % interval {say(low)} to {say(high)}{end})"
 
 
 def slug(name: str) -> str:

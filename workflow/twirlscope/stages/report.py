@@ -11,9 +11,9 @@ from ..errors import UserError
 from ..report import export, facts, page
 from ..report.export import POOLED, summary
 from ..report.figures import vega
-from ..report.inventory import RunFiles, drawn
+from ..report.inventory import RunFiles, shown_runs
 from ..report.sections.claims.evidence import CURVATURE, GRADIENTS
-from ..report.sections.contents import contents
+from ..report.sections.contents import all_sections
 from ..report.sections.sweeps import Members
 from ..report.trainings import Training, terms_of
 from ..runtime.atomic import write_folder
@@ -21,7 +21,7 @@ from ..settings.report import ReportSettings
 from ..storage import store
 from ..storage.arrays.twirl import TWIRL
 
-LARGE = {"rotation", "pair", "panel_rotation"}  # dimensions of Gram matrices and their like, not needed here
+LARGE = {"rotation", "pair", "panel_rotation"}  # dimensions of Gram matrices, which the report does not need
 
 
 def report(
@@ -34,78 +34,79 @@ def report(
     sweeps: Mapping[str, Members] | None = None,
     missing: Sequence[str] = (),
 ) -> None:
-    """Write the folder `out`, whole or not at all; one that is there already is replaced at the very end.
+    """Write the folder `out`, whole or not at all; an existing folder is replaced at the very end.
 
     Args:
-        runs: in the order in which they are shown.
+        runs: in the order of the page.
         datasets: by name, the prepared stores.
         config: as the user gave it, shown on the page.
         provenance: versions, hardware and the like, by name.
         sweeps: by name, the runs of each and their values.
-        missing: what is not in the report, in words.
+        missing: sentences on trainings that are not in the report.
 
     Raises:
-        UserError: there is nothing to report, or the term asked for was not measured.
+        UserError: there is no training, or the term `report.term` was not measured.
     """
-    sweeps = sweeps or {}
-    whole = drawn(runs)
-    trainings = [_read(files, files.run in whole) for files in runs]
+    shown = shown_runs(runs)
+    trainings = [_read(files, files.run in shown) for files in runs]
     _check(trainings, settings, missing)
-    data = {name: _facts_only(path) for name, path in datasets.items()}
-    few = [t for t in trainings if t.run in whole]
-    answers = contents(trainings, settings, data, few, sweeps)
+    data = {name: _read_dataset(path) for name, path in datasets.items()}
+    with_figures = [t for t in trainings if t.run in shown]
+    sections = all_sections(trainings, settings, data, with_figures, sweeps or {})
     dataset_of = {f.run: f.dataset for f in runs}
-    told = facts.tell(trainings, dataset_of, data, config, settings, provenance, answers, few, missing)
-    write_folder(Path(out), lambda folder: _fill(folder, told, trainings))
+    content = facts.page_content(
+        trainings, dataset_of, data, config, settings, provenance, sections, with_figures, missing
+    )
+    write_folder(Path(out), lambda folder: _fill(folder, content, trainings))
 
 
 def _check(trainings: Sequence[Training], settings: ReportSettings, missing: Sequence[str]) -> None:
-    """Refuse to report nothing, or on a term that is none."""
+    """Refuse a report without trainings, or on an unknown term."""
     if not trainings:
         raise UserError("runs", "at least one training", " ".join(missing) or "none")
     if settings.term not in terms_of(trainings):
         raise UserError("report.term", "a term of the loss", repr(settings.term), terms_of(trainings))
 
 
-def _read(files: RunFiles, whole: bool) -> Training:
-    """A training: all but what is large, or only the numbers that stand for it in tables, claims and sweeps."""
-    hessian = _some(files.hessian, None if whole else CURVATURE)
-    gradient = _some(files.gradient, None if whole else GRADIENTS)
+def _read(files: RunFiles, shown: bool) -> Training:
+    """A training without large arrays; if it is not `shown`, only the numbers for tables, claims and sweeps."""
+    hessian = _variables(files.hessian, None if shown else CURVATURE)
+    gradient = _variables(files.gradient, None if shown else GRADIENTS)
     with store.open_store(files.twirl) as lazy:
         dims = {n: set(v.dims) for n, v in lazy.data_vars.items()}
-        kept = [n for n, d in dims.items() if (not LARGE & d if whole else d <= POOLED or n == "sample_loss_equiv")]
+        kept = [n for n, d in dims.items() if (not LARGE & d if shown else d <= POOLED or n == "sample_loss_equiv")]
         twirl = lazy[kept].load()
     return Training(files.run, files.seed, store.load(files.train), twirl, hessian, files.dataset, gradient)
 
 
-def _some(path: Path | None, names: Sequence[str] | None) -> xr.Dataset | None:
-    """A store, or the variables of these names."""
+def _variables(path: Path | None, names: Sequence[str] | None) -> xr.Dataset | None:
+    """A store, or only the variables of these names."""
     if path is None or names is None:
         return store.load(path) if path else None
     with store.open_store(path) as lazy:
         return lazy[[n for n in names if n in lazy]].load()
 
 
-def _facts_only(path: Path) -> xr.Dataset:
-    """A dataset without its arrays by atom, which can be large."""
+def _read_dataset(path: Path) -> xr.Dataset:
+    """A dataset without its per-atom arrays, which can be large."""
     with store.open_store(path) as lazy:
         kept = [n for n, v in lazy.data_vars.items() if "atom" not in v.dims]
         return lazy[kept].load()
 
 
-def _fill(folder: Path, told: page.Story, trainings: Sequence[Training]) -> None:
+def _fill(folder: Path, content: page.Content, trainings: Sequence[Training]) -> None:
+    """Write all files of the report."""
     for sub in ("figures", "tables"):
         (folder / sub).mkdir()
-    shown = [figure for section in told.sections for figure in section.figures]
-    for figure in shown:
-        for end, content in figure.files.items():
-            (folder / "figures" / f"{figure.name}{end}").write_bytes(content)
-    rejects = [d.rejects for d in told.datasets if d.rejects]
-    answers = [table for section in told.sections for _, table in section.tables]
-    tables = [(t.name, t.frame) for t in (told.headline, told.terms, told.trainings, *answers, *rejects)]
-    for name, frame in [*tables, *((f.name, f.table) for f in shown)]:
-        frame.to_csv(folder / "tables" / f"{name}.csv", index=False, lineterminator="\n")
+    figures = [figure for section in content.sections for figure in section.figures]
+    for figure in figures:
+        for end, drawing in figure.files.items():
+            (folder / "figures" / f"{figure.name}{end}").write_bytes(drawing)
+    rejects = [d.rejects for d in content.datasets if d.rejects]
+    tables = [table for section in content.sections for _, table in section.tables]
+    for item in (content.headline, content.terms, content.trainings, *tables, *rejects, *figures):
+        (folder / "tables" / f"{item.name}.csv").write_text(item.numbers.csv, encoding="utf-8", newline="\n")
     store.save(summary(trainings), folder / "summary.zarr.zip", TWIRL)
     (folder / "twirl.json").write_text(export.exported(trainings), encoding="utf-8")
     (folder / "charts.js").write_text(vega.bundle(), encoding="utf-8")
-    (folder / "index.html").write_text(page.html(told), encoding="utf-8")
+    (folder / "index.html").write_text(page.html(content), encoding="utf-8")

@@ -10,6 +10,7 @@ import vl_convert
 
 from twirlscope.report.figures import vega
 from twirlscope.report.figures.figure import Chart
+from twirlscope.report.numbers import Column, numbers
 from twirlscope.report.sections import equivariance_error, loss_parts
 from twirlscope.report.sections.gradients import norms
 from twirlscope.report.trainings import Training
@@ -48,21 +49,22 @@ def test_numbers__of_several_series_are_lines_of_a_panel_a_run():
 
 
 def test_numbers__of_one_series_are_a_line_a_run_with_the_ends_of_its_standard_error():
-    table = pd.DataFrame({"run": ["a", "b"], "x [s]": [1, 2], "value": [3.0, np.nan], "error": [0.5, 1.0]})
-    rows = vega.long(Chart("x [s]", {"value": ("value", "error")}, "value"), table)
+    table = pd.DataFrame({"run": ["a", "b"], "x": [1, 2], "value": [3.0, np.nan], "error": [0.5, 1.0]})
+    rows = vega.points(Chart("x", {"value": ("value", "error")}, "value"), numbers(table))
     assert rows.values.tolist() == [["", "a", "0", 1.0, 3.0, 2.5, 3.5]]
 
 
 def test_numbers__name_what_a_number_is_that_tells_panels_apart():
-    table = pd.DataFrame({"run": ["a", "a"], "step [1]": [1, 2000], "x": [1, 2], "value": [3.0, 4.0]})
-    rows = vega.long(Chart("x", {"value": ("value",)}, "value", by=("step [1]",), panel=("run",)), table)
-    assert rows["line"].tolist() == ["step 1", "step 2000"]
+    table = pd.DataFrame({"run": ["a", "a"], "step": [1, 2000], "x": [1, 2], "value": [3.0, 4.0]})
+    chart = Chart("x", {"value": ("value",)}, "value", by=("step",), panel=("run",))
+    rows = vega.points(chart, numbers(table, [Column("step", "training step", "1")]))
+    assert rows["line"].tolist() == ["training step 1", "training step 2000"]
 
 
 def test_packed__ends_no_script_and_has_no_number_that_json_lacks():
     figure = FIGURES["percent"]()
-    figure.table["run"] = "</script><b>"
-    figure.table.iloc[0, 4] = np.inf
+    figure.numbers.data["run"] = "</script><b>"
+    figure.numbers.data.iloc[0, 4] = np.inf
     text = vega.packed(figure)
     assert "<" not in text
     assert "Infinity" not in text

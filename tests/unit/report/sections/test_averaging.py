@@ -1,4 +1,4 @@
-"""What test-time averaging buys, against stores whose numbers are known."""
+"""Losses of averaging at test time, against stores whose numbers are known."""
 
 import json
 import re
@@ -8,19 +8,7 @@ import pytest
 import synthetic
 
 from twirlscope.report.sections import averaging
-from twirlscope.report.sections.averaging import (
-    AVERAGE,
-    CHANGE,
-    CHANGE_ERROR,
-    FRAMES,
-    LIMIT,
-    MEASURED,
-    ONE,
-    PREDICTED,
-    TIME,
-    WAY,
-    WHOLE,
-)
+from twirlscope.report.sections.averaging import FRAMES, ONE
 from twirlscope.report.trainings import Training
 
 
@@ -32,9 +20,9 @@ def training(run="a", seed=0, dataset="d", **settings):
     return Training(run, seed, train, synthetic.spectral(synthetic.twirl(seed=seed)), None, dataset)
 
 
-def test_frontier__has_a_row_for_every_way_of_averaging_with_the_numbers_of_the_store():
+def test_averaged_losses__has_a_row_for_every_way_of_averaging_with_the_numbers_of_the_store():
     one = training()
-    table = averaging.frontier(one, "forces").set_index(AVERAGE)
+    table = averaging.averaged_losses(one, "forces").set_index("average")
     assert list(table.index) == [
         ONE,
         "2 independent rotations",
@@ -45,39 +33,39 @@ def test_frontier__has_a_row_for_every_way_of_averaging_with_the_numbers_of_the_
         "I",
         FRAMES,
     ]
-    assert list(table[WAY]) == [1, 2, 4, 4, 12, 24, 60, 4]
-    np.testing.assert_allclose(table[TIME], 2 * table[WAY])
+    assert list(table["passes"]) == [1, 2, 4, 4, 12, 24, 60, 4]
+    np.testing.assert_allclose(table["time"], 2 * table["passes"])
     last = one.twirl.sel(term="forces").isel(step=-1)
-    assert table.loc["T", PREDICTED] == last["twirled_loss_predicted"].sel(rotation_set="T")
-    assert table.loc["T", MEASURED] == last["twirled_loss"].sel(rotation_set="T")
-    assert np.isnan(table.loc["I", MEASURED])
-    assert table.loc[FRAMES, MEASURED] == last["frame_loss"]
-    assert np.isnan(table.loc[FRAMES, PREDICTED])
+    assert table.loc["T", "predicted"] == last["twirled_loss_predicted"].sel(rotation_set="T")
+    assert table.loc["T", "measured"] == last["twirled_loss"].sel(rotation_set="T")
+    assert np.isnan(table.loc["I", "measured"])
+    assert table.loc[FRAMES, "measured"] == last["frame_loss"]
+    assert np.isnan(table.loc[FRAMES, "predicted"])
 
 
-def test_frontier__prediction_of_one_pass_is_both_parts_of_the_loss():
-    table = averaging.frontier(training(), "weighted").set_index(AVERAGE)
-    assert table.loc[ONE, PREDICTED] == pytest.approx(table[LIMIT].iloc[0] + table[WHOLE].iloc[0])
+def test_averaged_losses__prediction_of_one_pass_is_both_parts_of_the_loss():
+    table = averaging.averaged_losses(training(), "weighted").set_index("average")
+    assert table.loc[ONE, "predicted"] == pytest.approx(table["mean"].iloc[0] + table["equiv"].iloc[0])
 
 
-def test_frontier__change_is_paired_by_sample():
+def test_averaged_losses__change_is_paired_by_sample():
     """Frames take 10 % off the loss of every sample alike: the samples differ, the change does not."""
-    row = averaging.frontier(training(), "weighted").set_index(AVERAGE).loc[FRAMES]
-    assert row[CHANGE] == pytest.approx(-10)
-    assert row[CHANGE_ERROR] == pytest.approx(0, abs=1e-12)
+    row = averaging.averaged_losses(training(), "weighted").set_index("average").loc[FRAMES]
+    assert row["change"] == pytest.approx(-10)
+    assert row["change_error"] == pytest.approx(0, abs=1e-12)
 
 
-def test_frontier__error_of_the_change_is_that_of_a_ratio_of_means():
+def test_averaged_losses__error_of_the_change_is_that_of_a_ratio_of_means():
     """Against the jackknife over samples."""
     one = training()
     random = np.random.default_rng(0)
     frames = one.twirl["panel_frame_loss"] * (1 + 0.1 * random.standard_normal(one.twirl["panel_frame_loss"].shape))
     changed = Training("a", 0, one.train, one.twirl.assign(panel_frame_loss=frames), None, "d")
-    row = averaging.frontier(changed, "forces").set_index(AVERAGE).loc[FRAMES]
+    row = averaging.averaged_losses(changed, "forces").set_index("average").loc[FRAMES]
     single, averaged = (v.sel(term="forces").values for v in (one.twirl["panel_single_loss"], frames))
     n = len(single)
     without = [np.delete(averaged, i).mean() / np.delete(single, i).mean() for i in range(n)]
-    assert row[CHANGE_ERROR] == pytest.approx(100 * np.std(without) * (n - 1) ** 0.5, rel=0.1)
+    assert row["change_error"] == pytest.approx(100 * np.std(without) * (n - 1) ** 0.5, rel=0.1)
 
 
 def test_comparable__keeps_tasks_and_datasets_apart():
@@ -88,7 +76,7 @@ def test_comparable__keeps_tasks_and_datasets_apart():
 
 
 def test_sentences__say_what_four_passes_buy_and_what_frames_leave():
-    (said,) = averaging.sentences([training()])
+    (said,) = averaging.section([training()]).sentences
     assert re.search(r", -10 ± [^%]+ % over the frames of the points\.", said)
     assert "2 of 6 samples have two closer than 5 %" in said
     assert "predictions change 2 times as much" in said
@@ -98,23 +86,22 @@ def test_sentences__of_a_grid_say_that_it_has_no_frames():
     one = training()
     frames = [n for n in one.twirl.data_vars if "frame" in n or n == "panel_twirled_loss"]
     grid = one.twirl.drop_vars([*frames, "twirled_loss"]).rename(spectrum="irrep_spectrum", degree="irrep")
-    (said,) = averaging.sentences([Training("v", 0, one.train, grid, None, "d")])
+    (said,) = averaging.section([Training("v", 0, one.train, grid, None, "d")]).sentences
     assert said.endswith("over the group D2. A grid has no frames.")
 
 
-def test_frontiers__draw_the_runs_of_a_task_in_one_figure():
-    figures = averaging.frontiers(
-        [training("a"), training("a", 1), training("b"), training("c", dataset="e")], "forces"
-    )
-    assert [sorted(set(f.table["run"])) for f in figures] == [["a", "b"], ["c"]]
-    assert len(figures[0].table) == 2 * 8
+def test_figures__draw_the_runs_of_a_task_in_one_figure():
+    groups = averaging.measured([training("a"), training("a", 1), training("b"), training("c", dataset="e")], "forces")
+    figures = [averaging.figure(group, "forces") for group in groups]
+    assert [sorted(set(f.numbers.data["run"])) for f in figures] == [["a", "b"], ["c"]]
+    assert len(figures[0].numbers) == 2 * 8
     assert len(figures[0].wide.axes) == 3
     assert "D2 (4 passes)" in figures[0].alternative
 
 
-def test_frontiers__without_a_cost_leave_the_time_out():
+def test_figures__without_a_cost_leave_the_time_out():
     one = training()
     bare = Training("a", 0, one.train.drop_vars("seconds_inference"), one.twirl, None, "d")
-    (figure,) = averaging.frontiers([bare], "weighted")
+    (figure,) = averaging.section([bare]).figures
     assert len(figure.wide.axes) == 2
     assert "Last panel" not in figure.caption

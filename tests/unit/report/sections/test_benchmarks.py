@@ -11,6 +11,7 @@ import xarray as xr
 from four_splits import BIAS, measured
 
 from twirlscope.report import inventory
+from twirlscope.report.numbers import Numbers
 from twirlscope.report.sections import benchmarks
 from twirlscope.report.trainings import Training
 from twirlscope.stages import report
@@ -27,10 +28,10 @@ def training(task, found):
     return Training("run", 0, None, found.assign_attrs(scales), dataset="md")
 
 
-def test_quoted__errors_are_those_of_predictions_made_one_by_one(data):
+def test_errors_of__errors_are_those_of_predictions_made_one_by_one(data):
     """An equivariant model has one error in all orientations: that of its predictions as they are."""
     task, found = measured(data, toys.Well(0.8))
-    table = benchmarks.quoted(training(task, found), data)
+    table = benchmarks.errors_of(training(task, found), data)
     for row, split in zip(table.itertuples(index=False), (1, 2), strict=False):
         index = np.flatnonzero(data["split"].values == split)
         energies, forces = [], []
@@ -43,68 +44,67 @@ def test_quoted__errors_are_those_of_predictions_made_one_by_one(data):
             forces.append(2000 * (out["forces"] - batch.targets["forces"])[0, :n].numpy())
         forces, per_atom = np.concatenate(forces), np.array(energies) / data["atoms"].values[index]
         found_row = dict(zip(table.columns, row, strict=True))
-        assert found_row["energy RMSE [meV]"] == pytest.approx(np.sqrt(np.mean(np.square(energies))), rel=1e-4)
-        assert found_row["energy MAE [meV]"] == pytest.approx(np.mean(np.abs(energies)), rel=1e-4)
-        assert found_row["energy RMSE [meV/atom]"] == pytest.approx(np.sqrt(np.mean(per_atom**2)), rel=1e-4)
-        assert found_row["force RMSE [meV/Å]"] == pytest.approx(np.sqrt((forces**2).mean()), rel=1e-4)
-        assert found_row["force RMSE, twirled [meV/Å]"] == pytest.approx(found_row["force RMSE [meV/Å]"], rel=1e-4)
+        assert found_row["energy_rmse"] == pytest.approx(np.sqrt(np.mean(np.square(energies))), rel=1e-4)
+        assert found_row["energy_mae"] == pytest.approx(np.mean(np.abs(energies)), rel=1e-4)
+        assert found_row["energy_rmse_per_atom"] == pytest.approx(np.sqrt(np.mean(per_atom**2)), rel=1e-4)
+        assert found_row["force_rmse"] == pytest.approx(np.sqrt((forces**2).mean()), rel=1e-4)
+        assert found_row["force_rmse_twirled"] == pytest.approx(found_row["force_rmse"], rel=1e-4)
 
 
-def test_quoted__mean_absolute_force_is_that_over_orientations(data):
+def test_errors_of__mean_absolute_force_is_that_over_orientations(data):
     """Of a constant vector v: |v| times the mean absolute component of a random unit vector, 1/2."""
     _, one = measured(data, toys.Well(0.5, BIAS))
     task, found = measured(data, toys.Well(0.5, BIAS))
-    table = benchmarks.quoted(training(task, found), data)
-    values = table["force MAE [meV/Å]"].values[:2]
+    table = benchmarks.errors_of(training(task, found), data)
+    values = table["force_mae"].values[:2]
     assert values == pytest.approx(2000 * 0.5 * 0.5, rel=0.15)
-    assert np.isnan(table["force MAE [meV/Å]"].values[2])
+    assert np.isnan(table["force_mae"].values[2])
     xr.testing.assert_identical(one, found)
 
 
-def test_quoted_table__shows_intervals_and_leaves_other_tasks_out(data):
+def test_error_table__shows_intervals_and_leaves_other_tasks_out(data):
     task, found = measured(data, toys.Well(0.5, BIAS))
-    frame = benchmarks.quoted_frame([training(task, found)], {"md": data})
-    table = benchmarks.quoted_table(frame)
-    assert "to" in table.brief["equivariance error, forces [%]"][0]
+    table = benchmarks.error_table(benchmarks.errors([training(task, found)], {"md": data}))
+    assert "to" in table.brief.data["percent_forces"][0]
     assert table.rows[2][3] == "15"
     other = Training("run", 0, None, found.drop_vars("set_index"), dataset="md")
-    assert benchmarks.quoted_frame([other], {"md": data}) is None
+    assert benchmarks.errors([other], {"md": data}) is None
 
 
 def test_published_table__is_shown_for_its_benchmark_alone_and_says_what_it_is(data):
     assert benchmarks.published_table({"md": data}) is None
     table = benchmarks.published_table({"md": data.assign_attrs(benchmark="acac")})
-    assert set(table.frame["benchmark"]) == {"acac"}
+    assert set(table.numbers.data["benchmark"]) == {"acac"}
     assert "Published, not measured here" in table.caption
-    mace = table.frame.query("model == 'MACE' and tested == '600 K'")
-    assert mace[["energy RMSE [meV]", "force RMSE [meV/Å]"]].values.tolist() == [[4.6, 22.4]]
+    mace = table.numbers.data.query("model == 'MACE' and tested == '600 K'")
+    assert mace[["energy_rmse", "force_rmse"]].values.tolist() == [[4.6, 22.4]]
     assert len(benchmarks.published()) == 6 + 18
 
 
 def test_published_table__says_where_test_sets_are_a_proxy(data):
     both = {"a": data.assign_attrs(benchmark="3bpa_proxy"), "b": data.assign_attrs(benchmark="acac")}
     table = benchmarks.published_table(both)
-    found = table.frame.groupby("benchmark")["test sets here"].agg(["unique", "size"])
+    found = table.numbers.data.groupby("benchmark")["here"].agg(["unique", "size"])
     assert [(list(f), n) for f, n in found.loc[["3bpa", "acac"]].values] == [(["proxy"], 18), (["official"], 6)]
-    assert "a proxy, of fewer and other frames than the official files" in table.caption
+    assert "a proxy hold fewer and other frames than the official files" in table.caption
 
 
-def test_quoted__is_the_same_from_the_store_as_the_report_reads_it(data, tmp_path):
+def test_errors_of__is_the_same_from_the_store_as_the_report_reads_it(data, tmp_path):
     task, found = measured(data, toys.Well(0.8))
     scales = {f"scale_{t.name}": t.scale for t in task.terms}
     registry.save(found.assign_attrs(scales), tmp_path / "twirl.zarr.zip")
     registry.save(synthetic.train(10), tmp_path / "train.zarr.zip")
     files = inventory.RunFiles("run", 0, *(tmp_path / f"{n}.zarr.zip" for n in ("train", "twirl")), None, "md")
     read = report._read(files, True)
-    pd.testing.assert_frame_equal(benchmarks.quoted(read, data), benchmarks.quoted(training(task, found), data))
+    pd.testing.assert_frame_equal(benchmarks.errors_of(read, data), benchmarks.errors_of(training(task, found), data))
 
 
 def test_figure__says_in_words_and_in_its_table_what_the_sets_with_forces_have(data):
     task, found = measured(data, toys.Well(0.5, BIAS))
-    frame = benchmarks.quoted_frame([training(task, found)], {"md": data})
-    figure = benchmarks.errors_by_set(frame, " Labels: none.")
-    assert figure.table["test set"].tolist() == ["test", "far"]
-    error, percent = (frame[f"{h} [{u}]"][1] for h, u in (("force RMSE", "meV/Å"), ("equivariance error, forces", "%")))
+    errors = benchmarks.errors([training(task, found)], {"md": data})
+    figure = benchmarks.errors_by_set(errors, " Labels: none.")
+    assert figure.numbers.data["test_set"].tolist() == ["test", "far"]
+    error, percent = (errors.data[name][1] for name in ("force_rmse", "percent_forces"))
     assert f"run, seed 0, far: {error:.3g} meV/Å, {percent:.3g} %." in figure.alternative
     assert figure.caption.endswith("Labels: none.")
-    assert benchmarks.errors_by_set(frame[2:], "") is None
+    assert benchmarks.errors_by_set(Numbers(errors.data[2:], errors.columns), "") is None

@@ -31,6 +31,10 @@ def curve():
     return [training(n, seed) for n in (14000, 500, 2000) for seed in (0, 1)]
 
 
+def figures(trainings):
+    return learning_curves.section(trainings).figures
+
+
 def test_curves__hold_all_sizes_and_seeds_fewest_samples_first():
     found = learning_curves.curves(curve())
     assert list(found) == ["run_500 to run_14000"]
@@ -66,37 +70,37 @@ def test_curves__need_two_sizes_that_the_stores_say():
     one, other = training(500), training(14000)
     del other.train.attrs["training_samples"]
     assert learning_curves.curves([one, other, Training("bare", 0, None, synthetic.twirl())]) == {}
-    assert learning_curves.learning_frame([one, other]) is None
+    assert learning_curves.last_checkpoints([one, other]) is None
 
 
 def test_curves__all_samples_stand_at_their_number():
-    frame = learning_curves.learning_frame([training(10), training(0)])
-    assert sorted(set(frame[learning_curves.SAMPLES])) == [10, 15]
+    frame = learning_curves.last_checkpoints([training(10), training(0)]).data
+    assert sorted(set(frame["samples"])) == [10, 15]
 
 
-def test_learning_frame__holds_the_numbers_of_the_stores():
+def test_last_checkpoints__holds_the_numbers_of_the_stores():
     trainings = curve()
-    frame = learning_curves.learning_frame(trainings)
+    frame = learning_curves.last_checkpoints(trainings).data
     assert len(frame) == 6 * 3
     for one in trainings:
         row = frame.query(f"run == '{one.run}' and seed == {one.seed} and term == 'forces'").iloc[0]
         last = one.twirl.sel(term="forces").isel(step=-1)
-        assert [row[name] for name in learning_curves.LOSSES] == [last[f"loss_{p}"] for p in ("total", "mean", "equiv")]
-        ends = [row[f"equivariance error{end} [%]"] for end in ("", ", from", ", to")]
+        assert [row[name] for name in learning_curves.LOSSES] == [last[f"loss_{p}"] for p in learning_curves.LOSSES]
+        ends = [row[f"percent{end}"] for end in ("", "_low", "_high")]
         assert ends == [last[f"percent_equiv{end}"] for end in ("", "_low", "_high")]
-        assert row["root mean square error [meV/Å]"] == pytest.approx(1700 * float(last["loss_total"]) ** 0.5)
-        assert np.isnan(row["root mean square error [meV/atom]"])
-        assert row[learning_curves.EPOCHS] == 3000 * 32 / one.train.attrs["training_samples"]
+        assert row["rmse_meV/Å"] == pytest.approx(1700 * float(last["loss_total"]) ** 0.5)
+        assert np.isnan(row["rmse_meV/atom"])
+        assert row["epochs"] == 3000 * 32 / one.train.attrs["training_samples"]
 
 
-def test_learning_frame__leaves_the_sum_out_where_there_is_one_term():
+def test_last_checkpoints__leaves_the_sum_out_where_there_is_one_term():
     trainings = [training(n, terms=2) for n in (500, 2000)]
-    assert set(learning_curves.learning_frame(trainings)["term"]) == {"forces"}
+    assert set(learning_curves.last_checkpoints(trainings).data["term"]) == {"forces"}
 
 
 def test_means__are_over_seeds_and_hide_no_seed_that_diverged():
-    frame = learning_curves.learning_frame(curve()).query("term == 'forces'")
-    name = learning_curves.LOSS
+    frame = learning_curves.last_checkpoints(curve()).data.query("term == 'forces'")
+    name = "total"
     found = learning_curves.means(frame, [name])[name]
     seeds = [t.twirl["loss_total"].sel(term="forces").values[-1] for t in curve()[:2]]
     assert found[14000] == pytest.approx(np.mean(seeds), rel=1e-14)
@@ -106,29 +110,33 @@ def test_means__are_over_seeds_and_hide_no_seed_that_diverged():
 
 def test_learning_curves__are_a_figure_a_dataset_and_term_with_an_error_where_there_is_a_unit():
     elsewhere = [training(n, 0, f"far_{n}", "far", terms=2) for n in (500, 2000)]
-    frame = learning_curves.learning_frame([*curve(), *elsewhere])
-    found = {f.name: f for f in learning_curves.learning_curves(frame, " Labels: none.")}
+    trainings = [*curve(), *elsewhere]
+    for one in trainings:
+        one.twirl.attrs["labels"] = "none"
+    found = {f.name: f for f in figures(trainings)}
     assert list(found) == [f"learning_{n}" for n in ("md_weighted", "md_forces", "md_energy", "far_forces")]
     assert [len(found[f"learning_md_{term}"].wide.axes) for term in ("weighted", "forces", "energy")] == [2, 3, 3]
     figure = found["learning_md_forces"]
     drawn = figure.wide.axes[0].lines[0]
     np.testing.assert_array_equal(drawn.get_xdata(), [500, 2000, 14000])
     np.testing.assert_array_equal(
-        drawn.get_ydata(), learning_curves.means(figure.table, [learning_curves.LOSS]).to_numpy()[:, 0]
+        drawn.get_ydata(), learning_curves.means(figure.numbers.data, ["total"]).to_numpy()[:, 0]
     )
     assert "192 times at most, 6.86 times at least. Labels: none." in figure.caption
     assert "14000 samples: loss 0.0" in figure.alternative
-    assert "meV/atom" not in " ".join(figure.table)
+    assert "meV/atom" not in " ".join(c.unit for c in figure.numbers.columns)
 
 
 def test_learning_curves__mark_what_is_trivial_and_say_what_does_not_fit_the_axis():
     trainings = curve()
     trainings[0].twirl["trivial"][-1] = True
     trainings[1].twirl["percent_equiv"][-1] = -0.1
-    figure = learning_curves.learning_curves(learning_curves.learning_frame(trainings), "")[0]
+    figure = figures(trainings)[0]
     legend = [text.get_text() for text in figure.wide.legends[0].get_texts()]
     assert legend == ["run_500 to run_14000", "trivial: nothing learned"]
-    assert figure.caption.endswith("1 estimates at or below zero do not fit a logarithmic axis; they are in the table.")
+    assert figure.caption.endswith(
+        "1 estimates at or below zero do not fit a logarithmic axis; they are in the CSV file."
+    )
 
 
 def test_report__has_the_curve_as_figure_table_and_words(tmp_path):
@@ -145,4 +153,4 @@ def test_report__has_the_curve_as_figure_table_and_words(tmp_path):
     assert "500 samples: loss" in text
     assert f"{last:.3g} %" in text
     bare = [report._read(runs[0], True)]
-    assert "learning" not in {s.anchor for s in contents.contents(bare, ReportSettings(), {}, bare, {})}
+    assert "learning" not in {s.anchor for s in contents.all_sections(bare, ReportSettings(), {}, bare, {})}

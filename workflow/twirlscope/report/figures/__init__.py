@@ -1,1 +1,1 @@
-"""How any figure is made: what it is, its style and axes, shared curves, its interactive twin."""
+"""Everything that figures share: their parts, style and axes, curves over training steps, interactive versions."""

@@ -5,24 +5,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-import pandas as pd
 from matplotlib.figure import Figure as Canvas
 
 from ..._typing import Mapping
+from ..numbers import Numbers
 from .style import rendered
 
 
 @dataclass(frozen=True)
 class Chart:
-    """How the numbers of a figure are drawn interactively.
+    """The interactive version of a figure: which of its columns are drawn, and how. Columns are given by name.
 
-    x: column of the figure's table along the axis; its unit is in its name.
+    x: column along the horizontal axis.
     series: columns that are drawn, by their words: (value), (value, standard error) or (value, low, high).
-    label: of the y axis, with its unit.
-    by: columns that tell lines apart, where there is one series; several series are lines themselves.
-    panel: columns whose values are chosen between: one panel at a time.
-    x_log, y_log: whether an axis is logarithmic at first; the reader can change it. 0 has a place on x in any case.
-    rule: where a horizontal line lies.
+    label: of the vertical axis, with its unit.
+    by: columns that distinguish lines, if there is one series; several series are lines themselves.
+    panel: columns whose values the reader chooses between: one panel at a time.
+    x_log, y_log: True if an axis is logarithmic at first; the reader can change it. 0 has a place on x in any case.
+    rule: value of a horizontal line.
     """
 
     x: str
@@ -41,9 +41,10 @@ class Figure:
 
     name: of its files.
     wide, narrow: the same content for a desktop and for a telephone.
-    title, caption: for everyone; alternative: what a reader who cannot see it needs, with the numbers.
-    table: what is drawn, a column's unit in brackets in its name.
-    chart: how the table is drawn interactively; None where a picture says all.
+    title, caption: for everyone.
+    alternative: for readers who cannot see the figure, with its most important numbers.
+    numbers: everything that is drawn.
+    chart: the interactive version; None where a picture says all.
     """
 
     name: str
@@ -52,11 +53,11 @@ class Figure:
     title: str
     caption: str
     alternative: str
-    table: pd.DataFrame
+    numbers: Numbers
     chart: Chart | None = None
 
     @cached_property
     def files(self) -> dict[str, bytes]:
         """The drawings as files, by the end of their names."""
-        drawn = {".svg": (self.wide, "svg"), "_narrow.svg": (self.narrow, "svg"), ".pdf": (self.wide, "pdf")}
-        return {end: rendered(*how) for end, how in drawn.items()}
+        kinds = {".svg": (self.wide, "svg"), "_narrow.svg": (self.narrow, "svg"), ".pdf": (self.wide, "pdf")}
+        return {end: rendered(canvas, kind) for end, (canvas, kind) in kinds.items()}

@@ -1,9 +1,10 @@
-"""How figures look: colours that everyone can tell apart, axes with a place for step 0, and bytes without a clock."""
+"""Figure style: colour-blind-safe palette, logarithmic axes with step 0 left of a break, byte-identical output."""
 
 from __future__ import annotations
 
 import io
 import math
+from typing import Any, NamedTuple
 
 import matplotlib as mpl
 import numpy as np
@@ -12,31 +13,38 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure as Canvas
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedFormatter, FixedLocator, NullFormatter
+from matplotlib.patches import Patch
+from matplotlib.ticker import EngFormatter, FixedFormatter, FixedLocator, NullFormatter
 
-from ..._typing import Array, Callable, Sequence
+from ..._typing import Array, Callable, Iterable, Sequence
 from ..wording import SUPERSCRIPT
 
-BLUE, RED, GREEN, PINK, ORANGE, SKY = (
-    "#0072B2",
-    "#D55E00",
-    "#009E73",
-    "#B8578F",
-    "#C98A00",
-    "#3A9BD9",
-)  # after Okabe, Ito
-
+# colour-blind safe. Source: Okabe and Ito, Color Universal Design (2008), darkened for lines on white
+BLUE, RED, GREEN, PINK, ORANGE, SKY = "#0072B2", "#D55E00", "#009E73", "#B8578F", "#C98A00", "#3A9BD9"
 BLACK, GREY = "#1c1c1c", "#666666"
 RUNS = (BLUE, RED, GREEN, PINK, ORANGE, SKY, BLACK)
-LINES = ("-", (0, (5, 1.5)), (0, (1, 1.2)), (0, (5, 1.5, 1, 1.5)), (0, (8, 2)))  # as many as not to divide the colours
+# 5 dash patterns and 8 markers for 7 colours: the numbers have no common divisor, so that combinations do not repeat
+LINES = ("-", (0, (5, 1.5)), (0, (1, 1.2)), (0, (5, 1.5, 1, 1.5)), (0, (8, 2)))
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<")
-PARTS = {  # part of the loss -> colour, line, marker, words
-    "total": (BLACK, LINES[0], "o", "total loss"),
-    "mean": (BLUE, LINES[1], "s", "twirled prediction error"),
-    "equiv": (RED, LINES[3], "^", "equivariance error"),
-}
+DASHED = (0, (2, 2))  # a threshold
 
 WIDE, NARROW = 9.0, 3.75  # width [inch] on a desktop and on a telephone
+
+
+class Look(NamedTuple):
+    """Appearance of a line, and its words in a legend."""
+
+    colour: str
+    line: str | tuple
+    marker: str
+    words: str = ""
+
+
+PARTS = {  # parts of the loss
+    "total": Look(BLACK, LINES[0], "o", "total loss"),
+    "mean": Look(BLUE, LINES[1], "s", "twirled prediction error"),
+    "equiv": Look(RED, LINES[3], "^", "equivariance error"),
+}
 
 RC = {
     "axes.axisbelow": True,
@@ -70,33 +78,65 @@ RC = {
 }
 
 
-def canvases(draw: Callable[[Canvas, int], None], panels: int, rows: float, most: int = 3) -> tuple[Canvas, Canvas]:
+def look_of(index: int, words: str = "") -> Look:
+    """The look of run number `index`."""
+    return Look(*(kinds[index % len(kinds)] for kinds in (RUNS, LINES, MARKERS)), words)
+
+
+def canvases(draw: Callable[[Canvas, int], None], panels: int, height: float, most: int = 3) -> tuple[Canvas, Canvas]:
     """The wide and the narrow drawing. `draw(canvas, columns)` fills one.
 
     Args:
-        panels: how many panels are laid out on a grid of at most `most` columns.
-        rows: height of one row of panels [inch].
+        panels: number of panels, which are laid out on a grid of at most `most` columns.
+        height: of one row of panels [inch].
     """
-    made = []
+    drawings = []
     for width, columns in ((WIDE, min(most, panels)), (NARROW, 1)):
         with mpl.rc_context(RC):
             legend = 0.3 if width == WIDE else 0.8
-            canvas = Canvas(figsize=(width, legend + rows * math.ceil(panels / columns)))
+            canvas = Canvas(figsize=(width, legend + height * math.ceil(panels / columns)))
             draw(canvas, columns)
             canvas.draw_without_rendering()
         canvas.set_layout_engine(None)  # laid out once, not for every file
-        made.append(canvas)
-    return made[0], made[1]
+        drawings.append(canvas)
+    return drawings[0], drawings[1]
 
 
-def grid(canvas: Canvas, panels: int, columns: int) -> list[Axes]:
-    """The axes of `panels` panels, row by row; all share both axes. Places left over stay empty."""
-    axes = canvas.subplots(math.ceil(panels / columns), columns, squeeze=False, sharex=True, sharey=True).ravel()
-    for spare in axes[panels:]:
+class Panel(NamedTuple):
+    """Axes on a grid: `left` in the first column, `bottom` with nothing below."""
+
+    ax: Axes
+    left: bool
+    bottom: bool
+
+    def y(self, label: str) -> str:
+        """The label of the vertical axis, in the first column only."""
+        return label if self.left else ""
+
+    def x(self, label: str) -> str:
+        """The label of the horizontal axis, on the lowest panels only."""
+        return label if self.bottom else ""
+
+
+def panels(canvas: Canvas, count: int, columns: int, sharex: bool = True, sharey: bool = True) -> list[Panel]:
+    """Panels row by row; by default all share both axes. Places left over stay empty."""
+    axes = canvas.subplots(math.ceil(count / columns), columns, squeeze=False, sharex=sharex, sharey=sharey).ravel()
+    for spare in axes[count:]:
         spare.remove()
-    for ax in axes[max(0, panels - columns) : panels]:
-        ax.tick_params(labelbottom=True)
-    return list(axes[:panels])
+    if sharex:
+        for ax in axes[max(0, count - columns) : count]:
+            ax.tick_params(labelbottom=True)
+    return [Panel(ax, i % columns == 0, i >= count - columns) for i, ax in enumerate(axes[:count])]
+
+
+def handles(looks: Iterable[Look], **settings: Any) -> list[Line2D]:
+    """Entries of a legend."""
+    return [Line2D([], [], color=c, linestyle=ls, marker=m, label=text, **settings) for c, ls, m, text in looks]
+
+
+def band(label: str = "95 % interval", alpha: float = 0.3) -> Patch:
+    """The legend entry of a band."""
+    return Patch(facecolor=GREY, alpha=alpha, linewidth=0, label=label)
 
 
 def legend(canvas: Canvas, handles: Sequence) -> None:
@@ -109,7 +149,7 @@ def legend(canvas: Canvas, handles: Sequence) -> None:
 
 
 def step_axis(ax: Axes, steps: Array, label: str = "training step") -> None:
-    """A logarithmic axis of training steps, with step 0, if there is one, left of a break."""
+    """A logarithmic axis of training steps; step 0, if there is one, lies left of a break."""
     after = np.unique(steps[steps > 0])
     if not len(after):
         ax.set_xlim(-1, 1)
@@ -131,7 +171,7 @@ def step_axis(ax: Axes, steps: Array, label: str = "training step") -> None:
 
 
 def log_axis(ax: Axes, values: pd.DataFrame | pd.Series | Sequence[float] | Array, label: str, most: int = 6) -> None:
-    """A logarithmic y axis around the positive ones of `values`, with readable ticks; what is drawn below is marked."""
+    """A logarithmic y axis that holds the positive `values`; triangles mark points that lie below it."""
     values = np.asarray(values, float)
     values = values[np.isfinite(values) & (values > 0)]
     low, high = (values.min(), values.max()) if len(values) else (0.1, 1.0)
@@ -150,26 +190,26 @@ def _at_edge(ax: Axes, line: Line2D, low: float) -> None:
     x, y = (np.asarray(values, float) for values in line.get_data())
     if line.get_marker() not in MARKERS or not (y < low).any():
         return
-    look = {"color": line.get_color(), "markerfacecolor": line.get_markerfacecolor(), "markersize": 5}
-    ax.plot(x[y < low], np.full((y < low).sum(), low), "v", linestyle="none", clip_on=False, zorder=3, **look)
+    settings = {"color": line.get_color(), "markerfacecolor": line.get_markerfacecolor(), "markersize": 5}
+    ax.plot(x[y < low], np.full((y < low).sum(), low), "v", linestyle="none", clip_on=False, zorder=3, **settings)
 
 
 def log_ticks(low: float, high: float, most: int) -> list[float]:
-    """Powers of ten between the two, thinned to `most`; also multiples of these where there would be too few."""
+    """Powers of ten between two numbers, at most `most`; where these are fewer than 3, also multiples of them."""
     decades = [10.0**e for e in range(math.ceil(math.log10(low) - 1e-9), math.floor(math.log10(high) + 1e-9) + 1)]
     if len(decades) > 2:
         return decades[:: math.ceil(len(decades) / most)]
     span = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     for multiples in ((1, 2, 5), (1, 1.5, 2, 3, 4, 5, 7)):
-        every = (m * 10.0**e for e in span for m in multiples)
-        found = [t for t in every if low <= t * (1 + 1e-9) and t <= high * (1 + 1e-9)]
+        candidates = (m * 10.0**e for e in span for m in multiples)
+        found = [t for t in candidates if low <= t * (1 + 1e-9) and t <= high * (1 + 1e-9)]
         if len(found) > 1:
             break
     return found or [low]
 
 
 def set_ticks(axis: Axis, ticks: Sequence[float], labels: Sequence[str], minor: Sequence[float], label: str) -> None:
-    """Exactly these ticks, with these words."""
+    """Set the ticks of an axis, their labels, and the label of the axis."""
     axis.set_major_locator(FixedLocator(ticks))
     axis.set_major_formatter(FixedFormatter(labels))
     axis.set_minor_locator(FixedLocator(minor))
@@ -179,10 +219,7 @@ def set_ticks(axis: Axis, ticks: Sequence[float], labels: Sequence[str], minor: 
 
 def short(step: float) -> str:
     """A step as a tick label: 500, 2k, 1M."""
-    for size, letter in ((1e6, "M"), (1e3, "k")):
-        if step >= size:
-            return f"{step / size:g}{letter}"
-    return f"{step:g}"
+    return EngFormatter(sep="").format_eng(step)
 
 
 def power(value: float) -> str:
@@ -195,7 +232,7 @@ def power(value: float) -> str:
 
 
 def rendered(canvas: Canvas, kind: str) -> bytes:
-    """The file, `svg` or `pdf`: the same bytes for the same figure."""
+    """The content of an `svg` or `pdf` file: the same bytes for the same figure, without time stamps."""
     file = io.BytesIO()
     empty = dict.fromkeys(("Creator", "Date", "Format", "Type") if kind == "svg" else ("CreationDate",))
     with mpl.rc_context(RC | {"figure.constrained_layout.use": False}):  # else savefig lays it out once more

@@ -1,6 +1,6 @@
-"""Interactive twins of figures: which numbers of a figure are drawn, and their Vega-Lite specification, made by Altair.
+"""Interactive versions of figures: the rows of a figure as JSON, and a Vega-Lite specification made by Altair.
 
-The page holds the numbers of a figure once, as columns; its chart and its table are both made of them in the browser.
+The page holds the numbers of a figure once, as columns; its script makes both chart and table from them.
 """
 
 from __future__ import annotations
@@ -8,82 +8,83 @@ from __future__ import annotations
 import json
 import math
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import altair as alt
 import pandas as pd
 import vl_convert
 
 from ..._typing import Sequence
-from .figure import Chart
+from ..numbers import Numbers
+from . import style
+from .figure import Chart, Figure
 
-if TYPE_CHECKING:
-    from .figure import Figure
-
-ROWS = 2000  # of a table that has no chart, the page holds at most so many; the CSV has all
-DIGITS = 4
-DASHES = [[1, 0], [6, 2], [2, 2], [6, 2, 2, 2], [9, 3]]
-SHAPES = ["circle", "square", "triangle-up", "diamond", "triangle-down", "cross"]
-COLOURS = ["#0072B2", "#D55E00", "#009E73", "#B8578F", "#C98A00", "#3A9BD9", "#7f7f7f"]  # as in the static figures
+ROWS = 2000  # most rows on the page of a figure without a chart; the CSV file has all
+DIGITS = 4  # significant digits of the numbers on the page
+STROKE = 1.8  # width of a line [pixel]; dashes of matplotlib are in units of it
+SHAPES = {"o": "circle", "s": "square", "^": "triangle-up", "D": "diamond", "v": "triangle-down", "P": "cross"}
+SHAPES |= {"<": "triangle-left", "X": "M-1,-.5L-.5,-1L0,-.5L.5,-1L1,-.5L.5,0L1,.5L.5,1L0,.5L-.5,1L-1,.5L-.5,0Z"}
+LOOKS = {look.words: look for look in style.PARTS.values()}  # lines whose look is the same in all figures
 
 
-def long(chart: Chart, table: pd.DataFrame) -> pd.DataFrame:
-    """The numbers that are drawn, a row a point: panel, line, seed, x, y, low, high."""
-    many, parts = len(chart.series) > 1, []
-    for said, (value, *ends) in chart.series.items():
-        y = table[value].astype(float)
-        low, high = _ends(table, y, ends)
+def points(chart: Chart, numbers: Numbers) -> pd.DataFrame:
+    """The points of a chart, one per row: panel, line, seed, x, y, low, high."""
+    rows, many, parts = numbers.data, len(chart.series) > 1, []
+    for words, (value, *ends) in chart.series.items():
+        y = rows[value].astype(float)
+        low, high = _ends(rows, y, ends)
         panel = (*chart.panel, *chart.by) if many else chart.panel
         columns = {
-            "panel": _joined(table, panel),
-            "line": [said] * len(table) if many else _joined(table, chart.by),
-            "seed": table["seed"].astype(str) if "seed" in table else "0",
-            "x": table[chart.x].astype(float),
+            "panel": _labels(numbers, panel),
+            "line": [words] * len(rows) if many else _labels(numbers, chart.by),
+            "seed": rows["seed"].astype(str) if "seed" in rows else "0",
+            "x": rows[chart.x].astype(float),
             "y": y,
             "low": low,
             "high": high,
         }
         parts.append(pd.DataFrame(columns))
-    drawn = pd.concat(parts, ignore_index=True)
-    return drawn[drawn["y"].notna()].reset_index(drop=True)
+    found = pd.concat(parts, ignore_index=True)
+    return found[found["y"].notna()].reset_index(drop=True)
 
 
-def _ends(table: pd.DataFrame, y: pd.Series, names: Sequence[str]) -> tuple[pd.Series, pd.Series]:
-    """Where bands end: at the value itself, a standard error away (0 where it is unknown), or at columns of theirs."""
-    columns = [table[name].astype(float) for name in names]
+def _ends(rows: pd.DataFrame, y: pd.Series, names: Sequence[str]) -> tuple[pd.Series, pd.Series]:
+    """The ends of bands: the value itself, one standard error away (0 where it is unknown), or two columns."""
+    columns = [rows[name].astype(float) for name in names]
     if len(columns) == 1:
         error = columns[0].fillna(0.0)
         return y - error, y + error
     return (columns[0], columns[1]) if columns else (y, y)
 
 
-def _joined(table: pd.DataFrame, names: Sequence[str]) -> list[str]:
-    """The values of some columns, as one text a row; those of numbers with their name."""
+def _labels(numbers: Numbers, names: Sequence[str]) -> list[str]:
+    """The values of some columns as one text per row; numbers with the words of their column."""
+    rows = numbers.data
     columns = [
-        table[n].astype(str)
-        if not pd.api.types.is_numeric_dtype(table[n])
-        else f"{n.partition(' [')[0]} " + table[n].map("{:g}".format)
+        rows[n].astype(str)
+        if not pd.api.types.is_numeric_dtype(rows[n])
+        else f"{numbers.column(n).words} " + rows[n].map("{:g}".format)
         for n in names
     ]
-    return [", ".join(row) for row in zip(*columns, strict=True)] if columns else [""] * len(table)
+    return [", ".join(row) for row in zip(*columns, strict=True)] if columns else [""] * len(rows)
 
 
-def numbers(figure: Figure) -> tuple[list[str], pd.DataFrame]:
-    """Headings and columns of what the page holds of a figure: what its chart draws, or else its whole table."""
+def page_rows(figure: Figure) -> tuple[list[str], pd.DataFrame]:
+    """Headings and rows that the page holds of a figure: the points of its chart, or else its first rows."""
     if figure.chart is None:
-        table = figure.table.head(ROWS)
-        return list(map(str, table.columns)), table
-    drawn = long(figure.chart, figure.table)
-    said = "; ".join(figure.chart.series) if len(figure.chart.series) == 1 else figure.chart.label
-    return ["panel", "line", "seed", figure.chart.x, said.replace("\n", " "), "low", "high"], drawn
+        return [column.title for column in figure.numbers.columns], figure.numbers.data.head(ROWS)
+    chart = figure.chart
+    y = "; ".join(chart.series) if len(chart.series) == 1 else chart.label
+    headings = ["panel", "line", "seed", figure.numbers.column(chart.x).title, y.replace("\n", " "), "low", "high"]
+    return headings, points(chart, figure.numbers)
 
 
 def packed(figure: Figure) -> str:
-    """The numbers as JSON: headings, and columns of numbers, or of codes and the texts they stand for."""
-    heads, table = numbers(figure)
-    columns = [_column(table[name]) for name in table]
-    rows = len(figure.table) if figure.chart is None else len(table)
-    return _embedded({"heads": heads, "columns": columns, "rows": len(table), "all": rows})
+    """The rows as JSON: headings, and columns of numbers, or of codes and the texts they stand for."""
+    headings, rows = page_rows(figure)
+    columns = [_column(rows[name]) for name in rows]
+    every = len(figure.numbers) if figure.chart is None else len(rows)
+    return _embedded({"heads": headings, "columns": columns, "rows": len(rows), "all": every})
 
 
 def _column(values: pd.Series) -> Any:
@@ -94,7 +95,7 @@ def _column(values: pd.Series) -> Any:
 
 
 def _short(value: Any) -> float | int | None:
-    """A number in so many digits that no screen shows more, None where there is none."""
+    """A number with `DIGITS` significant digits; None for a missing or infinite one."""
     if value is pd.NA or not math.isfinite(value):
         return None
     brief = float(f"{value:.{DIGITS}g}") if abs(value) < 10**DIGITS or value % 1 else float(value)
@@ -102,48 +103,58 @@ def _short(value: Any) -> float | int | None:
 
 
 def _embedded(value: Any) -> str:
-    """JSON that may stand in a page: nothing in it ends a script."""
+    """JSON that is safe inside a script element of the page."""
     text = json.dumps(value, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
     return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
 
 
 def specification(figure: Figure) -> str:
-    """The Vega-Lite specification of the interactive twin, without its numbers, as JSON."""
-    chart, drawn = figure.chart, long(figure.chart, figure.table)
-    ticks = {"x": log_ticks(drawn["x"], (1,)), "y": log_ticks(drawn["y"], (1, 2, 5))}
+    """The Vega-Lite specification of the interactive version, without its numbers, as JSON."""
+    chart, rows = figure.chart, points(figure.chart, figure.numbers)
+    ticks = {"x": log_ticks(rows["x"], (1,)), "y": log_ticks(rows["y"], (1, 2, 5))}
     x_scale = alt.Scale(type="symlog" if chart.x_log else "linear", zero=False)
-    x = alt.X("x:Q", title=_title(chart.x), scale=x_scale, axis=_axis(ticks["x"] if chart.x_log else None))
+    x_title = figure.numbers.column(chart.x).title
+    x = alt.X("x:Q", title=x_title, scale=x_scale, axis=_axis(ticks["x"] if chart.x_log else None))
     y_scale = alt.Scale(type="log", nice=False) if chart.y_log else alt.Scale(type="linear", zero=False, nice=False)
     title = chart.label.replace("\n", " ")
     y = alt.Y("y:Q", title=title, scale=y_scale, axis=_axis(ticks["y"] if chart.y_log else None))
     under = alt.Y("under:Q", title=title, scale=y_scale)
-    lines, panels, seeds = (list(dict.fromkeys(drawn[name])) for name in ("line", "panel", "seed"))
     pick = alt.selection_point(name="pick", fields=["line"], bind="legend")
     base = alt.Chart(alt.NamedData("numbers")).encode(x=x, detail=["seed:N"])
-    base = base.transform_filter("!positive || datum.y > 0")
-    held = [pick, alt.param(name="positive", value=chart.y_log)]
-    if len(panels) > 1:
-        held.append(alt.param(name="panel", value=panels[0], bind=alt.binding_select(options=panels, name="shown ")))
-        base = base.transform_filter("datum.panel == panel")
-    if len(seeds) > 1:
-        held.append(alt.param(name="seeds", value=True, bind=alt.binding_checkbox(name="all seeds ")))
-        base = base.transform_filter(f"seeds || datum.seed == {json.dumps(seeds[0])}")
-    layered = alt.layer(*_marks(base, y, under if (drawn["low"] != drawn["high"]).any() else None, lines, pick))
+    base, controls = _with_controls(base.transform_filter("!positive || datum.y > 0"), rows)
+    bands = under if (rows["low"] != rows["high"]).any() else None
+    layered = alt.layer(*_marks(base, y, bands, list(dict.fromkeys(rows["line"])), pick))
     if chart.rule is not None:
         line = alt.Chart(alt.Data(values=[{"y": chart.rule}])).transform_filter("!positive || datum.y > 0")
-        line = line.mark_rule(strokeDash=[2, 2], color="#7f7f7f", aria=False)  # the caption says what it is
+        line = line.mark_rule(strokeDash=[2, 2], color=style.GREY, aria=False)  # the caption says what it is
         layered = alt.layer(layered, line.encode(y=y))
-    layered = layered.add_params(*held).properties(
+    positive = alt.param(name="positive", value=chart.y_log)
+    layered = layered.add_params(pick, positive, *controls).properties(
         width="container",
         height=320,
         description=figure.alternative.partition(". ")[0],
         usermeta={"log": {"x": chart.x_log, "y": chart.y_log}, "ticks": ticks},
     )
-    return _embedded(_without_data(layered.to_dict()))
+    return _embedded({k: v for k, v in layered.to_dict().items() if k not in ("$schema", "config")})
+
+
+def _with_controls(base: alt.Chart, rows: pd.DataFrame) -> tuple[alt.Chart, list[alt.Parameter]]:
+    """The chart with a choice of panels, and of all seeds or the first, where there are several."""
+    panels, seeds = (list(dict.fromkeys(rows[name])) for name in ("panel", "seed"))
+    controls = []
+    if len(panels) > 1:
+        controls.append(
+            alt.param(name="panel", value=panels[0], bind=alt.binding_select(options=panels, name="shown "))
+        )
+        base = base.transform_filter("datum.panel == panel")
+    if len(seeds) > 1:
+        controls.append(alt.param(name="seeds", value=True, bind=alt.binding_checkbox(name="all seeds ")))
+        base = base.transform_filter(f"seeds || datum.seed == {json.dumps(seeds[0])}")
+    return base, controls
 
 
 def log_ticks(values: pd.Series, multiples: Sequence[int]) -> list[float]:
-    """Where a logarithmic axis has its ticks, powers of ten and multiples, thinned to about ten; 0 where it occurs."""
+    """Ticks of a logarithmic axis: powers of ten and multiples, about ten of them, and 0 if it occurs."""
     found = values[(values > 0) & values.map(math.isfinite)]
     if found.empty:
         return [0.0]
@@ -158,42 +169,45 @@ def _axis(values: Sequence[float] | None) -> alt.Axis:
     return alt.Axis(**settings) if values is None else alt.Axis(**settings, values=list(values))
 
 
-def _title(column: str) -> str:
-    words, _, unit = column.partition(" [")
-    return words if unit in ("", "1]") else f"{words} [{unit}"
-
-
 def _marks(
     base: alt.Chart, y: alt.Y, under: alt.Y | None, lines: Sequence[str], pick: alt.Parameter
 ) -> list[alt.Chart]:
     """Bands, lines and points; a line that is not picked fades."""
     legend = alt.Legend(title=None, orient="top", columns=0, labelLimit=400, symbolOpacity=1)
-    colour = alt.Color("line:N", scale=alt.Scale(domain=lines, range=_cycled(COLOURS, lines)), legend=legend)
-    dash = alt.StrokeDash("line:N", scale=alt.Scale(domain=lines, range=_cycled(DASHES, lines)), legend=legend)
-    shape = alt.Shape("line:N", scale=alt.Scale(domain=lines, range=_cycled(SHAPES, lines)), legend=legend)
+    looks = [LOOKS.get(line, style.look_of(i)) for i, line in enumerate(lines)]
+    values = {
+        alt.Color: [_colour(look.colour) for look in looks],
+        alt.StrokeDash: [_dash(look.line) for look in looks],
+        alt.Shape: [SHAPES[look.marker] for look in looks],
+    }
+    colour, dash, shape = (
+        channel("line:N", scale=alt.Scale(domain=list(lines), range=found), legend=legend)
+        for channel, found in values.items()
+    )
     tips = [alt.Tooltip(f"{n}:{k}") for n, k in (("line", "N"), ("seed", "N"), ("x", "Q"), ("y", "Q"))]
     tips += [alt.Tooltip(f"{n}:Q") for n in ("low", "high")] if under else []
     marks = []
     if under:
-        drawn = base.transform_calculate(under="positive ? max(datum.low, datum.y / 1e3) : datum.low")
+        bands = base.transform_calculate(under="positive ? max(datum.low, datum.y / 1e3) : datum.low")
         faint = alt.condition(pick, alt.value(0.16), alt.value(0.02))
-        marks.append(drawn.mark_area().encode(y=under, y2="high:Q", color=colour, opacity=faint))
+        marks.append(bands.mark_area().encode(y=under, y2="high:Q", color=colour, opacity=faint))
     bright = alt.condition(pick, alt.value(1), alt.value(0.12))
-    marks.append(base.mark_line(strokeWidth=1.8).encode(y=y, color=colour, strokeDash=dash, opacity=bright))
-    points = base.mark_point(size=38, filled=True)
-    return [*marks, points.encode(y=y, color=colour, shape=shape, opacity=bright, tooltip=tips)]
+    marks.append(base.mark_line(strokeWidth=STROKE).encode(y=y, color=colour, strokeDash=dash, opacity=bright))
+    marked = base.mark_point(size=38, filled=True)
+    return [*marks, marked.encode(y=y, color=colour, shape=shape, opacity=bright, tooltip=tips)]
 
 
-def _cycled(values: Sequence, lines: Sequence[str]) -> list:
-    return [values[i % len(values)] for i in range(len(lines))]
+def _colour(colour: str) -> str:
+    """The colour; grey for black, which cannot be seen on the dark page."""
+    return style.GREY if colour == style.BLACK else colour
 
 
-def _without_data(spec: dict[str, Any]) -> dict[str, Any]:
-    """The specification as it is, without what Altair says of itself and its view."""
-    return {k: v for k, v in spec.items() if k not in ("$schema", "config")}
+def _dash(line: str | tuple) -> list[float]:
+    """A dash pattern of matplotlib in pixels."""
+    return [1.0, 0.0] if line == "-" else [round(STROKE * length, 1) for length in line[1]]
 
 
 @cache
 def bundle() -> str:
-    """Vega, Vega-Lite and Vega-Embed as one script that asks nobody for anything; it defines `vegaEmbed`."""
+    """Vega, Vega-Lite and Vega-Embed as one script without network requests; it defines `vegaEmbed`."""
     return f"(() => {{{vl_convert.javascript_bundle()}}})();\n"

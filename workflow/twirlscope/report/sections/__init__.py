@@ -1,1 +1,1 @@
-"""One question of the report a module, or a folder: its numbers, words, figures and tables together."""
+"""The sections of the report: one module or folder per question, with its numbers, words, figures and tables."""

@@ -1,6 +1,6 @@
-"""Loss against the number of rotations averaged at test time, as figures, sentences and a table.
+"""Loss against the number of rotations averaged at test time: rotations, sets of rotations, frames of the points.
 
-Every way of averaging has a row: independent rotations, sets of rotations, and the frames of the points themselves.
+Question: how much does averaging over rotations at test time lower the loss, and at which cost?
 """
 
 from __future__ import annotations
@@ -18,238 +18,125 @@ from ..._typing import Callable, Sequence
 from ...estimators.bootstrap import standard_error
 from ...geometry.rotation_sets import FRAME_PASSES, INDEPENDENT
 from ..figures import style
-from ..figures.curves import look_of, run_handles
+from ..figures.curves import run_looks
 from ..figures.figure import Chart, Figure
-from ..trainings import Training, by_run, with_term
-from ..wording import labels_note, say, slug, words
+from ..numbers import Column, numbers
+from ..section import Section
+from ..trainings import Training, by_run, first_seeds, with_term
+from ..wording import labels_note, plural, say, slug, term_words
 
 TICKS = (1, 2, 4, 12, 24, 60)
-APART = 1.06  # between runs, along a logarithmic axis, so that their bars do not hide each other
+APART = 1.06  # factor between runs along a logarithmic axis, so that their bars do not hide each other
 SPREAD = 4  # ratio of losses from which their axis is logarithmic
-KINDS = {  # marker and words of a way of averaging
+DASHED = (0, (5, 3))
+KINDS = {  # kind of average -> marker and words
     "independent": ("s", "independent rotations"),
     "set": ("o", "set of rotations"),
     "frames": ("*", "frames of the points"),
 }
-
 SETS = ("D2", "T", "O", "I")
-LOSSES = ("twirled_loss_predicted", "twirled_loss_predicted_low", "twirled_loss_predicted_high")
-
-LOSSES += ("twirled_loss", "twirled_loss_error")
-
-HEADS = ("predicted loss [1]", "predicted loss, from [1]", "predicted loss, to [1]")
-
-HEADS += ("measured loss [1]", "standard error [1]")
-
-PREDICTED, LOW, HIGH, MEASURED, ERROR = HEADS
-WAY, AVERAGE, TIME = "passes [1]", "average over", "time of a prediction [ms]"
 ONE, FRAMES = "nothing", "4 frames of the points"
-CHANGE, CHANGE_ERROR = "change to one pass [%]", "its standard error [%]"
-LIMIT, WHOLE = "twirled prediction error [1]", "equivariance error [1]"
-WORDS = {"haar1": ONE, **{n: f"{k} independent rotations" for n, k in INDEPENDENT.items() if k > 1}}
+AVERAGES = {"haar1": ONE, **{n: f"{k} independent rotations" for n, k in INDEPENDENT.items() if k > 1}}
+STORED = {  # column -> variable of the twirl store
+    "predicted": "twirled_loss_predicted",
+    "predicted_low": "twirled_loss_predicted_low",
+    "predicted_high": "twirled_loss_predicted_high",
+    "measured": "twirled_loss",
+    "measured_error": "twirled_loss_error",
+}
+COLUMNS = (
+    Column("average", "average over"),
+    Column("passes", "passes", "1"),
+    Column("time", "time of a prediction", "ms"),
+    Column("predicted", "predicted loss", "1"),
+    Column("predicted_low", "predicted loss, from", "1"),
+    Column("predicted_high", "predicted loss, to", "1"),
+    Column("measured", "measured loss", "1"),
+    Column("measured_error", "standard error", "1"),
+    Column("change", "change to one pass", "%"),
+    Column("change_error", "its standard error", "%"),
+    Column("mean", "twirled prediction error", "1"),
+    Column("equiv", "equivariance error", "1"),
+)
+
+Measured = tuple[Training, pd.DataFrame]  # a training and its `averaged_losses`
 
 
-def frontiers(trainings: Sequence[Training], term: str) -> list[Figure]:
-    """A figure for all runs whose losses can be compared, the first seed of each."""
-    groups = [[seeds[0] for seeds in by_run(group).values()] for group in comparable(trainings, term)]
-    return [_figure(firsts, term) for firsts in groups]
+# numbers
 
 
-def _figure(firsts: Sequence[Training], term: str) -> Figure:
-    tables = [frontier(t, term) for t in firsts]
-    joined = pd.concat(
-        [t.assign(run=x.run, seed=x.seed) for x, t in zip(firsts, tables, strict=True)], ignore_index=True
-    )
-    timed = joined[TIME].notna().all()
-
-    def draw(canvas: Canvas, columns: int) -> None:
-        panels = 3 if timed else 2
-        axes = canvas.subplots(-(-panels // columns), columns, squeeze=False).ravel()
-        for j, table in enumerate(tables):
-            aside, colour = APART**j, look_of(j)[0]
-            for ax, axis in zip(axes[::2], (WAY, TIME), strict=False):
-                _losses(ax, table, table[axis] * aside, colour)
-            _changes(axes[1], table, table[WAY] * aside, colour)
-        for ax, axis in zip(axes, (WAY, WAY, TIME), strict=False):
-            _across(ax, joined[axis], axis)
-        for ax in axes[::2]:
-            _upwards(ax, joined)
-        axes[1].set_ylabel("change of the loss [%]")
-        style.legend(canvas, _handles(firsts, joined))
-
-    wide, narrow = style.canvases(draw, 3 if timed else 2, 3.2)
-    text = f"Loss of {words(term)} against forward passes. " + " ".join(
-        _words(t, table) for t, table in zip(firsts, tables, strict=True)
-    )
-    name = f"frontier_{slug(firsts[0].run)}_{term}"
-    title = f"What averaging at test time buys: {words(term)}, {firsts[0].dataset or 'one dataset'}"
-    chart = Chart(WAY, {"predicted": (PREDICTED, LOW, HIGH), "measured": (MEASURED, ERROR)}, "held-out loss")
-    return Figure(name, wide, narrow, title, _caption(firsts, term, joined), text, joined, chart)
-
-
-def _caption(firsts: Sequence[Training], term: str, joined: pd.DataFrame) -> str:
-    caption = (
-        f"The last checkpoint ({words(term)}) on the samples of the panel, when a prediction is averaged over "
-        "rotations of its input: loss, with standard errors by sample, and its change to that of one pass, with "
-        "standard errors of the change, in which what samples have in common cancels. Hollow: predicted from the "
-        "spectrum without running the model; filled: measured. Dotted: independent rotations, twirled prediction error "
-        "plus equivariance error over passes. Dashed: all rotations, the twirled prediction error."
-    )
-    if joined[MEASURED].isna().all():
-        caption += " Rotations are those of a cube: all were run, and predictions are exact."
-    if joined[TIME].notna().all():
-        caption += " Last panel: the loss against the time that the passes of a sample take where the run was trained."
-    return caption + labels_note(firsts)
-
-
-def _losses(ax: Axes, table: pd.DataFrame, x: pd.Series, colour: str) -> None:
-    """The loss of one run: the line of independent rotations, what is predicted, what is measured."""
-    _lines(ax, table, x, colour, lambda loss: loss)
-    spread = [np.maximum(table[PREDICTED] - table[LOW], 0), np.maximum(table[HIGH] - table[PREDICTED], 0)]
-    _points(ax, x, table[PREDICTED], spread, table[AVERAGE], colour, filled=False)
-    _points(ax, x, table[MEASURED], [table[ERROR]] * 2, table[AVERAGE], colour, filled=True)
-
-
-def _changes(ax: Axes, table: pd.DataFrame, x: pd.Series, colour: str) -> None:
-    """The same as a change to the loss of one pass, in percent."""
-    one = table.set_index(AVERAGE)[PREDICTED][ONE]
-    _lines(ax, table, x, colour, lambda loss: 100 * (loss / one - 1))
-    ends = [100 * (table[PREDICTED] - table[LOW]) / one, 100 * (table[HIGH] - table[PREDICTED]) / one]
-    _points(ax, x, 100 * (table[PREDICTED] / one - 1), ends, table[AVERAGE], colour, filled=False)
-    _points(ax, x, table[CHANGE], [table[CHANGE_ERROR]] * 2, table[AVERAGE], colour, filled=True)
-
-
-def _lines(ax: Axes, table: pd.DataFrame, x: pd.Series, colour: str, scaled: Callable) -> None:
-    """Independent rotations, and all rotations."""
-    limit, equiv = table[LIMIT].iloc[0], table[WHOLE].iloc[0]
-    passes = np.geomspace(1, table[WAY].max(), 60)
-    ax.plot(passes * x.iloc[0], scaled(limit + equiv / passes), color=colour, linestyle=":", linewidth=1.2)
-    ax.axhline(scaled(limit), color=colour, linestyle=(0, (5, 3)), linewidth=0.8, alpha=0.7)
-
-
-def _points(ax: Axes, x: pd.Series, y: pd.Series, spread, names: pd.Series, colour: str, filled: bool) -> None:
-    """Points with their bars, a marker a kind."""
-    kinds = np.array([_kind(name) for name in names])
-    for kind, (marker, _) in KINDS.items():
-        rows, size = kinds == kind, (9 if kind == "frames" else 4) + (0 if filled else 3.5)
-        ax.vlines(x[rows], (y - spread[0])[rows], (y + spread[1])[rows], color=colour, linewidth=0.9, alpha=0.6)
-        face = colour if filled else "none"
-        ax.plot(x[rows], y[rows], marker, color=colour, markerfacecolor=face, markersize=size)
-
-
-def _upwards(ax: Axes, joined: pd.DataFrame) -> None:
-    """The axis of losses, with room for their bars: logarithmic where they differ much."""
-    ends = [joined[MEASURED] - joined[ERROR], joined[MEASURED] + joined[ERROR]]
-    values = pd.concat([joined[PREDICTED], joined[LIMIT], *ends])
-    values = values[values > 0]
-    if values.max() > SPREAD * values.min():
-        style.log_axis(ax, values, "held-out loss")
-    else:
-        ax.set_ylabel("held-out loss")
-
-
-def _kind(name: str) -> str:
-    if name == FRAMES:
-        return "frames"
-    return "independent" if name in WORDS.values() else "set"
-
-
-def _across(ax: Axes, values: pd.Series, axis: str) -> None:
-    """A logarithmic axis of passes, or of time."""
-    low, high = values.min() / 1.25, values.max() * 1.25
-    ax.set_xscale("log")
-    ax.set_xlim(low, high)
-    if axis == WAY:
-        ticks = [float(t) for t in TICKS if t <= high]
-        return style.set_ticks(ax.xaxis, ticks, [f"{t:g}" for t in ticks], [], "forward passes a prediction")
-    ticks = style.log_ticks(low, high, 5)
-    return style.set_ticks(ax.xaxis, ticks, [style.power(t) for t in ticks], [], "time of a prediction [ms a sample]")
-
-
-def _handles(firsts: Sequence[Training], joined: pd.DataFrame) -> list[Line2D]:
-    runs = [Line2D([], [], color=h.get_color(), linewidth=3, label=h.get_label()) for h in run_handles(by_run(firsts))]
-    used = {_kind(name) for name in joined[AVERAGE]}
-    plain = {"color": style.GREY, "linestyle": "none", "markersize": 6}
-    kinds = [Line2D([], [], marker=m, label=text, **plain) for kind, (m, text) in KINDS.items() if kind in used]
-    hollow = Line2D([], [], marker="o", markerfacecolor="none", label="predicted", **plain)
-    limit = Line2D([], [], color=style.GREY, linestyle=(0, (5, 3)), linewidth=0.8, label="all rotations")
-    return [*runs, *kinds, hollow, limit]
-
-
-def _words(training: Training, table: pd.DataFrame) -> str:
-    said = []
-    for _, row in table.iterrows():
-        numbers = [f"{say(row[h])} {h.split()[0]}" for h in (PREDICTED, MEASURED) if np.isfinite(row[h])]
-        said.append(f"{row[AVERAGE]} ({row[WAY]} {'pass' if row[WAY] == 1 else 'passes'}) {', '.join(numbers)}")
-    return f"{training.label}, averaged over {'; '.join(said)}; all rotations {say(table[LIMIT].iloc[0])}."
+def measured(trainings: Sequence[Training], term: str) -> list[list[Measured]]:
+    """The trainings with a panel and their averaged losses, in groups whose losses can be compared."""
+    return [[(t, averaged_losses(t, term)) for t in group] for group in comparable(trainings, term)]
 
 
 def comparable(trainings: Sequence[Training], term: str) -> list[list[Training]]:
-    """The trainings with a panel, by what makes their losses comparable: the data, the task and its settings."""
+    """The trainings with a panel, grouped by dataset and by the settings of the task."""
     groups: dict[tuple, list[Training]] = {}
     for training in with_term(trainings, term):
         if "twirled_loss_predicted" in training.twirl:
-            task = json.loads(training.train.attrs["run"])["task"] if training.train is not None else {}
-            groups.setdefault((training.dataset, json.dumps(task, sort_keys=True)), []).append(training)
+            task = json.dumps(training.spec.get("task", {}), sort_keys=True)
+            groups.setdefault((training.dataset, task), []).append(training)
     return list(groups.values())
 
 
-def frontier(training: Training, term: str) -> pd.DataFrame:
-    """One row a way of averaging: passes, time, predicted and measured loss on the panel, at the last checkpoint."""
+def averaged_losses(training: Training, term: str) -> pd.DataFrame:
+    """Passes, time, predicted and measured loss on the panel at the last checkpoint, one row per kind of average."""
     last = training.twirl.sel(term=term).isel(step=-1)
     spectrum = "spectrum" if "spectrum" in last else "irrep_spectrum"
     seconds = training.train.get("seconds_inference") if training.train is not None else None
     rows = []
     for name in (*INDEPENDENT, *SETS):
         if name in last["rotation_set"].values:
-            row = last.sel(rotation_set=name)
-            values = [float(row[n]) if n in row else np.nan for n in LOSSES]
-            rows.append((WORDS.get(name, name), int(row["passes"]), *values, *_change(last, row, "panel_twirled_loss")))
+            one = last.sel(rotation_set=name)
+            losses = {column: float(one[n]) if n in one else np.nan for column, n in STORED.items()}
+            row = {"average": AVERAGES.get(name, name), "passes": int(one["passes"])} | losses
+            rows.append(row | _change(last, one, "panel_twirled_loss"))
     if "frame_loss" in last:
-        values = [np.nan] * 3 + [float(last[n]) for n in ("frame_loss", "frame_loss_error")]
-        rows.append((FRAMES, FRAME_PASSES, *values, *_change(last, last, "panel_frame_loss")))
-    table = pd.DataFrame(rows, columns=[AVERAGE, WAY, *HEADS, CHANGE, CHANGE_ERROR])
-    table.insert(2, TIME, table[WAY] * (np.nan if seconds is None else 1e3 * float(seconds)))
-    table[LIMIT], table[WHOLE] = float(last[spectrum][0]), float(last["panel_loss_equiv"])
-    return table.assign(term=term)
+        losses = dict.fromkeys(STORED, np.nan)
+        losses |= {"measured": float(last["frame_loss"]), "measured_error": float(last["frame_loss_error"])}
+        row = {"average": FRAMES, "passes": FRAME_PASSES} | losses
+        rows.append(row | _change(last, last, "panel_frame_loss"))
+    table = pd.DataFrame(rows)
+    table.insert(2, "time", table["passes"] * (np.nan if seconds is None else 1e3 * float(seconds)))
+    return table.assign(mean=float(last[spectrum][0]), equiv=float(last["panel_loss_equiv"]), term=term)
 
 
-def _change(last: xr.Dataset, row: xr.Dataset, name: str) -> tuple[float, float]:
-    """The measured change of the loss to that of one pass, in percent, and its standard error, paired by sample."""
-    if name not in row:
-        return np.nan, np.nan
-    single, averaged = last["panel_single_loss"].values, row[name].values
+def _change(last: xr.Dataset, one: xr.Dataset, name: str) -> dict[str, float]:
+    """The measured change of the loss to that of one pass [%], and its standard error, paired by sample."""
+    if name not in one:
+        return {"change": np.nan, "change_error": np.nan}
+    single, averaged = last["panel_single_loss"].values, one[name].values
     ratio = averaged.mean() / single.mean()
-    spread = standard_error(averaged - ratio * single)
-    return 100 * (ratio - 1), 100 * spread / single.mean()
+    error = standard_error(averaged - ratio * single)
+    return {"change": 100 * (ratio - 1), "change_error": 100 * error / single.mean()}
 
 
-def sentences(trainings: Sequence[Training]) -> list[str]:
-    """What four passes buy, a training each."""
-    return [_sentence(t) for group in comparable(trainings, "weighted") for t in group]
+# sentences
 
 
-def _sentence(training: Training) -> str:
-    table = frontier(training, "weighted").set_index(AVERAGE)
-    one, limit = table[PREDICTED][ONE], table[LIMIT].iloc[0]
-    said = [_bought(name, table.loc[name], one) for name in (WORDS["haar4"], "D2", FRAMES) if name in table.index]
+def sentence(training: Training, rows: pd.DataFrame) -> str:
+    """The change of the loss by averaging over all rotations, and over four passes."""
+    rows = rows.set_index("average")
+    one, limit = rows["predicted"][ONE], rows["mean"].iloc[0]
+    changes = [_four_passes(n, rows.loc[n], one) for n in (AVERAGES["haar4"], "D2", FRAMES) if n in rows.index]
     text = (
-        f"In {training.label} the loss of one pass is {say(one)}; averaged over all rotations it would change by "
-        f"{say(100 * (limit / one - 1))} %. Four passes change it by {', '.join(said)}."
+        f"In {training.label} the loss of one pass is {say(one)}. Averaged over all rotations it would change by "
+        f"{say(100 * (limit / one - 1))} %. Four passes change it by {', '.join(changes)}."
     )
     return text + _frame_words(training)
 
 
-def _bought(name: str, row: pd.Series, one: float) -> str:
-    """What a way of averaging does to the loss: as measured, or as predicted where that is exact."""
+def _four_passes(name: str, row: pd.Series, one: float) -> str:
+    """The change of the loss by one kind of average: as measured, or as predicted where that is exact."""
     over = {"D2": "the group D2", FRAMES: "the frames of the points"}.get(name, name)
-    if not np.isfinite(row[CHANGE]):
-        return f"{say(100 * (row[PREDICTED] / one - 1))} % over {over}"
-    return f"{say(row[CHANGE])} ± {say(row[CHANGE_ERROR])} % over {over}"
+    if not np.isfinite(row["change"]):
+        return f"{say(100 * (row['predicted'] / one - 1))} % over {over}"
+    return f"{say(row['change'])} ± {say(row['change_error'])} % over {over}"
 
 
 def _frame_words(training: Training) -> str:
-    """How equivariant frames leave a model, and how smooth."""
+    """The equivariance error that averaging over frames leaves, and the jumps that frames make."""
     if "frame_loss" not in training.twirl:
         return " A grid has no frames." if "irrep_spectrum" in training.twirl else ""
     last, attrs = training.twirl.sel(term="weighted").isel(step=-1), training.twirl.attrs
@@ -258,6 +145,151 @@ def _frame_words(training: Training) -> str:
     return (
         f" Frames leave an equivariance error of {say(float(last['frame_loss_equiv']))}. They jump where two moments "
         f"of the points are equal: {int((100 * gap < close).sum())} of {len(gap)} samples have two closer than "
-        f"{say(close)} %, and when points move by {say(nudge)} % of the size of their sample, predictions change "
+        f"{say(close)} %. When points move by {say(nudge)} % of the size of their sample, predictions change "
         f"{say(ratio)} times as much as those of one pass."
     )
+
+
+def _words(training: Training, rows: pd.DataFrame) -> str:
+    """Every loss of one training, for the alternative text."""
+    kinds = []
+    for _, row in rows.iterrows():
+        losses = [f"{say(row[n])} {n}" for n in ("predicted", "measured") if np.isfinite(row[n])]
+        kinds.append(f"{row['average']} ({plural(row['passes'], 'pass')}) {', '.join(losses)}")
+    return f"{training.label}, averaged over {'; '.join(kinds)}; all rotations {say(rows['mean'].iloc[0])}."
+
+
+# figures
+
+
+def figure(group: Sequence[Measured], term: str) -> Figure:
+    """Losses of all runs of a group against passes and time, the first seed of each run."""
+    rows_of = {t.label: rows for t, rows in group}
+    firsts = first_seeds([t for t, _ in group])
+    tables = [rows_of[t.label] for t in firsts]
+    named = [rows.assign(run=t.run, seed=t.seed) for t, rows in zip(firsts, tables, strict=True)]
+    table = pd.concat(named, ignore_index=True)
+    timed = table["time"].notna().all()
+
+    def draw(canvas: Canvas, columns: int) -> None:
+        count = 3 if timed else 2
+        axes = canvas.subplots(-(-count // columns), columns, squeeze=False).ravel()
+        for j, rows in enumerate(tables):
+            aside, colour = APART**j, style.look_of(j).colour
+            for ax, axis in zip(axes[::2], ("passes", "time"), strict=False):
+                _losses(ax, rows, rows[axis] * aside, colour)
+            _changes(axes[1], rows, rows["passes"] * aside, colour)
+        for ax, axis in zip(axes, ("passes", "passes", "time"), strict=False):
+            _cost_axis(ax, table[axis], axis)
+        for ax in axes[::2]:
+            _loss_axis(ax, table)
+        axes[1].set_ylabel("change of the loss [%]")
+        style.legend(canvas, _handles(firsts, table))
+
+    wide, narrow = style.canvases(draw, 3 if timed else 2, 3.2)
+    text = f"Loss of {term_words(term)} against forward passes. "
+    text += " ".join(_words(t, rows) for t, rows in zip(firsts, tables, strict=True))
+    name = f"frontier_{slug(firsts[0].run)}_{term}"
+    title = f"Loss against the number of rotations averaged at test time: {firsts[0].dataset or 'one dataset'}"
+    series = {"predicted": ("predicted", "predicted_low", "predicted_high"), "measured": ("measured", "measured_error")}
+    chart, caption = Chart("passes", series, "held-out loss"), _caption(firsts, term, table)
+    return Figure(name, wide, narrow, title, caption, text, numbers(table, COLUMNS), chart)
+
+
+def _caption(firsts: Sequence[Training], term: str, table: pd.DataFrame) -> str:
+    caption = (
+        f"The last checkpoint ({term_words(term)}) on the samples of the panel, when a prediction is averaged over "
+        "rotations of its input: loss with its standard error over samples, and its change to the loss of one pass "
+        "with the standard error of the change, paired by sample. Hollow: predicted from the spectrum without running "
+        "the model. Filled: measured. Dotted: independent rotations, twirled prediction error plus equivariance error "
+        "over passes. Dashed: all rotations, the twirled prediction error."
+    )
+    if table["measured"].isna().all():
+        caption += " Rotations are the 24 of a cube: all of them were run, and predictions are exact."
+    if table["time"].notna().all():
+        caption += " Last panel: loss against the time of all passes of a sample, on the device of the training."
+    return caption + labels_note(firsts)
+
+
+def _losses(ax: Axes, rows: pd.DataFrame, x: pd.Series, colour: str) -> None:
+    """The losses of one run: line of independent rotations, predictions, measurements."""
+    _lines(ax, rows, x, colour, lambda loss: loss)
+    predicted, measured = rows["predicted"], rows["measured"]
+    bars = [np.maximum(predicted - rows["predicted_low"], 0), np.maximum(rows["predicted_high"] - predicted, 0)]
+    _points(ax, x, predicted, bars, rows["average"], colour, filled=False)
+    _points(ax, x, measured, [rows["measured_error"]] * 2, rows["average"], colour, filled=True)
+
+
+def _changes(ax: Axes, rows: pd.DataFrame, x: pd.Series, colour: str) -> None:
+    """The same as a change to the loss of one pass, in percent."""
+    one = rows.set_index("average")["predicted"][ONE]
+    _lines(ax, rows, x, colour, lambda loss: 100 * (loss / one - 1))
+    predicted = rows["predicted"]
+    bars = [100 * (predicted - rows["predicted_low"]) / one, 100 * (rows["predicted_high"] - predicted) / one]
+    _points(ax, x, 100 * (predicted / one - 1), bars, rows["average"], colour, filled=False)
+    _points(ax, x, rows["change"], [rows["change_error"]] * 2, rows["average"], colour, filled=True)
+
+
+def _lines(ax: Axes, rows: pd.DataFrame, x: pd.Series, colour: str, scaled: Callable) -> None:
+    """Independent rotations, and all rotations."""
+    limit, equiv = rows["mean"].iloc[0], rows["equiv"].iloc[0]
+    passes = np.geomspace(1, rows["passes"].max(), 60)
+    ax.plot(passes * x.iloc[0], scaled(limit + equiv / passes), color=colour, linestyle=":", linewidth=1.2)
+    ax.axhline(scaled(limit), color=colour, linestyle=DASHED, linewidth=0.8, alpha=0.7)
+
+
+def _points(ax: Axes, x: pd.Series, y: pd.Series, bars, names: pd.Series, colour: str, filled: bool) -> None:
+    """Points with their bars, one marker per kind of average."""
+    kinds = np.array([_kind(name) for name in names])
+    for kind, (marker, _) in KINDS.items():
+        rows, size = kinds == kind, (9 if kind == "frames" else 4) + (0 if filled else 3.5)
+        ax.vlines(x[rows], (y - bars[0])[rows], (y + bars[1])[rows], color=colour, linewidth=0.9, alpha=0.6)
+        face = colour if filled else "none"
+        ax.plot(x[rows], y[rows], marker, color=colour, markerfacecolor=face, markersize=size)
+
+
+def _kind(name: str) -> str:
+    if name == FRAMES:
+        return "frames"
+    return "independent" if name in AVERAGES.values() else "set"
+
+
+def _loss_axis(ax: Axes, table: pd.DataFrame) -> None:
+    """The axis of losses, with room for their bars; logarithmic if they differ much."""
+    ends = [table["measured"] - table["measured_error"], table["measured"] + table["measured_error"]]
+    values = pd.concat([table["predicted"], table["mean"], *ends])
+    values = values[values > 0]
+    if values.max() > SPREAD * values.min():
+        style.log_axis(ax, values, "held-out loss")
+    else:
+        ax.set_ylabel("held-out loss")
+
+
+def _cost_axis(ax: Axes, values: pd.Series, axis: str) -> None:
+    """A logarithmic axis of passes, or of time."""
+    low, high = values.min() / 1.25, values.max() * 1.25
+    ax.set_xscale("log")
+    ax.set_xlim(low, high)
+    if axis == "passes":
+        ticks = [float(t) for t in TICKS if t <= high]
+        return style.set_ticks(ax.xaxis, ticks, [f"{t:g}" for t in ticks], [], "forward passes a prediction")
+    ticks = style.log_ticks(low, high, 5)
+    return style.set_ticks(ax.xaxis, ticks, [style.power(t) for t in ticks], [], "time of a prediction [ms a sample]")
+
+
+def _handles(firsts: Sequence[Training], table: pd.DataFrame) -> list[Line2D]:
+    looks = run_looks(by_run(firsts)).values()
+    runs = [Line2D([], [], color=look.colour, linewidth=3, label=look.words) for look in looks]
+    used = {_kind(name) for name in table["average"]}
+    plain = {"color": style.GREY, "linestyle": "none", "markersize": 6}
+    kinds = [Line2D([], [], marker=m, label=text, **plain) for kind, (m, text) in KINDS.items() if kind in used]
+    hollow = Line2D([], [], marker="o", markerfacecolor="none", label="predicted", **plain)
+    limit = Line2D([], [], color=style.GREY, linestyle=DASHED, linewidth=0.8, label="all rotations")
+    return [*runs, *kinds, hollow, limit]
+
+
+def section(trainings: Sequence[Training]) -> Section:
+    """One sentence per training, and one figure per group of runs whose losses can be compared."""
+    groups = measured(trainings, "weighted")
+    sentences = [sentence(training, rows) for group in groups for training, rows in group]
+    return Section("averaging", "Averaging at test time", sentences, [figure(group, "weighted") for group in groups])

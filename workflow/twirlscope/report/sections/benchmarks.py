@@ -1,8 +1,10 @@
-"""Section on the test sets: RMSE and MAE by test set, beside published values."""
+"""Errors of force fields on every test set, beside published errors.
+
+Question: what are RMSE and MAE in and out of distribution, and what have others published?
+"""
 
 from __future__ import annotations
 
-import math
 from functools import lru_cache
 from pathlib import Path
 
@@ -11,83 +13,69 @@ import pandas as pd
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
-from matplotlib.lines import Line2D
 
 from ..._typing import Array, Float, Mapping, Sequence
 from ...estimators import bootstrap, loss_split
 from ..figures import style
 from ..figures.figure import Figure
+from ..numbers import ENDS, Column, Numbers, numbers, percentage
 from ..section import Section
 from ..tables import Table, present_tables, with_intervals
 from ..trainings import Training
 from ..wording import labels_note, say
 
-ERROR = "force RMSE [meV/Å]"
-PERCENT, LOW, HIGH = (f"equivariance error, forces{end} [%]" for end in ("", ", from", ", to"))
-PANELS = {"force RMSE\n[meV/Å]": ERROR, "equivariance error\n[% of the force loss]": PERCENT}
 MEV = 1e3  # in an eV
 PUBLISHED = Path(__file__).with_suffix(".csv")
 PROXY = "_proxy"  # end of the name of a benchmark whose test files are not the official ones
 SOURCE = "Batatia et al., MACE, arXiv:2206.07697, tables 1 to 3"
-HERE = "test sets here"
-DRAWS = 1000
+RESAMPLES = 1000
+
+ERRORS = (
+    Column("test_set", "test set"),
+    Column("frames", "frames", "1"),
+    Column("energy_rmse", "energy RMSE", "meV"),
+    Column("energy_mae", "energy MAE", "meV"),
+    Column("energy_rmse_per_atom", "energy RMSE", "meV/atom"),
+    Column("force_rmse", "force RMSE", "meV/Å"),
+    Column("force_mae", "force MAE", "meV/Å"),
+    Column("force_rmse_twirled", "force RMSE, twirled", "meV/Å"),
+    *percentage("percent_forces", "equivariance error, forces"),
+    *percentage("percent_energy", "equivariance error, energy"),
+)
+PUBLISHED_ERRORS = (
+    Column("energy_rmse", "energy RMSE", "meV"),
+    Column("force_rmse", "force RMSE", "meV/Å"),
+    Column("here", "test sets here"),
+)
+PANELS = {  # column of a figure -> label
+    "force_rmse": "force RMSE\n[meV/Å]",
+    "percent_forces": "equivariance error\n[% of the force loss]",
+}
 
 
-def errors_by_set(frame: pd.DataFrame, labels: str) -> Figure | None:
-    """Force error and percent by test set, a mark a training; None where no test set has forces.
-
-    Args:
-        frame: what `quoted.quoted` gives, of all trainings.
-        labels: what the targets are, for the caption.
-    """
-    frame = frame[np.isfinite(frame[ERROR])]
-    if frame.empty:
-        return None
-    sets, runs = (list(dict.fromkeys(frame[name])) for name in ("test set", "run"))
-    look = {run: (style.RUNS[i % 7], style.MARKERS[i % 8]) for i, run in enumerate(runs)}
-
-    def draw(canvas: Canvas, columns: int) -> None:
-        axes = canvas.subplots(math.ceil(2 / columns), columns, squeeze=False).ravel()
-        for ax, (label, head) in zip(axes, PANELS.items(), strict=True):
-            _panel(ax, frame, head, sets, look)
-            ax.set_ylabel(label)
-        style.legend(canvas, [Line2D([], [], color=c, marker=m, linestyle="", label=r) for r, (c, m) in look.items()])
-
-    wide, narrow = style.canvases(draw, 2, 2.9)
-    caption = (
-        "The last checkpoint on every test set: root mean square error of a force component, and the share of the "
-        "squared error of the forces that is equivariance error, with 95 % intervals by frame. A mark a seed. Read "
-        "both panels: a network that predicts next to no force has next to no equivariance error."
-    )
-    said = zip(*(frame[h] for h in ("run", "seed", "test set", ERROR, PERCENT)), strict=True)
-    text = "Errors by test set. " + " ".join(
-        f"{run}, seed {seed}, {name}: {say(error)} meV/Å, {say(percent)} %." for run, seed, name, error, percent in said
-    )
-    return Figure("errors_by_set", wide, narrow, "In and out of distribution", caption + labels, text, frame)
+# numbers
 
 
-def _panel(ax: Axes, frame: pd.DataFrame, head: str, sets: list[str], look: Mapping[str, tuple[str, str]]) -> None:
-    """One quantity by test set; with an interval where it has one."""
-    for i, (run, (colour, marker)) in enumerate(look.items()):
-        rows = frame[frame["run"] == run]
-        place = np.array([sets.index(s) for s in rows["test set"]]) + 0.3 * ((i + 0.5) / len(look) - 0.5)
-        value, low, high = (rows[h].to_numpy() for h in (head, LOW, HIGH))
-        bars = [np.maximum(value - low, 0), np.maximum(high - value, 0)] if head == PERCENT else None
-        ax.errorbar(place, value, yerr=bars, fmt=marker, color=colour, elinewidth=0.9, capsize=2)
-    ax.set_ylim(bottom=0)
-    ax.set_xticks(range(len(sets)), sets, rotation=20, ha="right")
+def errors(trainings: Sequence[Training], data: Mapping[str, xr.Dataset]) -> Numbers | None:
+    """Errors of all force fields by test set at the last checkpoint; None without any force field.
 
-
-def quoted(training: Training, data: xr.Dataset) -> pd.DataFrame:
-    """One row a test set at the last checkpoint: errors in meV and meV/Å, and the equivariance error of both terms.
-
-    Energies are of whole molecules where the unit is meV. Errors of forces are those of a component, pooled over all
-    atoms of a set. All are means over random orientations; `twirled` is the error that the twirled prediction has.
+    Errors of energies are of whole molecules in the columns with the unit meV. Errors of forces are of a component,
+    pooled over all atoms of a set. All are means over random orientations; `force_rmse_twirled` is the error of the
+    twirled prediction.
 
     Args:
-        training: of a force field: terms `energy` (of an atom) and `forces`.
-        data: its prepared dataset, for the number of atoms of each frame.
+        data: the prepared datasets by name, for the number of atoms of each frame.
     """
+    found = [errors_of(t, data[t.dataset]) for t in trainings if _is_force_field(t) and t.dataset in data]
+    return numbers(pd.concat(found, ignore_index=True), ERRORS) if found else None
+
+
+def _is_force_field(training: Training) -> bool:
+    return "set_index" in training.twirl and {"energy", "forces"} <= set(training.twirl["term"].values.tolist())
+
+
+def errors_of(training: Training, data: xr.Dataset) -> pd.DataFrame:
+    """Errors of one force field, with terms `energy` (per atom) and `forces`, one row per test set."""
     twirl = training.twirl
     rows = []
     for number, name in enumerate(twirl["test_set"].values):
@@ -96,110 +84,151 @@ def quoted(training: Training, data: xr.Dataset) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _row(training: Training, name: str, found: xr.Dataset, data: xr.Dataset) -> dict:
+def _row(training: Training, name: str, samples: xr.Dataset, data: xr.Dataset) -> dict:
     """The errors on one test set."""
-    atoms = data["atoms"].values[found["set_index"].values].astype(float)
+    atoms = data["atoms"].values[samples["set_index"].values].astype(float)
     unit = {term: MEV * training.twirl.attrs[f"scale_{term}"] for term in ("energy", "forces")}
-    energy, forces = found.sel(term="energy"), found.sel(term="forces")
+    energy, forces = samples.sel(term="energy"), samples.sel(term="forces")
     one = np.ones_like(atoms)
     return {
         "run": training.run,
         "seed": training.seed,
-        "test set": name,
-        "frames [1]": len(atoms),
-        "energy RMSE [meV]": unit["energy"] * _root_mean(energy["set_loss_total"].values * atoms**2, one),
-        "energy MAE [meV]": unit["energy"] * _mean(energy["set_absolute"].values * atoms, one),
-        "energy RMSE [meV/atom]": unit["energy"] * _root_mean(energy["set_loss_total"].values, one),
-        "force RMSE [meV/Å]": unit["forces"] * _root_mean(forces["set_loss_total"].values, atoms),
-        "force MAE [meV/Å]": unit["forces"] * _mean(forces["set_absolute"].values, atoms),
-        "force RMSE, twirled [meV/Å]": unit["forces"] * _root_mean(forces["set_loss_mean"].values, atoms),
-        **_percent(forces, "forces"),
-        **_percent(energy, "energy"),
+        "test_set": name,
+        "frames": len(atoms),
+        "energy_rmse": unit["energy"] * _root_mean(energy["set_loss_total"].values * atoms**2, one),
+        "energy_mae": unit["energy"] * _mean(energy["set_absolute"].values * atoms, one),
+        "energy_rmse_per_atom": unit["energy"] * _root_mean(energy["set_loss_total"].values, one),
+        "force_rmse": unit["forces"] * _root_mean(forces["set_loss_total"].values, atoms),
+        "force_mae": unit["forces"] * _mean(forces["set_absolute"].values, atoms),
+        "force_rmse_twirled": unit["forces"] * _root_mean(forces["set_loss_mean"].values, atoms),
+        **_percent(forces, "percent_forces"),
+        **_percent(energy, "percent_energy"),
     }
 
 
 def _mean(values: Float[Array, " sample"], weights: Float[Array, " sample"]) -> float:
-    """Weighted mean of the values that there are; NaN for none."""
+    """Weighted mean of the finite values; NaN for none."""
     known = np.isfinite(values)
     return float(np.average(values[known], weights=weights[known])) if known.any() else float("nan")
 
 
 def _root_mean(values: Float[Array, " sample"], weights: Float[Array, " sample"]) -> float:
-    """Root of the weighted mean; an unbiased mean of squares may be negative by noise: 0 then."""
+    """Root of the weighted mean. An unbiased mean of squares may be negative by noise: its root is 0."""
     return float(np.sqrt(np.maximum(_mean(values, weights), 0)))
 
 
-def _percent(found: xr.Dataset, words: str) -> dict[str, float]:
-    """Percent of the loss that is equivariance error, with its 95 % interval by frame."""
-    total, equiv = (v[np.isfinite(v)] for v in (found[f"set_loss_{n}"].values for n in ("total", "equiv")))
-    heads = [f"equivariance error, {words}{end} [%]" for end in ("", ", from", ", to")]
+def _percent(samples: xr.Dataset, name: str) -> dict[str, float]:
+    """Percentage of the loss that is equivariance error, with its 95 % interval over frames."""
+    total, equiv = (v[np.isfinite(v)] for v in (samples[f"set_loss_{n}"].values for n in ("total", "equiv")))
+    names = [f"{name}{end}" for end in ENDS]
     if len(total) < 2:
-        return dict.fromkeys(heads, float("nan"))
+        return dict.fromkeys(names, float("nan"))
     value = float(loss_split.percent(total.mean(), equiv.mean()))
-    draws = [bootstrap.resampled_means(v, DRAWS, 0) for v in (total, equiv)]
-    return dict(zip(heads, (value, *map(float, bootstrap.interval(loss_split.percent(*draws)))), strict=True))
-
-
-def quoted_frame(trainings: Sequence[Training], data: Mapping[str, xr.Dataset]) -> pd.DataFrame | None:
-    """Errors of all force fields by test set; None where there is no force field."""
-    found = [quoted(t, data[t.dataset]) for t in trainings if _is_force_field(t) and t.dataset in data]
-    return pd.concat(found, ignore_index=True) if found else None
-
-
-def quoted_table(frame: pd.DataFrame) -> Table:
-    """What `quoted_frame` gives, for the page."""
-    caption = (
-        "The last checkpoint on every test set, as force fields are quoted: energies of whole molecules (less what the "
-        "composition explains, which is the same for prediction and target), forces by component over all atoms. Means "
-        "over random orientations of every frame; the twirled prediction is the mean over all of them. With 95 % "
-        "intervals by frame."
-    )
-    return Table(
-        "test_sets",
-        caption,
-        frame,
-        with_intervals(frame, [f"equivariance error, {term}" for term in ("forces", "energy")]),
-    )
-
-
-def _is_force_field(training: Training) -> bool:
-    return "set_index" in training.twirl and {"energy", "forces"} <= set(training.twirl["term"].values.tolist())
+    resampled = [bootstrap.resampled_means(v, RESAMPLES, 0) for v in (total, equiv)]
+    ends = bootstrap.interval(loss_split.percent(*resampled))
+    return dict(zip(names, (value, *map(float, ends)), strict=True))
 
 
 @lru_cache
 def published() -> pd.DataFrame:
-    """Root mean square errors that others have published: energy of a molecule [meV], forces by component [meV/Å].
+    """Published root mean square errors: energy of a molecule [meV], forces by component [meV/Å].
 
     All models are equivariant by construction. Source: `SOURCE`.
     """
     return pd.read_csv(PUBLISHED)
 
 
-def published_table(data: Mapping[str, xr.Dataset]) -> Table | None:
-    """What is published on the benchmarks that the datasets are said to be; None where they are none.
+def published_numbers(data: Mapping[str, xr.Dataset]) -> Numbers | None:
+    """Published errors on the benchmarks of the datasets; None if no dataset is of a benchmark.
 
-    It says of each whether test sets here are the official files or a proxy, cut from other frames.
+    Column `here`: whether the test sets here are the official files, or a proxy cut from other frames.
     """
     names = {str(d.attrs.get("benchmark", "")) for d in data.values()}
     kinds = {"official": names, "proxy": {n.removesuffix(PROXY) for n in names if n.endswith(PROXY)}}
-    found = [published()[published()["benchmark"].isin(n)].assign(**{HERE: kind}) for kind, n in kinds.items()]
+    found = [published()[published()["benchmark"].isin(n)].assign(here=kind) for kind, n in kinds.items()]
     rows = pd.concat(found, ignore_index=True)
+    return None if rows.empty else numbers(rows.assign(source=SOURCE), PUBLISHED_ERRORS)
+
+
+# figures
+
+
+def errors_by_set(found: Numbers, labels: str) -> Figure | None:
+    """Force error and percentage by test set, one mark per training; None if no test set has forces.
+
+    Args:
+        found: the result of `errors`.
+        labels: the origin of the targets, for the caption.
+    """
+    rows = found.data[np.isfinite(found.data["force_rmse"])]
     if rows.empty:
         return None
-    heads = {"energy_rmse": "energy RMSE [meV]", "force_rmse": "force RMSE [meV/Å]"}
+    sets, runs = (list(dict.fromkeys(rows[name])) for name in ("test_set", "run"))
+    looks = {run: style.Look(style.RUNS[i % 7], "", style.MARKERS[i % 8], run) for i, run in enumerate(runs)}
+
+    def draw(canvas: Canvas, columns: int) -> None:
+        panels = style.panels(canvas, len(PANELS), columns, sharex=False, sharey=False)
+        for panel, (name, label) in zip(panels, PANELS.items(), strict=True):
+            _panel(panel.ax, rows, name, sets, looks)
+            panel.ax.set_ylabel(label)
+        style.legend(canvas, style.handles(looks.values()))
+
+    wide, narrow = style.canvases(draw, len(PANELS), 2.9)
     caption = (
-        f"Published, not measured here: {SOURCE}. All of these networks are equivariant by construction. Where test "
-        "sets here are a proxy, of fewer and other frames than the official files, both estimate the same errors, but "
-        "the numbers are not to be compared digit by digit; where a dataset holds still other frames, not at all."
+        "Errors of the last checkpoint on every test set: root mean square error of a force component, and the share "
+        "of the squared error of the forces that is equivariance error, with 95 % intervals over frames. One mark per "
+        "seed. Read both panels: a network that predicts almost no force has almost no equivariance error."
     )
-    return Table("published", caption, rows.rename(columns=heads).assign(source=SOURCE))
+    text = "Errors by test set. " + " ".join(
+        f"{row.run}, seed {row.seed}, {row.test_set}: {say(row.force_rmse)} meV/Å, {say(row.percent_forces)} %."
+        for row in rows.itertuples()
+    )
+    title = "In and out of distribution"
+    return Figure("errors_by_set", wide, narrow, title, caption + labels, text, Numbers(rows, found.columns))
+
+
+def _panel(ax: Axes, rows: pd.DataFrame, name: str, sets: list[str], looks: Mapping[str, style.Look]) -> None:
+    """One quantity by test set, with its interval if it has one."""
+    for i, (run, look) in enumerate(looks.items()):
+        mine = rows[rows["run"] == run]
+        place = np.array([sets.index(s) for s in mine["test_set"]]) + 0.3 * ((i + 0.5) / len(looks) - 0.5)
+        value, low, high = (mine[n].to_numpy() for n in (name, "percent_forces_low", "percent_forces_high"))
+        bars = [np.maximum(value - low, 0), np.maximum(high - value, 0)] if name == "percent_forces" else None
+        ax.errorbar(place, value, yerr=bars, fmt=look.marker, color=look.colour, elinewidth=0.9, capsize=2)
+    ax.set_ylim(bottom=0)
+    ax.set_xticks(range(len(sets)), sets, rotation=20, ha="right")
+
+
+# tables
+
+
+def error_table(found: Numbers) -> Table:
+    """The errors of all force fields by test set."""
+    caption = (
+        "Errors of the last checkpoint on every test set, as force fields are usually reported: energies of whole "
+        "molecules (less the part that the composition explains, which is the same for prediction and target), and "
+        "forces by component over all atoms. Means over random orientations of every frame; the twirled prediction is "
+        "the mean over all orientations. With 95 % intervals over frames."
+    )
+    return Table("test_sets", caption, found, with_intervals(found, ["percent_forces", "percent_energy"]))
+
+
+def published_table(data: Mapping[str, xr.Dataset]) -> Table | None:
+    """Published errors on the benchmarks of the datasets; None if no dataset is of a benchmark."""
+    found = published_numbers(data)
+    caption = (
+        f"Published, not measured here: {SOURCE}. All of these networks are equivariant by construction. Test sets "
+        "here that are a proxy hold fewer and other frames than the official files: both estimate the same errors, but "
+        "not digit by digit. Errors on datasets with still other frames cannot be compared."
+    )
+    return None if found is None else Table("published", caption, found)
 
 
 def section(trainings: Sequence[Training], data: Mapping[str, xr.Dataset]) -> Section:
-    """The section."""
-    errors = quoted_frame(trainings, data)
-    if errors is None:
+    """Errors by test set as figure and table, and the published errors; empty without any force field."""
+    found = errors(trainings, data)
+    if found is None:
         return Section("sets", "Test sets")
-    figure = errors_by_set(errors, labels_note(trainings))
-    tables = {"Errors by test set": quoted_table(errors), "Published errors": published_table(data)}
+    figure = errors_by_set(found, labels_note(trainings))
+    tables = {"Errors by test set": error_table(found), "Published errors": published_table(data)}
     return Section("sets", "Test sets", figures=[figure] if figure else [], tables=present_tables(tables))

@@ -1,4 +1,4 @@
-"""The sections of the report in the order of the page. A section without sentences, figures and tables is left out."""
+"""All sections of the report, in the order of the page; empty sections are left out."""
 
 from __future__ import annotations
 
@@ -8,7 +8,19 @@ from ..._typing import Mapping, Sequence
 from ...settings.report import ReportSettings
 from ..section import Section
 from ..trainings import Training
-from . import benchmarks, chains, cost, equivariance_error, fields, learning_curves, loss_parts, sweeps, training
+from . import (
+    averaging,
+    benchmarks,
+    chains,
+    cost,
+    degrees_in_use,
+    equivariance_error,
+    fields,
+    learning_curves,
+    loss_parts,
+    sweeps,
+    training,
+)
 from .claims import section as claims
 from .curvature import section as curvature
 from .gradients import section as gradients
@@ -16,34 +28,37 @@ from .price import section as price
 from .spectrum import section as spectrum
 
 
-def contents(
+def all_sections(
     every: Sequence[Training],
     settings: ReportSettings,
     data: Mapping[str, xr.Dataset],
-    trainings: Sequence[Training],
+    shown: Sequence[Training],
     members: Mapping[str, sweeps.Members],
 ) -> list[Section]:
-    """All sections that have something to show.
+    """The sections that are not empty.
 
     Args:
-        every: what claims, sweeps and learning curves are about.
-        trainings: those that are drawn one by one: all, or some of many.
+        every: all trainings, for claims, sweeps, learning curves and tables.
+        data: the prepared datasets by name.
+        shown: the trainings that have figures and sentences of their own: all, or some of many.
         members: by sweep, its runs and their values.
     """
     found = [
         claims.section(every, settings.term),
         sweeps.section(every, members, settings),
-        equivariance_error.section(trainings, every, settings.threshold),
-        loss_parts.section(trainings, every),
-        benchmarks.section(trainings, data),
+        equivariance_error.section(shown, every, settings.threshold),
+        loss_parts.section(shown, every),
+        benchmarks.section(shown, data),
         learning_curves.section(every),
-        price.section(trainings),
-        spectrum.section(trainings),
-        cost.section(trainings, every),
-        fields.section(trainings),
-        gradients.section(trainings),
-        curvature.section(trainings),
-        chains.section(trainings, data),
-        training.section(trainings),
+        price.section(shown),
+        degrees_in_use.section(shown),
+        spectrum.section(shown),
+        averaging.section(shown),
+        cost.section(every),
+        fields.section(shown),
+        gradients.section(shown),
+        curvature.section(shown),
+        chains.section(shown, data),
+        training.section(shown),
     ]
-    return [s for s in found if s.sentences or s.figures or s.tables]
+    return [section for section in found if not section.empty]

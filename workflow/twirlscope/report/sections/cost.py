@@ -1,79 +1,104 @@
-"""The table of what every run cost: the same quantities, measured the same way."""
+"""The cost of every run: the same quantities, measured in the same way.
+
+Question: what did training cost, and what does an inference cost?
+"""
 
 from __future__ import annotations
 
 import math
 
 import pandas as pd
-import xarray as xr
 
 from ..._typing import Sequence
 from ...storage.arrays.train import OMITTED
+from ..numbers import Column, Numbers, numbers
 from ..section import Section
 from ..tables import Table, present_tables
 from ..trainings import Training
 from ..wording import say
-from . import averaging
 
-COSTS = {  # variable of the train store -> column, factor
-    "flops_update": ("FLOPs of an update [GFLOP]", 1e-9),
-    "flops_inference": ("FLOPs of an inference [MFLOP]", 1e-6),
-    "seconds_update": ("time of an update [ms]", 1e3),
-    "seconds_inference": ("time of an inference [ms]", 1e3),
-    "memory_peak": ("peak memory [MB]", 1.0),
-    "device_hours": ("device-hours [h]", 1.0),
-    "device_energy": ("energy [kJ]", 1e-3),
+COSTS = {  # variable of the train store -> its column, and the factor from the stored unit
+    "flops_update": (Column("flops_update", "FLOPs of an update", "GFLOP"), 1e-9),
+    "flops_inference": (Column("flops_inference", "FLOPs of an inference", "MFLOP"), 1e-6),
+    "seconds_update": (Column("seconds_update", "time of an update", "ms"), 1e3),
+    "seconds_inference": (Column("seconds_inference", "time of an inference", "ms"), 1e3),
+    "memory_peak": (Column("memory_peak", "peak memory", "MB"), 1.0),
+    "device_hours": (Column("device_hours", "device-hours", "h"), 1.0),
+    "device_energy": (Column("device_energy", "energy", "kJ"), 1e-3),
 }
+COLUMNS = (
+    Column("seeds", "seeds", "1"),
+    Column("parameters", "parameters", "1"),
+    *(column for column, _ in COSTS.values()),
+    Column("threads", "threads", "1"),
+    Column("missing", "not counted"),
+)
 
 
-def cost_table(trainings: Sequence[Training]) -> Table | None:
-    """One row a run, means over its seeds; None where no training was metered."""
-    rows = [_row(t, t.train) for t in trainings if t.train is not None and "seconds_update" in t.train]
-    if not rows:
-        return None
-    frame = pd.DataFrame(rows)
-    numbers = ["parameters [1]", *(head for head, _ in COSTS.values())]
-    groups = frame.groupby("run", sort=False)
-    brief = groups[numbers].mean()
-    brief.insert(0, "seeds [1]", groups.size())
-    brief["parameters [1]"] = brief["parameters [1]"].round().astype(int)
-    brief["device"] = groups["device"].agg(lambda names: ", ".join(dict.fromkeys(names)))
-    missing = [note for note in dict.fromkeys(frame["not counted"]) if note]
-    caption = (
-        "What the runs cost, means over seeds. An inference is a forward pass of one sample, in batches of the "
-        f"training, padding included. FLOPs are those of torch's counter, which leaves out {OMITTED}. Times are "
-        "medians; those of updates are of the training itself. Memory: weights, optimiser, gradients and activations "
-        "in an update. Device-hours: of one GPU, or of one thread of a CPU, while updates were made. Energy: of the "
-        "whole device meanwhile; a dash where it does not tell."
-    ) + "".join(f" Not counted: {note}." for note in missing)
-    return Table("cost", caption, frame, brief.reset_index())
+# numbers
 
 
-def cost_words(seeds: Sequence[Training]) -> str:
-    """What a run cost in words, means over its seeds; empty where no training was metered."""
-    table = cost_table(seeds)
-    if table is None:
-        return ""
-    (row,) = table.shown.to_dict("records")
-    said = [(head.partition(" ["), float(row[head])) for head, _ in COSTS.values()]
-    return "; ".join(f"{words} {say(v)} {unit.rstrip(']')}" for (words, _, unit), v in said if math.isfinite(v))
+def costs(trainings: Sequence[Training]) -> Numbers | None:
+    """Costs of every metered training; None if no training was metered."""
+    rows = [_row(t) for t in trainings if t.train is not None and "seconds_update" in t.train]
+    return numbers(pd.DataFrame(rows), COLUMNS) if rows else None
 
 
-def _row(training: Training, train: xr.Dataset) -> dict:
-    found = {head: float(train[name]) * factor for name, (head, factor) in COSTS.items()}
-    note = train.attrs["cost_missing"]
+def _row(training: Training) -> dict:
+    note = training.attrs["cost_missing"]
     return {
         "run": training.run,
         "seed": training.seed,
-        "parameters [1]": train.attrs["parameters"],
-        **found,
-        "device": train.attrs["device"],
-        "threads [1]": train.attrs["threads"],
-        "not counted": f"{training.label}: {note}" if note else "",
+        "parameters": training.attrs["parameters"],
+        **{name: float(training.train[name]) * factor for name, (_, factor) in COSTS.items()},
+        "device": training.attrs["device"],
+        "threads": training.attrs["threads"],
+        "missing": f"{training.label}: {note}" if note else "",
     }
 
 
-def section(trainings: Sequence[Training], every: Sequence[Training]) -> Section:
-    """The section."""
-    shown, tables = averaging.frontiers(trainings, "weighted"), present_tables({"Cost": cost_table(every)})
-    return Section("cost", "Cost", averaging.sentences(trainings), shown, tables)
+def means(found: Numbers) -> Numbers:
+    """Means over the seeds of every run."""
+    groups = found.data.groupby("run", sort=False)
+    rows = groups[["parameters", *COSTS]].mean()
+    rows.insert(0, "seeds", groups.size())
+    rows["parameters"] = rows["parameters"].round().astype(int)
+    rows["device"] = groups["device"].agg(lambda names: ", ".join(dict.fromkeys(names)))
+    return numbers(rows.reset_index(), COLUMNS)
+
+
+# sentences
+
+
+def cost_words(seeds: Sequence[Training]) -> str:
+    """The costs of one run in words, means over its seeds; empty if no training was metered."""
+    found = costs(seeds)
+    if found is None:
+        return ""
+    (row,) = means(found).data.to_dict("records")
+    known = [(column, float(row[name])) for name, (column, _) in COSTS.items() if math.isfinite(row[name])]
+    return "; ".join(f"{column.words} {say(value)} {column.unit}" for column, value in known)
+
+
+# tables
+
+
+def cost_table(trainings: Sequence[Training]) -> Table | None:
+    """The costs, one row per training, and on the page one per run; None if no training was metered."""
+    found = costs(trainings)
+    if found is None:
+        return None
+    missing = [note for note in dict.fromkeys(found.data["missing"]) if note]
+    caption = (
+        "Costs of the runs, means over seeds. An inference is a forward pass of one sample, in batches of the "
+        f"training, padding included. FLOPs are those of torch's counter, which leaves out {OMITTED}. Times are "
+        "medians; times of updates were measured in the training itself. Memory: weights, optimiser state, gradients "
+        "and activations during an update. Device-hours: of one GPU, or of one thread of a CPU, while updates were "
+        "made. Energy: of the whole device during that time; a dash if the device does not report it."
+    ) + "".join(f" Not counted: {note}." for note in missing)
+    return Table("cost", caption, found, means(found))
+
+
+def section(every: Sequence[Training]) -> Section:
+    """The costs of every training as a table."""
+    return Section("cost", "Cost", tables=present_tables({"Cost": cost_table(every)}))

@@ -1,146 +1,171 @@
-"""Features that an equivariant network uses: variance of its activations by degree, and the loss without a degree."""
+"""Features that an equivariant network uses: variance of its activations by degree, and its loss without a degree.
+
+Question: which degrees of features does the equivariant network use?
+"""
 
 from __future__ import annotations
-
-import math
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
-from matplotlib.lines import Line2D
 
 from ..._typing import Sequence
 from ..figures import style
-from ..figures.curves import look_of
 from ..figures.figure import Chart, Figure
-from ..tables import Table
-from ..trainings import Training, by_run
-from ..wording import column, labels_note, say, slug
+from ..numbers import Column, Numbers, numbers, stored
+from ..section import Section
+from ..tables import Table, present_tables
+from ..trainings import Training, first_seeds
+from ..wording import labels_note, say, slug
 
-SHARE, RATIO = column("degree_share"), "loss without the degree over the loss [1]"
-STEP, DEGREE = column("step"), "degree [1]"
+COLUMNS = (
+    *stored("step", "degree_share", "degree_full_loss", "degree_removed_loss"),
+    Column("degree", "degree", "1"),
+    Column("ratio", "loss without the degree over the loss", "1"),
+    Column("ratio_error", "its standard error", "1"),
+)
+BRIEF = ["seed", "step", "degree_full_loss", "degree_removed_loss"]  # not on the page
+LABELS = {"degree_share": "share of variance", "ratio": "loss without the\ndegree, over the loss"}
+HEADING = "Which features the equivariant network uses"
+
+
+# numbers
 
 
 def with_degrees(trainings: Sequence[Training]) -> list[Training]:
     """The first seed of every run whose degrees were measured."""
-    return [seeds[0] for seeds in by_run([t for t in trainings if "degree_share" in t.twirl]).values()]
+    return first_seeds([t for t in trainings if "degree_share" in t.twirl])
 
 
-def degree_frame(training: Training) -> pd.DataFrame:
-    """One row a checkpoint, layer and degree that the layer has; losses are of the weighted sum of the terms."""
+def degrees_of(training: Training) -> Numbers:
+    """Variance and loss, of the weighted sum of the terms: one row per checkpoint, layer, and degree of the layer."""
     data = training.twirl[["degree_share", "degree_removed_loss", "degree_removed_loss_error", "degree_full_loss"]]
-    data = data.sel(term="weighted").drop_vars("term")
-    frame = data.to_dataframe().reset_index().dropna(subset="degree_share")
-    full = frame["degree_full_loss"]
-    return pd.DataFrame(
-        {
-            "run": training.run,
-            "seed": training.seed,
-            column("step"): frame["step"],
-            "layer": frame["activation"],
-            "degree [1]": frame["activation_degree"],
-            SHARE: frame["degree_share"],
-            column("degree_full_loss"): full,
-            column("degree_removed_loss"): frame["degree_removed_loss"],
-            RATIO: frame["degree_removed_loss"] / full,
-            "its standard error [1]": frame["degree_removed_loss_error"] / full,
-        }
-    ).reset_index(drop=True)
+    rows = data.sel(term="weighted").drop_vars("term").to_dataframe().reset_index().dropna(subset="degree_share")
+    full = rows["degree_full_loss"]
+    columns = {
+        "run": training.run,
+        "seed": training.seed,
+        "step": rows["step"],
+        "layer": rows["activation"],
+        "degree": rows["activation_degree"],
+        "degree_share": rows["degree_share"],
+        "degree_full_loss": full,
+        "degree_removed_loss": rows["degree_removed_loss"],
+        "ratio": rows["degree_removed_loss"] / full,
+        "ratio_error": rows["degree_removed_loss_error"] / full,
+    }
+    return numbers(pd.DataFrame(columns).reset_index(drop=True), COLUMNS)
 
 
-def degree_sentence(training: Training) -> str:
-    """What the last checkpoint has in its highest degree, and what the loss owes to each, in words."""
-    frame = degree_frame(training)
-    last = frame[frame[column("step")] == frame[column("step")].max()]
-    highest = int(last["degree [1]"].max())
-    text = f"{training.label}, step {int(last[column('step')].iloc[0])}: of the variance of its activations "
-    text += "; ".join(
-        f"{layer} holds "
-        + ", ".join(f"{say(100 * r[SHARE])} % in degree {int(r['degree [1]'])}" for _, r in part.iterrows())
-        for layer, part in last.groupby("layer", sort=False)
-    )
-    if highest == 0:
+def at_end(found: Numbers) -> pd.DataFrame:
+    """The rows of the last checkpoint."""
+    return found.data[found.data["step"] == found.data["step"].max()]
+
+
+# sentences
+
+
+def sentence(training: Training, found: Numbers) -> str:
+    """Shares of the degrees at the last checkpoint, and the loss without the most and the least useful degree."""
+    last = at_end(found)
+    text = f"{training.label}, step {int(last['step'].iloc[0])}: of the variance of its activations "
+    text += "; ".join(f"{layer} holds {_shares(rows)}" for layer, rows in last.groupby("layer", sort=False))
+    if int(last["degree"].max()) == 0:
         return f"{text}. It has no degree but 0."
-    above = last[last["degree [1]"] > 0]
-    least, most = (above.loc[above[RATIO].agg(end)] for end in ("idxmin", "idxmax"))
-    if above[RATIO].isna().any():
+    above = last[last["degree"] > 0]
+    if above["ratio"].isna().any():
         return f"{text}."
-    text += f". Without {_place(most)} the loss is {_times(most)}, the most that any degree above 0 is worth"
+    least, most = (above.loc[above["ratio"].agg(end)] for end in ("idxmin", "idxmax"))
+    text += f". Without {_place(most)} the loss is {_times(most)}, the most of any degree above 0"
     if len(above) > 1:
         text += f"; without {_place(least)} it is {_times(least)}, the least"
-        if abs(least[RATIO] - 1) < 2 * least["its standard error [1]"]:
-            text += ", which cannot be told from none at all"
+        if abs(least["ratio"] - 1) < 2 * least["ratio_error"]:
+            text += ", which is no significant change"
     return f"{text}."
 
 
+def _shares(rows: pd.DataFrame) -> str:
+    pairs = zip(rows["degree"], rows["degree_share"], strict=True)
+    return ", ".join(f"{say(100 * share)} % in degree {degree}" for degree, share in pairs)
+
+
 def _place(row: pd.Series) -> str:
-    return f"degree {int(row['degree [1]'])} of {row['layer']}"
+    return f"degree {int(row['degree'])} of {row['layer']}"
 
 
 def _times(row: pd.Series) -> str:
-    return f"{say(row[RATIO])} ± {row['its standard error [1]']:.2g} times as large"
+    return f"{say(row['ratio'])} ± {row['ratio_error']:.2g} times as large"
 
 
-def degree_table(trainings: Sequence[Training]) -> Table | None:
-    """The last checkpoint of every run whose degrees were measured; None where there is none."""
-    frames = [degree_frame(t) for t in with_degrees(trainings)]
-    if not frames:
-        return None
-    frame = pd.concat([f[f[column("step")] == f[column("step")].max()] for f in frames], ignore_index=True)
-    caption = (
-        "The last checkpoint of networks of features of known degree: the share of the variance of a layer's output in "
-        "each degree (over atoms, samples and orientations, summed over features), and the held-out loss of a few "
-        "samples with that degree of that output set to 0, over their loss with it, with its standard error by sample."
-    )
-    brief = frame[["run", "layer", "degree [1]", SHARE, RATIO, "its standard error [1]"]]
-    return Table("degrees", caption, frame, brief)
+# figures
 
 
-def degrees(training: Training) -> Figure:
-    """Share of activation variance by degree above, loss without the degree below; one column a layer."""
-    frame = degree_frame(training)
-    layers = list(dict.fromkeys(frame["layer"]))
-    panels = [(head, layer) for head in (SHARE, RATIO) for layer in layers]
+def figure(training: Training, found: Numbers) -> Figure:
+    """Share of the variance by degree above, loss without the degree below; one column per layer."""
+    rows = found.data
+    layers = list(dict.fromkeys(rows["layer"]))
+    contents = [(name, layer) for name in LABELS for layer in layers]
 
     def draw(canvas: Canvas, columns: int) -> None:
-        axes = canvas.subplots(math.ceil(len(panels) / columns), columns, squeeze=False, sharex=True).ravel()
-        for i, (ax, (head, layer)) in enumerate(zip(axes, panels, strict=False)):
-            _panel(ax, frame[frame["layer"] == layer], head)
-            label = "share of variance" if head == SHARE else "loss without the\ndegree, over the loss"
-            style.log_axis(ax, [*frame[head], *([1.0] if head == RATIO else [])], label if i % columns == 0 else "")
-            style.step_axis(ax, frame[STEP].to_numpy(), "training step" if i >= len(panels) - columns else "")
-            ax.set_title(layer)
-        for spare in axes[len(panels) :]:
-            spare.remove()
-        style.legend(canvas, [_handle(degree) for degree in sorted(set(frame[DEGREE]))])
+        panels = style.panels(canvas, len(contents), columns, sharey=False)
+        for panel, (name, layer) in zip(panels, contents, strict=True):
+            _panel(panel.ax, rows[rows["layer"] == layer], name)
+            seen = [*rows[name], *([1.0] if name == "ratio" else [])]
+            style.log_axis(panel.ax, seen, panel.y(LABELS[name]))
+            style.step_axis(panel.ax, rows["step"].to_numpy(), panel.x("training step"))
+            panel.ax.set_title(layer)
+        looks = [style.look_of(int(degree), f"degree {degree}") for degree in sorted(set(rows["degree"]))]
+        style.legend(canvas, style.handles(looks, markersize=3))
 
-    wide, narrow = style.canvases(draw, len(panels), 2.4, most=min(len(layers), 3))
+    wide, narrow = style.canvases(draw, len(contents), 2.4, most=min(len(layers), 3))
     caption = (
-        f"Degrees that {training.label} uses. Above: the share of the variance of a layer's output (over atoms, "
-        "samples and orientations, summed over features) in each degree. Below: the held-out loss of a few samples "
-        "with that degree of that output set to 0, over their loss with it; bars: standard error over samples; dotted: "
-        "nothing lost. Triangles at the lower edge: none at all."
+        f"Degrees of the features of {training.label}. Above: the share of the variance of a layer's output (over "
+        "atoms, samples and orientations, summed over features) in each degree. Below: the held-out loss of a few "
+        "samples with that degree of that output set to 0, over their loss with it. Bars: standard error over samples. "
+        "Dotted: no change of the loss. Triangles at the lower edge: a share of 0."
     ) + labels_note([training])
     name = f"degrees_{slug(training.run)}_seed{training.seed}"
-    label, title = "loss without the degree, over the loss", f"Degrees in use: {training.label}"
-    chart = Chart(STEP, {label: (RATIO, "its standard error [1]")}, label, by=(DEGREE,), panel=("layer",))
-    return Figure(name, wide, narrow, title, caption, degree_sentence(training), frame, chart)
+    label, title = "loss without the degree, over the loss", f"Degrees of features: {training.label}"
+    chart = Chart("step", {label: ("ratio", "ratio_error")}, label, by=("degree",), panel=("layer",))
+    return Figure(name, wide, narrow, title, caption, sentence(training, found), found, chart)
 
 
-def _panel(ax: Axes, frame: pd.DataFrame, head: str) -> None:
-    """One quantity of one layer, a line a degree."""
-    if head == RATIO:
+def _panel(ax: Axes, rows: pd.DataFrame, name: str) -> None:
+    """One quantity of one layer, one line per degree."""
+    if name == "ratio":
         ax.axhline(1, color=style.GREY, linestyle=":", linewidth=1.2)
-    for degree, part in frame.groupby(DEGREE):
-        colour, line, marker = look_of(int(degree))
-        step, value = part[STEP].to_numpy(), part[head].to_numpy()
+    for degree, part in rows.groupby("degree"):
+        look = style.look_of(int(degree))
+        step, value = part["step"].to_numpy(), part[name].to_numpy()
         after = step > 0
-        ax.plot(step[after], np.where(value > 0, value, np.nan)[after], color=colour, linestyle=line)
-        bars = part["its standard error [1]"].to_numpy() if head == RATIO else None
-        ax.errorbar(step, value, yerr=bars, fmt=marker, color=colour, markersize=3, elinewidth=0.8)
+        ax.plot(step[after], np.where(value > 0, value, np.nan)[after], color=look.colour, linestyle=look.line)
+        bars = part["ratio_error"].to_numpy() if name == "ratio" else None
+        ax.errorbar(step, value, yerr=bars, fmt=look.marker, color=look.colour, markersize=3, elinewidth=0.8)
 
 
-def _handle(degree: int) -> Line2D:
-    colour, line, marker = look_of(int(degree))
-    return Line2D([], [], color=colour, linestyle=line, marker=marker, markersize=3, label=f"degree {degree}")
+# tables
+
+
+def table(found: Sequence[Numbers]) -> Table | None:
+    """The last checkpoint of every run whose degrees were measured; None if there is none."""
+    if not found:
+        return None
+    rows = numbers(pd.concat([at_end(f) for f in found], ignore_index=True), COLUMNS)
+    caption = (
+        "The last checkpoint of networks whose features have known degrees: the share of the variance of a layer's "
+        "output in each degree (over atoms, samples and orientations, summed over features), and the held-out loss of "
+        "a few samples with that degree of that output set to 0, over their loss with it, with its standard error over "
+        "samples."
+    )
+    return Table("degrees", caption, rows, rows.without(BRIEF))
+
+
+def section(trainings: Sequence[Training]) -> Section:
+    """Degrees of the first seed of every run whose degrees were measured."""
+    chosen = with_degrees(trainings)
+    found = [degrees_of(t) for t in chosen]
+    pairs = list(zip(chosen, found, strict=True))
+    sentences, figures = [sentence(*pair) for pair in pairs], [figure(*pair) for pair in pairs]
+    tables = present_tables({"Degrees of features at the last checkpoint": table(found)})
+    return Section("degrees", HEADING, sentences, figures, tables)

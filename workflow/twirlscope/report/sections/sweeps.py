@@ -1,117 +1,153 @@
-"""The figure of a sweep: what each key that varies does to the equivariance error, the other keys pooled."""
+"""Sweeps: the equivariance error by the value of every swept key, all other keys pooled.
+
+Question: which of the swept keys change the equivariance error?
+"""
 
 from __future__ import annotations
-
-import math
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 
-from ..._typing import Mapping, Sequence
+from ..._typing import Array, Mapping, Sequence
 from ...settings.report import ReportSettings
+from ...settings.steps import evenly_spaced
 from ..figures import style
-from ..figures.curves import look_of
 from ..figures.figure import Chart, Figure
+from ..numbers import Column, Numbers, numbers, percentage
 from ..section import Section
 from ..trainings import Training, with_term
-from ..wording import say, words
+from ..wording import hollow_note, say, term_words
 
-PERCENT, LOW, HIGH = (f"equivariance error{end} [%]" for end in ("", ", from", ", to"))
-STEP, LOSS = "step [1]", "total loss [1]"
-INNER = (0.1, 0.9)  # the band holds the middle of the trainings
-FEW = 8  # values that are told apart in one panel of courses
+STEP = "training_step"  # `step` might be the name of a swept key
+COLUMNS = (
+    Column(STEP, "step", "1"),
+    *percentage("percent_equiv", "equivariance error"),
+    Column("loss_total", "total loss", "1"),
+)
+STORED = ("percent_equiv", "percent_equiv_low", "percent_equiv_high", "loss_total", "trivial")
+INNER = (0.1, 0.9)  # quantiles of the trainings at the ends of a band
+LINES = 8  # most values with a line of their own in one panel
+LABEL = "equivariance error [% of held-out loss]"
 
-Members = Mapping[str, Mapping[str, str]]  # of a sweep: by run, the name of its value on every axis
+Members = Mapping[str, Mapping[str, str]]  # of a sweep: by run, the name of its value of every swept key
 
 
-def sweep_frame(trainings: Sequence[Training], members: Members, term: str) -> pd.DataFrame:
-    """One row a training of the sweep and checkpoint; a column for every key that varies."""
+# numbers
+
+
+def sweep_numbers(trainings: Sequence[Training], members: Members, term: str) -> Numbers | None:
+    """Percentage and loss, one row per training of the sweep and checkpoint; one column per swept key.
+
+    None if no training of the sweep is among them.
+    """
     parts = []
     for training in with_term(trainings, term):
         if training.run in members:
             data = training.twirl.sel(term=term)
-            first = {"run": training.run, "seed": training.seed, **members[training.run], STEP: data["step"].values}
-            names = {PERCENT: "percent_equiv", LOW: "percent_equiv_low", HIGH: "percent_equiv_high", LOSS: "loss_total"}
-            values = {head: data[name].values for head, name in names.items()}
-            parts.append(pd.DataFrame(first | values | {"trivial": data["trivial"].values}))
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+            rows = {**members[training.run], STEP: data["step"].values} | {name: data[name].values for name in STORED}
+            parts.append(training.labelled(pd.DataFrame(rows)))
+    return numbers(pd.concat(parts, ignore_index=True), COLUMNS) if parts else None
+
+
+def ends(found: Numbers) -> pd.DataFrame:
+    """The last checkpoint of every training."""
+    rows = found.data
+    return rows.loc[rows.groupby(["run", "seed"], sort=False)[STEP].idxmax()]
+
+
+def medians(last: pd.DataFrame, key: str) -> pd.DataFrame:
+    """Median percentage at the last checkpoint, and number of trainings, by the value of a key."""
+    return last.groupby(key, sort=False)["percent_equiv"].agg(["median", "size"])
+
+
+def courses(found: Numbers, key: str, values: Sequence[str]) -> dict[str, pd.DataFrame]:
+    """Median and inner quantiles of the percentage by step, by value of a key; of many values only some."""
+    chosen, rows = evenly_spaced(range(len(values)), LINES), {}
+    for value in (values[i] for i in chosen):
+        grouped = found.data[found.data[key] == value].groupby(STEP)["percent_equiv"]
+        rows[value] = pd.DataFrame({"median": grouped.median()} | {q: grouped.quantile(q) for q in INNER})
+    return rows
+
+
+# figures
 
 
 def sweep(trainings: Sequence[Training], name: str, members: Members, term: str, threshold: float) -> Figure | None:
-    """Courses (left) and last checkpoints (right) by the values of every key that varies, a row of panels each; None
-    where no training of the sweep is there."""
-    frame = sweep_frame(trainings, members, term)
-    if frame.empty:
+    """Percentage over training (left) and at the last checkpoints (right), one row of panels per swept key.
+
+    None if no training of the sweep is among them.
+    """
+    found = sweep_numbers(trainings, members, term)
+    if found is None:
         return None
-    axes = list(next(iter(members.values())))
-    last = frame.loc[frame.groupby(["run", "seed"], sort=False)[STEP].idxmax()]
+    keys, last = list(next(iter(members.values()))), ends(found)
+    known = set(found.data["run"])
+    values = {key: list(dict.fromkeys(members[run][key] for run in members if run in known)) for key in keys}
+    middle = {key: medians(last, key) for key in keys}
+    seen = [*found.data["percent_equiv"], threshold]
+    lines, steps = {key: courses(found, key, values[key]) for key in keys}, found.data[STEP].to_numpy()
 
     def draw(canvas: Canvas, columns: int) -> None:
-        panels = canvas.subplots(math.ceil(2 * len(axes) / columns), columns, squeeze=False).ravel()
-        for axis, left, right in zip(axes, panels[::2], panels[1::2], strict=True):
-            values = list(dict.fromkeys(members[run][axis] for run in members if run in set(frame["run"])))
-            _courses(left, frame, axis, values)
-            _ends(right, last, axis, values)
+        panels = [p.ax for p in style.panels(canvas, 2 * len(keys), columns, sharex=False, sharey=False)]
+        for key, left, right in zip(keys, panels[::2], panels[1::2], strict=True):
+            _courses(left, lines[key], steps)
+            _ends(right, last, key, values[key], middle[key]["median"])
             for ax in (left, right):
-                style.log_axis(ax, [*frame[PERCENT], threshold], "equivariance error\n[% of held-out loss]")
-                ax.axhline(threshold, color=style.BLACK, linestyle=(0, (2, 2)), linewidth=1)
-                ax.set_title(axis)
+                style.log_axis(ax, seen, "equivariance error\n[% of held-out loss]")
+                ax.axhline(threshold, color=style.BLACK, linestyle=style.DASHED, linewidth=1)
+                ax.set_title(key)
 
-    wide, narrow = style.canvases(draw, 2 * len(axes), 2.6, most=2)
+    wide, narrow = style.canvases(draw, 2 * len(keys), 2.6, most=2)
     caption = (
-        f"The sweep {name}, {len(last)} trainings ({words(term)}). Left: equivariance error over training by the value "
-        "of one key, the median of all trainings with that value whatever their other keys, and a band from the 10th "
-        "to the 90th percentile of trainings. Right: the last checkpoint of each training; hollow points are trivial, "
-        f"nothing is learned there; bars are medians. Dashed: {threshold:g} %."
+        f"The sweep {name}, {len(last)} trainings ({term_words(term)}). Left: equivariance error over training by the "
+        "value of one key; lines are medians over all trainings with that value, whatever their other keys, and bands "
+        "lead from the 10th to the 90th percentile. Right: the last checkpoint of each training; bars are medians."
+        f"{hollow_note(trainings)} Dashed: {threshold:g} %."
     )
     text = f"Equivariance error at the last checkpoint of the sweep {name}, medians: "
-    text += "; ".join(f"{axis} {_medians(last, axis)}" for axis in axes) + "."
-    ends = {"equivariance error": (PERCENT, LOW, HIGH)}
-    chart = Chart(STEP, ends, "equivariance error [% of held-out loss]", by=tuple(axes), rule=threshold)
-    return Figure(f"sweep_{name}_{term}", wide, narrow, f"Sweep {name}: {words(term)}", caption, text, frame, chart)
+    text += "; ".join(f"{key} {_median_words(rows)}" for key, rows in middle.items()) + "."
+    series = {"equivariance error": STORED[:3]}
+    chart = Chart(STEP, series, LABEL, by=tuple(keys), rule=threshold)
+    title = f"Sweep {name}: {term_words(term)}"
+    return Figure(f"sweep_{name}_{term}", wide, narrow, title, caption, text, found, chart)
 
 
-def _courses(ax: Axes, frame: pd.DataFrame, axis: str, values: Sequence[str]) -> None:
-    """A median line and a band for each value; of many values the first, the last and those between at equal paces."""
-    if len(values) > FEW:
-        values = [values[i] for i in np.unique(np.linspace(0, len(values) - 1, FEW).round().astype(int))]
+def _median_words(rows: pd.DataFrame) -> str:
+    return ", ".join(f"{v}: {say(float(row['median']))} % of {int(row['size'])}" for v, row in rows.iterrows())
+
+
+def _courses(ax: Axes, lines: Mapping[str, pd.DataFrame], steps: Array) -> None:
+    """A median line and a band for each value."""
+    for i, (value, rows) in enumerate(lines.items()):
+        colour, line, marker, _ = style.look_of(i)
+        at, middle = rows.index.to_numpy(), np.where(rows["median"] > 0, rows["median"], np.nan)
+        low, high = (np.maximum(rows[q].to_numpy(), 1e-30) for q in INNER)
+        after = at > 0
+        ax.fill_between(at[after], low[after], high[after], color=colour, alpha=0.14, linewidth=0)
+        ax.plot(at[after], middle[after], color=colour, linestyle=line, marker=marker, markersize=3, label=value)
+        ax.plot(at[~after], middle[~after], marker, color=colour, markersize=3)
+    style.step_axis(ax, steps)
+    ax.legend(loc="lower left")  # curves begin high
+
+
+def _ends(ax: Axes, last: pd.DataFrame, key: str, values: Sequence[str], middle: pd.Series) -> None:
+    """One point per training, side by side in the order of the trainings, and a bar at the median."""
     for i, value in enumerate(values):
-        colour, line, marker = look_of(i)
-        grouped = frame[frame[axis] == value].groupby(STEP)[PERCENT]
-        middle = grouped.median()
-        steps, shown = middle.index.to_numpy(), np.where(middle > 0, middle, np.nan)
-        low, high = (np.maximum(grouped.quantile(q).to_numpy(), 1e-30) for q in INNER)
-        after = steps > 0
-        ax.fill_between(steps[after], low[after], high[after], color=colour, alpha=0.14, linewidth=0)
-        ax.plot(steps[after], shown[after], color=colour, linestyle=line, marker=marker, markersize=3, label=value)
-        ax.plot(steps[~after], shown[~after], marker, color=colour, markersize=3)
-    style.step_axis(ax, frame[STEP].to_numpy())
-    ax.legend(loc="lower left")  # where no course is: all begin high
-
-
-def _ends(ax: Axes, last: pd.DataFrame, axis: str, values: Sequence[str]) -> None:
-    """A point a training, side by side in the order of the trainings, and a bar at the median."""
-    for i, value in enumerate(values):
-        rows = last[last[axis] == value]
+        rows = last[last[key] == value]
         place = i + np.linspace(-0.3, 0.3, len(rows)) if len(rows) > 1 else np.array([float(i)])
-        percent, trivial = rows[PERCENT].to_numpy(), rows["trivial"].to_numpy(bool)
+        percent, trivial = rows["percent_equiv"].to_numpy(), rows["trivial"].to_numpy(bool)
         for hollow, face in ((False, style.BLUE), (True, "white")):
             at = (trivial == hollow) & (percent > 0)
             ax.plot(place[at], percent[at], "o", color=style.BLUE, markerfacecolor=face, markersize=3)
-        ax.hlines(rows[PERCENT].median(), i - 0.35, i + 0.35, color=style.RED, linewidth=1.8)
+        ax.hlines(middle[value], i - 0.35, i + 0.35, color=style.RED, linewidth=1.8)
     long = sum(len(v) for v in values) > 40
     ax.set_xticks(range(len(values)), values, rotation=60 if long else 0, ha="right" if long else "center")
     ax.set_xlim(-0.6, len(values) - 0.4)
 
 
-def _medians(last: pd.DataFrame, axis: str) -> str:
-    found = last.groupby(axis, sort=False)[PERCENT].agg(["median", "size"])
-    return ", ".join(f"{v}: {say(float(row['median']))} % of {int(row['size'])}" for v, row in found.iterrows())
-
-
 def section(trainings: Sequence[Training], sweeps: Mapping[str, Members], settings: ReportSettings) -> Section:
-    """The section."""
-    shown = [sweep(trainings, name, members, settings.term, settings.threshold) for name, members in sweeps.items()]
-    return Section("sweeps", "Sweeps", figures=[figure for figure in shown if figure])
+    """One figure per sweep."""
+    figures = [sweep(trainings, name, members, settings.term, settings.threshold) for name, members in sweeps.items()]
+    return Section("sweeps", "Sweeps", figures=[figure for figure in figures if figure])

@@ -23,9 +23,9 @@ def power(level, slope, costs=COSTS, seeds=3, spread=0.0, noise=0.0, random=None
     return Run(f"{level}", np.tile(costs, (seeds, 1)), loss, np.arange(SAMPLES), serving)
 
 
-def compare(one, other, learned=EVERY, draws=200, inferences=0.0):
+def compare(one, other, learned=EVERY, resamples=200, inferences=0.0):
     runs = [*one, *other]
-    curves = crossover.resampled(runs, draws)
+    curves = crossover.resampled(runs, resamples)
     curves = [crossover.served(c, r.serving, inferences) for c, r in zip(curves, runs, strict=True)]
     return crossover.crossover(curves[: len(one)], curves[len(one) :], learned)
 
@@ -169,7 +169,7 @@ def test_crossover__interval_covers_the_true_crossing(seeds):
             power(level, slope, seeds=seeds, spread=0.1, noise=0.4, random=random)
             for level, slope in ((2.0, 0.2), (10.0, 0.5))
         )
-        found = compare([one], [other], draws=150)
+        found = compare([one], [other], resamples=150)
         covered += found.low <= truth <= found.high
     error = (0.9 * 0.1 / trials) ** 0.5
     assert {3: 0.88, 6: 0.91}[seeds] - 2 * error < covered / trials <= 1

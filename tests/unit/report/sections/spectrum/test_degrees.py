@@ -1,10 +1,10 @@
-"""Figures of the spectrum and of test-time twirling against their stores."""
+"""Spectra by degree against their stores."""
 
 import numpy as np
 import pytest
 import synthetic
 
-from twirlscope.report.sections.spectrum import degrees, test_time
+from twirlscope.report.sections.spectrum import degrees
 from twirlscope.report.trainings import Training
 
 
@@ -14,10 +14,10 @@ def training(run="a", seed=0):
 
 def test_spectrum__table_holds_every_checkpoint_and_degree_of_the_store():
     one = training()
-    table = degrees.spectrum([one], "forces").table
+    table = degrees.spectrum([one], "forces").numbers.data
     assert len(table) == one.twirl.sizes["step"] * one.twirl.sizes["degree"]
-    row = table[(table["step [1]"] == 100) & (table["degree [1]"] == 2)]
-    assert row["spectrum [1]"].item() == one.twirl["spectrum"].sel(step=100, term="forces", degree=2)
+    row = table[(table["step"] == 100) & (table["degree"] == 2)]
+    assert row["spectrum"].item() == one.twirl["spectrum"].sel(step=100, term="forces", degree=2)
 
 
 def test_spectrum__says_in_words_which_degree_is_the_largest():
@@ -30,19 +30,8 @@ def test_effective_degree__table_and_words_agree_with_the_store():
     one = training()
     figure = degrees.effective_degree([one, training(seed=1)], "forces")
     values = one.twirl["effective_degree"].sel(term="forces").values
-    np.testing.assert_array_equal(figure.table["effective_degree [1]"][: len(values)], values)
+    np.testing.assert_array_equal(figure.numbers.data["effective_degree"][: len(values)], values)
     assert f"from {values[0]:.3g} to {values[-1]:.3g}" in figure.alternative
-
-
-def test_plan__gives_what_is_left_as_a_share_of_the_equivariance_error():
-    one = training()
-    table = test_time.residual(one, "forces").set_index("rotation_set")
-    assert table.loc["D2", "twirled_loss_predicted_share"] == pytest.approx(0.3)
-    assert table.loc["T", "twirled_loss_share"] == pytest.approx(0.105)
-    assert np.isnan(table.loc["I", "twirled_loss_share"])
-    text = test_time.plan([one], "forces").alternative
-    assert "D2 (4 passes) 30 % predicted, 31.5 % measured" in text
-    assert "I (60" not in text
 
 
 def test_measured__leaves_out_trainings_without_a_panel():

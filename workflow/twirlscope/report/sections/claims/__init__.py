@@ -1,1 +1,1 @@
-"""Claims of the paper and of the user: which numbers decide them, and the verdicts."""
+"""Claims of papers on how networks learn symmetry, judged by the trainings of the report."""

@@ -1,31 +1,31 @@
-"""Evidence for claims: one number with its interval a training, or a group of trainings, from what was measured.
+"""Evidence for claims: one number with its interval per training, or per comparison of trainings.
 
-Only trainings of networks that are free to break the symmetry and that saw turned samples speak for how it is learned.
+Only trainings that can tell how symmetry is learned count: networks without built-in symmetry, on turned samples.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from typing import Any
 
 import numpy as np
 from scipy import stats
 
 from ...._typing import Array, Callable, Sequence
-from ...trainings import Training, claimed, with_term
+from ...trainings import Training, claims_equivariance, with_term
 from ...wording import say
 from ..price.comparison import LEARNED, axes, comparisons, pairs
 from .judge import Evidence
 
-LAST = 10_000  # updates within which the error is said to become small
-EARLY = 0.1  # share of the updates that is start-up, left out where something is said of all of training
-LEVELS = 1.5  # sizes are different if the largest is at least so many times the smallest
-POINTS = 5  # checkpoints below which no line is fitted
+LAST = 10_000  # updates within which the error should become small
+EARLY = 0.1  # share of the updates that is start-up, left out of claims on all of training
+LEVELS = 1.5  # sizes are different if the largest is at least this many times the smallest
+POINTS = 5  # least number of checkpoints for a fit
+# variables of the stores of curvature and gradients that the evidence needs
 CURVATURE = ("condition_ratio", "condition_ratio_low", "condition_ratio_high", "condition_converged")
 GRADIENTS = ("relative_equiv", "gradient_norm_ratio", "nearest_distance", "nearest_loss_equiv")
 IDLE = {"device", "save_every", "checkpoints_per_decade"}  # keys of the `train` section that change no weight
-DROPPED = {  # of the `train` section, by what varies: what may vary with it
+MAY_VARY = {  # by kind of group, the keys of the `train` section that may differ within it
     "size": {"learning_rate"},
     "samples": {"samples"},
     "optimiser": {"optimiser", "learning_rate", "momentum", "weight_decay"},
@@ -33,7 +33,7 @@ DROPPED = {  # of the `train` section, by what varies: what may vary with it
 
 
 def percent(trainings: Sequence[Training], term: str) -> list[Evidence]:
-    """Percent of the loss that is equivariance error, at the last checkpoint of the first 10,000 updates."""
+    """Percentage of the loss that is equivariance error, at the last checkpoint of the first 10,000 updates."""
     found = []
     for training in _learners(trainings, term):
         data = training.twirl.sel(term=term)
@@ -46,8 +46,11 @@ def percent(trainings: Sequence[Training], term: str) -> list[Evidence]:
 
 
 def percent_by(kind: str) -> Callable[[Sequence[Training], str], list[Evidence]]:
-    """The same for groups of trainings in which nothing but `size`, `samples` or `optimiser` varies, each with two
-    levels or more."""
+    """`percent` for groups of trainings that differ only in `kind`, and have two levels of it at least.
+
+    Args:
+        kind: `size`, `samples` or `optimiser`.
+    """
 
     def evidence(trainings: Sequence[Training], term: str) -> list[Evidence]:
         groups: dict[str, list[Training]] = {}
@@ -73,8 +76,12 @@ def penalty(trainings: Sequence[Training], term: str) -> list[Evidence]:
 
 
 def conditions(measure: str, flat: bool = False) -> Callable[[Sequence[Training], str], list[Evidence]]:
-    """A condition number of the twirled prediction error over that of the equivariance error, last checkpoint; of a
-    measure that is large where a spectrum is `flat` the other way round."""
+    """Condition number of the twirled prediction error over that of the equivariance error, at the last checkpoint.
+
+    Args:
+        measure: name of the condition number.
+        flat: True for a measure that is large where the eigenvalues are alike, whose ratio is inverted.
+    """
 
     def evidence(trainings: Sequence[Training], term: str) -> list[Evidence]:
         found = []
@@ -92,7 +99,7 @@ def conditions(measure: str, flat: bool = False) -> Callable[[Sequence[Training]
 
 
 def gradients(trainings: Sequence[Training], term: str) -> list[Evidence]:
-    """Correlation over checkpoints of the ratio of gradient norms with the relative error, both as logarithms."""
+    """Correlation over checkpoints between the ratio of gradient norms and the relative error, both as logarithms."""
     found = []
     for training in _learners(trainings, term):
         if training.gradient is not None:
@@ -116,8 +123,10 @@ def exponents(trainings: Sequence[Training], term: str) -> list[Evidence]:
 
 
 def per_time(trainings: Sequence[Training], term: str) -> list[Evidence]:
-    """Loss of networks without built-in symmetry over that of networks with it, of all terms, at the longest training
-    time that both were given, on the same data and device."""
+    """Loss without built-in symmetry over loss with it, at the longest common training time, on one device.
+
+    The loss is that of all terms, whatever `term`.
+    """
     found = []
     for comparison in comparisons(trainings):
         for axis in axes(comparison, ["time"]):
@@ -131,7 +140,7 @@ def per_time(trainings: Sequence[Training], term: str) -> list[Evidence]:
 
 
 def gradient_points(training: Training) -> tuple[Array, Array]:
-    """Relative equivariance error and ratio of gradient norms of the checkpoints where both are above zero."""
+    """Relative equivariance error and ratio of gradient norms, at the checkpoints where both are above zero."""
     data = training.gradient.sel(layer="whole")
     x, y = data["relative_equiv"].values, data["gradient_norm_ratio"].values
     good = np.isfinite(x) & np.isfinite(y) & (x > 0) & (y > 0)
@@ -139,8 +148,11 @@ def gradient_points(training: Training) -> tuple[Array, Array]:
 
 
 def nearest_points(training: Training) -> tuple[Array, Array]:
-    """Distance to the nearest more symmetric parameters, and equivariance error there, where both are above zero and
-    something is learned: before, it is the symmetry of a network without any output that is near."""
+    """Distance to the nearest more symmetric parameters, and equivariance error, at checkpoints that have learned.
+
+    Earlier checkpoints are near a network without any output, which is symmetric, too. Points at or below zero are left
+    out.
+    """
     data = training.gradient
     x, y = (data[n].values for n in ("nearest_distance", "nearest_loss_equiv"))
     trivial = training.twirl["trivial"].sel(term="weighted", drop=True)
@@ -150,7 +162,7 @@ def nearest_points(training: Training) -> tuple[Array, Array]:
 
 
 def exponent(x: Array, y: Array) -> tuple[float, float, float] | None:
-    """Slope of log y against log x with its 95 % interval (Student, least squares); None for too few points."""
+    """Slope of log y against log x with its 95 % interval (least squares, Student's t); None for too few points."""
     if len(x) < POINTS or np.ptp(x) == 0:
         return None
     fit = stats.linregress(np.log(x), np.log(y))
@@ -160,46 +172,42 @@ def exponent(x: Array, y: Array) -> tuple[float, float, float] | None:
 
 def _learners(trainings: Sequence[Training], term: str) -> list[Training]:
     """Trainings with turned samples of networks without built-in symmetry."""
-    chosen = [t for t in with_term(trainings, term) if t.train is not None and "run" in t.train.attrs]
-    return [t for t in chosen if _run(t)["train"].get("augment") != "none" and not claimed(t)]
-
-
-def _run(training: Training) -> dict[str, Any]:
-    return json.loads(training.train.attrs["run"])
+    chosen = [t for t in with_term(trainings, term) if t.spec]
+    return [t for t in chosen if t.spec["train"].get("augment") != "none" and not claims_equivariance(t)]
 
 
 def _task(training: Training) -> str:
-    """What a verdict is for: the task."""
-    return str(_run(training)["task"]["name"])
+    """The name of the task, for which a verdict is given."""
+    return str(training.spec["task"]["name"])
 
 
 def _all_but(training: Training, kind: str) -> str:
-    """Everything that a group of trainings shares, seeds apart."""
-    run = _run(training)
-    kept = {k: v for k, v in run["train"].items() if k not in DROPPED[kind] | IDLE}
+    """The settings that all trainings of a group share, as text."""
+    run = training.spec
+    kept = {k: v for k, v in run["train"].items() if k not in MAY_VARY[kind] | IDLE}
     model = {"name": run["model"]["name"]} if kind == "size" else run["model"]
     return json.dumps([run.get("dataset"), run["task"], model, kept], sort_keys=True)
 
 
 def _level(training: Training, kind: str) -> float | str:
-    """What varies in a group."""
+    """The value of the key that varies in a group."""
     attribute = {"size": "parameters", "samples": "training_samples"}.get(kind)
-    return float(training.train.attrs.get(attribute, 0)) if attribute else str(_run(training)["train"].get(kind))
+    return float(training.attrs.get(attribute, 0)) if attribute else str(training.spec["train"].get(kind))
 
 
 def _varies(levels: Sequence[float | str]) -> bool:
-    """Whether two levels are really different."""
+    """True if the levels differ; sizes by a factor of `LEVELS` at least."""
     if isinstance(levels[0], str):
         return len(set(levels)) > 1
     return max(levels) >= LEVELS * min(levels) > 0
 
 
 def _odds(share: Array) -> Array:
-    """Percent of the whole -> percent of the rest."""
+    """A percentage of the whole as a percentage of the rest."""
     return np.where(share < 100, 100 * share / np.maximum(100 - share, 1e-300), math.inf)
 
 
 def _inverse(value: float, low: float, high: float) -> tuple[float, float, float]:
-    """A positive number and its interval -> those of one over it."""
+    """The inverse of a positive number, with its interval."""
     value, low, high = (1 / n if n else math.inf for n in (value, high, low))
     return value, low, high

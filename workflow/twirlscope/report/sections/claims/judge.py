@@ -1,7 +1,7 @@
-"""Claims as data: what somebody said, the number that would show it, and whether the trainings at hand do.
+"""Claims as data: the statement, the number that decides it, and the verdict of the trainings.
 
-A verdict has three values. A claim holds where every interval lies within what it allows, does not where one lies
-wholly outside, and all else is not enough data: too few trainings, too short ones, intervals across the limit.
+A claim HOLDS if all intervals lie within its limits, and is CONTRADICTED if one interval lies wholly outside. Otherwise
+it is OPEN: too few or too short trainings, or intervals across a limit.
 """
 
 from __future__ import annotations
@@ -13,20 +13,31 @@ from itertools import groupby
 import pandas as pd
 
 from ...._typing import Callable, Sequence
+from ...numbers import Column, numbers
 from ...tables import Table
 from ...trainings import Training
 from ...wording import listed, say
 
-HOLDS, DOES_NOT, UNKNOWN = "holds", "does not", "not enough data"
-IN_WORDS = {HOLDS: HOLDS, DOES_NOT: "does not hold", UNKNOWN: UNKNOWN}
+HOLDS, CONTRADICTED, OPEN = "holds", "contradicted", "open"
+IN_WORDS = {HOLDS: "holds", CONTRADICTED: "is contradicted", OPEN: "is open"}
+COLUMNS = (
+    Column("value", "value", "1"),
+    Column("low", "low", "1"),
+    Column("high", "high", "1"),
+    Column("label", "decided by"),
+    Column("count", "trainings"),
+    Column("within", "agree"),
+    Column("limits", "limits from"),
+)
+NOT_SHOWN = ("statement", "source", "needs", "limits")  # on the page
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """The number of one training, or of one group of them, with its 95 % interval.
+    """The number of one training, or of one comparison, with its 95 % interval.
 
-    scope: what it speaks for (a task); a verdict is given for each.
-    final: whether more training could not change it; what is not final never refutes.
+    scope: the task that the number is about; each task has a verdict of its own.
+    final: False if a longer training could change the number; it then contradicts no claim.
     """
 
     scope: str
@@ -39,13 +50,13 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Claim:
-    """What was said and how it is tested.
+    """A statement and its test.
 
-    source: where it was said; limits: where the limits come from.
-    quantity: the number in words, with its unit in brackets.
-    needs: what has to be run for it.
-    least, most: what the claim allows, inclusive.
-    evidence: gives the numbers that the trainings have, for a term of the loss.
+    source: the paper; limits: the source of the limits.
+    quantity: the number in words, with its unit.
+    needs: the trainings that its test needs.
+    least, most: limits of the number, inclusive.
+    evidence: the numbers of the trainings, for a term of the loss.
     """
 
     name: str
@@ -59,24 +70,33 @@ class Claim:
     most: float = math.inf
 
     def verdict(self, one: Evidence) -> str:
-        """What one number says."""
+        """The verdict of one number."""
         if self.least <= one.low and one.high <= self.most:
             return HOLDS
         outside = one.high < self.least or one.low > self.most
-        return DOES_NOT if outside and one.final else UNKNOWN
+        return CONTRADICTED if outside and one.final else OPEN
 
     def excess(self, one: Evidence) -> float:
-        """How far the worse end of an interval is beyond a limit, negative inside; infinite if it is unknown."""
+        """Distance of the worse end of an interval beyond a limit; negative within, infinite if it is unknown."""
         found = max(self.least - one.low, one.high - self.most)
         return math.inf if math.isnan(found) else found
+
+    @property
+    def allowed(self) -> str:
+        """The limits in words."""
+        if math.isinf(self.least):
+            return f"at most {self.most:g}"
+        if math.isinf(self.most):
+            return f"at least {self.least:g}"
+        return f"{self.least:g} to {self.most:g}"
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """A claim judged for one scope.
+    """The verdict on a claim for one scope.
 
-    worst: the number that decides, None where there is none.
-    count, within: how many numbers there are, and how many of them lie within what the claim allows.
+    worst: the number that decides; None without any number.
+    count, within: how many numbers there are, and how many lie within the limits.
     """
 
     claim: Claim
@@ -92,83 +112,71 @@ class Verdict:
         which = self.worst.label
         if self.count > 1:
             which += f", the worst of {self.count}, {self.within} of which {'is' if self.within == 1 else 'are'} within"
-        more = "" if self.worst.final or self.verdict == HOLDS else "; too short a training to refute the claim"
+        more = "" if self.worst.final or self.verdict == HOLDS else "; too short a training to contradict the claim"
         value, low, high = (say(v) for v in (self.worst.value, self.worst.low, self.worst.high))
         return f"{self.scope} {value} (95 % interval {low} to {high}; {which}{more})"
 
 
-def sentences(verdicts: Sequence[Verdict]) -> list[str]:
-    """Every claim in words: the verdicts on it, then the numbers."""
-    found = []
-    for claim, group in groupby(verdicts, key=lambda v: v.claim):
-        every = list(group)
-        head = f"{claim.statement} ({claim.source})"
-        if every[0].worst is None:
-            found.append(f"{head}: {UNKNOWN}; it needs {claim.needs}.")
-            continue
-        said = [(words, [v.scope for v in every if v.verdict == verdict]) for verdict, words in IN_WORDS.items()]
-        verdict = ", ".join(f"{words} for {listed(scopes)}" for words, scopes in said if scopes)
-        numbers = ", ".join(v.number for v in every)
-        found.append(
-            f"{head}: {verdict}. {claim.quantity[0].upper()}{claim.quantity[1:]}, {_allowed(claim)}: {numbers}."
-        )
-    return found
-
-
 def judge(claims: Sequence[Claim], trainings: Sequence[Training], term: str) -> list[Verdict]:
-    """Every claim for every scope that has numbers; once, without a number, where none has."""
+    """Verdicts on every claim, one per scope; one without a number if there is no evidence."""
     return [verdict for claim in claims for verdict in _judge(claim, trainings, term)]
 
 
 def _judge(claim: Claim, trainings: Sequence[Training], term: str) -> list[Verdict]:
     found = sorted(claim.evidence(trainings, term), key=lambda one: one.scope)
-    made = []
+    verdicts = []
     for scope, group in groupby(found, key=lambda one: one.scope):
-        numbers = list(group)
-        each = [claim.verdict(one) for one in numbers]
-        said, within = set(each), each.count(HOLDS)
-        verdict = DOES_NOT if DOES_NOT in said else HOLDS if said == {HOLDS} else UNKNOWN
-        deciding = [one for one in numbers if claim.verdict(one) == verdict]
-        made.append(Verdict(claim, scope, verdict, max(deciding, key=claim.excess), len(numbers), within))
-    return made or [Verdict(claim, "", UNKNOWN, None, 0, 0)]
+        evidence = list(group)
+        each = [claim.verdict(one) for one in evidence]
+        verdict = CONTRADICTED if CONTRADICTED in each else HOLDS if set(each) == {HOLDS} else OPEN
+        deciding = [one for one in evidence if claim.verdict(one) == verdict]
+        worst = max(deciding, key=claim.excess)
+        verdicts.append(Verdict(claim, scope, verdict, worst, len(evidence), each.count(HOLDS)))
+    return verdicts or [Verdict(claim, "", OPEN, None, 0, 0)]
 
 
-def _allowed(claim: Claim) -> str:
-    """What the claim allows, in words."""
-    if math.isinf(claim.least):
-        return f"at most {claim.most:g}"
-    if math.isinf(claim.most):
-        return f"at least {claim.least:g}"
-    return f"{claim.least:g} to {claim.most:g}"
+def sentences(verdicts: Sequence[Verdict]) -> list[str]:
+    """One sentence per claim: its verdicts, then the numbers."""
+    found = []
+    for claim, group in groupby(verdicts, key=lambda v: v.claim):
+        every = list(group)
+        head = f"{claim.statement} ({claim.source})"
+        if every[0].worst is None:
+            found.append(f"{head}: open. It needs {claim.needs}.")
+            continue
+        scopes = [(words, [v.scope for v in every if v.verdict == verdict]) for verdict, words in IN_WORDS.items()]
+        verdict = ", ".join(f"{words} for {listed(names)}" for words, names in scopes if names)
+        values = ", ".join(v.number for v in every)
+        found.append(f"{head}: {verdict}. {claim.quantity[0].upper()}{claim.quantity[1:]}, {claim.allowed}: {values}.")
+    return found
 
 
 def claims_table(verdicts: Sequence[Verdict]) -> Table:
-    """One row a claim and scope."""
+    """One row per claim and scope."""
     rows = [
         {
             "claim": v.claim.name,
             "for": v.scope or "–",  # noqa: RUF001
             "verdict": v.verdict,
             "quantity": v.claim.quantity,
-            "value [1]": v.worst.value if v.worst else math.nan,
-            "from [1]": v.worst.low if v.worst else math.nan,
-            "to [1]": v.worst.high if v.worst else math.nan,
-            "allowed": _allowed(v.claim),
-            "of": v.worst.label if v.worst else "",
-            "numbers": v.count,
+            "value": v.worst.value if v.worst else math.nan,
+            "low": v.worst.low if v.worst else math.nan,
+            "high": v.worst.high if v.worst else math.nan,
+            "allowed": v.claim.allowed,
+            "label": v.worst.label if v.worst else "",
+            "count": v.count,
             "within": v.within,
             "statement": v.claim.statement,
             "source": v.claim.source,
-            "limits from": v.claim.limits,
+            "limits": v.claim.limits,
             "needs": v.claim.needs,
         }
         for v in verdicts
     ]
-    frame = pd.DataFrame(rows)
+    table = numbers(pd.DataFrame(rows), COLUMNS)
     caption = (
-        "Each claim with the number that decides it: of all trainings that speak for it, the one furthest outside of "
-        "what is allowed, with its 95 % interval. A claim holds where the intervals of all lie within, does not where "
-        "one lies wholly outside; all else is not enough data."
+        "Each claim with the number that decides it: of all trainings that count, the one furthest outside the limits, "
+        "with its 95 % interval. A claim holds if the intervals of all trainings lie within the limits. It is "
+        "contradicted if one lies wholly outside. Otherwise it is open."
     )
-    brief = frame.drop(columns=["statement", "source", "needs", "limits from"])
-    return Table("claims", caption, frame, brief)
+    return Table("claims", caption, table, table.without(NOT_SHOWN))

@@ -1,7 +1,7 @@
-"""The claims of arXiv 2512.02303 on how networks learn rotation, to be tested on trainings at hand.
+"""The claims of arXiv 2512.02303 on how networks learn rotations.
 
-Source: Shen, Nowara, Maser, Cho: Training Dynamics of Learning 3D-Rotational Equivariance, TMLR 12/2025. Where the
-paper names no limit, the limit is ours, and the claim says so.
+Source: Shen, Nowara, Maser, Cho: Training Dynamics of Learning 3D-Rotational Equivariance, TMLR 12/2025. If the paper
+gives no limit, the limit is ours, and the claim says so.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ CLAIMS = (
         PAPER,
         PERCENT,
         THEIRS,
-        "trainings on turned samples, of 10,000 updates to refute it",
+        "trainings on turned samples, of 10,000 updates or more to contradict it",
         evidence.percent,
         most=2.0,
     ),
     Claim(
         "whatever the model size",
-        "That is so at every model size",
+        "The same holds at every model size",
         PAPER,
         PERCENT,
         THEIRS,
@@ -37,7 +37,7 @@ CLAIMS = (
     ),
     Claim(
         "whatever the data size",
-        "That is so at every number of training samples",
+        "The same holds at every number of training samples",
         PAPER,
         PERCENT,
         THEIRS,
@@ -47,7 +47,7 @@ CLAIMS = (
     ),
     Claim(
         "whatever the optimiser",
-        "That is so with every optimiser",
+        "The same holds with every optimiser",
         "arXiv 2512.02303, experiments on optimisers",
         PERCENT,
         THEIRS,
@@ -101,7 +101,7 @@ CLAIMS = (
         "arXiv 2512.02303, on gradients and parameters",
         "exponent of the equivariance error against that distance",
         OURS,
-        "gradient.nearest of 5 checkpoints or more",
+        "the stage gradient with gradient.nearest of 5 checkpoints or more",
         evidence.exponents,
         least=1.5,
         most=2.5,

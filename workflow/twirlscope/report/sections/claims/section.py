@@ -1,4 +1,7 @@
-"""Section on claims: which hold, which are contradicted, which are open."""
+"""Claims of papers on how networks learn symmetry.
+
+Question: which claims hold for these trainings, which are contradicted, and which are open?
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,6 @@ from .paper import CLAIMS
 
 
 def section(trainings: Sequence[Training], term: str) -> Section:
-    """The section."""
+    """The verdicts on all claims, in sentences and as a table."""
     verdicts = judge(CLAIMS, trainings, term)
     return Section("claims", "Claims", sentences(verdicts), tables=[("Verdicts", claims_table(verdicts))])

@@ -1,4 +1,4 @@
-"""The figures of directions: the angle between the gradients of the two parts, and what an update spent on each."""
+"""Directions: the angle between the gradients of the two parts, and the share of an update spent on symmetry."""
 
 from __future__ import annotations
 
@@ -8,36 +8,35 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 from matplotlib.lines import Line2D
 
-from ...._typing import Array, Bool, Sequence
-from ....estimators.gradient_statistics import above_noise
+from ...._typing import Array, Bool, Callable, Sequence
 from ...figures import style
-from ...figures.curves import look_of, run_handles, seeds_note
+from ...figures.curves import run_handles, seeds_note
 from ...figures.figure import Chart, Figure
 from ...trainings import Training, by_run
-from ...wording import column
-from .norms import BARS, Course, ends_of, gradient_table, plotted, samples_note, whole
+from .lines import BARS, Line, draw_line, first_and_last, gradient_numbers, resolved, samples_note, whole
 
-HOLLOW = " Hollow points divide by something within two standard errors of zero."
-
-
-def resolved(data: xr.Dataset, name: str, *parts: str) -> Bool[Array, "*b"]:
-    """Where the sizes of all these parts of a variable are above their noise."""
-    value, error = (data[n].sel(part=list(parts)).transpose(..., "part").values for n in (name, f"{name}_error"))
-    return above_noise(np.abs(value), error).all(-1)
+HOLLOW = " Hollow points: the divisor is within two standard errors of zero."
 
 
-def courses(trainings: Sequence[Training], name: str, label: str, ends: tuple[float, float], solid, reference) -> tuple:
+def _over_steps(
+    trainings: Sequence[Training],
+    name: str,
+    label: str,
+    ends: tuple[float, float],
+    solid: Callable[[xr.Dataset], Bool[Array, " step"]],
+    reference: Callable[[Axes], list],
+) -> tuple:
     """A variable of all trainings over steps on a linear axis.
 
     Args:
-        ends: of the axis; what lies outside is not drawn.
-        solid: says of the dataset of a training where its points are full.
-        reference: draws what else belongs into the axes.
+        ends: of the axis; values outside are not drawn.
+        solid: from the gradients of a training, True at solid points.
+        reference: draws further lines and returns their entries of the legend.
 
     Returns:
-        Both drawings, the table, and how many values lie outside.
+        Both drawings, the numbers, and how many values lie outside the axis.
     """
-    groups, table = by_run(trainings), gradient_table(trainings, [name])
+    groups, table = by_run(trainings), gradient_numbers(trainings, [name])
     steps = np.unique(np.concatenate([t.gradient["step"].values for t in trainings]))
 
     def draw(canvas: Canvas, _: int) -> None:
@@ -46,17 +45,16 @@ def courses(trainings: Sequence[Training], name: str, label: str, ends: tuple[fl
             for training in reversed(seeds):
                 data = whole(training)
                 step, value, error = (data[n].values for n in ("step", name, f"{name}_error"))
-                shown = np.where((value >= ends[0]) & (value <= ends[1]), value, np.nan)
-                one = Course(look_of(i), step, shown, error, solid(data), np.full(len(step), np.nan))
-                plotted(ax, one, training is seeds[0], logarithmic=False)
+                inside = np.where((value >= ends[0]) & (value <= ends[1]), value, np.nan)
+                line = Line(style.look_of(i), step, inside, error, solid(data), np.full(len(step), np.nan))
+                draw_line(ax, line, training is seeds[0], logarithmic=False)
         ax.set_ylim(*ends)
         style.step_axis(ax, steps)
         ax.set_ylabel(label)
         style.legend(canvas, [*run_handles(groups), *reference(ax)])
 
-    values = table[column(name)]
-    outside = int(((values < ends[0]) | (values > ends[1])).sum())
-    return (*style.canvases(draw, 1, 2.9), table, outside)
+    values = table.data[name]
+    return (*style.canvases(draw, 1, 2.9), table, int(((values < ends[0]) | (values > ends[1])).sum()))
 
 
 def cosine(trainings: Sequence[Training]) -> Figure:
@@ -66,7 +64,7 @@ def cosine(trainings: Sequence[Training]) -> Figure:
         ax.axhline(0, color=style.GREY, linestyle=":", linewidth=1)
         return []
 
-    *drawn, table, outside = courses(
+    *drawings, table, outside = _over_steps(
         trainings,
         "gradient_cosine",
         "cosine",
@@ -75,20 +73,21 @@ def cosine(trainings: Sequence[Training]) -> Figure:
         zero,
     )
     caption = (
-        "Cosine of the gradients of the two parts of the loss, from unbiased products. Above zero a step that lowers "
-        "one part lowers the other, below zero they are in each other's way." + BARS + HOLLOW
+        "Cosine of the angle between the gradients of the two parts of the loss, from unbiased products. Above zero a "
+        "step that lowers one part lowers the other; below zero it raises the other." + BARS + HOLLOW
     )
-    caption += f" {outside} values beyond -1 or 1, by noise, are in the table only." if outside else ""
+    caption += f" {outside} values beyond -1 or 1, by noise, are in the CSV file only." if outside else ""
     caption += seeds_note(by_run(trainings)) + samples_note(trainings)
-    text = "Cosine of the two gradients. " + " ".join(f"{t.label}: {ends_of(t, 'gradient_cosine')}." for t in trainings)
-    series = {"cosine": (column("gradient_cosine"), column("gradient_cosine_error"))}
-    chart = Chart(column("step"), series, "cosine of the angle between the gradients", y_log=False, rule=0.0)
-    return Figure("gradient_cosine", *drawn, "Angle between the two gradients", caption, text, table, chart)
+    text = "Cosine of the two gradients. "
+    text += " ".join(f"{t.label}: {first_and_last(t, 'gradient_cosine')}." for t in trainings)
+    series = {"cosine": ("gradient_cosine", "gradient_cosine_error")}
+    chart = Chart("step", series, "cosine of the angle between the gradients", y_log=False, rule=0.0)
+    return Figure("gradient_cosine", *drawings, "Angle between the two gradients", caption, text, table, chart)
 
 
 def share(trainings: Sequence[Training]) -> Figure:
     """Share of the first-order gain of an update that is gain in the equivariance error."""
-    line = {"color": style.BLACK, "linestyle": (0, (2, 2)), "linewidth": 1}
+    line = {"color": style.BLACK, "linestyle": style.DASHED, "linewidth": 1}
 
     def relative(ax: Axes) -> list:
         for training in trainings:
@@ -97,7 +96,7 @@ def share(trainings: Sequence[Training]) -> Figure:
             ax.plot(data["step"].values[after], data["relative_equiv"].values[after], **line)
         return [Line2D([], [], label="relative equivariance error", **line)]
 
-    *drawn, table, outside = courses(
+    *drawings, table, outside = _over_steps(
         trainings,
         "update_share",
         "share of the update",
@@ -107,15 +106,14 @@ def share(trainings: Sequence[Training]) -> Figure:
     )
     caption = (
         "Share of an optimiser update that is spent on symmetry: ⟨u, ∇L_equiv⟩ / ⟨u, ∇L_total⟩, the first-order change "
-        "of the equivariance error over that of the total loss along u, the one update (weight decay included) that "
-        "led to the checkpoint; gradients are those at the checkpoint, after it. Below 0 or above 1 one part "
+        "of the equivariance error over that of the total loss along u. u is the one update, weight decay included, "
+        "that led to the checkpoint; gradients are those at the checkpoint, after it. Below 0 or above 1 one part "
         "rises while the other falls." + BARS + HOLLOW
     )
-    caption += f" {outside} values outside the axis are in the table only." if outside else ""
+    caption += f" {outside} values outside the axis are in the CSV file only." if outside else ""
     caption += seeds_note(by_run(trainings)) + samples_note(trainings)
-    text = "Share of an update spent on symmetry. " + " ".join(
-        f"{t.label}: {ends_of(t, 'update_share')}." for t in trainings
-    )
-    series = {"share": (column("update_share"), column("update_share_error"))}
-    chart = Chart(column("step"), series, "share of an update", y_log=False, rule=0.0)
-    return Figure("update_share", *drawn, "Share of an update spent on symmetry", caption, text, table, chart)
+    text = "Share of an update spent on symmetry. "
+    text += " ".join(f"{t.label}: {first_and_last(t, 'update_share')}." for t in trainings)
+    series = {"share": ("update_share", "update_share_error")}
+    chart = Chart("step", series, "share of an update", y_log=False, rule=0.0)
+    return Figure("update_share", *drawings, "Share of an update spent on symmetry", caption, text, table, chart)

@@ -1,4 +1,7 @@
-"""Section on the gradients of both parts of the loss."""
+"""Gradients of the two parts of the loss.
+
+Question: how strongly, in which direction, and in which layers do gradients pull towards symmetry?
+"""
 
 from __future__ import annotations
 
@@ -8,52 +11,45 @@ import xarray as xr
 from ...._typing import Sequence
 from ....estimators.gradient_statistics import above_noise
 from ...section import Section
-from ...trainings import Training, by_run
+from ...trainings import Training, first_seeds
 from ...wording import say, slug
 from . import direction, distance, layers, norms
+from .lines import whole
 
 
 def gradient_sentence(training: Training) -> str:
-    """How the pull of the two gradients compares with the two parts of the loss, first and last, in words."""
-    data = training.gradient.sel(layer="whole")
+    """The ratio of the squared gradients beside the share of the loss, first and last, and the share of an update."""
+    data = whole(training)
     mean = data.sel(part="mean")
-    found = np.flatnonzero(above_noise(mean["gradient_square"].values, mean["gradient_square_error"].values))
+    solid = np.flatnonzero(above_noise(mean["gradient_square"].values, mean["gradient_square_error"].values))
     name = f"{training.label}: on {training.gradient.attrs['samples']} samples"
-    if not len(found):
+    if not len(solid):
         return f"{name} the gradient of the twirled prediction error is nowhere above its noise."
-    said = [_pull(data.isel(step=i)) for i in dict.fromkeys((found[0], found[-1]))]
-    text = f"{name} the squared gradient of the equivariance error is {', and '.join(said)}."
+    ratios = [_ratio(data.isel(step=i)) for i in dict.fromkeys((solid[0], solid[-1]))]
+    text = f"{name} the squared gradient of the equivariance error is {', and '.join(ratios)}."
     total = data.sel(part="total")
     sure = above_noise(np.abs(total["update_change"].values), total["update_change_error"].values)
     if not sure.any():
         return text
     first = data.isel(step=int(np.argmax(sure)))
     share, error = (100 * float(first[n]) for n in ("update_share", "update_share_error"))
-    text += f" Of what the update that led to step {int(first['step'])} changes in the loss to first order, "
+    text += f" Of the first-order change of the loss by the update that led to step {int(first['step'])}, "
     return text + f"{say(share)} ± {error:.2g} % is equivariance error."
 
 
-def _pull(data: xr.Dataset) -> str:
+def _ratio(data: xr.Dataset) -> str:
     """The ratio of the squared gradients at one checkpoint, beside the share of the loss."""
     ratio, error = (float(data[n]) for n in ("gradient_square_ratio", "gradient_square_ratio_error"))
     text = f"{say(ratio)} ± {error:.2g} times that of the twirled prediction error at step {int(data['step'])}"
-    return f"{text}, where that error is {say(100 * float(data['relative_equiv']))} % of the loss"
+    return f"{text}, where the equivariance error is {say(100 * float(data['relative_equiv']))} % of the loss"
 
 
 def section(trainings: Sequence[Training]) -> Section:
-    """Those by layer are of the first seed of a run."""
+    """Sentences and figures of all trainings whose gradients were measured; layers of the first seed of every run."""
     measured = [t for t in trainings if t.gradient is not None]
-    said = [gradient_sentence(t) for t in measured]
-    kinds = (
-        norms.ratio,
-        direction.cosine,
-        direction.share,
-        norms.norms,
-        norms.noise,
-    )
-    shown = [draw(measured) for draw in kinds] if measured else []
-    shown += [f for draw in (distance.against, distance.nearest) if (f := draw(measured))]
-    for training in (seeds[0] for seeds in by_run(measured).values()):
-        name = f"gradient_layers_{slug(training.run)}_seed{training.seed}"
-        shown.append(layers.layers(training, name))
-    return Section("gradients", "Gradients", said, shown)
+    kinds = (norms.ratio, direction.cosine, direction.share, norms.norms, norms.noise)
+    figures = [draw(measured) for draw in kinds] if measured else []
+    figures += [f for draw in (distance.against, distance.nearest) if (f := draw(measured))]
+    for training in first_seeds(measured):
+        figures.append(layers.layers(training, f"gradient_layers_{slug(training.run)}_seed{training.seed}"))
+    return Section("gradients", "Gradients", [gradient_sentence(t) for t in measured], figures)

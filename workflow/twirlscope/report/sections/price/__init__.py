@@ -1,1 +1,1 @@
-"""The price of built-in symmetry: what it costs and brings beside symmetry that was learned."""
+"""The price of built-in symmetry: its cost and its loss beside symmetry that was learned."""

@@ -1,7 +1,8 @@
-"""The price of symmetry: built in, learned, or learned and twirled at test time, at equal cost of training and serving.
+"""Families of runs with built-in, learned, and test-time twirled symmetry, and their curves of loss against cost.
 
-Runs on the same dataset, task settings and held-out samples are two families: those whose model claims to be
-equivariant, and the others. The best run of a family counts at every cost, so that several sizes are one family.
+Runs with the same dataset, task settings and held-out samples form two families: built in, whose models claim to be
+equivariant, and learned, the others. At every cost the best run of a family counts, so that several sizes are one
+family.
 """
 
 from __future__ import annotations
@@ -14,21 +15,22 @@ import numpy as np
 from ...._typing import Array, Float, Mapping, Sequence
 from ....estimators import degree_spectrum
 from ....geometry import rotation_sets
-from ...trainings import Training, by_run, claimed
+from ...trainings import Training, by_run, claims_equivariance
 from .crossover import Crossover, Curves, Run, crossover, resampled, served
 
 LEARNED, BUILT_IN, TWIRLED = "learned", "built in", "learned, twirled at test time"
 AXES = {"time": "s", "FLOPs": "1", "updates": "1"}  # cost axes and their units
-SETS = ("D2", "T", "O", "I")  # whose twirled loss the spectrum predicts
-INDEPENDENT = (2, 4, 8)  # numbers of independent rotations, whose twirled loss is exact without it
+SETS = ("D2", "T", "O", "I")  # sets of rotations whose twirled loss the spectrum predicts
+INDEPENDENT = (2, 4, 8)  # numbers of independent rotations, whose twirled loss is exact without a spectrum
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two families of runs that can be compared: by name of the run, its seeds.
+    """Two families of runs that can be compared.
 
     dataset: of both.
-    learned: loss below which something is learned.
+    runs: by family and name of the run, its seeds.
+    learned: a network has learned below this loss.
     """
 
     dataset: str
@@ -40,8 +42,8 @@ class Comparison:
 class Axis:
     """The curves of a comparison against one cost.
 
-    families: curves of their runs by family, TWIRLED only where serving has a cost.
-    serving: of each of these curves, the cost of an inference.
+    families: curves of their runs by family, TWIRLED only where the cost of an inference is known.
+    serving: cost of an inference, of each of these curves.
     """
 
     name: str
@@ -49,7 +51,7 @@ class Axis:
     serving: Mapping[str, Sequence[float]]
 
     def at(self, inferences: float) -> dict[str, list[Curves]]:
-        """The curves against the cost of training and of so many inferences together."""
+        """The curves against the cost of training and of a number of inferences together."""
         return {
             family: [served(c, s, inferences) for c, s in zip(curves, self.serving[family], strict=True)]
             for family, curves in self.families.items()
@@ -57,39 +59,41 @@ class Axis:
 
 
 def groups(trainings: Sequence[Training]) -> list[dict[str, list[Training]]]:
-    """Trainings that could be compared with each other, by family; a family may be empty."""
+    """Groups of trainings that can be compared with each other, by family; a family may be empty."""
     found: dict[tuple, dict[str, list[Training]]] = {}
     for training in trainings:
-        if claimed(training) is not None and "sample_loss_total" in training.twirl:
-            both = found.setdefault(_key(training), {LEARNED: [], BUILT_IN: []})
-            both[BUILT_IN if claimed(training) else LEARNED].append(training)
+        claim = claims_equivariance(training)
+        if claim is not None and "sample_loss_total" in training.twirl:
+            families = found.setdefault(_key(training), {LEARNED: [], BUILT_IN: []})
+            families[BUILT_IN if claim else LEARNED].append(training)
     return list(found.values())
 
 
 def _key(training: Training) -> tuple:
-    """What trainings share that are compared: data, task, training samples, and the held-out samples."""
-    run = json.loads(training.train.attrs["run"])
-    samples = training.train.attrs["training_samples"]
-    return training.dataset, json.dumps(run["task"], sort_keys=True), samples, training.twirl["sample"].values.tobytes()
+    """Dataset, task, number of training samples, and held-out samples: the same for trainings that are compared."""
+    task = json.dumps(training.spec["task"], sort_keys=True)
+    return training.dataset, task, training.attrs["training_samples"], training.twirl["sample"].values.tobytes()
 
 
 def comparisons(trainings: Sequence[Training]) -> list[Comparison]:
     """Every group of runs that holds both families."""
     return [
-        Comparison(group[LEARNED][0].dataset, {f: by_run(t) for f, t in group.items()}, _learned(group[LEARNED][0]))
+        Comparison(
+            group[LEARNED][0].dataset, {f: by_run(t) for f, t in group.items()}, _learned_below(group[LEARNED][0])
+        )
         for group in groups(trainings)
         if group[LEARNED] and group[BUILT_IN]
     ]
 
 
-def _learned(training: Training) -> float:
-    """Loss below which something is learned."""
+def _learned_below(training: Training) -> float:
+    """The loss below which a network has learned."""
     zero = float(training.twirl["loss_zero"].sel(term="weighted"))
     return (1 - float(training.twirl.attrs["trivial_below"])) * zero
 
 
 def axes(comparison: Comparison, names: Sequence[str] = tuple(AXES)) -> list[Axis]:
-    """The curves against each of these costs that all trainings tell; time only where all ran on the same device."""
+    """The curves against each of these costs that is known for all trainings; time only if all ran on one device."""
     every = [t for family in comparison.runs.values() for seeds in family.values() for t in seeds]
     found = []
     for name in names:
@@ -101,7 +105,7 @@ def axes(comparison: Comparison, names: Sequence[str] = tuple(AXES)) -> list[Axi
 
 
 def _cost(training: Training, axis: str) -> Float[Array, " step"]:
-    """Cost of the training up to every checkpoint after step 0; NaN where it is not known."""
+    """Cost of the training up to every checkpoint after step 0; NaN if it is not known."""
     step, train = training.twirl["step"].values, training.train
     step = step[step > 0]
     if axis == "time":
@@ -112,13 +116,13 @@ def _cost(training: Training, axis: str) -> Float[Array, " step"]:
 
 
 def _serving(training: Training, axis: str) -> float:
-    """Cost of one forward pass of a sample, NaN where it is not known; updates say nothing of it."""
+    """Cost of one forward pass of a sample; NaN if it is not known, and on the axis of updates."""
     name = {"time": "seconds_inference", "FLOPs": "flops_inference"}.get(axis)
     return float(training.train[name]) if name in training.train else float("nan")
 
 
 def _axis(comparison: Comparison, name: str) -> Axis:
-    """The curves against one cost, all from the same bootstrap draws of samples."""
+    """The curves against one cost, all from the same bootstrap resamples of held-out samples."""
     named = {f: [_run(seeds, name) for seeds in runs.values()] for f, runs in comparison.runs.items()}
     if all(np.isfinite(run.serving) for runs in named.values() for run in runs):
         twirled = [_twirled(seeds, name) for seeds in comparison.runs[LEARNED].values()]
@@ -129,20 +133,20 @@ def _axis(comparison: Comparison, name: str) -> Axis:
 
 
 def _run(seeds: Sequence[Training], axis: str) -> Run:
-    """A run at one pass an inference."""
+    """A run with one forward pass per inference."""
     loss = np.stack([_samples(t, "total") for t in seeds])
     serving = float(np.median([_serving(t, axis) for t in seeds]))
     return Run(seeds[0].run, np.stack([_cost(t, axis) for t in seeds]), loss, seeds[0].twirl["sample"].values, serving)
 
 
 def _samples(training: Training, part: str) -> Float[Array, "step sample"]:
-    """A part of the loss of every sample at every checkpoint after step 0."""
+    """A part of the per-sample loss at every checkpoint after step 0."""
     data = training.twirl[f"sample_loss_{part}"].sel(term="weighted")
     return data.values[training.twirl["step"].values > 0]
 
 
 def _twirled(seeds: Sequence[Training], axis: str) -> list[Run]:
-    """The run with every way of twirling it at test time: its curve is lower, and an inference costs more passes."""
+    """The run with every way of twirling at test time: a lower curve, and more forward passes per inference."""
     plain = _run(seeds, axis)
     mean, equiv = (np.stack([_samples(t, part) for t in seeds]) for part in ("mean", "equiv"))
     ways = zip(*(_left(t) for t in seeds), strict=True)
@@ -161,8 +165,8 @@ def _twirled(seeds: Sequence[Training], axis: str) -> list[Run]:
 def _left(training: Training) -> list[tuple[int, Float[Array, " step"]]]:
     """Ways of twirling: forward passes, and the share of the equivariance error left at every checkpoint after step 0.
 
-    1 / K for K independent rotations, exactly; for a set of rotations what the spectrum of the checkpoint predicts, and
-    nothing for the whole of a finite group.
+    K independent rotations leave 1 / K, exactly. For a set of rotations the share is predicted from the spectrum of the
+    checkpoint. All rotations of a finite group leave nothing.
     """
     data = training.twirl.isel(step=np.flatnonzero(training.twirl["step"].values > 0)).sel(term="weighted")
     found = [(passes, np.full(data.sizes["step"], 1 / passes)) for passes in INDEPENDENT]
@@ -185,9 +189,9 @@ def _left(training: Training) -> list[tuple[int, Float[Array, " step"]]]:
 
 
 def pairs(axis: Axis, inferences: float, learned: float) -> dict[str, Crossover]:
-    """The crossover of built-in symmetry with each of the other families, where anything is learned."""
+    """The crossover of built-in symmetry with each of the other families, if they have learned."""
     at = axis.at(inferences)
     found = {f: crossover(at[f], at[BUILT_IN], learned) for f in at if f != BUILT_IN}
     if inferences == 0:
-        found.pop(TWIRLED, None)  # it differs by its inferences alone
-    return {family: each for family, each in found.items() if each is not None}
+        found.pop(TWIRLED, None)  # it differs only by its inferences
+    return {family: one for family, one in found.items() if one is not None}

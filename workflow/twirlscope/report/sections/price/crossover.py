@@ -1,16 +1,16 @@
 """Loss against cost for families of runs, and the cost at which one family overtakes another, with its interval.
 
 The curve of a run has a point for every checkpoint after step 0: its cost, and the lowest loss of any checkpoint so
-far, each the geometric mean over seeds of means over held-out samples. The minimum is taken after the mean over seeds,
-so that no lucky checkpoint of one seed makes it. In between, the logarithm of the loss is linear in that of the cost;
-beyond the last point the loss stays, because a training may be stopped. The curve of a family is at every point of any
-of its runs the lowest of them: the run that is best for a budget.
+far. Both are geometric means over seeds of means over held-out samples. The minimum is taken after the mean over seeds,
+so that a lucky checkpoint of one seed does not set it. Between points the logarithm of the loss is linear in that of
+the cost; beyond the last point the loss stays, because a training may be stopped. The curve of a family is the lowest
+curve of its runs at every cost: the run that is best for a budget.
 
-A family OVERTAKES at the last cost at which it gets ahead, and is ahead from there to the end of what was measured.
-Crossings before that are noise or detours. Intervals resample seeds and held-out samples: samples once for all runs,
-which are thereby paired, and seeds of every run for itself, one fewer than there are, which makes the variance of a
-mean of n seeds unbiased (a plain bootstrap gives (n - 1) / n of it). In
-simulations with errors of both kinds 95 % intervals covered 88 % with 2 seeds and 92 to 94 % with 3 to 10.
+A family OVERTAKES at the last cost at which it gets ahead, and is ahead from there to the end of the measured range.
+Crossings before that are noise or detours. Intervals resample seeds and held-out samples. Samples are drawn once for
+all runs, which are thereby paired. Seeds are drawn for every run separately, one fewer than there are, which makes the
+variance of a mean of n seeds unbiased (a plain bootstrap gives (n - 1) / n of it). In simulations with errors of both
+kinds 95 % intervals covered 88 % with 2 seeds and 92 to 94 % with 3 to 10.
 Source: McCarthy and Snowden, The Bootstrap and Finite Population Sampling, Vital and Health Statistics 2-95 (1985).
 """
 
@@ -25,7 +25,7 @@ import numpy as np
 from ...._typing import Array, Float, Int, Sequence
 from ....estimators.bootstrap import resampled_means
 
-DRAWS = 1000
+RESAMPLES = 1000
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,9 @@ class Run:
     """All seeds of a run at every checkpoint after step 0.
 
     name: of the trainings. Runs of one name are the same trainings, used in another way: seeds are drawn together.
-    cost: of the training up to there, positive.
+    cost: of the training up to the checkpoint, positive.
     loss: of every held-out sample.
-    sample: which samples these are, the same for all runs that are compared.
+    sample: numbers of these samples, the same for all runs that are compared.
     serving: cost of one inference, all its forward passes together.
     """
 
@@ -47,23 +47,23 @@ class Run:
 
 
 class Curves(NamedTuple):
-    """The curve of a run, as the data give it and in every draw of the bootstrap: logarithms."""
+    """Logarithms of the curve of a run: the estimate first, then one curve per bootstrap resample."""
 
-    cost: Float[Array, "draw step"]
-    loss: Float[Array, "draw step"]
+    cost: Float[Array, "resample step"]
+    loss: Float[Array, "resample step"]
 
 
 @dataclass(frozen=True)
 class Crossover:
-    """Which of two families is ahead at the end of the measured range, and from which cost on.
+    """The family that is ahead at the end of the measured range, of two, and the cost from which it is ahead.
 
     ahead: 0 for the first, 1 for the second.
-    cost: from which it is ahead; None if it is so throughout, where there is no crossing.
-    low, high: ends of the 95 % interval of that cost; 0 and infinity where they lie before or beyond the range.
-    start, end: the measured range: from where either family has learned anything, to the least of their last costs.
-    crossing, throughout, behind: shares of the bootstrap draws in which that family overtakes within the range, is
-        ahead in all of it, or is behind at its end.
-    ratio, ratio_low, ratio_high: its loss at the end over that of the other, with its 95 % interval.
+    cost: from which it is ahead; None if it is ahead throughout, without a crossing.
+    low, high: ends of the 95 % interval of that cost; 0 and infinity if they lie before or beyond the range.
+    start, end: the measured range, from the cost at which either family has learned to the lower of their last costs.
+    crossing, throughout, behind: shares of the resamples in which that family overtakes within the range, is ahead in
+        all of it, or is behind at its end.
+    ratio, ratio_low, ratio_high: its loss at the end over that of the other family, with its 95 % interval.
     """
 
     ahead: int
@@ -80,8 +80,8 @@ class Crossover:
     ratio_high: float
 
 
-def resampled(runs: Sequence[Run], draws: int = DRAWS, seed: int = 0) -> list[Curves]:
-    """The curves of the runs; draw 0 is the estimate itself, from all seeds and samples.
+def resampled(runs: Sequence[Run], resamples: int = RESAMPLES, seed: int = 0) -> list[Curves]:
+    """The curves of the runs: the estimate from all seeds and samples, and their bootstrap resamples.
 
     Raises:
         ValueError: the runs were measured on different held-out samples, or a cost is not positive.
@@ -92,16 +92,16 @@ def resampled(runs: Sequence[Run], draws: int = DRAWS, seed: int = 0) -> list[Cu
         if not (run.cost > 0).all():
             raise ValueError("a training has a positive cost at every checkpoint after step 0")
     names = list(dict.fromkeys(run.name for run in runs))
-    return [_resampled(run, draws, seed, names.index(run.name)) for run in runs]
+    return [_resampled(run, resamples, seed, names.index(run.name)) for run in runs]
 
 
-def _resampled(run: Run, draws: int, seed: int, place: int) -> Curves:
-    """The curve of a run; `place` is that of its name, whose stream of random numbers draws its seeds."""
+def _resampled(run: Run, resamples: int, seed: int, stream: int) -> Curves:
+    """The curve of a run; `stream` is the number of its name, and of the random numbers that draw its seeds."""
     seeds = len(run.cost)
-    random = np.random.default_rng([seed, place])
-    chosen = random.multinomial(max(seeds - 1, 1), np.full(seeds, 1 / seeds), size=draws) / max(seeds - 1, 1)
+    random = np.random.default_rng([seed, stream])
+    chosen = random.multinomial(max(seeds - 1, 1), np.full(seeds, 1 / seeds), size=resamples) / max(seeds - 1, 1)
     weight = np.concatenate([np.full((1, seeds), 1 / seeds), chosen])
-    means = resampled_means(run.loss, draws, seed)  # the same seed for all runs: the same samples
+    means = resampled_means(run.loss, resamples, seed)  # the same seed for all runs: the same samples
     means = np.concatenate([run.loss.mean(-1)[..., None], means], -1)
     with np.errstate(divide="ignore", invalid="ignore"):
         logs = np.where(means > 0, np.log(means), np.inf)  # estimates of a twirled loss may be negative by noise
@@ -111,18 +111,18 @@ def _resampled(run: Run, draws: int, seed: int, place: int) -> Curves:
 
 
 def served(curves: Curves, serving: float, inferences: float) -> Curves:
-    """The curves against the cost of training and of so many inferences together."""
+    """The curves against the cost of training and of a number of inferences together."""
     if inferences == 0 or serving == 0:
         return curves
     return curves._replace(cost=np.logaddexp(curves.cost, math.log(inferences * serving)))
 
 
-def best(family: Sequence[Curves], cost: Float[Array, "#draw point"]) -> Float[Array, "draw point"]:
-    """Logarithm of the lowest loss that the family reaches within these costs; infinite where it reaches none."""
-    return np.min([_reached(curves, cost) for curves in family], 0)
+def best(family: Sequence[Curves], cost: Float[Array, "#resample point"]) -> Float[Array, "resample point"]:
+    """Logarithm of the lowest loss of the family at these costs; infinite below its first checkpoint."""
+    return np.min([_loss_at(curves, cost) for curves in family], 0)
 
 
-def _reached(curves: Curves, cost: Float[Array, "#draw point"]) -> Float[Array, "draw point"]:
+def _loss_at(curves: Curves, cost: Float[Array, "#resample point"]) -> Float[Array, "resample point"]:
     """The curve of a run at these costs."""
     x, y = curves
     passed = (x[:, None] <= cost[..., None]).sum(-1)
@@ -134,10 +134,10 @@ def _reached(curves: Curves, cost: Float[Array, "#draw point"]) -> Float[Array, 
 
 
 def measured_range(families: Sequence[Sequence[Curves]], learned: float) -> tuple[float, float] | None:
-    """Logarithms of the costs between which families can be compared; None where no family has learned anything.
+    """Logarithms of the costs between which families can be compared; None if no family has learned.
 
     Args:
-        learned: loss below which something is learned.
+        learned: a network has learned below this loss.
     """
     firsts = [[Curves(c.cost[:1], c.loss[:1]) for c in family] for family in families]
     points = np.unique(np.concatenate([c.cost[0] for family in firsts for c in family]))
@@ -147,11 +147,11 @@ def measured_range(families: Sequence[Sequence[Curves]], learned: float) -> tupl
 
 
 def crossover(one: Sequence[Curves], other: Sequence[Curves], learned: float) -> Crossover | None:
-    """Which of two families is ahead at the end, and from where; None where nothing is learned.
+    """The family that is ahead at the end of the measured range, of two; None if neither has learned.
 
     Args:
         one, other: the families, curves of their runs from one call of `resampled`.
-        learned: loss below which something is learned: the comparison begins there.
+        learned: a network has learned below this loss; the comparison begins there.
     """
     limits = measured_range((one, other), learned)
     if limits is None:
@@ -179,16 +179,20 @@ def crossover(one: Sequence[Curves], other: Sequence[Curves], learned: float) ->
     )
 
 
-def difference(first: Float[Array, "draw point"], second: Float[Array, "draw point"]) -> Float[Array, "draw point"]:
-    """Of logarithms of losses; 0 where neither can be had."""
+def difference(
+    first: Float[Array, "resample point"], second: Float[Array, "resample point"]
+) -> Float[Array, "resample point"]:
+    """Difference of logarithms of losses; 0 where both are infinite."""
     with np.errstate(invalid="ignore"):
         return np.where(np.isinf(first) & np.isinf(second), 0.0, first - second)
 
 
-def last_change(points: Float[Array, "draw point"], gap: Float[Array, "draw point"]) -> Float[Array, " draw"]:
-    """Where the sign of `gap` changes for the last time, linear in between; -inf where it never does.
+def last_change(
+    points: Float[Array, "resample point"], gap: Float[Array, "resample point"]
+) -> Float[Array, " resample"]:
+    """The place of the last change of sign of `gap`, linear between points; -inf if the sign never changes.
 
-    A family that cannot be had below some cost, being dearer to serve, gets ahead there by a jump.
+    A family that costs more to serve has no loss below some cost; it gets ahead there by a jump.
     """
     changed = (gap[:, :-1] > 0) != (gap[:, -1:] > 0)
     last = (changed.shape[1] - 1 - np.argmax(changed[:, ::-1], 1))[:, None]

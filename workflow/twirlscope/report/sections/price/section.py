@@ -1,21 +1,36 @@
-"""Section on the price of built-in symmetry."""
+"""The price of built-in symmetry.
+
+Question: does built-in or learned symmetry reach a lower loss for the same cost of training, and of inferences?
+"""
 
 from __future__ import annotations
 
 from ...._typing import Sequence
 from ...section import Section
-from ...tables import present_tables
+from ...tables import Table, present_tables
 from ...trainings import Training
-from .. import degrees_in_use
-from ..degrees_in_use import degree_sentence, degree_table, with_degrees
-from . import figures, verdict
+from . import figures
+from .results import Result, crossover_numbers, results
+from .sentences import sentences, unpaired
+
+
+def crossover_table(found: Sequence[Result]) -> Table | None:
+    """All crossovers; None if nothing can be compared."""
+    table = crossover_numbers(found)
+    caption = (
+        "`from`: the total cost of training and inferences from which the family that is ahead at the end of the "
+        "measured range is ahead, with its 95 % interval (bootstrap over seeds and held-out samples); none if it is "
+        "ahead throughout. 0 and infinity: before or beyond the measured range. Then the shares of the bootstrap "
+        "resamples in which that family gets ahead within the range, is ahead throughout, or is behind at the end, and "
+        "its loss at the end over that of the other family."
+    )
+    return None if table is None else Table("crossover", caption, table)
 
 
 def section(trainings: Sequence[Training]) -> Section:
-    """The section."""
-    verdicts, used = verdict.verdicts(trainings), with_degrees(trainings)
-    said = [s for v in verdicts for s in verdict.sentences(v)] + verdict.unpaired(trainings)
-    said += [degree_sentence(t) for t in used]
-    shown = [f for v in verdicts for f in figures.price_figures(v)] + [degrees_in_use.degrees(t) for t in used]
-    tables = present_tables({"Crossings": verdict.crossover_table(verdicts), "Degrees in use": degree_table(trainings)})
-    return Section("price", "The price of symmetry", said, shown, tables)
+    """Comparisons of built-in and learned symmetry in sentences and figures, and all crossovers as a table."""
+    found = results(trainings)
+    words = [sentence for result in found for sentence in sentences(result)] + unpaired(trainings)
+    drawings = [figure for result in found for figure in figures.figures(result)]
+    tables = present_tables({"Crossings": crossover_table(found)})
+    return Section("price", "The price of symmetry", words, drawings, tables)

@@ -1,1 +1,1 @@
-"""The equivariance error by degree and irrep, and what test-time twirling leaves of it."""
+"""The equivariance error by degree and by irrep, and the residual of averaging over sets of rotations."""

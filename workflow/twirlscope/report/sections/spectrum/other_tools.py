@@ -1,4 +1,4 @@
-"""Our numbers in the words of other tools: what they would print for the same model, by identities that are tests."""
+"""The equivariance error as other tools define it, by identities that are tests."""
 
 from __future__ import annotations
 
@@ -8,12 +8,24 @@ import pandas as pd
 
 from ...._typing import Sequence
 from ....estimators import degree_spectrum
+from ...numbers import Column, Numbers, numbers
 from ...tables import Table
 from ...trainings import Training, terms_of
 
+COLUMNS = (
+    Column("equiv", "equivariance error", "1"),
+    Column("lie", "LEE", "1"),
+    Column("equigrad", "equigrad", "1"),
+    Column("remul", "REMUL E'", "1"),
+)
+DEVIATION = "deviation_"  # beginning of the names of columns, one per unit
 
-def translation_table(trainings: Sequence[Training]) -> Table | None:
-    """One row a training and term at the last checkpoint; None where no spectrum was measured."""
+
+# numbers
+
+
+def translated(trainings: Sequence[Training]) -> Numbers | None:
+    """One row per training and term at the last checkpoint; None if no spectrum was measured."""
     rows = [
         _row(training, term)
         for training in trainings
@@ -21,16 +33,9 @@ def translation_table(trainings: Sequence[Training]) -> Table | None:
         for term in terms_of([training])
         if term != "weighted"
     ]
-    if not rows:
-        return None
-    caption = (
-        "The last checkpoint in the words of other tools, averaged over orientations. LEE: squared norm of the Lie "
-        "derivative (Gruver et al., arXiv:2210.02984), here sum of l (l + 1) times the spectrum. equigrad: norm of the "
-        "rotational gradient of a scalar (orb), whose square is twice the LEE. E': distance of predictions at two "
-        "orientations (REMUL, arXiv:2410.17878), whose square is twice the equivariance error. Rotational standard "
-        "deviation: root of the equivariance error, in the unit of the data."
-    )
-    return Table("translation", caption, pd.DataFrame(rows))
+    units = dict.fromkeys(name.removeprefix(DEVIATION) for row in rows for name in row if name.startswith(DEVIATION))
+    deviations = [Column(f"{DEVIATION}{unit}", "rotational standard deviation", unit) for unit in units]
+    return numbers(pd.DataFrame(rows), [*COLUMNS, *deviations]) if rows else None
 
 
 def _row(training: Training, term: str) -> dict:
@@ -39,18 +44,30 @@ def _row(training: Training, term: str) -> dict:
     equiv, lie = float(last["loss_equiv"]), float(last["lie_error"])
     scalar = attrs.get(f"irreps_{term}") == "0e"
     scale, unit = float(attrs.get(f"scale_{term}", 1.0)), str(attrs.get(f"unit_{term}", "1"))
-    milli = unit.startswith("eV")
+    prefix, factor = ("m", 1000) if unit.startswith("eV") else ("", 1)
     return {
         "run": training.run,
         "seed": training.seed,
         "term": term,
-        "equivariance error [1]": equiv,
-        "LEE [1]": lie,
-        "equigrad [1]": math.sqrt(2 * lie) if scalar else None,
-        "REMUL E' [1]": math.sqrt(float(degree_spectrum.remul_square(equiv))) if equiv >= 0 else math.nan,
-        f"rotational standard deviation [{'m' if milli else ''}{unit}]": float(
-            degree_spectrum.rotational_deviation(equiv)
-        )
-        * scale
-        * (1000 if milli else 1),
+        "equiv": equiv,
+        "lie": lie,
+        "equigrad": math.sqrt(2 * lie) if scalar else None,
+        "remul": math.sqrt(float(degree_spectrum.remul_square(equiv))) if equiv >= 0 else math.nan,
+        f"{DEVIATION}{prefix}{unit}": float(degree_spectrum.rotational_deviation(equiv)) * scale * factor,
     }
+
+
+# tables
+
+
+def translation_table(trainings: Sequence[Training]) -> Table | None:
+    """The error of all trainings as other tools define it; None if no spectrum was measured."""
+    table = translated(trainings)
+    caption = (
+        "The error of the last checkpoint as other tools define it, averaged over orientations. LEE: squared norm of "
+        "the Lie derivative (Gruver et al., arXiv:2210.02984), here sum of l (l + 1) times the spectrum. equigrad: "
+        "norm of the rotational gradient of a scalar (orb), whose square is twice the LEE. E': distance of predictions "
+        "at two orientations (REMUL, arXiv:2410.17878), whose square is twice the equivariance error. Rotational "
+        "standard deviation: root of the equivariance error, in the unit of the data."
+    )
+    return None if table is None else Table("translation", caption, table)

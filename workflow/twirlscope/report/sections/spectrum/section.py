@@ -1,4 +1,7 @@
-"""Section on the spectrum of the equivariance error."""
+"""The spectrum of the equivariance error.
+
+Question: which degrees and irreps make up the error, and does averaging over a set of rotations remove it?
+"""
 
 from __future__ import annotations
 
@@ -6,16 +9,16 @@ from ...._typing import Sequence
 from ...section import Section
 from ...tables import present_tables
 from ...trainings import Training, distinct_terms
-from . import degrees, irreps, test_time
+from . import averaging_residual, degrees, irreps
 from .other_tools import translation_table
 
 
 def section(trainings: Sequence[Training]) -> Section:
-    """The section."""
+    """Spectra by degree and by irrep of every term, and the error as other tools define it."""
     terms = distinct_terms(trainings)
-    shown = [degrees.spectrum(trainings, t) for t in terms if degrees.measured(trainings, t)]
-    if shown:
-        shown += [degrees.effective_degree(trainings, terms[0]), test_time.plan(trainings, terms[0])]
-    shown += [f for t in terms if (f := irreps.irreps(trainings, t))]
-    tables = present_tables({"In the words of other tools": translation_table(trainings)})
-    return Section("spectrum", "Spectrum of the equivariance error", figures=shown, tables=tables)
+    figures = [degrees.spectrum(trainings, t) for t in terms if degrees.measured(trainings, t)]
+    if figures:
+        figures += [degrees.effective_degree(trainings, terms[0]), averaging_residual.residuals(trainings, terms[0])]
+    figures += [f for t in terms if (f := irreps.irreps(trainings, t))]
+    tables = present_tables({"The same error as other tools define it": translation_table(trainings)})
+    return Section("spectrum", "Spectrum of the equivariance error", figures=figures, tables=tables)

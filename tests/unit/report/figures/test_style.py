@@ -1,0 +1,32 @@
+"""Files of figures, looks and ticks."""
+
+import synthetic
+
+from twirlscope.report.figures import style
+from twirlscope.report.sections import equivariance_error
+from twirlscope.report.trainings import Training
+
+
+def training(run="small", seed=0, **course):
+    return Training(run, seed, synthetic.train(300, seed), synthetic.twirl(seed=seed, **course), synthetic.hessian())
+
+
+def test_figures__have_the_same_bytes_twice_and_text_as_text():
+    first, again = (equivariance_error.percent([training(run="a $x$ & <b>")], "weighted", 2.0) for _ in range(2))
+    for kind in ("svg", "pdf"):
+        assert style.rendered(first.wide, kind) == style.rendered(again.wide, kind)
+        assert first.wide.get_layout_engine() is None  # a file does not lay the figure out again
+    assert "training step" in first.files[".svg"].decode()
+    assert "a $x$ &amp; &lt;b&gt;" in first.files[".svg"].decode()
+
+
+def test_colours__of_runs_differ_also_in_line_and_marker():
+    looks = [style.look_of(i) for i in range(7)]
+    assert len({(str(line), marker) for _, line, marker, _ in looks}) == 7
+    assert len({colour for colour, *_ in looks}) == 7
+
+
+def test_log_ticks__are_inside_and_enough():
+    for low, high in ((0.3, 0.9), (1e-9, 1e3), (5, 6), (1, 10), (0.011, 0.012)):
+        ticks = style.log_ticks(float(low), float(high), 6)
+        assert 1 <= len(ticks) <= 8

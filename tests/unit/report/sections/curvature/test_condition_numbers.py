@@ -1,0 +1,29 @@
+"""Condition numbers: definitions, and marks of those that have not converged."""
+
+import synthetic
+
+from twirlscope.report.figures import style
+from twirlscope.report.sections.curvature import condition_numbers
+from twirlscope.report.trainings import Training
+
+
+def training(run="small", seed=0, **course):
+    return Training(run, seed, synthetic.train(300, seed), synthetic.twirl(seed=seed, **course), synthetic.hessian())
+
+
+def test_conditions__define_every_number_they_show_and_mark_what_has_not_converged():
+    one = training()
+    figure = condition_numbers.conditions(one, "condition")
+    for measure in condition_numbers.SHOWN:
+        assert str(one.hessian["definition"].sel(measure=measure).item()) in figure.caption
+    shown = one.hessian.sel(side="absolute", measure=list(condition_numbers.SHOWN))
+    hollow = [
+        len(line.get_xdata())
+        for ax in figure.wide.axes
+        for line in ax.lines
+        if line.get_markerfacecolor() == "white" and line.get_marker() in style.MARKERS
+    ]
+    assert sum(hollow) == int((~shown["condition_converged"]).sum()) > 0
+    assert set(figure.numbers.data["definition"]) == set(one.hessian["definition"].values)
+    assert len(figure.numbers) == one.hessian["condition"].size
+    assert "(not converged)" in figure.alternative

@@ -1,0 +1,54 @@
+"""Texts and tables of the page, from stores that say much and stores that say little."""
+
+import numpy as np
+import synthetic
+import xarray as xr
+from synthetic import control
+
+from twirlscope.report import facts, headline, headline_tables
+from twirlscope.report.sections import equivariance_error, loss_parts
+from twirlscope.report.trainings import Training
+from twirlscope.settings.report import ReportSettings
+
+
+def test_page_content__leaves_out_what_the_stores_do_not_say():
+    unmetered = synthetic.train().drop_vars("seconds_update")
+    bare = [d.drop_attrs() for d in (unmetered, synthetic.twirl(), synthetic.hessian())]
+    training = Training("a", 0, *bare)
+    line = headline.headline(training, "weighted", 2.0)
+    assert "error_forces_meV/Å" not in headline_tables.headline_table([training], [line], 2.0).numbers.data
+    assert facts.training_table([training], {}).rows == [["a", "0", "", "–", "–", "–", "3000", "9", "–"]]  # noqa: RUF001
+    assert facts.model_facts([training]) == facts.method([training]) == {}
+    training.train.attrs["training_samples"] = 7
+    assert facts.model_facts([training]) == {"Data": "7 training samples"}
+    assert facts.dataset_card("d", xr.Dataset()).facts == {"Samples": "0", "Rejected records": "none"}
+
+
+def test_training_table__says_one_device_once_and_several_by_training():
+    one, other = (Training(n, 0, synthetic.train().assign_attrs(device=d), synthetic.twirl()) for n, d in ("aA", "bB"))
+    alone, both = facts.training_table([one, one], {}), facts.training_table([one, other], {})
+    assert alone.caption == "The trainings, on A."
+    assert "device" not in alone.shown.data
+    assert list(alone.numbers.data["device"]) == ["A", "A"]
+    assert list(both.shown.data["device"]) == ["A", "B"]
+
+
+def test_warnings__name_heavy_tails_but_none_of_rounding():
+    data = synthetic.twirl()
+    data["sample_loss_equiv"][..., 0] *= 1000
+    found = facts.warnings([headline.headline(Training("a", 0, None, data), "weighted", 2.0)])
+    assert len(found) == 1
+    assert "top 1 % of samples carry" in found[0]
+    assert not facts.warnings([headline.headline(control(data), "weighted", 2.0)])
+    data["loss_total"][-1] = np.nan
+    assert "diverged" in facts.warnings([headline.headline(Training("a", 0, None, data), "weighted", 2.0)])[0]
+
+
+def test_labels__are_named_in_the_head_of_the_page_and_under_the_figures(tmp_path):
+    data = synthetic.twirl().assign_attrs(labels="GFN2-xTB (semiempirical)")
+    one = Training("a", 0, synthetic.train(), data, synthetic.hessian())
+    content = facts.page_content([one], {}, {}, {}, ReportSettings(), {}, [], [one], [])
+    assert content.summary.endswith("Labels: GFN2-xTB (semiempirical).")
+    for figure in (loss_parts.losses([one], "forces"), equivariance_error.percent([one], "forces", 2.0)):
+        assert "Labels: GFN2-xTB (semiempirical)." in figure.caption
+    assert "Labels" not in loss_parts.losses([Training("a", 0, synthetic.train(), synthetic.twirl())], "forces").caption

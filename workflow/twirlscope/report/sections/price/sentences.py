@@ -1,0 +1,118 @@
+"""Sentences on a comparison of built-in and learned symmetry: who is ahead by which cost, and within a budget."""
+
+from __future__ import annotations
+
+import math
+
+from ...._typing import Sequence
+from ...trainings import Training
+from ...wording import plural, say
+from .comparison import AXES, BUILT_IN, LEARNED, Comparison, groups
+from .crossover import Crossover
+from .results import Result
+from .serving import BestRange, BudgetCurve
+
+NAMES = {LEARNED: "learned symmetry", BUILT_IN: "built-in symmetry"}
+UNITS = {"time": "s", "FLOPs": "FLOPs", "updates": "updates"}
+
+
+def sentences(result: Result) -> list[str]:
+    """The families, who is ahead by each cost and from where, and the best family within one budget."""
+    found = [_families(result.comparison)]
+    for axis in AXES:
+        if axis in result.axes:
+            found.append(_crossover(axis, result.crossovers[axis][0.0].get(LEARNED)))
+        else:
+            found.append(f"By {axis} they cannot be compared: it is not known for all, or not on the same device.")
+    return found + [_budget(result.budgets[axis], ranges) for axis, ranges in result.ranges.items()]
+
+
+def unpaired(trainings: Sequence[Training]) -> list[str]:
+    """The runs with built-in symmetry that have no counterpart with learned symmetry."""
+    found = []
+    for group in groups(trainings):
+        if group[BUILT_IN] and not group[LEARNED]:
+            names = ", ".join(dict.fromkeys(t.run for t in group[BUILT_IN]))
+            found.append(
+                f"Symmetry is built into {names}, but no run with learned symmetry has the same data, task, number of "
+                "training samples and held-out samples: there is nothing to compare its cost with."
+            )
+    return found
+
+
+def _families(comparison: Comparison) -> str:
+    """Both families, their runs and seeds, and the equivariance error of built-in symmetry."""
+    built = [t for seeds in comparison.runs[BUILT_IN].values() for t in seeds]
+    samples = built[0].twirl.sizes["sample"]
+    left = max(float(t.twirl["percent_equiv"].sel(term="weighted")[-1]) for t in built)
+    text = (
+        f"On {comparison.dataset}, by {samples} held-out samples, {_family(comparison, LEARNED)} is compared with "
+        f"{_family(comparison, BUILT_IN)}. At most {say(max(left, 0.0))} % of the final loss of the latter is "
+        "equivariance error."
+    )
+    alone = [run for runs in comparison.runs.values() for run, seeds in runs.items() if len(seeds) == 1]
+    return text + (f" One seed of {', '.join(alone)}: variation between seeds is not included." if alone else "")
+
+
+def _family(comparison: Comparison, family: str) -> str:
+    """`learned symmetry (small, 3 seeds; large, 3 seeds)`."""
+    counts = (f"{run}, {plural(len(seeds), 'seed')}" for run, seeds in comparison.runs[family].items())
+    return f"{NAMES[family]} ({'; '.join(counts)})"
+
+
+def _crossover(axis: str, found: Crossover | None) -> str:
+    """The family that is ahead, and from which cost on, or that there is no crossing."""
+    if found is None:
+        return f"By {axis} neither has learned before the other's measurement ends."
+    first, other = (NAMES[f] for f in ((LEARNED, BUILT_IN) if found.ahead == 0 else (BUILT_IN, LEARNED)))
+    ends = f"95 % interval {say(found.ratio_low)} to {say(found.ratio_high)}"
+    ratio = f"{say(found.ratio)} times that of {other} ({ends})"
+    if found.cost is None:
+        return (
+            f"By {axis} the curves do not cross in the measured range, {_amount(axis, found.start)} to "
+            f"{_amount(axis, found.end)}: {first} is ahead throughout, in {_percent(found.throughout)} of the "
+            f"bootstrap resamples (a crossing in {_percent(found.crossing)}, behind at the end in "
+            f"{_percent(found.behind)}). At the end its loss is {ratio}."
+        )
+    ends = f"{_end(axis, found.low, found)} to {_end(axis, found.high, found)}"
+    text = (
+        f"By {axis} the curves cross: {first} is ahead from {_amount(axis, found.cost)} on (95 % interval {ends}), "
+        f"to the end of what both were trained for, {_amount(axis, found.end)}"
+    )
+    text += f"; in {_percent(found.behind)} of the bootstrap resamples it is behind there." if found.behind else "."
+    return f"{text} Its loss there is {ratio}."
+
+
+def _end(axis: str, value: float, found: Crossover) -> str:
+    """An end of an interval, which may lie outside the measured range."""
+    if value == 0:
+        return f"before {_amount(axis, found.start)}"
+    return f"beyond {_amount(axis, found.end)}" if math.isinf(value) else _amount(axis, value)
+
+
+def _amount(axis: str, value: float) -> str:
+    """A cost with its unit; times from one hour on in hours."""
+    return f"{say(value / 3600)} h" if axis == "time" and value >= 3600 else f"{say(value)} {UNITS[axis]}"
+
+
+def _percent(value: float) -> str:
+    return f"{say(100 * value)} %"
+
+
+def _budget(curve: BudgetCurve, ranges: Sequence[BestRange]) -> str:
+    """The best family within a total budget, by number of inferences."""
+    text = f"With {_amount(curve.axis, curve.budget)} for training and inferences together, "
+    return text + ", then ".join(_range(one, i == 0) for i, one in enumerate(ranges)) + "."
+
+
+def _range(one: BestRange, first: bool) -> str:
+    name = NAMES.get(one.family, "learned symmetry twirled at test time")
+    begin = "" if first else f"from {say(one.low)} (95 % interval {_number(one.from_low)} to {_number(one.from_high)}) "
+    return f"{name} is best {begin}to {say(one.high)} inferences (in at least {_percent(one.share)} of the resamples)"
+
+
+def _number(value: float) -> str:
+    """A number of inferences, which may lie outside the grid."""
+    if value == 0:
+        return "less than the least examined"
+    return "never" if math.isinf(value) else say(value)

@@ -1,0 +1,109 @@
+"""The residual of averaging over a set of rotations at test time, predicted from the spectrum and measured."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Canvas
+from matplotlib.lines import Line2D
+
+from ...._typing import Sequence
+from ....geometry.rotation_sets import INDEPENDENT
+from ...figures import style
+from ...figures.figure import Figure
+from ...numbers import numbers, stored
+from ...trainings import Training, first_seeds, with_term
+from ...wording import LEFT_OUT, floor_note, labels_note, say, term_words
+from .degrees import measured
+
+LOSSES = ("twirled_loss_predicted", "twirled_loss_predicted_low", "twirled_loss_predicted_high", "twirled_loss")
+STORED = ("passes", *LOSSES, "twirled_loss_error")
+TICKS = (1, 4, 12, 24, 60, 168, 360, 1376)
+
+
+# numbers
+
+
+def residual(training: Training, term: str) -> pd.DataFrame:
+    """The loss above the twirled prediction error, as a share of the equivariance error: one row per set.
+
+    K independent rotations leave 1 / K of it.
+    """
+    data = training.twirl.sel(term=term).isel(step=-1)
+    mean, equiv = float(data["spectrum"][0]), float(data["panel_loss_equiv"])
+    rows = data[list(STORED)].to_dataframe()[list(STORED)].reset_index()
+    for name in LOSSES:
+        rows[f"{name}_share"] = (rows[name] - mean) / equiv
+    rows["twirled_loss_error_share"] = rows["twirled_loss_error"] / equiv
+    return rows
+
+
+# sentences
+
+
+def _words(training: Training, rows: pd.DataFrame) -> str:
+    """Predicted and measured residual of every set that was run."""
+    known = rows[np.isfinite(rows["twirled_loss"]) & ~rows["rotation_set"].isin(INDEPENDENT)]
+    sets = [
+        f"{row.rotation_set} ({row.passes} passes) {say(100 * row.twirled_loss_predicted_share)} % predicted, "
+        f"{say(100 * row.twirled_loss_share)} % measured"
+        for row in known.itertuples()
+    ]
+    return f"{training.label}: {'; '.join(sets)}."
+
+
+# figures
+
+
+def residuals(trainings: Sequence[Training], term: str) -> Figure:
+    """Residual against forward passes at the last checkpoint, one panel per run (its first seed)."""
+    firsts = first_seeds(measured(trainings, term))
+    tables = [residual(t, term) for t in firsts]
+
+    def draw(canvas: Canvas, columns: int) -> None:
+        panels = style.panels(canvas, len(firsts), columns)
+        for panel, training, rows in zip(panels, firsts, tables, strict=True):
+            _panel(panel.ax, rows)
+            panel.ax.set_ylabel(panel.y("share of the equivariance\nerror that is left"))
+            panel.ax.set_xlabel(panel.x("forward passes a prediction"))
+            panel.ax.set_title(training.label)
+        style.legend(canvas, _handles())
+
+    wide, narrow = style.canvases(draw, len(firsts), 2.9)
+    caption = (
+        f"Test-time twirling at the last checkpoint ({term_words(term)}): the mean prediction over a set of rotations, "
+        "at random orientation, leaves this share of the equivariance error. Circles: predicted from the spectrum "
+        "without running the model; their bars are bounds of the part beyond the highest degree. Crosses: measured on "
+        "the same samples. Line: independent rotations, 1 / passes, exact."
+    )
+    caption += floor_note(with_term(trainings, term), term, LEFT_OUT) + labels_note(firsts)
+    text = f"Share of the equivariance error of {term_words(term)} left by twirling with a set of rotations. "
+    text += " ".join(_words(t, rows) for t, rows in zip(firsts, tables, strict=True))
+    every = [rows.assign(run=t.run, seed=t.seed) for t, rows in zip(firsts, tables, strict=True)]
+    table = numbers(pd.concat(every, ignore_index=True), stored(*STORED))
+    title = f"Test-time twirling: {term_words(term)}"
+    return Figure(f"twirling_{term}", wide, narrow, title, caption, text, table)
+
+
+def _panel(ax: Axes, rows: pd.DataFrame) -> None:
+    """Prediction, measurement, and the line of independent rotations."""
+    passes = rows["passes"].values
+    line = np.geomspace(1, passes.max(), 50)
+    ax.plot(line, 1 / line, color=style.GREY, linestyle=":", linewidth=1.2)
+    share, low, high = (rows[f"{name}_share"].values for name in LOSSES[:3])
+    bars = {"yerr": [np.maximum(share - low, 0), np.maximum(high - share, 0)], "elinewidth": 0.9, "capsize": 2}
+    ax.errorbar(passes, share, fmt="o", color=style.BLUE, markersize=4, **bars)
+    measured_share = rows["twirled_loss_share"].values
+    known = np.isfinite(measured_share)
+    ax.plot(passes[known], measured_share[known], "x", color=style.RED, markersize=6, zorder=3)
+    ax.axhline(0, color=style.GREY, linewidth=0.8)
+    ax.set_xscale("log")
+    ticks = [float(t) for t in TICKS if t <= passes.max()]
+    style.set_ticks(ax.xaxis, ticks, [f"{t:g}" for t in ticks], [], "")
+
+
+def _handles() -> list[Line2D]:
+    predicted = Line2D([], [], color=style.BLUE, marker="o", markersize=4, linestyle="none", label="predicted")
+    found = Line2D([], [], color=style.RED, marker="x", linestyle="none", label="measured")
+    return [predicted, found, Line2D([], [], color=style.GREY, linestyle=":", label="independent rotations")]
