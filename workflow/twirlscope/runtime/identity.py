@@ -14,6 +14,7 @@ from filelock import FileLock, Timeout
 from .atomic import write_whole
 
 STATE_FILE, IDENTITY_FILE = "state.pt", "identity.json"
+SMALL = 1 << 24  # [byte] files up to this size are read for their fingerprint
 
 
 def sha256(path: Path) -> str:
@@ -56,6 +57,15 @@ def identity_of(parts: Mapping[str, Any], without: Collection[str] = ()) -> dict
 
     walk("", parts)
     return dict(sorted(flat.items()))
+
+
+def fingerprint(path: Path) -> str:
+    """Facts that change when a file is replaced, also by an older one: the content of a small file, else size and time.
+
+    Snakemake itself sees only files that are newer than what was made of them.
+    """
+    status = path.stat()
+    return sha256(path) if status.st_size <= SMALL else f"{status.st_size} bytes, {status.st_mtime_ns} ns"
 
 
 def short_hash(facts: Mapping[str, Any]) -> str:
