@@ -233,3 +233,15 @@ def test_plan__of_the_paper_has_models_from_one_to_four_hundred_million_paramete
     assert min(found.values()) == pytest.approx(1.0, abs=0.1)
     assert max(found.values()) == pytest.approx(397, abs=2)  # that of 398M has no fold labels
     assert len(found) == 14
+
+
+def test_plan__knows_a_data_file_by_its_content(tmp_path):
+    path = tmp_path / "a.xyz"
+    config = changed("datasets.mine", {"name": "extxyz", "files": [str(path)]})
+    found = []
+    for text in ("one", "other", "one"):
+        path.write_text(text)
+        found.append(Plan(config).prepare("mine"))
+    assert found[0] == found[2]
+    assert found[0] != found[1]
+    assert list(found[0]["files"]) == [str(path)]

@@ -12,7 +12,7 @@ from .. import plugins
 from ..contracts import Dataset, Model, Task
 from ..errors import UserError, UserErrors
 from ..report.inventory import modification_hash
-from ..runtime.identity import short_hash
+from ..runtime.identity import fingerprint, short_hash
 from ..settings.base import Settings, parse
 from ..settings.experiment import MEASURES, Config, RunSettings
 from ..settings.hessian import chosen_steps
@@ -96,7 +96,8 @@ class Plan:
         section = self.config.datasets[dataset]
         settings = self._datasets[dataset].settings.model_dump()
         code = [SCRIPTS / "prepare.py", SCRIPTS / "prepare_part.py", plugins.file_of("dataset", section["name"])]
-        return {"dataset": {"name": section["name"], **settings}, "code": code_hash(code)}
+        files = {str(f): fingerprint(f) for f in self._datasets[dataset].files()}
+        return {"dataset": {"name": section["name"], **settings}, "files": files, "code": code_hash(code)}
 
     def train(self, run: str, seed: int) -> dict[str, Any]:
         """Parameters of a training, defaults filled in."""
