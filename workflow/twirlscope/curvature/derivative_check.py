@@ -64,8 +64,8 @@ def certify(
 ) -> Certificate:
     """Certificate for products with the curvature of an objective in this mode.
 
-    Every error is relative to the product itself, or to a thousandth of the product with the total loss if that is
-    larger, since H_equiv of an equivariant model is 0.
+    Errors are relative to the product itself, or to a thousandth of the product with the total loss if that is larger.
+    H_equiv of an equivariant model is 0 and cannot be the scale.
 
     Args:
         objective: the loss on a few samples.

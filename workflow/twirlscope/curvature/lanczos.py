@@ -202,8 +202,8 @@ def _project(block: Tensor, basis: Tensor) -> tuple[Float[Tensor, "m b"], Float[
 def _orthonormal(block: Tensor, basis: Tensor, scale: Tensor, generator: torch.Generator):
     """Orthonormal rows q, orthogonal to the basis as the block is, and R with `block = q.T @ R`.
 
-    If the block has lost rank compared with `scale`, random rows of q replace the lost ones, as many as the space
-    allows, with rows of zero in R.
+    If the block has lost rank compared with `scale`, random rows of q replace the lost ones, with rows of zero in R.
+    There are at most as many rows as the space has further dimensions.
     """
     size, width = block.shape
     q, r = torch.linalg.qr(block)

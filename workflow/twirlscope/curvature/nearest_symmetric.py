@@ -69,7 +69,8 @@ def descend(objective: Objective, share: float, steps: int) -> Descent:
         return Descent(math.nan, first, loss / first)
     higher, before = path[-2]
     roots = [math.sqrt(value) for value in (higher, share * first, loss)]
-    part = (roots[0] - roots[1]) / (roots[0] - roots[2])  # of the last step, at the share; the root is linear
+    # part of the last step after which the error is at its target; the root of the error is linear in the step
+    part = (roots[0] - roots[1]) / (roots[0] - roots[2])
     return Descent(float(np.linalg.norm(before + part * (at - before))), first, loss / first)
 
 

@@ -5,9 +5,9 @@ each sample gives the twisted predictions z_i. With their mean zbar and the targ
 
     L_equiv = mean_i |z_i - zbar|^2,    L_mean = |zbar - y|^2,    L_mean + L_equiv = mean_i |z_i - y|^2 exactly.
 
-These are plug-in values. For a group {h g_i k}, with h and k uniform for each sample, the expectation of L_mean exceeds
-the true value by the bias SUM_l q_l alpha_l, and that of L_equiv is too small by the same amount. The tetrahedral group
-has alpha_l = 0 for degrees 1 and 2, and 1/7 for degree 3.
+These are plug-in values. Take a group {h g_i k}, with h and k uniform for each sample. The expectation of L_mean then
+exceeds the true value by the bias SUM_l q_l alpha_l, and that of L_equiv is too small by the same amount. The
+tetrahedral group has alpha_l = 0 for degrees 1 and 2, and 1/7 for degree 3.
 
 A design with small alpha_l needs no correction of the bias, and should have none. Subtracting L_equiv / N makes L_mean
 unbiased, but its Hessian indefinite, with negative eigenvalues that belong to L_equiv. Independent rotations (alpha_l =

@@ -47,7 +47,7 @@ def twirled(
         predict: maps inputs to predictions; the first axis of every tensor is the sample.
         rotations: a set or its name; `rotation_sets.smallest(degree)` is the cheapest set that is exact to a degree.
         irreps_in: irreps of the last axis of each input; inputs not named do not turn.
-        irreps_out: irreps of the last axis of every prediction; `0e` for a scalar.
+        irreps_out: irreps of the last axis of each prediction, none left out; `0e` for a scalar.
         inversion: average over O(3), each rotation with and without inversion, instead of SO(3).
         generator: draws a new random orientation of the set for every sample of every call, so that errors average
             out. Without it the set is fixed in the lab, and equal inputs give equal predictions.

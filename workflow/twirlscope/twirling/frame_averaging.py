@@ -91,7 +91,7 @@ def frame_averaged(
         points: name of the input that defines the principal axes, `[sample, point, 3]`, of irreps `1o`.
         real: name of the input that is above 0 for real points, `[sample, point]`, and 0 on padding.
         irreps_in: irreps of the last axis of each input; inputs not named do not turn.
-        irreps_out: irreps of the last axis of every prediction; `0e` for a scalar.
+        irreps_out: irreps of the last axis of each prediction, none left out; `0e` for a scalar.
         chunk: rotated samples in one call of `predict`.
 
     Raises:
