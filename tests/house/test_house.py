@@ -122,6 +122,21 @@ def test_tests__lie_where_their_modules_lie():
         assert path.parent.relative_to(ROOT / "tests" / "unit").as_posix() in rooms | {"bench"}, path
 
 
+def docstrings():
+    """(place, first word) of every docstring of the package and the scripts."""
+    for path in [*MODULES, *sorted((ROOT / "workflow" / "scripts").glob("*.py"))]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+                text = ast.get_docstring(node)
+                if text:
+                    yield f"{path.relative_to(ROOT)}:{getattr(node, 'lineno', 1)}", text.split()[0]
+
+
+def test_docstrings__begin_with_what_a_thing_is():
+    riddles = [place for place, word in docstrings() if word in {"What", "How", "Which", "That", "For", "Whether"}]
+    assert not riddles
+
+
 @pytest.mark.parametrize("module", CODE)
 def test_sizes__of_modules_and_functions(module):
     text = CODE[module].read_text()
