@@ -91,7 +91,7 @@ def page_content(
         threshold=limit,
         summary=headline.summary(lines, limit) + labels_note(trainings),
         sentences=[headline.sentence(line, limit) for line in told],
-        warnings=[*missing, *not_shown_note(trainings, shown), *warnings(told)],
+        warnings=[*missing, *not_shown_note(trainings, shown), *duplicates_note(data), *warnings(told)],
         headline=headline_table(chosen, lines, limit),
         terms=term_table([every[t.label, term] for t in trainings for term in separate_terms(terms_of([t]))], limit),
         trainings=training_table(trainings, dataset_of),
@@ -118,6 +118,20 @@ def not_shown_note(trainings: Sequence[Training], shown: Sequence[Training]) -> 
         return []
     text = f"Sentences and figures of single runs are about {len(some)} of {len(every)} runs: {', '.join(some)}. "
     return [text + "All runs are in the tables, in the claims and in the figures of their sweeps."]
+
+
+def duplicates_note(data: Mapping[str, xr.Dataset]) -> list[str]:
+    """Held-out samples that are in the train split too, by dataset and split."""
+    notes = []
+    for name, dataset in data.items():
+        names = dataset["split"].attrs["flag_meanings"].split() if "split" in dataset else []
+        for split, count in json.loads(dataset.attrs.get("duplicates", "{}")).items():
+            size = int((dataset["split"].values == names.index(split)).sum())
+            notes.append(
+                f"Dataset {name}: {count} of {size} samples of the split {split} are in the train split too, up to "
+                "rotation, reflection and the order of atoms: results on them do not show how a network generalises."
+            )
+    return notes
 
 
 def warnings(lines: Sequence[Headline]) -> list[str]:

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
+
+import pandas as pd
 
 from .._typing import Mapping, Sequence
 from . import headline
 from .headline import Headline
 from .numbers import Column, Numbers, numbers, rows_to_data
-from .tables import Table, text
+from .tables import Table, text, with_intervals
 from .trainings import Training
 from .wording import term_words
 
-NOT_SHOWN = ("low", "high", "trivial", "at_floor", "loss_zero", "penalty")  # on the page
+NOT_SHOWN = ("percent_low", "percent_high", "trivial", "at_floor", "loss_zero", "penalty", "floor")  # on the page
+ERROR = Column("errors", "root mean square error")  # of all terms, in one cell on the page
 COLUMNS = (
     Column("step", "final step", "1"),
     Column("loss", "final loss", "1"),
     Column("loss_zero", "loss of zero", "1"),
     Column("percent", "equivariance error", "%"),
-    Column("low", "from", "%"),
-    Column("high", "to", "%"),
+    Column("percent_low", "from", "%"),
+    Column("percent_high", "to", "%"),
     Column("floor_percent", "rounding error", "%"),
     Column("learned", "learned fraction", "1"),
     Column("trivial", "not yet learned"),
@@ -69,8 +71,8 @@ def _symmetry(line: Headline) -> dict[str, Any]:
     """The columns about symmetry, the same in both tables."""
     return {
         "percent": line.percent,
-        "low": line.low,
-        "high": line.high,
+        "percent_low": line.low,
+        "percent_high": line.high,
         "floor_percent": line.floor_percent,
         "first": line.crossing.first,
         "lasting": line.crossing.lasting,
@@ -90,16 +92,28 @@ def _table(
         Column("lasting", f"stays below {limit:g} % from", "step"),
     )
     full = numbers(rows_to_data(rows), [*COLUMNS, *crossings, *errors])
-    data = full.data.copy()
-    cells = zip(*(data[name] for name in ("percent", "low", "high", "at_floor")), strict=True)
-    data["percent"] = [
-        text(p) + ("" if math.isnan(p) else " (rounding error)" if floor else f" ({text(low)} to {text(high)})")
-        for p, low, high, floor in cells
-    ]
-    learned = zip(data["learned"], data["trivial"], strict=True)
+    shown = with_intervals(full, ["percent"]).without(NOT_SHOWN)
+    data = shown.data.copy()
+    rounding = zip(full.data["percent"], full.data["at_floor"], data["percent"], strict=True)
+    data["percent"] = [f"{text(p)} (rounding error)" if floor else cell for p, floor, cell in rounding]
+    learned = zip(full.data["learned"], full.data["trivial"], strict=True)
     data["learned"] = [text(value) + (" (not yet learned)" if trivial else "") for value, trivial in learned]
-    shown = Numbers(data, full.columns)
-    return Table(name, caption, full, shown.without(NOT_SHOWN))
+    return Table(name, caption, full, _errors_in_one(Numbers(data, shown.columns), errors))
+
+
+def _errors_in_one(shown: Numbers, errors: Sequence[Column]) -> Numbers:
+    """The numbers with all errors in one column after the loss: few trainings have errors in the same units."""
+    if not errors:
+        return shown
+    cells = []
+    for _, row in shown.data.iterrows():
+        known = [c for c in errors if pd.notna(row[c.name])]
+        cells.append(", ".join(f"{c.words.removesuffix(' error')} {text(row[c.name])} {c.unit}" for c in known))
+    rest = shown.without([c.name for c in errors])
+    place = [c.name for c in rest.columns].index("loss") + 1
+    data = rest.data.copy()
+    data.insert(place, ERROR.name, cells)
+    return Numbers(data, (*rest.columns[:place], ERROR, *rest.columns[place:]))
 
 
 def separate_terms(terms: Sequence[str]) -> Sequence[str]:

@@ -8,7 +8,7 @@ import xarray as xr
 
 from .._typing import Mapping, Sequence
 from .trainings import Training, by_run
-from .wording import say
+from .wording import listed, say
 
 PAPER = """@article{shen2025training,
   title = {Training Dynamics of Learning 3D-Rotational Equivariance},
@@ -79,16 +79,16 @@ def _measured(trainings: Sequence[Training]) -> list[str]:
     )
     if samples:
         found.append(
-            f"At every checkpoint the loss was split on {'; '.join(samples)} into the loss of the twirled prediction "
-            "and the equivariance error, both estimated without bias (Shen et al., 2025), with 95 % intervals by a "
-            "bootstrap over samples."
+            f"At every checkpoint the loss was split on {listed(list(samples))} into the loss of the twirled "
+            "prediction and the equivariance error, both estimated without bias (Shen et al., 2025), with 95 % intervals "
+            "by a bootstrap over samples."
         )
     curved = [t.hessian for t in trainings if t.hessian is not None and "lanczos_steps" in t.hessian.attrs]
     if curved:
         a = curved[0].attrs
         found.append(
-            f"Spectra of the Hessians of both parts were estimated by {a['lanczos_steps']} steps of Lanczos iteration "
-            f"from {a['probes']} random vectors on {a['samples']} samples."
+            f"The eigenvalue distributions of the Hessians of both parts were estimated by {a['lanczos_steps']} steps "
+            f"of Lanczos iteration from {a['probes']} random vectors on {a['samples']} samples."
         )
     return found
 

@@ -1,5 +1,4 @@
-// What the page can do with scripts: charts to explore, the numbers behind a figure, tables to sort and filter.
-// Without them nothing is missing but these.
+// Interactive charts, the numbers of a figure, tables to sort and filter. The page is complete without them.
 "use strict";
 (() => {
   const dark = window.matchMedia("(prefers-color-scheme: dark)");
@@ -139,7 +138,7 @@
       }
       count.textContent = words.length ? ` ${shown} of ${table.tBodies[0].rows.length} rows` : "";
     });
-    table.parentElement.before(make("p", { className: "filter" }, make("label", {}, "Only rows with ", box), count));
+    table.parentElement.before(make("p", { className: "filter" }, make("label", {}, "Filter rows ", box), count));
   }
 
   for (const table of document.querySelectorAll("main table")) {

@@ -35,7 +35,7 @@ def not_learned(trainings: Sequence[Training]) -> str:
 
 def hollow_note(trainings: Sequence[Training]) -> str:
     """The meaning of hollow points, for captions."""
-    return f" Hollow points are {not_learned(trainings)}: a small percentage means nothing there."
+    return f" Hollow points: {not_learned(trainings)}; a small percentage means nothing there."
 
 
 def term_words(term: str) -> str:

@@ -78,7 +78,7 @@ def test_comparable__keeps_tasks_and_datasets_apart():
 def test_sentences__say_what_four_passes_buy_and_what_frames_leave():
     (said,) = averaging.section([training()]).sentences
     assert re.search(r", -10 ± [^%]+ % over the frames of the points\.", said)
-    assert "2 of 6 samples have two closer than 5 %" in said
+    assert "2 of 6 samples have two moments closer than 5 %" in said
     assert "predictions change 2 times as much" in said
 
 

@@ -48,8 +48,8 @@ def test_degrees_of__has_a_row_a_checkpoint_layer_and_degree_that_there_is():
 def test_degree_sentence__says_shares_and_what_the_most_and_the_least_are_worth():
     text = sentence(training())
     assert text == (
-        "exact, seed 0, step 100: of the variance of its activations rounds.0 holds 50 % in degree 0, 50 % in degree "
-        "1, 0 % in degree 2; rounds.1 holds 80 % in degree 0, 20 % in degree 1. Without degree 1 of rounds.0 the loss "
+        "exact, seed 0, step 100, variance of the activations by degree: rounds.0 has 50 % in degree 0, 50 % in degree "
+        "1, 0 % in degree 2; rounds.1 has 80 % in degree 0, 20 % in degree 1. Without degree 1 of rounds.0 the loss "
         "is 6 ± 0.02 times as large, the most of any degree above 0; without degree 2 of rounds.0 it is "
         "1.01 ± 0.02 times as large, the least, which is no significant change."
     )

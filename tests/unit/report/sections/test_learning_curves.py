@@ -133,7 +133,7 @@ def test_learning_curves__mark_what_is_trivial_and_say_what_does_not_fit_the_axi
     trainings[1].twirl["percent_equiv"][-1] = -0.1
     figure = figures(trainings)[0]
     legend = [text.get_text() for text in figure.wide.legends[0].get_texts()]
-    assert legend == ["run_500 to run_14000", "trivial: nothing learned"]
+    assert legend == ["run_500 to run_14000", "not yet learned (below 10 %)"]
     assert figure.caption.endswith(
         "1 estimates at or below zero do not fit a logarithmic axis; they are in the CSV file."
     )

@@ -121,7 +121,7 @@ def sentence(training: Training, rows: pd.DataFrame) -> str:
     one, limit = rows["predicted"][ONE], rows["mean"].iloc[0]
     changes = [_four_passes(n, rows.loc[n], one) for n in (AVERAGES["haar4"], "D2", FRAMES) if n in rows.index]
     text = (
-        f"In {training.label} the loss of one pass is {say(one)}. Averaged over all rotations it would change by "
+        f"{training.label}: the loss of one pass is {say(one)}. Averaged over all rotations it would change by "
         f"{say(100 * (limit / one - 1))} %. Four passes change it by {', '.join(changes)}."
     )
     return text + _frame_words(training)
@@ -143,10 +143,10 @@ def _frame_words(training: Training) -> str:
     gap, close, nudge = training.twirl["frame_gap"].values, 100 * attrs["frame_close"], 100 * attrs["frame_nudge"]
     ratio = (float(last["frame_change"]) / float(last["pass_change"])) ** 0.5
     return (
-        f" Frames leave an equivariance error of {say(float(last['frame_loss_equiv']))}. They jump where two moments "
-        f"of the points are equal: {int((100 * gap < close).sum())} of {len(gap)} samples have two closer than "
-        f"{say(close)} %. When points move by {say(nudge)} % of the size of their sample, predictions change "
-        f"{say(ratio)} times as much as those of one pass."
+        f" The frames leave an equivariance error of {say(float(last['frame_loss_equiv']))}. They jump where two "
+        f"moments of the points are equal: {int((100 * gap < close).sum())} of {len(gap)} samples have two moments "
+        f"closer than {say(close)} %. When points move by {say(nudge)} % of the size of their sample, predictions "
+        f"change {say(ratio)} times as much as those of one pass."
     )
 
 
@@ -272,9 +272,9 @@ def _cost_axis(ax: Axes, values: pd.Series, axis: str) -> None:
     ax.set_xlim(low, high)
     if axis == "passes":
         ticks = [float(t) for t in TICKS if t <= high]
-        return style.set_ticks(ax.xaxis, ticks, [f"{t:g}" for t in ticks], [], "forward passes a prediction")
+        return style.set_ticks(ax.xaxis, ticks, [f"{t:g}" for t in ticks], [], "forward passes per prediction")
     ticks = style.log_ticks(low, high, 5)
-    return style.set_ticks(ax.xaxis, ticks, [style.power(t) for t in ticks], [], "time of a prediction [ms a sample]")
+    return style.set_ticks(ax.xaxis, ticks, [style.power(t) for t in ticks], [], "time per prediction [ms per sample]")
 
 
 def _handles(firsts: Sequence[Training], table: pd.DataFrame) -> list[Line2D]:

@@ -197,6 +197,7 @@ def _panel(ax: Axes, rows: pd.DataFrame, name: str, sets: list[str], looks: Mapp
         ax.errorbar(place, value, yerr=bars, fmt=look.marker, color=look.colour, elinewidth=0.9, capsize=2)
     ax.set_ylim(bottom=0)
     ax.set_xticks(range(len(sets)), sets, rotation=20, ha="right")
+    ax.set_xlim(-0.5, len(sets) - 0.5)
 
 
 # tables
@@ -229,6 +230,6 @@ def section(trainings: Sequence[Training], data: Mapping[str, xr.Dataset]) -> Se
     found = errors(trainings, data)
     if found is None:
         return Section("sets", "Test sets")
-    figure = errors_by_set(found, labels_note(trainings))
+    figure = errors_by_set(found, labels_note([t for t in trainings if _is_force_field(t)]))
     tables = {"Errors by test set": error_table(found), "Published errors": published_table(data)}
     return Section("sets", "Test sets", figures=[figure] if figure else [], tables=present_tables(tables))

@@ -28,7 +28,7 @@ TRACES = 3  # most generated chains in a figure
 POINTS = 160  # most chains of a dataset in a figure; the CSV file has all of them
 STATISTICS = {  # variable of a dataset -> label
     "radius_of_gyration": "radius of gyration [nm]",
-    "contacts": "contacts a residue",
+    "contacts": "contacts per residue",
     "right_handed": "share in a right-handed turn",
     "left_handed": "share in a left-handed turn",
 }

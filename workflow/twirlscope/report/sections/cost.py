@@ -96,7 +96,10 @@ def cost_table(trainings: Sequence[Training]) -> Table | None:
         "and activations during an update. Device-hours: of one GPU, or of one thread of a CPU, while updates were "
         "made. Energy: of the whole device during that time; a dash if the device does not report it."
     ) + "".join(f" Not counted: {note}." for note in missing)
-    return Table("cost", caption, found, means(found))
+    shown, devices = means(found), list(dict.fromkeys(found.data["device"]))
+    if len(devices) == 1:
+        shown, caption = shown.without(["device"]), f"{caption} Device: {devices[0]}."
+    return Table("cost", caption, found, shown)
 
 
 def section(every: Sequence[Training]) -> Section:

@@ -25,7 +25,7 @@ COLUMNS = (
     Column("ratio", "loss without the degree over the loss", "1"),
     Column("ratio_error", "its standard error", "1"),
 )
-BRIEF = ["seed", "step", "degree_full_loss", "degree_removed_loss"]  # not on the page
+NOT_SHOWN = ["seed", "step", "degree_full_loss", "degree_removed_loss"]  # on the page
 LABELS = {"degree_share": "share of variance", "ratio": "loss without the\ndegree, over the loss"}
 HEADING = "Which features the equivariant network uses"
 
@@ -69,8 +69,8 @@ def at_end(found: Numbers) -> pd.DataFrame:
 def sentence(training: Training, found: Numbers) -> str:
     """Shares of the degrees at the last checkpoint, and the loss without the most and the least useful degree."""
     last = at_end(found)
-    text = f"{training.label}, step {int(last['step'].iloc[0])}: of the variance of its activations "
-    text += "; ".join(f"{layer} holds {_shares(rows)}" for layer, rows in last.groupby("layer", sort=False))
+    text = f"{training.label}, step {int(last['step'].iloc[0])}, variance of the activations by degree: "
+    text += "; ".join(f"{layer} has {_shares(rows)}" for layer, rows in last.groupby("layer", sort=False))
     if int(last["degree"].max()) == 0:
         return f"{text}. It has no degree but 0."
     above = last[last["degree"] > 0]
@@ -158,7 +158,8 @@ def table(found: Sequence[Numbers]) -> Table | None:
         "a few samples with that degree of that output set to 0, over their loss with it, with its standard error over "
         "samples."
     )
-    return Table("degrees", caption, rows, rows.without(BRIEF))
+    shown = numbers(rows.data, [*COLUMNS, Column("degree_share", "share of variance", "1")]).without(NOT_SHOWN)
+    return Table("degrees", caption, rows, shown)
 
 
 def section(trainings: Sequence[Training]) -> Section:

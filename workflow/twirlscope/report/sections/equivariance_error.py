@@ -21,7 +21,7 @@ from ..numbers import ENDS, Column, Numbers, numbers, percentage
 from ..section import Section
 from ..tables import Table, interval, present_tables, with_intervals
 from ..trainings import Training, by_run, distinct_terms, with_term
-from ..wording import AT_EDGE, floor_note, hollow_note, labels_note, say, term_words
+from ..wording import AT_EDGE, floor_note, hollow_note, labels_note, not_learned, say, term_words
 
 SYMBOLS = (  # by atomic number, from 1
     "H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se Br Kr Rb Sr Y Zr Nb "
@@ -148,7 +148,7 @@ def percent(trainings: Sequence[Training], term: str, threshold: float) -> Figur
         lower.set_ylim(max(np.nanmin([*rows["learned_fraction"], 0.0]), LEARNED_LEAST) - 0.07, 1.05)
         lower.set_ylabel("learned\nfraction")
         canvas.align_ylabels()
-        style.legend(canvas, [*run_handles(groups), *_percent_handles(threshold)])
+        style.legend(canvas, [*run_handles(groups), *_percent_handles(threshold, not_learned(chosen))])
 
     wide, narrow = style.canvases(draw, 1, 4.6)
     caption = (
@@ -181,10 +181,11 @@ def _percent_curves(upper: Axes, lower: Axes, training: Training, term: str, loo
     points(lower, steps, learned[0], look, ~hollow, hollow, main)
 
 
-def _percent_handles(threshold: float) -> list:
+def _percent_handles(threshold: float, words: str) -> list:
+    """The threshold, hollow points, and the band."""
     line = Line2D([], [], color=style.BLACK, linestyle=style.DASHED, linewidth=1, label=f"{threshold:g} %")
     hollow = {"marker": "o", "linestyle": "none", "markerfacecolor": "white"}
-    return [line, Line2D([], [], color=style.GREY, label="trivial: nothing learned", **hollow), style.band()]
+    return [line, Line2D([], [], color=style.GREY, label=words, **hollow), style.band()]
 
 
 def reflections(trainings: Sequence[Training], term: str) -> Figure | None:

@@ -35,6 +35,7 @@ COLUMNS = (
     Column("total", "total loss", "1"),
     Column("mean", "twirled prediction error", "1"),
     Column("equiv", "equivariance error", "1"),
+    Column("trivial", "not yet learned"),
     *percentage("percent", "equivariance error"),
 )
 NOT_SHOWN = ("curve", "dataset", "step", "mean", "equiv")  # on the page
@@ -150,8 +151,8 @@ def figure(found: Numbers, dataset: str, term: str, trainings: Sequence[Training
             ends = rows[["percent_low", "percent_high"]].to_numpy().ravel() if name == "percent" else []
             style.log_axis(panel.ax, [*rows[name], *ends], label)
             style.step_axis(panel.ax, rows["samples"].to_numpy(), panel.x("training samples"))
-        trivial = {"color": style.GREY, "marker": "o", "linestyle": "none", "markerfacecolor": "white"}
-        hollow = [Line2D([], [], label="trivial: nothing learned", **trivial)] if rows["trivial"].any() else []
+        white = {"color": style.GREY, "marker": "o", "linestyle": "none", "markerfacecolor": "white"}
+        hollow = [Line2D([], [], label=not_learned(trainings), **white)] if rows["trivial"].any() else []
         style.legend(canvas, [*style.handles(looks.values()), *hollow])
 
     wide, narrow = style.canvases(draw, len(labels), 2.8)

@@ -245,7 +245,12 @@ def excess_table(trainings: Sequence[Training]) -> Table | None:
         "dataset has at any checkpoint. The target holds noise that no network can predict, so that the loss does not "
         "fall to 0. The best loss is no lower bound, only the lowest one measured; the best run has no excess there."
     )
-    return None if table is None else Table("excess", caption, table)
+    if table is None:
+        return None
+    words = {"loss_total": "total loss", "loss_equiv": "equivariance error", "percent_equiv": "equivariance error"}
+    units = {"percent_equiv": "% of the loss"}
+    plain = [Column(name, text, units.get(name, "1")) for name, text in words.items()]
+    return Table("excess", caption, table, numbers(table.data, [*EXCESS, *plain]))
 
 
 def convex_table(trainings: Sequence[Training]) -> Table | None:

@@ -100,4 +100,4 @@ def training_curves(trainings: Sequence[Training]) -> Figure:
 
 def section(trainings: Sequence[Training]) -> Section:
     """Loss and learning rate of every training."""
-    return Section("training", "Training", figures=[training_curves(trainings)])
+    return Section("training", "Training curves", figures=[training_curves(trainings)])

@@ -45,7 +45,7 @@ def test_verdict__of_a_scope_is_that_of_its_worst_number_and_names_it():
     assert (first.scope, first.verdict, first.worst.label, first.count) == ("t", CONTRADICTED, "bad", 2)
     assert (second.scope, second.verdict) == ("u", HOLDS)
     (said,) = sentences([first, second])
-    assert said.startswith("S (s): holds for u, is contradicted for t. Q, at most 2: ")
+    assert said.startswith("S (s). Verdict: holds for u, contradicted for t. Q, at most 2: ")
     assert (
         "t 5 (95 % interval 4 to 6; bad, the worst of 2, 1 of which is within), u 1 (95 % interval 0.9 to 1.1; good)."
         in said

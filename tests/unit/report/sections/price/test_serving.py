@@ -37,5 +37,5 @@ def test_best_ranges__say_up_to_how_many_inferences_a_family_is_best():
     assert (second.from_low, second.from_high) == pytest.approx((100.0, 100.0))
     assert first.share == second.share == 1.0
     text = sentences._budget(found, serving.best_ranges(found))
-    assert text.startswith("With 5 s for training and inferences together, built-in symmetry is best to")
+    assert text.startswith("With 5 s for training and inferences together, built-in symmetry is best up to")
     assert "then learned symmetry is best from 100 (95 % interval 100 to 100) to 1000 inferences" in text

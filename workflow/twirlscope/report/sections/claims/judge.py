@@ -14,22 +14,21 @@ import pandas as pd
 
 from ...._typing import Callable, Sequence
 from ...numbers import Column, numbers
-from ...tables import Table
+from ...tables import Table, with_intervals
 from ...trainings import Training
 from ...wording import listed, say
 
 HOLDS, CONTRADICTED, OPEN = "holds", "contradicted", "open"
-IN_WORDS = {HOLDS: "holds", CONTRADICTED: "is contradicted", OPEN: "is open"}
 COLUMNS = (
     Column("value", "value", "1"),
-    Column("low", "low", "1"),
-    Column("high", "high", "1"),
+    Column("value_low", "low", "1"),
+    Column("value_high", "high", "1"),
     Column("label", "decided by"),
     Column("count", "trainings"),
     Column("within", "agree"),
     Column("limits", "limits from"),
 )
-NOT_SHOWN = ("statement", "source", "needs", "limits")  # on the page
+NOT_SHOWN = ("quantity", "statement", "source", "needs", "limits")  # in the table on the page
 
 
 @dataclass(frozen=True)
@@ -140,12 +139,12 @@ def sentences(verdicts: Sequence[Verdict]) -> list[str]:
     found = []
     for claim, group in groupby(verdicts, key=lambda v: v.claim):
         every = list(group)
-        head = f"{claim.statement} ({claim.source})"
+        head = f"{claim.statement} ({claim.source}). Verdict"
         if every[0].worst is None:
-            found.append(f"{head}: open. It needs {claim.needs}.")
+            found.append(f"{head}: {OPEN}, needs {claim.needs}.")
             continue
-        scopes = [(words, [v.scope for v in every if v.verdict == verdict]) for verdict, words in IN_WORDS.items()]
-        verdict = ", ".join(f"{words} for {listed(names)}" for words, names in scopes if names)
+        scopes = {kind: [v.scope for v in every if v.verdict == kind] for kind in (HOLDS, CONTRADICTED, OPEN)}
+        verdict = ", ".join(f"{kind} for {listed(names)}" for kind, names in scopes.items() if names)
         values = ", ".join(v.number for v in every)
         found.append(f"{head}: {verdict}. {claim.quantity[0].upper()}{claim.quantity[1:]}, {claim.allowed}: {values}.")
     return found
@@ -160,8 +159,8 @@ def claims_table(verdicts: Sequence[Verdict]) -> Table:
             "verdict": v.verdict,
             "quantity": v.claim.quantity,
             "value": v.worst.value if v.worst else math.nan,
-            "low": v.worst.low if v.worst else math.nan,
-            "high": v.worst.high if v.worst else math.nan,
+            "value_low": v.worst.low if v.worst else math.nan,
+            "value_high": v.worst.high if v.worst else math.nan,
             "allowed": v.claim.allowed,
             "label": v.worst.label if v.worst else "",
             "count": v.count,
@@ -179,4 +178,4 @@ def claims_table(verdicts: Sequence[Verdict]) -> Table:
         "with its 95 % interval. A claim holds if the intervals of all trainings lie within the limits. It is "
         "contradicted if one lies wholly outside. Otherwise it is open."
     )
-    return Table("claims", caption, table, table.without(NOT_SHOWN))
+    return Table("claims", caption, table, with_intervals(table, ["value"]).without(NOT_SHOWN))

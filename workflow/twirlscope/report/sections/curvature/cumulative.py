@@ -125,8 +125,10 @@ def distribution(training: Training, name: str) -> Figure:
         "one. Bands: one standard error over probes. Inner steps of a line are nodes of the quadrature, not single "
         "eigenvalues." + tail_note(data)
     )
-    text = f"Hessian spectra of {training.label}. " + " ".join(_words(data, step) for step in steps)
-    title = f"Hessian spectra: {training.label}"
+    text = f"Distribution of the Hessian eigenvalues of {training.label}. " + " ".join(
+        _words(data, step) for step in steps
+    )
+    title = f"Distribution of Hessian eigenvalues: {training.label}"
     return Figure(name, wide, narrow, title, caption, text, share_numbers(training, shares))
 
 

@@ -143,8 +143,9 @@ def densities(training: Training, name: str) -> Figure:
         "the pale band is wide, twice the depth has moved the curve: there are single nodes, not yet a density."
         + tail_note(data)
     )
-    text = f"Spectral densities of {training.label}. " + " ".join(_words(training, int(s)) for s in data["step"].values)
-    title = f"Spectral densities: {training.label}"
+    text = f"Densities of eigenvalues of {training.label}. "
+    text += " ".join(_words(training, int(s)) for s in data["step"].values)
+    title = f"Densities of eigenvalues: {training.label}"
     return Figure(name, wide, narrow, title, caption, text, density_numbers(training, found))
 
 

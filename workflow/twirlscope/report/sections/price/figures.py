@@ -113,7 +113,7 @@ def budgets(result: Result) -> Figure:
                 panel.ax.plot(inferences, loss, color=look.colour, linestyle=look.line)
             _log_x(panel.ax, curve.inferences, "inferences")
             panel.ax.set_title(f"a budget of {say(curve.budget)} {BUDGETS[name]}")
-            style.log_axis(panel.ax, rows[list(LOSS)].to_numpy(), panel.y("held-out loss within reach"))
+            style.log_axis(panel.ax, rows[list(LOSS)].to_numpy(), panel.y("held-out loss within the budget"))
         style.legend(canvas, _handles(list(next(iter(result.budgets.values())).loss)))
 
     wide, narrow = style.canvases(draw, len(result.budgets), 3.0)

@@ -18,11 +18,11 @@ def crossover_table(found: Sequence[Result]) -> Table | None:
     """All crossovers; None if nothing can be compared."""
     table = crossover_numbers(found)
     caption = (
-        "`from`: the total cost of training and inferences from which the family that is ahead at the end of the "
+        "Column `from`: total cost of training and inferences from which the family that is ahead at the end of the "
         "measured range is ahead, with its 95 % interval (bootstrap over seeds and held-out samples); none if it is "
-        "ahead throughout. 0 and infinity: before or beyond the measured range. Then the shares of the bootstrap "
-        "resamples in which that family gets ahead within the range, is ahead throughout, or is behind at the end, and "
-        "its loss at the end over that of the other family."
+        "ahead throughout. 0 and infinity lie before and beyond the measured range. Then the shares of the bootstrap "
+        "resamples in which that family gets ahead within the range, is ahead throughout, or is behind at the end. "
+        "Last columns: its loss at the end over that of the other family."
     )
     return None if table is None else Table("crossover", caption, table)
 

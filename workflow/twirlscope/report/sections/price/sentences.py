@@ -107,8 +107,9 @@ def _budget(curve: BudgetCurve, ranges: Sequence[BestRange]) -> str:
 
 def _range(one: BestRange, first: bool) -> str:
     name = NAMES.get(one.family, "learned symmetry twirled at test time")
-    begin = "" if first else f"from {say(one.low)} (95 % interval {_number(one.from_low)} to {_number(one.from_high)}) "
-    return f"{name} is best {begin}to {say(one.high)} inferences (in at least {_percent(one.share)} of the resamples)"
+    begin = f"from {say(one.low)} (95 % interval {_number(one.from_low)} to {_number(one.from_high)}) to"
+    begin = "up to" if first else begin
+    return f"{name} is best {begin} {say(one.high)} inferences (in at least {_percent(one.share)} of the resamples)"
 
 
 def _number(value: float) -> str:

@@ -66,7 +66,7 @@ def residuals(trainings: Sequence[Training], term: str) -> Figure:
         for panel, training, rows in zip(panels, firsts, tables, strict=True):
             _panel(panel.ax, rows)
             panel.ax.set_ylabel(panel.y("share of the equivariance\nerror that is left"))
-            panel.ax.set_xlabel(panel.x("forward passes a prediction"))
+            panel.ax.set_xlabel(panel.x("forward passes per prediction"))
             panel.ax.set_title(training.label)
         style.legend(canvas, _handles())
 
