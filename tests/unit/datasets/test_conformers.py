@@ -1,6 +1,7 @@
 """Conformers and geometries: what is read is what the file says, what does not fit is rejected and counted."""
 
 import gzip
+import json
 import os
 from collections import Counter
 from pathlib import Path
@@ -22,7 +23,7 @@ LIST = "CO methanol\nCC=O\nC1CC broken\nNC=O formamide\nOC methanol again\nCCCCC
 
 
 def dataset(*files, **settings):
-    chosen = {"conformers": 3, "test_fraction": 0.3, "max_rejected": 0.9, **settings}
+    chosen = {"conformers": 3, "test_fraction": 0.3, "max_rejected": 0.9, "allow_duplicates": True, **settings}
     return plugins.make_dataset({"name": "conformers", "files": [str(f) for f in files], **chosen})
 
 
@@ -171,3 +172,17 @@ def test_read__of_real_files_rejects_what_is_too_large_and_keeps_the_rest():
     small = dataset(DATA / "qm7.xyz.gz", box=10.0, margin=0.0).read(0)
     assert small.samples.sizes["sample"] > 0.99 * 7101
     assert small.samples.sizes["sample"] + len(small.rejects) == 7101
+
+
+def test_prepare__refuses_conformers_on_both_sides_and_counts_them_where_they_are_allowed(tmp_path):
+    """Methane, methanol and water are rigid, or nearly: their conformers are the same up to a rotation."""
+    path = tmp_path / "rigid.smi"
+    path.write_text("C\nCO\nO\nCCCCCC\n")
+    keys = {"conformers": 6, "box": 14.0, "test_fraction": 0.5}
+    with pytest.raises(UserError, match=r"in the train split as well, got \d+ of \d+ samples of 'test'.*split by mol"):
+        stored(tmp_path, dataset(path, allow_duplicates=False, **keys))
+    allowed = store.load(stored(tmp_path, dataset(path, **keys)))
+    assert 3 < json.loads(allowed.attrs["duplicates"])["test"] <= 12
+    made = dataset(path, allow_duplicates=False, split_by="molecule", **keys)
+    apart = store.load(stored(tmp_path, made))
+    assert json.loads(apart.attrs["duplicates"]) == {}

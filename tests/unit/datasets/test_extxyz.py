@@ -171,6 +171,7 @@ def test_prepare__keeps_the_split_of_test_files_whatever_the_parts(tmp_path):
     bytes_ = []
     for parts in (1, 2):
         section = {"name": "extxyz", "files": names[:2], "test_files": {"test": names[2:]}, "parts": parts}
+        section["allow_duplicates"] = True
         dataset = plugins.make_dataset(section)
         assert [str(f) for f in dataset.files()] == names
         stores = [tmp_path / f"{parts}_{p}.zarr.zip" for p in range(parts)]
@@ -193,6 +194,7 @@ def test_prepare__draws_the_test_split_beside_held_out_files_and_takes_energies_
         (tmp_path / f"{name}.xyz").write_text(text)
     path = {name: str(tmp_path / f"{name}.xyz") for name in texts}
     section = {"name": "extxyz", "files": [path["train"]], "test_files": {"hot": [path["hot"]], "scan": [path["scan"]]}}
+    section["allow_duplicates"] = True
     data = prepared(tmp_path, section)
     assert data["split"].attrs["flag_meanings"] == "train test hot scan"
     assert [len(split_index(data, name)) for name in ("train", "test", "hot", "scan")] == [18, 2, 3, 2]

@@ -22,7 +22,9 @@ class Numbered(frames.Frames):
         mine = range(part, 20, self.settings.parts)
         rng = np.random.default_rng(0).normal(size=(20, 2, 3))
         kept = [
-            frames.Frame(i, np.array([6, 1]), np.array([[0, 0, 0], [1.0, 0, 0]]), rng[i], float(i), f"m{i // 4}")
+            frames.Frame(
+                i, np.array([6, 1]), np.array([[0, 0, 0], [1 + 0.01 * i, 0, 0]]), rng[i], float(i), f"m{i // 4}"
+            )
             for i in mine
             if i < self.bad
         ]

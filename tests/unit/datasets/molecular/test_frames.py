@@ -35,7 +35,7 @@ def frame(order, numbers, energy=0.0, molecule="m", **more):
 
 
 def finished(made, **settings):
-    return Made(DatasetSettings(**settings)).finish(frames.to_dataset(made))
+    return Made(DatasetSettings(**{"allow_duplicates": True} | settings)).finish(frames.to_dataset(made))
 
 
 def changed(numbers=(8, 1, 1), **more):

@@ -17,7 +17,7 @@ from ...contracts import Dataset
 from ...errors import UserError
 from ...geometry import cells
 from ...settings.prepare import DatasetSettings
-from . import periodic, scales
+from . import duplicates, periodic, scales
 
 HARTREE = 27.211386245988  # [eV] CODATA 2018
 BOHR = 0.529177210903  # [Å] CODATA 2018
@@ -154,7 +154,7 @@ def assign_splits(
         extra_splits: names of the splits from number 2 on.
 
     Raises:
-        UserError: too few samples or molecules to split, or an element without training data.
+        UserError: too few samples or molecules to split, an element without training data, or samples on both sides.
     """
     data = sorted_by_sample(data)
     molecule, molecule_names = _numbered(data["sample_molecule"].values)
@@ -180,7 +180,7 @@ def assign_splits(
         xyz=np.array(["x", "y", "z"], object),
         element=composition["element"].values,
     )
-    return data, composition
+    return duplicates.checked(data, settings.allow_duplicates), composition
 
 
 def _random_split(molecule: Int[Array, " sample"], composition: xr.DataArray, settings: DatasetSettings) -> Array:

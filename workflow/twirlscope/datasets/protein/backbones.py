@@ -18,6 +18,7 @@ from ...contracts import Dataset
 from ...errors import UserError
 from ...settings.base import key
 from ...settings.prepare import DatasetSettings
+from ..molecular import duplicates
 from ..molecular.frames import sorted_by_sample
 from . import ca_statistics, sequence_clusters
 
@@ -102,6 +103,13 @@ def to_dataset(chains: Sequence[Chain]) -> xr.Dataset | None:
     )
 
 
+def _as_atoms(data: xr.Dataset) -> xr.Dataset:
+    """The CA traces as geometries of carbon atoms [Å], for the search for duplicates."""
+    positions = (("atom", "xyz"), 10 * data["ca_positions"].values)
+    numbers = ("atom", np.full(data.sizes["atom"], 6, np.int16))
+    return xr.Dataset({"positions": positions, "numbers": numbers, "atoms": data["atoms"], "split": data["split"]})
+
+
 class Backbones(Dataset):
     """Abstract dataset of backbones; a subclass reads `Part(to_dataset(chains), rejects)`."""
 
@@ -121,7 +129,8 @@ class Backbones(Dataset):
         data["split"] = ("sample", self._random_split(cluster), {"flag_values": [0, 1], "flag_meanings": "train test"})
         traces = np.split(data["ca_positions"].values.astype(np.float64), np.cumsum(data["atoms"].values)[:-1])
         data = data.assign({n: ("sample", v) for n, v in ca_statistics.summaries(traces).items()})
-        return data.assign_coords(sample=np.arange(len(letters)), xyz=np.array(["x", "y", "z"], object))
+        data = data.assign_coords(sample=np.arange(len(letters)), xyz=np.array(["x", "y", "z"], object))
+        return data.assign_attrs(duplicates.checked(_as_atoms(data), self.settings.allow_duplicates).attrs)
 
     def _random_split(self, cluster: Int[Array, " sample"]) -> Int[Array, " sample"]:
         """1 for held-out chains: those of random clusters that fit into the share of the test split."""

@@ -1,0 +1,88 @@
+"""Twins across splits: found whatever hides them, by comparison with all pairs as a second road, in linear time."""
+
+import time
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+
+from twirlscope.datasets.molecular.duplicates import TOLERANCE, duplicates
+from twirlscope.geometry import so3
+
+NUMBERS = np.array([6, 6, 8, 1, 1, 1, 1, 1, 1])
+
+
+def dataset(geometries, split, numbers=None):
+    numbers = [NUMBERS] * len(geometries) if numbers is None else numbers
+    flags = {"flag_values": [0, 1, 2], "flag_meanings": "train test other"}
+    return xr.Dataset(
+        {
+            "atoms": ("sample", np.array([len(g) for g in geometries], np.int32)),
+            "numbers": ("atom", np.concatenate(numbers).astype(np.int16)),
+            "positions": (("atom", "xyz"), np.concatenate(geometries).astype(np.float32)),
+            "split": ("sample", np.array(split, np.int8), flags),
+        }
+    )
+
+
+def cloud(seed):
+    return np.random.default_rng(seed).normal(size=(9, 3)) * 1.5
+
+
+def hidden(x, seed, shake=0.0):
+    """The geometry turned, perhaps reflected, shifted, its atoms renumbered within elements, and shaken a little."""
+    rng = np.random.default_rng(seed)
+    turn = so3.matrix(so3.haar(1, generator=torch.Generator().manual_seed(seed)))[0].numpy() * rng.choice([-1, 1])
+    order = np.concatenate([rng.permutation(np.flatnonzero(z == NUMBERS)) for z in (6, 8, 1)])
+    move = rng.normal(size=x.shape)
+    return (x[order] @ turn.T + rng.normal(size=3) * 20) + shake * move / np.sqrt((move**2).sum(1).mean())
+
+
+@pytest.mark.parametrize("shake", [0.0, 0.5 * TOLERANCE])
+def test_duplicates__are_found_turned_reflected_shifted_and_renumbered(shake):
+    train = [cloud(n) for n in range(300)]
+    test = [hidden(train[n], n, shake) for n in (3, 70, 299)] + [cloud(1000)]
+    other = [hidden(train[5], 9, shake), cloud(1001), cloud(1002)]
+    found = duplicates(dataset([*train, *test, *other], [0] * 300 + [1] * 4 + [2] * 3))
+    assert found["test"].tolist() == [300, 301, 302]
+    assert found["other"].tolist() == [304]
+
+
+def test_duplicates__are_no_other_elements_and_no_geometry_a_tenth_of_an_angstrom_away():
+    train = [cloud(n) for n in range(50)]
+    close = [x + 0.1 * np.random.default_rng(n).normal(size=x.shape) for n, x in enumerate(train)]
+    assert not len(duplicates(dataset(train + close, [0] * 50 + [1] * 50))["test"])
+    sulphur = [np.where(NUMBERS == 8, 16, NUMBERS)] * 50
+    assert not len(duplicates(dataset(train + train, [0] * 50 + [1] * 50, [NUMBERS] * 50 + sulphur))["test"])
+
+
+def test_duplicates__are_those_of_a_comparison_of_all_pairs():
+    """A trajectory at rest: many near twins, on both sides of the tolerance."""
+    rng = np.random.default_rng(4)
+    step = 10 ** rng.uniform(-5, -1, 400)
+    made = [cloud(0) + s * rng.normal(size=(9, 3)) for s in step]
+    split = rng.integers(0, 2, 400)
+    found = duplicates(dataset(made, split))["test"].tolist()
+    x = np.stack(made).astype(np.float32).astype(np.float64)
+    i, j = np.triu_indices(9, 1)
+    kind = np.minimum(NUMBERS[i], NUMBERS[j]) * 100 + np.maximum(NUMBERS[i], NUMBERS[j])
+    length = np.linalg.norm(x[:, i] - x[:, j], axis=-1)
+    rows = np.concatenate([np.sort(length[:, kind == k], axis=1) for k in np.unique(kind)], 1)
+    off = np.sqrt(((rows[:, None] - rows[None]) ** 2).mean(-1))
+    must = [n for n in np.flatnonzero(split == 1) if (off[n, split == 0] <= 0.3 * TOLERANCE).any()]
+    may = [n for n in np.flatnonzero(split == 1) if (off[n, split == 0] <= 2 * TOLERANCE).any()]
+    assert 10 < len(must) <= len(found) <= len(may) < 200
+    assert set(must) <= set(found) <= set(may)
+
+
+def test_duplicates__take_time_in_proportion_to_the_samples():
+    rng = np.random.default_rng(0)
+    taken = {}
+    for count in (2000, 16000):
+        made = [cloud(0) + 0.1 * rng.normal(size=(9, 3)) for _ in range(count)]
+        data = dataset(made, rng.permutation([0] * (count * 9 // 10) + [1] * (count - count * 9 // 10)))
+        start = time.process_time()
+        assert not len(duplicates(data)["test"])
+        taken[count] = time.process_time() - start
+    assert taken[16000] < 20 * taken[2000] + 0.5, "eight times the samples; all pairs would take sixty-four times"
