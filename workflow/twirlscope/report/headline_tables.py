@@ -108,7 +108,8 @@ def _errors_in_one(shown: Numbers, errors: Sequence[Column]) -> Numbers:
     cells = []
     for _, row in shown.data.iterrows():
         known = [c for c in errors if pd.notna(row[c.name])]
-        cells.append(", ".join(f"{c.words.removesuffix(' error')} {text(row[c.name])} {c.unit}" for c in known))
+        words = [f"{c.words.removesuffix(' error')} {text(row[c.name])} {c.shown_unit}".rstrip() for c in known]
+        cells.append("\n".join(words))
     rest = shown.without([c.name for c in errors])
     place = [c.name for c in rest.columns].index("loss") + 1
     data = rest.data.copy()

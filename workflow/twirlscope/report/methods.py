@@ -80,8 +80,8 @@ def _measured(trainings: Sequence[Training]) -> list[str]:
     if samples:
         found.append(
             f"At every checkpoint the loss was split on {listed(list(samples))} into the loss of the twirled "
-            "prediction and the equivariance error, both estimated without bias (Shen et al., 2025), with 95 % intervals "
-            "by a bootstrap over samples."
+            "prediction and the equivariance error, both estimated without bias (Shen et al., 2025), with 95 % "
+            "intervals by a bootstrap over samples."
         )
     curved = [t.hessian for t in trainings if t.hessian is not None and "lanczos_steps" in t.hessian.attrs]
     if curved:

@@ -144,7 +144,7 @@ def _with_controls(base: alt.Chart, rows: pd.DataFrame) -> tuple[alt.Chart, list
     controls = []
     if len(panels) > 1:
         controls.append(
-            alt.param(name="panel", value=panels[0], bind=alt.binding_select(options=panels, name="shown "))
+            alt.param(name="panel", value=panels[0], bind=alt.binding_select(options=panels, name="show "))
         )
         base = base.transform_filter("datum.panel == panel")
     if len(seeds) > 1:
@@ -165,7 +165,9 @@ def log_ticks(values: pd.Series, multiples: Sequence[int]) -> list[float]:
 
 
 def _axis(values: Sequence[float] | None) -> alt.Axis:
-    settings = {"format": "~g", "tickCount": 6, "labelOverlap": True}
+    """An axis with ticks at these values, or at values of Vega's choice; 2000 is written 2k, as in static figures."""
+    label = "format(datum.value, abs(datum.value) >= 1000 ? '~s' : '~g')"
+    settings = {"labelExpr": label, "tickCount": 6, "labelOverlap": True}
     return alt.Axis(**settings) if values is None else alt.Axis(**settings, values=list(values))
 
 
