@@ -1,4 +1,4 @@
-"""Small stores that look like results, with known numbers, for the tests of figures and report."""
+"""Small synthetic stores with known numbers, for the tests of figures and report."""
 
 import json
 from pathlib import Path
@@ -22,7 +22,7 @@ ENDS = ("loss_total", "loss_mean", "loss_equiv", "percent_equiv", "learned_fract
 
 
 def twirl(steps=STEPS, seed=0, speed=1.0, samples=40, trivial=None, percent=None, terms=3):
-    """A twirl store: losses that fall as powers of the step; `percent` (by step) overrides the course."""
+    """A twirl store: losses that fall as powers of the step; `percent` sets the percentage at every step."""
     random = np.random.default_rng(seed)
     step = np.array(steps, np.int64)
     course = 0.04 + 0.98 / (1 + (step * speed / 60) ** 1.1)
@@ -61,7 +61,7 @@ SETS = {"D2": 4, "T": 12, "O": 24, "I": 60, "haar1": 1, "haar2": 2, "haar4": 4}
 
 
 def spectral(data, seed=0):
-    """A twirl store with what the panel adds: spectra that fall by a factor of three a degree."""
+    """A twirl store with the variables of the panel: spectra that fall by a factor of three per degree."""
     random, shape = np.random.default_rng(seed), data["loss_equiv"].shape
     equiv, both = data["loss_equiv"].values, ("step", "term")
     falling = 3.0 ** -np.arange(5)
@@ -102,7 +102,7 @@ def spectral(data, seed=0):
 
 
 def train(updates=3000, seed=0, samples=0):
-    """A train store: a noisy falling loss under a cosine learning rate; `samples` of 0 are the 15 of `frames`."""
+    """A train store: a noisy falling loss under a cosine learning rate; 0 `samples` means the 15 of `frames`."""
     random = np.random.default_rng(seed)
     update = np.arange(1, updates + 1)
     loss = (0.05 + 1 / (1 + (update / 60) ** 1.1)) * random.lognormal(0, 0.25, updates)
@@ -126,8 +126,10 @@ def train(updates=3000, seed=0, samples=0):
 
 
 def hessian(steps=(0, 100, 3000), seed=0, ritz=60, probes=4, independent=False):
-    """A Hessian store: two-sided spectra over many decades, the equivariance part the smaller one; Gauss-Newton is
-    the positive side of it."""
+    """A Hessian store: eigenvalues of both signs over many decades, smaller ones for the equivariance error.
+
+    The Gauss-Newton matrix has their magnitudes.
+    """
     random = np.random.default_rng(seed)
     parts = ("mean", "mean_plugin", "equiv") if independent else ("mean", "equiv")
     shape = (len(steps), 2, len(parts))
@@ -183,7 +185,7 @@ def hessian(steps=(0, 100, 3000), seed=0, ritz=60, probes=4, independent=False):
 
 
 def gradient(steps=STEPS, seed=0, batches=6, samples=4):
-    """A gradient store: products of random gradients of two layers whose equivariance part falls the faster."""
+    """A gradient store: products of random gradients of two layers; the equivariance part falls faster."""
     random = np.random.default_rng(seed)
     places, found = {"first": np.arange(30), "last.readout": np.arange(30, 80)}, []
     for step in steps:
@@ -197,7 +199,7 @@ def gradient(steps=STEPS, seed=0, batches=6, samples=4):
 
 
 def priced(run, equivariant, seed=0, level=2.0, slope=0.3, second=0.01, serve=1e-3, **changes):
-    """A training whose loss is level * step ** -slope, of which 40 % is equivariance error where it is learned."""
+    """A training with loss level * step ** -slope; 40 % of it is equivariance error without built-in symmetry."""
     random = np.random.default_rng([seed, len(run)])
     hard = np.exp(0.3 * np.random.default_rng(7).standard_normal(30))
     course = np.where(PRICED > 0, level * np.maximum(PRICED, 1.0) ** -slope, 3.0) * np.exp(
@@ -231,7 +233,7 @@ def priced(run, equivariant, seed=0, level=2.0, slope=0.3, second=0.01, serve=1e
 
 
 def families(seeds=(0, 1, 2), built=None, learned=None):
-    """Built-in symmetry learns faster by update, at ten times the price of one."""
+    """Trainings of two runs: built-in symmetry learns faster per update, which costs ten times as much."""
     built = {"level": 10.0, "slope": 0.6, "second": 0.1, "serve": 1e-2} | (built or {})
     plain = [priced("plain", False, s, **(learned or {})) for s in seeds]
     return plain + [priced("exact", True, s, **built) for s in seeds]
@@ -314,7 +316,7 @@ def frames(rejects=3):
 def save_run(
     folder: Path, run="small", seed=0, with_hessian=True, with_gradient=False, training_samples=0, **course
 ) -> RunFiles:
-    """The stores of one training in `folder`; `course` is handed to `twirl`."""
+    """Write the stores of one training to `folder`; `course` are arguments of `twirl`."""
     place = Path(folder) / f"seed{seed}_{abs(hash(run))}"
     files = {name: place / f"{name}.zarr.zip" for name in ("train", "twirl", "hessian", "gradient")}
     registry.save(train(seed=seed, samples=training_samples), files["train"])
@@ -328,7 +330,7 @@ def save_run(
 
 
 def save_frames(folder: Path) -> dict[str, Path]:
-    """The dataset `md` in `folder`."""
+    """Write the dataset `md` to `folder`."""
     path = Path(folder) / "md.zarr.zip"
     registry.save(frames(), path)
     return {"md": path}

@@ -1,4 +1,4 @@
-"""Texts and tables of the page, from stores that say much and stores that say little."""
+"""Texts and tables of the page, from complete stores and from stores without attributes."""
 
 import numpy as np
 import synthetic
@@ -24,7 +24,7 @@ def test_page_content__leaves_out_what_the_stores_do_not_say():
     assert facts.dataset_card("d", xr.Dataset()).facts == {"Samples": "0", "Rejected records": "none"}
 
 
-def test_training_table__says_one_device_once_and_several_by_training():
+def test_training_table__names_one_device_once_and_several_by_training():
     one, other = (Training(n, 0, synthetic.train().assign_attrs(device=d), synthetic.twirl()) for n, d in ("aA", "bB"))
     alone, both = facts.training_table([one, one], {}), facts.training_table([one, other], {})
     assert alone.caption == "The trainings, on A."
@@ -33,7 +33,7 @@ def test_training_table__says_one_device_once_and_several_by_training():
     assert list(both.shown.data["device"]) == ["A", "B"]
 
 
-def test_warnings__name_heavy_tails_but_none_of_rounding():
+def test_warnings__name_heavy_tails_but_not_of_rounding_error():
     data = synthetic.twirl()
     data["sample_loss_equiv"][..., 0] *= 1000
     found = facts.warnings([headline.headline(Training("a", 0, None, data), "weighted", 2.0)])
@@ -44,7 +44,7 @@ def test_warnings__name_heavy_tails_but_none_of_rounding():
     assert "diverged" in facts.warnings([headline.headline(Training("a", 0, None, data), "weighted", 2.0)])[0]
 
 
-def test_labels__are_named_in_the_head_of_the_page_and_under_the_figures(tmp_path):
+def test_labels__stand_in_the_head_of_the_page_and_under_the_figures(tmp_path):
     data = synthetic.twirl().assign_attrs(labels="GFN2-xTB (semiempirical)")
     one = Training("a", 0, synthetic.train(), data, synthetic.hessian())
     content = facts.page_content([one], {}, {}, {}, ReportSettings(), {}, [], [one], [])
@@ -52,3 +52,9 @@ def test_labels__are_named_in_the_head_of_the_page_and_under_the_figures(tmp_pat
     for figure in (loss_parts.losses([one], "forces"), equivariance_error.percent([one], "forces", 2.0)):
         assert "Labels: GFN2-xTB (semiempirical)." in figure.caption
     assert "Labels" not in loss_parts.losses([Training("a", 0, synthetic.train(), synthetic.twirl())], "forces").caption
+
+
+def test_duplicates_note__counts_held_out_samples_of_the_train_split():
+    data = synthetic.frames().assign_attrs(duplicates='{"test": 2}')
+    (note,) = facts.duplicates_note({"md": data, "clean": synthetic.frames()})
+    assert note.startswith("Dataset md: 2 of 5 samples of the split test are in the train split too")

@@ -26,7 +26,7 @@ from twirlscope.report.trainings import Training
         ([2, 2, 2, 2], [0, 0, 0, 0], Crossing(None, None)),
     ],
 )
-def test_crossing__counts_only_checkpoints_where_something_is_learned(percent, trivial, expected):
+def test_crossing__counts_only_checkpoints_that_have_learned(percent, trivial, expected):
     assert crossing(np.array([0, 10, 100, 1000]), np.array(percent, float), np.array(trivial, bool), 2.0) == expected
 
 
@@ -61,11 +61,11 @@ def said(percent, trivial):
         ([50, 10, 20, 30], [1, 1, 1, 0], "at step 1000, the first checkpoint with at least 10 % learned."),
     ],
 )
-def test_sentence__is_honest(percent, trivial, words):
+def test_sentence__tells_every_course_of_the_percentage(percent, trivial, words):
     assert words in said(percent, trivial)
 
 
-def test_sentence__says_of_a_control_that_it_has_no_error_to_be_seen():
+def test_sentence__of_a_control_calls_its_error_rounding_error():
     line = headline.headline(control(), "weighted", 2.0)
     assert "That is rounding error: no error of the network itself is seen." in headline.sentence(line, 2.0)
     assert "down" not in headline.sentence(line, 2.0)
@@ -86,7 +86,7 @@ def test_top_share__is_that_of_at_least_one_sample():
     assert headline.top_share(data) == pytest.approx(101 / 299)
 
 
-def test_sentence__of_a_field_says_what_it_is_relative_to_and_what_interpolation_makes():
+def test_sentence__of_a_field_names_its_rotations_and_the_error_of_interpolation():
     one = synthetic.field()
     one.twirl.attrs["group"] = "octahedral"
     assert "24 rotations of a cube: a lower bound" in headline.sentence(headline.headline(one, "forces", 2.0), 2.0)

@@ -20,7 +20,7 @@ VOID = {"meta", "link", "br", "hr", "img", "input", "source"}
 
 
 class Checker(HTMLParser):
-    """Balanced tags, every id once, and all attributes for questions."""
+    """Parser that checks that tags are balanced and keeps all attributes and words."""
 
     def __init__(self, text):
         super().__init__()
@@ -93,7 +93,7 @@ def test_page__gives_every_drawing_words_with_numbers(whole):
     assert all(any(c.isdigit() for c in drawing["alt"]) for drawing in drawings)
 
 
-def test_page__asks_nobody_outside_its_folder_and_its_links_resolve(whole):
+def test_page__makes_no_network_requests_and_its_links_resolve(whole):
     folder, _, text, page = whole
     assert not page.all("iframe", "object", "embed")
     assert "@import" not in text
@@ -122,7 +122,7 @@ def test_page__holds_the_numbers_of_every_figure_and_charts_of_most(whole):
     assert (folder / "out/charts.js").stat().st_size + len(whole[2].encode()) < 3e6
 
 
-def test_page__says_what_the_numbers_say_computed_a_second_way(whole):
+def test_page__has_sentences_with_numbers_computed_a_second_way(whole):
     _, runs, _, page = whole
     data = store.load(runs[0].twirl).sel(term="weighted")
     percent = 100 * data["loss_equiv"].values / data["loss_total"].values
@@ -155,7 +155,7 @@ def test_tables__hold_the_numbers_of_the_stores(whole):
     assert values == list(store.load(runs[1].twirl)["percent_equiv_low"].sel(term="weighted").values)
 
 
-def test_summary__has_a_group_a_training_with_the_pooled_numbers(whole):
+def test_summary__has_a_group_per_training_with_the_pooled_numbers(whole):
     folder, runs, _, _ = whole
     tree = xr.open_datatree(ZipStore(folder / "out/summary.zarr.zip", mode="r"), engine="zarr", consolidated=False)
     found, stored = tree["/small/seed1"].to_dataset().load(), store.load(runs[1].twirl)
@@ -178,7 +178,7 @@ def test_report__has_the_same_bytes_twice_with_one_checkpoint_and_replaces_what_
     assert not list(tmp_path.glob(".*"))
 
 
-def test_report__leaves_nothing_or_the_old_when_it_fails(tmp_path, monkeypatch):
+def test_report__that_fails_leaves_nothing_or_the_old_folder(tmp_path, monkeypatch):
     def fail(folder):
         (folder / "half").write_text("x")
         raise OSError("disk")
@@ -192,7 +192,7 @@ def test_report__leaves_nothing_or_the_old_when_it_fails(tmp_path, monkeypatch):
     assert [p.name for p in tmp_path.rglob("*")] == ["out", "old"]
 
 
-def test_report__removes_what_a_killed_process_has_left(tmp_path):
+def test_report__removes_the_rest_of_a_killed_process(tmp_path):
     (tmp_path / ".out.123.part").mkdir()
     (tmp_path / ".out.123.part" / "half").touch()
     write_folder(tmp_path / "out", lambda folder: (folder / "new").touch())

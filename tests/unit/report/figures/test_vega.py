@@ -1,4 +1,4 @@
-"""Interactive twins: the page holds the numbers of the figure, and Vega can draw what Altair specified."""
+"""Interactive charts: the numbers that the page holds, and specifications that Vega can draw."""
 
 import json
 
@@ -31,13 +31,13 @@ FIGURES = {
 
 
 def unpacked(figure):
-    """What the page's script makes of the numbers."""
+    """The packed numbers, and the points that the page's script makes of them."""
     held = json.loads(vega.packed(figure))
     columns = [c if isinstance(c, list) else [c["texts"][i] for i in c["codes"]] for c in held["columns"]]
     return held, pd.DataFrame(dict(zip(("panel", "line", "seed", "x", "y", "low", "high"), columns, strict=True)))
 
 
-def test_numbers__of_several_series_are_lines_of_a_panel_a_run():
+def test_points__of_several_series_are_lines_of_one_panel_per_run():
     _, rows = unpacked(FIGURES["losses"]())
     assert set(rows["line"]) == {"total loss", "twirled prediction error", "equivariance error"}
     assert set(rows["panel"]) == {"small", "other"}
@@ -48,20 +48,20 @@ def test_numbers__of_several_series_are_lines_of_a_panel_a_run():
         np.testing.assert_allclose(mine[name], data[f"loss_equiv{stored}"], rtol=1e-3)
 
 
-def test_numbers__of_one_series_are_a_line_a_run_with_the_ends_of_its_standard_error():
+def test_points__of_one_series_are_one_line_per_run_with_the_ends_of_its_standard_error():
     table = pd.DataFrame({"run": ["a", "b"], "x": [1, 2], "value": [3.0, np.nan], "error": [0.5, 1.0]})
     rows = vega.points(Chart("x", {"value": ("value", "error")}, "value"), numbers(table))
     assert rows.values.tolist() == [["", "a", "0", 1.0, 3.0, 2.5, 3.5]]
 
 
-def test_numbers__name_what_a_number_is_that_tells_panels_apart():
+def test_points__name_the_quantity_of_a_numeric_label():
     table = pd.DataFrame({"run": ["a", "a"], "step": [1, 2000], "x": [1, 2], "value": [3.0, 4.0]})
     chart = Chart("x", {"value": ("value",)}, "value", by=("step",), panel=("run",))
     rows = vega.points(chart, numbers(table, [Column("step", "training step", "1")]))
     assert rows["line"].tolist() == ["training step 1", "training step 2000"]
 
 
-def test_packed__ends_no_script_and_has_no_number_that_json_lacks():
+def test_packed__is_safe_in_a_script_element_and_valid_json():
     figure = FIGURES["percent"]()
     figure.numbers.data["run"] = "</script><b>"
     figure.numbers.data.iloc[0, 4] = np.inf
@@ -95,7 +95,7 @@ def test_ticks__of_nothing_positive_is_zero():
     assert vega.log_ticks(pd.Series([0.0]), (1,)) == [0]
 
 
-def test_bundle__is_one_script_that_ends_no_script_and_leaves_one_name():
+def test_bundle__is_one_script_without_a_closing_tag_that_defines_one_name():
     text = vega.bundle()
     assert text.startswith("(() => {")
     assert text.rstrip().endswith("})();")

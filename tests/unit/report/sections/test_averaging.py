@@ -20,7 +20,7 @@ def training(run="a", seed=0, dataset="d", **settings):
     return Training(run, seed, train, synthetic.spectral(synthetic.twirl(seed=seed)), None, dataset)
 
 
-def test_averaged_losses__has_a_row_for_every_way_of_averaging_with_the_numbers_of_the_store():
+def test_averaged_losses__has_a_row_per_kind_of_average_with_the_numbers_of_the_store():
     one = training()
     table = averaging.averaged_losses(one, "forces").set_index("average")
     assert list(table.index) == [
@@ -75,7 +75,7 @@ def test_comparable__keeps_tasks_and_datasets_apart():
     assert [[t.run for t in group] for group in groups] == [["a", "b"], ["c"], ["f"]]
 
 
-def test_sentences__say_what_four_passes_buy_and_what_frames_leave():
+def test_sentences__give_the_change_by_four_passes_and_the_residual_of_frames():
     (said,) = averaging.section([training()]).sentences
     assert re.search(r", -10 ± [^%]+ % over the frames of the points\.", said)
     assert "2 of 6 samples have two moments closer than 5 %" in said
@@ -99,7 +99,7 @@ def test_figures__draw_the_runs_of_a_task_in_one_figure():
     assert "D2 (4 passes)" in figures[0].alternative
 
 
-def test_figures__without_a_cost_leave_the_time_out():
+def test_figures__without_a_cost_have_no_panel_of_time():
     one = training()
     bare = Training("a", 0, one.train.drop_vars("seconds_inference"), one.twirl, None, "d")
     (figure,) = averaging.section([bare]).figures

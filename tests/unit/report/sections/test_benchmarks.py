@@ -99,7 +99,7 @@ def test_errors_of__is_the_same_from_the_store_as_the_report_reads_it(data, tmp_
     pd.testing.assert_frame_equal(benchmarks.errors_of(read, data), benchmarks.errors_of(training(task, found), data))
 
 
-def test_figure__says_in_words_and_in_its_table_what_the_sets_with_forces_have(data):
+def test_figure__has_words_and_numbers_of_the_sets_with_forces(data):
     task, found = measured(data, toys.Well(0.5, BIAS))
     errors = benchmarks.errors([training(task, found)], {"md": data})
     figure = benchmarks.errors_by_set(errors, " Labels: none.")

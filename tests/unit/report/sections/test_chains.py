@@ -12,7 +12,7 @@ from twirlscope.report.sections import chains
 from twirlscope.report.trainings import Training
 
 
-def test_generated__says_how_far_neighbours_and_histograms_are_apart(measured):
+def test_generated__gives_distances_of_neighbours_and_difference_of_histograms(measured):
     training, _ = measured
     figure = chains.generated([training, Training("b", 0, None, synthetic.twirl())])
     assert len(figure) == 1

@@ -27,7 +27,7 @@ def test_cost_table__is_the_mean_over_the_seeds_of_a_run():
     assert len(table.numbers) == 3
 
 
-def test_cost_table__says_what_could_not_be_counted_and_what_never_is():
+def test_cost_table__names_what_could_not_be_counted():
     one = training()
     one.train.attrs["cost_missing"] = "RuntimeError: a kernel of its own"
     caption = cost_table([one]).caption
@@ -41,7 +41,7 @@ def test_cost_table__of_trainings_without_a_meter_is_none():
     assert cost_table([Training("a", 0, None, bare.twirl)]) is None
 
 
-def test_cost_words__are_the_row_of_a_run_without_what_is_not_known():
+def test_cost_words__are_the_means_of_a_run_without_unknown_costs():
     said = cost_words([training(seed=0), training(seed=1, seconds_update=0.04)])
     assert "time of an update 30 ms; " in said
     assert "energy" not in said

@@ -36,7 +36,7 @@ def sentence(one):
     return degrees_in_use.sentence(one, degrees_in_use.degrees_of(one))
 
 
-def test_degrees_of__has_a_row_a_checkpoint_layer_and_degree_that_there_is():
+def test_degrees_of__has_a_row_per_checkpoint_layer_and_degree_of_the_layer():
     frame = degrees_in_use.degrees_of(training()).data
     assert len(frame) == 2 * (3 + 2)
     row = frame[(frame["step"] == 100) & (frame["layer"] == "rounds.0") & (frame["degree"] == 1)].iloc[0]
@@ -45,7 +45,7 @@ def test_degrees_of__has_a_row_a_checkpoint_layer_and_degree_that_there_is():
     assert row["ratio_error"] == 0.02
 
 
-def test_degree_sentence__says_shares_and_what_the_most_and_the_least_are_worth():
+def test_sentence__has_shares_and_the_loss_without_the_most_and_the_least_useful_degree():
     text = sentence(training())
     assert text == (
         "exact, seed 0, step 100, variance of the activations by degree: rounds.0 has 50 % in degree 0, 50 % in degree "
@@ -55,7 +55,7 @@ def test_degree_sentence__says_shares_and_what_the_most_and_the_least_are_worth(
     )
 
 
-def test_degree_sentence__of_a_clear_least_and_of_one_degree_alone():
+def test_sentence__of_a_significant_least_degree_and_of_one_degree_only():
     clear = [REMOVED[0], [[8.0, 6.0, 1.5], [9.0, 2.0, np.nan]]]
     assert sentence(training(removed=clear)).endswith("1.5 ± 0.02 times as large, the least.")
     one = training()
@@ -66,7 +66,7 @@ def test_degree_sentence__of_a_clear_least_and_of_one_degree_alone():
     assert sentence(none).endswith("It has no degree but 0.")
 
 
-def test_degree_table__is_of_the_last_checkpoint_of_the_first_seed_of_every_run():
+def test_table__holds_the_last_checkpoint_of_the_first_seed_of_every_run():
     trainings = [training(), training(seed=1), training("other"), Training("bare", 0, None, synthetic.twirl())]
     table = degrees_in_use.table([degrees_in_use.degrees_of(t) for t in degrees_in_use.with_degrees(trainings)])
     assert [(r, s) for r, s in table.numbers.data[["run", "seed"]].drop_duplicates().to_numpy()] == [
@@ -78,7 +78,7 @@ def test_degree_table__is_of_the_last_checkpoint_of_the_first_seed_of_every_run(
     assert degrees_in_use.with_degrees(trainings[-1:]) == []
 
 
-def test_degrees__are_drawn_a_column_a_layer_with_what_is_none_at_the_edge():
+def test_figure__has_a_column_per_layer_and_triangles_for_shares_of_zero():
     figure = degrees_in_use.figure(training(), degrees_in_use.degrees_of(training()))
     assert figure.name == "degrees_exact_seed0"
     assert [ax.get_title("left") for ax in figure.wide.axes] == ["rounds.0", "rounds.1"] * 2
@@ -89,7 +89,7 @@ def test_degrees__are_drawn_a_column_a_layer_with_what_is_none_at_the_edge():
     assert figure.alternative == sentence(training())
 
 
-def test_section__stands_where_degrees_were_measured():
+def test_section__is_there_if_degrees_were_measured():
     section = degrees_in_use.section([training()])
     assert section.anchor == "degrees"
     assert len(section.sentences) == len(section.figures) == len(section.tables) == 1

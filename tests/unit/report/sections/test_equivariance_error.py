@@ -30,7 +30,7 @@ def test_percent__table_alternative_and_axis_agree_with_the_store():
     assert {"0", "1k", "2 %"} <= set(texts(figure.wide))
 
 
-def test_percent__draws_trivial_points_hollow():
+def test_percent__draws_checkpoints_that_have_not_learned_hollow():
     flags = [True, True, False]
     figure = equivariance_error.percent([training(steps=(0, 10, 100), trivial=flags)], "weighted", 2.0)
     hollow = [line for line in figure.wide.axes[0].lines if line.get_markerfacecolor() == "white"]
@@ -45,7 +45,7 @@ def test_figures__can_be_drawn_from_any_checkpoints(steps):
         assert style.rendered(figure.narrow, "svg")
 
 
-def test_attribution__shares_add_up_and_name_the_elements():
+def test_element_table__has_shares_that_add_up_and_names_of_elements():
     data = synthetic.twirl()
     shape = data.sizes["step"], 2
     data["element_loss_total"] = (("step", "element"), np.broadcast_to([3.0, 1.0], shape))
@@ -61,7 +61,7 @@ def test_attribution__shares_add_up_and_name_the_elements():
 
 
 class Leaning(toys.Well):
-    """Right under rotations, but for a bias of the lab; wrong under reflections."""
+    """A model with a small bias along a fixed direction, and a large error under reflections."""
 
     def forward(self, inputs):
         found, r = super().forward(inputs), inputs["positions"]
@@ -69,7 +69,7 @@ class Leaning(toys.Well):
         return found | {"forces": found["forces"] + 0.3 * chiral}
 
 
-def test_comparisons__stand_beside_the_primary_number():
+def test_reflections_and_other_losses__agree_with_the_measurement():
     task = toys.force_field(40)
     data = measure.measure(Leaning(0.8, (0.1, 0.0, 0.0)), task, np.arange(40)).expand_dims("step")
     one = Training("a", 0, None, data)

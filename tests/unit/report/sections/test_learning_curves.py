@@ -1,4 +1,4 @@
-"""Learning curves: which trainings are on one, and that figure and table say what the stores say."""
+"""Learning curves: the trainings on each, and figures and table against the stores."""
 
 import json
 
@@ -16,7 +16,7 @@ PERCENT = {500: 8.0, 2000: 4.0, 14000: 1.0}
 
 
 def training(samples, seed=0, run="", dataset="md", terms=3, **changes):
-    """One of a curve; `changes` are of its run, a dictionary for a section of it."""
+    """A training of a curve; `changes` are of the settings of its run."""
     changes = {"dataset": dataset} | changes
     made = synthetic.train(30, seed, samples)
     spec = json.loads(made.attrs["run"])
@@ -73,7 +73,7 @@ def test_curves__need_two_sizes_that_the_stores_say():
     assert learning_curves.last_checkpoints([one, other]) is None
 
 
-def test_curves__all_samples_stand_at_their_number():
+def test_curves__zero_samples_count_as_all_samples():
     frame = learning_curves.last_checkpoints([training(10), training(0)]).data
     assert sorted(set(frame["samples"])) == [10, 15]
 
@@ -98,7 +98,7 @@ def test_last_checkpoints__leaves_the_sum_out_where_there_is_one_term():
     assert set(learning_curves.last_checkpoints(trainings).data["term"]) == {"forces"}
 
 
-def test_means__are_over_seeds_and_hide_no_seed_that_diverged():
+def test_means__are_over_seeds_and_nan_if_a_seed_diverged():
     frame = learning_curves.last_checkpoints(curve()).data.query("term == 'forces'")
     name = "total"
     found = learning_curves.means(frame, [name])[name]
@@ -108,7 +108,7 @@ def test_means__are_over_seeds_and_hide_no_seed_that_diverged():
     assert np.isnan(learning_curves.means(frame, [name])[name][500])
 
 
-def test_learning_curves__are_a_figure_a_dataset_and_term_with_an_error_where_there_is_a_unit():
+def test_figures__are_one_per_dataset_and_term_with_an_error_where_the_term_has_a_unit():
     elsewhere = [training(n, 0, f"far_{n}", "far", terms=2) for n in (500, 2000)]
     trainings = [*curve(), *elsewhere]
     for one in trainings:
@@ -127,7 +127,7 @@ def test_learning_curves__are_a_figure_a_dataset_and_term_with_an_error_where_th
     assert "meV/atom" not in " ".join(c.unit for c in figure.numbers.columns)
 
 
-def test_learning_curves__mark_what_is_trivial_and_say_what_does_not_fit_the_axis():
+def test_figures__mark_runs_that_have_not_learned_and_count_values_off_the_axis():
     trainings = curve()
     trainings[0].twirl["trivial"][-1] = True
     trainings[1].twirl["percent_equiv"][-1] = -0.1

@@ -21,7 +21,7 @@ def test_losses__table_holds_the_numbers_of_the_store():
     np.testing.assert_allclose(table["loss_mean"] + table["loss_equiv"], table["loss_total"], rtol=1e-12)
 
 
-def test_losses__says_how_many_estimates_a_logarithmic_axis_hides():
+def test_losses__counts_estimates_that_do_not_fit_a_logarithmic_axis():
     one = training()
     one.twirl["loss_mean"][-1] = -0.01
     assert "1 estimates at or below zero" in loss_parts.losses([one], "forces").caption

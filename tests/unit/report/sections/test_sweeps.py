@@ -24,6 +24,6 @@ def test_sweep__pools_the_other_keys_and_keeps_every_number_in_its_table():
     assert len(figure.files[".svg"]) < 400_000
 
 
-def test_sweep__of_which_nothing_is_there_has_no_figure():
+def test_sweep__without_any_of_its_trainings_has_no_figure():
     members, _ = sweep_of(3)
     assert sweeps.sweep([Training("a", 0, None, synthetic.twirl())], "s", members, "weighted", 2.0) is None

@@ -28,7 +28,7 @@ from twirlscope.report.sections.claims.judge import (
         (1.0, np.nan, True, OPEN),
     ],
 )
-def test_verdict__has_three_values_by_the_interval_alone(low, high, final, expected):
+def test_verdict__has_three_values_decided_by_the_interval(low, high, final, expected):
     claim = Claim("n", "S", "s", "q", "l", "x", lambda *_: [Evidence("t", "a", 1.5, low, high, final)], most=2.0)
     assert [v.verdict for v in judge([claim], [], "weighted")] == [expected]
 

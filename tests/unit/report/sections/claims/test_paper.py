@@ -40,14 +40,14 @@ def test_quickly_small__is_not_contradicted_by_a_training_that_stopped_early_but
     assert verdicts("quickly small", [one(1.0, steps=short)]) == {"force_field": HOLDS}
 
 
-def test_quickly_small__asks_only_networks_that_learn_the_symmetry_from_turned_samples():
+def test_quickly_small__counts_only_networks_that_learn_the_symmetry_from_turned_samples():
     still = one(30.0, augment="none")
     built_in = one(1e-9, built_in=True)
     assert verdicts("quickly small", [still, built_in]) == {"": OPEN}
     assert verdicts("quickly small", [still, built_in, one(1.0)]) == {"force_field": HOLDS}
 
 
-def test_quickly_small__does_not_count_a_network_that_learned_nothing():
+def test_quickly_small__does_not_count_a_network_that_has_not_learned():
     training = one(1.0)
     nothing = training.twirl.assign(trivial=training.twirl["trivial"] | True)
     assert verdicts("quickly small", [Training("a", 0, training.train, nothing)]) == {"": OPEN}
@@ -94,7 +94,7 @@ def test_conditioning__counts_converged_ratios_with_an_interval(ratio, low, high
 @pytest.mark.parametrize(
     ("power", "noise", "expected"), [(0.5, 0.05, HOLDS), (-0.5, 0.05, CONTRADICTED), (0.02, 1.0, OPEN)]
 )
-def test_gradients__follow_where_the_correlation_is_surely_positive(power, noise, expected):
+def test_gradients__follow_if_the_interval_of_the_correlation_is_positive(power, noise, expected):
     x = np.geomspace(0.5, 0.01, 9)
     y = x**power * np.exp(noise * np.random.default_rng(0).standard_normal(9))
     found = synthetic.gradient()

@@ -13,7 +13,7 @@ def training(run="small", seed=0, **course):
     return Training(run, seed, None, synthetic.twirl(seed=seed), gradient=synthetic.gradient(seed=seed, **course))
 
 
-def test_ratio__of_an_unresolved_norm_is_drawn_as_the_least_it_can_be():
+def test_ratio__with_an_unresolved_divisor_is_drawn_as_its_lower_bound():
     one = training()
     square, error = one.gradient["gradient_square"], one.gradient["gradient_square_error"]
     square.loc[{"part": "mean", "layer": "whole", "step": 3000}] = 0.1

@@ -11,7 +11,7 @@ def training(run="small", seed=0, **course):
     return Training(run, seed, None, synthetic.twirl(seed=seed), gradient=synthetic.gradient(seed=seed, **course))
 
 
-def test_sentence__says_what_is_above_its_noise_and_no_more():
+def test_sentence__has_only_numbers_above_their_noise():
     one = training()
     data = whole(one).isel(step=0)
     text = section.gradient_sentence(one)

@@ -54,7 +54,7 @@ def test_axes__are_time_flops_and_updates_with_the_costs_of_the_stores():
     assert TWIRLED not in found["updates"].families  # updates say nothing of the cost of an inference
 
 
-def test_axes__leave_out_what_is_not_known_and_times_of_different_devices():
+def test_axes__leave_out_unknown_costs_and_times_of_different_devices():
     elsewhere = [priced("plain", False, train={"device": "H100"}), priced("exact", True)]
     found = judged(elsewhere)
     assert list(found.axes) == ["FLOPs", "updates"]
@@ -65,7 +65,7 @@ def test_axes__leave_out_what_is_not_known_and_times_of_different_devices():
 
 
 def test_axes__hold_the_loss_of_twirling_by_passes():
-    """Half of the equivariance error is left by two independent rotations, at twice the price."""
+    """Two independent rotations leave half of the equivariance error, at twice the cost."""
     axis = judged(families()).axes["time"]
     plain, twirled = (axis.families[f] for f in (LEARNED, TWIRLED))
     for curves, passes, cost in zip(twirled, (2, 4, 8), axis.serving[TWIRLED], strict=True):
@@ -73,7 +73,7 @@ def test_axes__hold_the_loss_of_twirling_by_passes():
         assert cost == pytest.approx(passes * 1e-3)
 
 
-def test_axes__take_what_sets_of_rotations_leave_from_the_spectrum_of_every_checkpoint():
+def test_axes__take_the_residual_of_sets_of_rotations_from_the_spectrum_of_every_checkpoint():
     trainings = families()
     for one in trainings[:3]:
         equiv = 0.4 * np.ones((len(PRICED), 2))
@@ -89,7 +89,7 @@ def test_axes__take_what_sets_of_rotations_leave_from_the_spectrum_of_every_chec
     np.testing.assert_allclose(axis.families[TWIRLED][5].loss - axis.families[LEARNED][0].loss, np.log(0.6))
 
 
-def test_axes__of_a_finite_group_have_nothing_left_after_all_of_it():
+def test_axes__all_rotations_of_a_finite_group_leave_no_error():
     trainings = families()
     for one in trainings:
         one.twirl.attrs["group"] = "octahedral"

@@ -1,4 +1,4 @@
-"""Crossings of curves that are known in closed form, and how often the interval covers the true one."""
+"""Crossings of curves that are known in closed form, and the coverage of their intervals."""
 
 import math
 
@@ -52,7 +52,7 @@ def test_crossover__is_the_same_with_the_families_in_the_other_order():
     assert turned.ratio == pytest.approx(found.ratio, rel=1e-12)
 
 
-def test_crossover__without_one_says_who_is_ahead_throughout():
+def test_crossover__of_curves_that_do_not_cross_says_who_is_ahead_throughout():
     found = compare([power(1.0, 0.3, spread=0.05)], [power(2.0, 0.3, spread=0.05)])
     assert found.ahead == 0
     assert found.cost is None
@@ -61,7 +61,7 @@ def test_crossover__without_one_says_who_is_ahead_throughout():
     assert found.ratio == pytest.approx(0.5, rel=0.2)
 
 
-def test_crossover__that_some_draws_have_and_others_not_has_an_open_end():
+def test_crossover__in_only_some_resamples_has_an_open_interval():
     random = np.random.default_rng(3)
     found = compare([power(1.0, 0.3, spread=0.4, random=random)], [power(1.3, 0.32, spread=0.4, random=random)])
     assert found.crossing + found.throughout + found.behind == pytest.approx(1)
@@ -70,8 +70,8 @@ def test_crossover__that_some_draws_have_and_others_not_has_an_open_end():
     assert math.isinf(found.high)
 
 
-def test_crossover__begins_where_something_is_learned():
-    """Early on both predict nothing and cross by noise; a crossing there is none."""
+def test_crossover__begins_where_a_family_has_learned():
+    """Before they have learned, curves cross by noise; such a crossing does not count."""
     found = compare([power(2.0, 0.2)], [power(10.0, 0.5)], learned=0.3)
     assert found.cost is None  # they meet at c = 214, where the loss is 0.68
     assert found.start == pytest.approx(COSTS[COSTS >= (10 / 0.3) ** 2][0])
@@ -110,7 +110,7 @@ def test_best__is_the_lower_of_the_runs_and_stays_after_the_last_checkpoint():
 
 
 def test_resampled__pairs_the_samples_of_all_runs():
-    """Two runs whose samples are hard or easy together: their ratio has next to no error, each alone has much."""
+    """Two runs whose samples are hard or easy together: their ratio has almost no error, each alone has much."""
     random = np.random.default_rng(0)
     hard = np.exp(random.standard_normal(30))
     one, other = (Run(str(f), np.ones((1, 1)), f * hard[None, None], np.arange(30)) for f in (1.0, 2.0))
@@ -142,7 +142,7 @@ def test_resampled__of_one_seed_has_the_error_of_samples_alone():
     assert curves.loss[1:, 0].std() == pytest.approx(first.std() / 40**0.5 / first.mean(), rel=0.1)
 
 
-def test_resampled__refuses_other_samples_and_costs_that_are_none():
+def test_resampled__refuses_other_samples_and_costs_of_zero():
     one, other = power(1.0, 0.3), power(1.0, 0.3)
     with pytest.raises(ValueError, match="same held-out samples"):
         crossover.resampled([one, Run("other", other.cost, other.loss, other.sample + 1)])
@@ -150,7 +150,7 @@ def test_resampled__refuses_other_samples_and_costs_that_are_none():
         crossover.resampled([one, Run("other", 0 * other.cost, other.loss, other.sample)])
 
 
-def test_resampled__a_loss_that_is_none_is_never_the_best():
+def test_resampled__a_loss_that_is_not_positive_is_never_the_best():
     run = power(1.0, 0.3, seeds=2)
     run.loss[1, 2:5] = np.nan  # diverged, and back
     run.loss[0, 6] = -1.0  # a twirled loss, by noise
@@ -176,7 +176,7 @@ def test_crossover__interval_covers_the_true_crossing(seeds):
 
 
 def test_served__adds_what_all_inferences_cost():
-    """2 c^-0.2 trained at c and served at 10 an inference, against a family that costs nothing to serve."""
+    """2 c^-0.2 trained at c and served at 10 per inference, against a family whose inferences are free."""
     one, other = power(2.0, 0.2, serving=10.0), power(10.0, 0.5)
     (curves,) = crossover.resampled([one], 5)
     np.testing.assert_allclose(np.exp(crossover.served(curves, 10.0, 7.0).cost[0]), COSTS + 70)
@@ -186,14 +186,14 @@ def test_served__adds_what_all_inferences_cost():
     assert found.cost is None
 
 
-def test_crossover__a_family_that_is_dear_to_serve_gets_ahead_by_a_jump():
+def test_crossover__a_family_with_expensive_inferences_gets_ahead_by_a_jump():
     dear, cheap = power(1.0, 0.5, serving=10.0), power(1.2, 0.01)
     found = compare([cheap], [dear], inferences=100.0)
     assert found.ahead == 1
     assert found.cost == pytest.approx(1000 + COSTS[0])
 
 
-def test_last_change__is_linear_in_between_and_a_jump_where_something_cannot_be_had():
+def test_last_change__is_linear_between_points_and_a_jump_at_infinite_losses():
     gap = np.array([[1, -1, 3, 1], [1, 1, -np.inf, -2], [-np.inf, -1, -3, -2], [2, -1, -1, -2.0]])
     found = crossover.last_change(np.tile(np.arange(4.0), (4, 1)), gap)
     np.testing.assert_allclose(found, [1.25, 2, -np.inf, 2 / 3])

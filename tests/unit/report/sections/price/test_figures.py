@@ -12,7 +12,7 @@ def judged(trainings):
     return found
 
 
-def test_price_figures__show_the_curves_and_what_a_budget_buys():
+def test_figures__show_the_curves_and_the_losses_within_a_budget():
     found = judged(families())
     curves, served = figures.figures(found)
     assert (curves.name, served.name) == ("price_md_exact", "serving_md_exact")

@@ -11,7 +11,7 @@ def judged(trainings):
     return found
 
 
-def test_crossover_table__has_a_row_a_cost_number_of_inferences_and_family():
+def test_crossover_table__has_a_row_per_cost_number_of_inferences_and_family():
     found = judged(families())
     table = section.crossover_table([found]).numbers.data
     assert section.crossover_table([]) is None

@@ -22,7 +22,7 @@ def start(run):
 
 
 def test_sentences__say_where_the_curves_cross():
-    """By updates 10 s^-0.6 = 2 s^-0.3 at s = 5^(1/0.3) = 214, but for the luck of the seeds."""
+    """By updates 10 s^-0.6 = 2 s^-0.3 at s = 5^(1/0.3) = 214, up to variation between seeds."""
     found = judged(families())
     said = sentences.sentences(found)
     begin = (
@@ -45,14 +45,14 @@ def test_sentences__say_that_there_is_no_crossing_and_who_is_ahead():
     assert "learned symmetry is ahead throughout" in other[3]
 
 
-def test_sentences__say_that_nothing_is_learned():
+def test_sentences__say_that_neither_family_has_learned():
     said = sentences.sentences(judged(families(built={"slope": 0.0}, learned={"slope": 0.0})))
     assert said[1:] == [
         f"By {axis} neither has learned before the other's measurement ends." for axis in comparison.AXES
     ]
 
 
-def test_sentences__say_that_one_seed_alone_knows_nothing_of_its_luck():
+def test_sentences__say_that_one_seed_shows_no_variation_between_seeds():
     assert (
         "One seed of plain, exact: variation between seeds is not included"
         in sentences.sentences(judged(families(seeds=(0,))))[0]

@@ -13,7 +13,7 @@ def judged(trainings):
     return found
 
 
-def test_budget_curve__is_the_loss_of_what_inferences_leave_of_the_budget():
+def test_budget_curve__trains_with_the_rest_of_the_budget():
     found = judged(families()).budgets["time"]
     assert found.budget == pytest.approx(10.0)  # 1000 updates of 0.01 s
     assert found.inferences[-1] == pytest.approx(10_000)  # at a millisecond each nothing else is left

@@ -12,7 +12,7 @@ def training(run="a", seed=0):
     return Training(run, seed, synthetic.train(50, seed), synthetic.spectral(synthetic.twirl(seed=seed)))
 
 
-def test_residual__gives_what_is_left_as_a_share_of_the_equivariance_error():
+def test_residual__is_a_share_of_the_equivariance_error():
     one = training()
     table = averaging_residual.residual(one, "forces").set_index("rotation_set")
     assert table.loc["D2", "twirled_loss_predicted_share"] == pytest.approx(0.3)

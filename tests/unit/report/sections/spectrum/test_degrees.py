@@ -51,7 +51,7 @@ def test_shown_steps__are_few_and_hold_both_ends(count):
     assert len(shown) == len(set(shown)) <= degrees.SHOWN
 
 
-def test_spectrum__names_the_steps_of_every_panel_where_runs_have_others():
+def test_spectrum__names_the_steps_of_every_panel_if_these_differ_between_runs():
     data = synthetic.spectral(synthetic.twirl())
     one, other = Training("a", 0, None, data), Training("b", 0, None, data.assign_coords(step=data["step"] * 2))
     alike, apart = (degrees.spectrum(runs, "forces").wide for runs in ([one], [one, other]))

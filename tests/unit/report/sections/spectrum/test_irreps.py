@@ -12,7 +12,7 @@ def test_figures__are_none_where_nothing_was_measured():
     assert irreps.irreps([plain], "forces") is None
 
 
-def test_irreps__words_give_shares_of_the_error_that_sum_to_it():
+def test_irreps__words_give_shares_of_the_error():
     one = field()
     figure = irreps.irreps([one, field(seed=1)], "forces")
     assert len(figure.numbers) == 2 * one.twirl.sizes["step"] * 4
