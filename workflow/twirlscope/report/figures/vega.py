@@ -143,9 +143,7 @@ def _with_controls(base: alt.Chart, rows: pd.DataFrame) -> tuple[alt.Chart, list
     panels, seeds = (list(dict.fromkeys(rows[name])) for name in ("panel", "seed"))
     controls = []
     if len(panels) > 1:
-        controls.append(
-            alt.param(name="panel", value=panels[0], bind=alt.binding_select(options=panels, name="show "))
-        )
+        controls.append(alt.param(name="panel", value=panels[0], bind=alt.binding_select(options=panels, name="show ")))
         base = base.transform_filter("datum.panel == panel")
     if len(seeds) > 1:
         controls.append(alt.param(name="seeds", value=True, bind=alt.binding_checkbox(name="all seeds ")))
