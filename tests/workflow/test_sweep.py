@@ -48,10 +48,10 @@ def test_plan__of_two_hundred_runs_takes_less_than_half_a_minute(swept):
     assert re.search(r"train +\d+", done.output)
 
 
-def test_report__of_two_hundred_runs_takes_minutes_and_bounded_memory(swept):
+def test_report__of_two_hundred_runs_takes_less_than_two_minutes_and_bounded_memory(swept):
     begun, config, (failed, waiting, other), plan = swept
     _, seconds = cpu_seconds(lambda: begun.snakemake(*config, "--", "partial_report"))
-    assert seconds < 200  # CPU time on a shared machine; the aim is 120
+    assert seconds < 120
     spent = pd.read_csv(begun.work / "benchmarks" / "partial_report.tsv", sep="\t")
     assert float(spent["max_rss"][0]) < 2000  # MB
     out = begun.work / "results" / "partial_report"
