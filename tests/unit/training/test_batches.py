@@ -83,6 +83,17 @@ def test_loader__makes_no_more_batches_once_the_training_has_ended():
     assert not threads()
 
 
+def test_loader__has_no_thread_outside_its_context():
+    loader = Loader(numbered, 10, 3, "cpu")
+    assert values(loader, range(3)) == [0, 1, 2]
+    assert not threads()
+    with loader:
+        assert values(loader, range(3, 6)) == [3, 4, 5]
+        assert threads()
+    assert values(loader, range(6, 10)) == [6, 7, 8, 9]
+    assert not threads()
+
+
 @pytest.mark.parametrize("ema", [0.0, 0.9])
 def test_training__does_not_depend_on_what_is_made_ahead(tmp_path, data, ema):
     for ahead in (0, 3):

@@ -61,8 +61,8 @@ def rotations(kind: str, samples: int, seed: int, update: int) -> Float[Tensor, 
 class Loader:
     """Batches of one update after the other, made ahead or on demand: the same to the last bit. A context.
 
-    Where they are made ahead, a thread makes them while the model computes, one after the other. What goes wrong there
-    is raised where the batch is asked for. Beyond the context no thread is left.
+    Within the context a thread makes them ahead while the model computes, one after the other. What goes wrong there
+    is raised where the batch is asked for. Outside the context there is no thread, and each is made on demand.
 
     Args:
         make: gives the batch of an update; draws from generators of its own, never from torch's default one, which
@@ -75,16 +75,20 @@ class Loader:
     def __init__(self, make: Callable[[int], Batch], end: int, ahead: int, device: str):
         self._make, self._end, self._ahead = make, end, ahead
         # a thread starts on the first GPU, whichever its process uses
-        start = partial(torch.cuda.set_device, device) if device.startswith("cuda:") else None
-        self._pool = ThreadPoolExecutor(1, "batches", start) if ahead else None
+        self._start = partial(torch.cuda.set_device, device) if device.startswith("cuda:") else None
+        self._pool: ThreadPoolExecutor | None = None
         self._coming: dict[int, Future[Batch]] = {}
 
     def __enter__(self) -> Loader:
+        if self._ahead:
+            self._pool = ThreadPoolExecutor(1, "batches", self._start)
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._pool is not None:
-            self._pool.shutdown(cancel_futures=True)
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.shutdown(cancel_futures=True)
+            self._coming.clear()
 
     def get(self, update: int) -> Batch:
         """The batch of an update, the same or a later one than before. Raises what `make` raises."""
