@@ -33,7 +33,7 @@ def exported(trainings: Sequence[Training]) -> str:
 
 
 def _record(training: Training, term: str, name: str) -> dict[str, Any]:
-    data = training.twirl.sel(term=term).isel(step=-1)
+    data = training.last(term)
     return {
         "run": training.run,
         "seed": training.seed,

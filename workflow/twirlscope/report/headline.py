@@ -89,8 +89,7 @@ def crossing(
 
 def headline(training: Training, term: str, threshold: float) -> Headline:
     """The headline of one training for one term."""
-    data = training.twirl.sel(term=term)
-    last = data.isel(step=-1)
+    data, last = training.of_term(term), training.last(term)
     learned = np.flatnonzero(~data["trivial"].values)
     start = (int(data["step"][learned[0]]), float(data["percent_equiv"][learned[0]])) if len(learned) else None
     mean = float(last["loss_mean"])
@@ -130,7 +129,7 @@ def top_share(data: xr.Dataset) -> float:
 def physical_error(training: Training, term: str) -> tuple[float, str]:
     """Root mean square error of a component at the last checkpoint, and its unit (eV becomes meV)."""
     attrs = training.twirl.attrs
-    loss = float(training.twirl["loss_total"].sel(term=term)[-1])
+    loss = float(training.last(term)["loss_total"])
     value = math.sqrt(loss) * float(attrs[f"scale_{term}"]) if loss >= 0 else math.nan
     unit = str(attrs.get(f"unit_{term}", "1"))
     return (1000 * value, "m" + unit) if unit.startswith("eV") else (value, unit)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import pandas as pd
@@ -42,14 +43,14 @@ class Table:
         """The columns on the page."""
         return self.numbers if self.brief is None else self.brief
 
-    @property
+    @cached_property
     def headings(self) -> list[Heading]:
         """The headings on the page. A column counts as numeric if it holds numbers in the CSV file."""
         full, shown = self.numbers.data, self.shown
         values = [full[c.name] if c.name in full else shown.data[c.name] for c in shown.columns]
         return [Heading(c.words, c.shown_unit, _numeric(v)) for c, v in zip(shown.columns, values, strict=True)]
 
-    @property
+    @cached_property
     def rows(self) -> list[list[str]]:
         """The cells on the page as text."""
         return [[text(value) for value in row] for row in self.shown.data.itertuples(index=False)]

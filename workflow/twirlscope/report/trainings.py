@@ -45,6 +45,24 @@ class Training:
         """The attributes of the train store, {} without one."""
         return {} if self.train is None else self.train.attrs
 
+    @cached_property
+    def _by_term(self) -> dict[str, xr.Dataset]:
+        """The measurement of one term of the loss each, and its last checkpoint, as far as somebody asked for it."""
+        return {}
+
+    def of_term(self, term: str) -> xr.Dataset:
+        """The twirl store for one term of the loss; chosen once, since a report of many runs asks for it often."""
+        if term not in self._by_term:
+            self._by_term[term] = self.twirl.sel(term=term)
+        return self._by_term[term]
+
+    def last(self, term: str) -> xr.Dataset:
+        """The twirl store for one term of the loss at the last checkpoint."""
+        name = f"{term}, last"
+        if name not in self._by_term:
+            self._by_term[name] = self.of_term(term).isel(step=-1)
+        return self._by_term[name]
+
     def labelled(self, data: pd.DataFrame) -> pd.DataFrame:
         """The rows with run and seed as first columns."""
         return pd.DataFrame({"run": self.run, "seed": self.seed, **dict(data.items())}, index=data.index)
@@ -88,7 +106,7 @@ def with_term(trainings: Sequence[Training], term: str) -> list[Training]:
 
 def at_floor(training: Training, term: str) -> Bool[Array, " step"]:
     """True at checkpoints whose equivariance error is rounding error: what rounding and turning make by themselves."""
-    data = training.twirl.sel(term=term)
+    data = training.of_term(term)
     if "loss_equiv_floor" not in data:
         return np.zeros(data.sizes["step"], bool)
     return data["loss_equiv"].values < ROUNDING * data["loss_equiv_floor"].values

@@ -19,7 +19,7 @@ def twirl_numbers(trainings: Sequence[Training], term: str, names: Sequence[str]
     """Run, seed, term, step and the stored variables `names`, one row per checkpoint."""
     parts = []
     for training in with_term(trainings, term):
-        data = training.twirl.sel(term=term)
+        data = training.of_term(term)
         values = {n: np.broadcast_to(data[n].values, data["step"].shape) for n in names if n in data}
         parts.append(training.labelled(pd.DataFrame({"term": term, "step": data["step"].values} | values)))
     return numbers(pd.concat(parts, ignore_index=True), stored("step", *names))

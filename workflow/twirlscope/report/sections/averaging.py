@@ -82,7 +82,7 @@ def comparable(trainings: Sequence[Training], term: str) -> list[list[Training]]
 
 def averaged_losses(training: Training, term: str) -> pd.DataFrame:
     """Passes, time, predicted and measured loss on the panel at the last checkpoint, one row per kind of average."""
-    last = training.twirl.sel(term=term).isel(step=-1)
+    last = training.last(term)
     spectrum = "spectrum" if "spectrum" in last else "irrep_spectrum"
     seconds = training.train.get("seconds_inference") if training.train is not None else None
     rows = []
@@ -139,7 +139,7 @@ def _frame_words(training: Training) -> str:
     """The equivariance error that averaging over frames leaves, and the jumps that frames make."""
     if "frame_loss" not in training.twirl:
         return " A grid has no frames." if "irrep_spectrum" in training.twirl else ""
-    last, attrs = training.twirl.sel(term="weighted").isel(step=-1), training.twirl.attrs
+    last, attrs = training.last("weighted"), training.twirl.attrs
     gap, close, nudge = training.twirl["frame_gap"].values, 100 * attrs["frame_close"], 100 * attrs["frame_nudge"]
     ratio = (float(last["frame_change"]) / float(last["pass_change"])) ** 0.5
     return (

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.lines import Line2D
 
 from ..._typing import Sequence
+from ...estimators import loss_split
 from ...settings.steps import evenly_spaced
 from ..figures import style
 from ..figures.curves import curve, floored, points, run_handles, seeds_note, steps_of, twirl_numbers
@@ -66,18 +67,18 @@ def element_numbers(trainings: Sequence[Training]) -> Numbers | None:
 
 def _element_rows(training: Training) -> list[dict]:
     """The shares of the elements of one training, which add up to 100 %."""
-    last = training.twirl.isel(step=-1)
-    total, equiv = last["element_loss_total"], last["element_loss_equiv"]
+    total, equiv = (training.twirl[f"element_loss_{part}"].values[-1] for part in ("total", "equiv"))
+    percent = loss_split.percent(total, equiv)
     return [
         {
             "run": training.run,
             "seed": training.seed,
             "element": SYMBOLS.split()[int(z) - 1],
-            "total_share": 100 * float(total.sel(element=z) / total.sum()),
-            "equiv_share": 100 * float(equiv.sel(element=z) / equiv.sum()),
-            "percent": 100 * float(equiv.sel(element=z) / total.sel(element=z)),
+            "total_share": 100 * float(total[i] / total.sum()),
+            "equiv_share": 100 * float(equiv[i] / equiv.sum()),
+            "percent": float(percent[i]),
         }
-        for z in last["element"].values
+        for i, z in enumerate(training.twirl["element"].values)
     ]
 
 
@@ -93,7 +94,7 @@ def reflection_numbers(trainings: Sequence[Training]) -> Numbers | None:
 
 
 def _reflection_row(training: Training, term: str) -> dict:
-    last = training.twirl.sel(term=term).isel(step=-1)
+    last = training.last(term)
     whole, between = float(last["o3_loss_equiv"]), float(last["o3_reflection_error"])
     return {
         "run": training.run,
@@ -110,7 +111,7 @@ def _reflection_row(training: Training, term: str) -> dict:
 
 def _percent_words(training: Training, term: str) -> str:
     """The percentage at some checkpoints, and the learned fraction at the end."""
-    data = training.twirl.sel(term=term)
+    data = training.of_term(term)
     rows = zip(data["step"].values, data["percent_equiv"].values, data["trivial"].values, strict=True)
     told = [f"{say(p)} % at step {s}" + (" (not yet learned)" if t else "") for s, p, t in rows]
     told = [told[i] for i in evenly_spaced(range(len(told)), TOLD)]
@@ -118,7 +119,7 @@ def _percent_words(training: Training, term: str) -> str:
 
 
 def _reflection_words(training: Training, term: str) -> str:
-    last = training.twirl.sel(term=term).isel(step=-1)
+    last = training.last(term)
     rotations, reflections = (say(float(last[name])) for name in GROUPS)
     return f"{training.label}: {rotations} % and {reflections} % at step {int(last['step'])}."
 
@@ -170,7 +171,7 @@ def _ends(name: str) -> tuple[str, ...]:
 
 
 def _percent_curves(upper: Axes, lower: Axes, training: Training, term: str, look: Look, main: bool) -> None:
-    data = training.twirl.sel(term=term)
+    data = training.of_term(term)
     steps, hollow = data["step"].values, data["trivial"].values
     curve(upper, steps, [data[name].values for name in _ends("percent_equiv")], look, hollow, main)
     learned = [data[name].values for name in _ends("learned_fraction")]
@@ -200,7 +201,7 @@ def reflections(trainings: Sequence[Training], term: str) -> Figure | None:
     def draw(canvas: Canvas, columns: int) -> None:
         for panel, (run, seeds) in zip(style.panels(canvas, len(groups), columns), groups.items(), strict=True):
             for training in reversed(seeds):
-                data = training.twirl.sel(term=term)
+                data = training.of_term(term)
                 for name, look in GROUPS.items():
                     ends, hollow = [data[n].values for n in _ends(name)], data["trivial"].values
                     curve(panel.ax, data["step"].values, ends, look, hollow, main=training is seeds[0])

@@ -84,7 +84,7 @@ def last_checkpoints(trainings: Sequence[Training]) -> Numbers | None:
 
 
 def _row(curve: str, training: Training, term: str) -> dict:
-    last, samples = training.twirl.sel(term=term).isel(step=-1), _samples(training)
+    last, samples = training.last(term), _samples(training)
     step, batch = int(last["step"]), training.spec["train"]["batch"]
     value, unit = physical_error(training, term) if term in with_scale(training) else (None, "1")
     return {

@@ -70,7 +70,7 @@ def _best(training: Training, trainings: Sequence[Training]) -> float:
 
 def _excess_rows(training: Training, best: float) -> list[dict]:
     """The checkpoints of one training."""
-    data, rows = training.twirl.sel(term="weighted"), []
+    data, rows = training.of_term("weighted"), []
     for k in np.flatnonzero(~data["trivial"].values):
         total, equiv, percent = (float(data[n][k]) for n in ("loss_total", "loss_equiv", "percent_equiv"))
         rows.append(
@@ -90,7 +90,7 @@ def _excess_rows(training: Training, best: float) -> list[dict]:
 
 def binned(training: Training, term: str, step: int = -1) -> pd.DataFrame:
     """Parts of the loss in bins of equally many samples, with standard errors; the percentage is a ratio of means."""
-    data = training.twirl.sel(term=term).isel(step=step)
+    data = training.of_term(term).isel(step=step)
     covariate = data["sample_covariate"].values
     order = np.argsort(covariate, kind="stable")
     rows = []
@@ -120,7 +120,8 @@ def convex_numbers(trainings: Sequence[Training]) -> Numbers | None:
 
 
 def _convex_row(training: Training, loss: str, term: str) -> dict:
-    last = training.twirl.sel(term=term, convex=loss).isel(step=-1)
+    last = training.last(term)
+    last = last[[name for name in last if str(name).startswith("convex_")]].sel(convex=loss)
     return {
         "run": training.run,
         "seed": training.seed,
@@ -137,7 +138,7 @@ def _convex_row(training: Training, loss: str, term: str) -> dict:
 
 def _loss_words(training: Training, term: str) -> str:
     """Total loss and its parts at the first and the last checkpoint."""
-    data = training.twirl.sel(term=term)
+    data = training.of_term(term)
     first, last = data.isel(step=0), data.isel(step=-1)
     parts = (
         f"{look.words} from {say(float(first[f'loss_{p}']))} to {say(float(last[f'loss_{p}']))}"
@@ -172,7 +173,7 @@ def losses(trainings: Sequence[Training], term: str) -> Figure:
     def draw(canvas: Canvas, columns: int) -> None:
         for panel, (run, seeds) in zip(style.panels(canvas, len(groups), columns), groups.items(), strict=True):
             for training in reversed(seeds):
-                data = training.twirl.sel(term=term)
+                data = training.of_term(term)
                 for part, look in style.PARTS.items():
                     lines = [data[name].values for name in ends[part]]
                     curve(panel.ax, data["step"].values, lines, look, main=training is seeds[0])

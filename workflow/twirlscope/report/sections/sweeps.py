@@ -45,7 +45,7 @@ def sweep_numbers(trainings: Sequence[Training], members: Members, term: str) ->
     parts = []
     for training in with_term(trainings, term):
         if training.run in members:
-            data = training.twirl.sel(term=term)
+            data = training.of_term(term)
             rows = {**members[training.run], STEP: data["step"].values} | {name: data[name].values for name in STORED}
             parts.append(training.labelled(pd.DataFrame(rows)))
     return numbers(pd.concat(parts, ignore_index=True), COLUMNS) if parts else None

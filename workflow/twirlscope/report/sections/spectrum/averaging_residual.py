@@ -30,7 +30,7 @@ def residual(training: Training, term: str) -> pd.DataFrame:
 
     K independent rotations leave 1 / K of it.
     """
-    data = training.twirl.sel(term=term).isel(step=-1)
+    data = training.last(term)
     mean, equiv = float(data["spectrum"][0]), float(data["panel_loss_equiv"])
     rows = data[list(STORED)].to_dataframe()[list(STORED)].reset_index()
     for name in LOSSES:

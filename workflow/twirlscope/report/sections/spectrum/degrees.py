@@ -53,7 +53,7 @@ def _words(training: Training, term: str) -> str:
     """The degree with the largest share of the error, at the first and the last checkpoint."""
     ends = []
     for place in (0, -1):
-        data = training.twirl.sel(term=term).isel(step=place)
+        data = training.of_term(term).isel(step=place)
         value = data["spectrum"].values[1:]
         top = int(np.argmax(value)) + 1
         share = 100 * value[top - 1] / max(float(data["loss_equiv"]), 1e-300)
@@ -62,7 +62,7 @@ def _words(training: Training, term: str) -> str:
 
 
 def _degree_words(training: Training, term: str) -> str:
-    values = training.twirl.sel(term=term)["effective_degree"].values
+    values = training.of_term(term)["effective_degree"].values
     return f"{training.label}: from {say(float(values[0]))} to {say(float(values[-1]))}."
 
 
@@ -127,7 +127,7 @@ def effective_degree(trainings: Sequence[Training], term: str) -> Figure:
         ax = canvas.subplots()
         for i, seeds in enumerate(groups.values()):
             for training in reversed(seeds):
-                data = training.twirl.sel(term=term)
+                data = training.of_term(term)
                 ends, hollow = [data[n].values for n in DEGREE], data["trivial"].values
                 curve(ax, data["step"].values, ends, style.look_of(i), hollow, main=training is seeds[0])
         style.step_axis(ax, np.unique(table.data["step"]))

@@ -35,7 +35,7 @@ def irrep_numbers(trainings: Sequence[Training], term: str) -> Numbers:
 
 def _words(training: Training, term: str) -> str:
     """The share of every irrep at the last checkpoint; empty if there is no error."""
-    last = training.twirl.sel(term=term).isel(step=-1)
+    last = training.last(term)
     total = float(last["panel_loss_equiv"])
     shares = [
         f"{n} {say(100 * float(last['irrep_spectrum'].sel(irrep=n)) / total)} %" for n in last["irrep"].values[1:]
@@ -57,7 +57,7 @@ def irreps(trainings: Sequence[Training], term: str) -> Figure | None:
 
     def draw(canvas: Canvas, columns: int) -> None:
         for panel, training in zip(style.panels(canvas, len(firsts), columns), firsts, strict=True):
-            data = training.twirl.sel(term=term)
+            data = training.of_term(term)
             for colour, line, marker, name in looks:
                 values = data["irrep_spectrum"].sel(irrep=name).values
                 panel.ax.plot(data["step"].values, values, color=colour, linestyle=line, marker=marker)

@@ -40,7 +40,7 @@ def translated(trainings: Sequence[Training]) -> Numbers | None:
 
 def _row(training: Training, term: str) -> dict:
     """The numbers of one term."""
-    attrs, last = training.twirl.attrs, training.twirl.sel(term=term).isel(step=-1)
+    attrs, last = training.twirl.attrs, training.last(term)
     equiv, lie = float(last["loss_equiv"]), float(last["lie_error"])
     scalar = attrs.get(f"irreps_{term}") == "0e"
     scale, unit = float(attrs.get(f"scale_{term}", 1.0)), str(attrs.get(f"unit_{term}", "1"))
