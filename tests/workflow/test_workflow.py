@@ -308,3 +308,25 @@ def wait_for(condition, seconds=90):
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.1)
+
+
+def test_jobs__run_the_code_of_their_own_copy_whatever_is_installed(blank):
+    stage = blank.code / "workflow" / "twirlscope" / "stages" / "prepare.py"
+    text = stage.read_text()
+    stage.write_text(text.replace("    found = dataset.read(part)\n", '    found = print("this copy") or dataset.read(part)\n'))
+    assert stage.read_text() != text
+    blank.snakemake("--", "results/data/backbones.zarr.zip")
+    assert (blank.work / "logs" / "prepare" / "backbones.0.log").read_text().startswith("this copy")
+
+
+def test_jobs__planned_before_an_edit_of_the_code_do_not_run_with_other_code(blank):
+    stage = blank.code / "workflow" / "twirlscope" / "stages" / "prepare.py"
+    edit = f"import pathlib; p = pathlib.Path({str(stage)!r}); p.write_text(p.read_text() + 'late = 1\\n')"
+    script = blank.code / "workflow" / "scripts" / "prepare_part.py"
+    script.write_text(script.read_text() + f"\n{edit}\n")  # the first job edits what the second one runs
+    done = blank.snakemake("--", "results/data/backbones.zarr.zip", ok=False)
+    assert "expected the code that this job was planned with" in (
+        (blank.work / "logs" / "prepare" / "backbones.log").read_text()
+    )
+    assert not (blank.work / "results" / "data" / "backbones.zarr.zip").exists()
+    assert "prepare" in done.output

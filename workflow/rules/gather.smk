@@ -26,6 +26,7 @@ rule gather:
         runtime=30,
     params:
         job=plan.gather(),
+        sources=plan.sources("gather"),
     message:
         "gather: {wildcards.stage} of run {wildcards.run}, seed {wildcards.seed}"
     script:

@@ -19,6 +19,7 @@ rule gradient:
         runtime=240,
     params:
         job=lambda wildcards: plan.measure("gradient", wildcards.run),
+        sources=lambda wildcards: plan.sources("gradient", wildcards.run),
     message:
         "gradient: run {wildcards.run}, seed {wildcards.seed}"
     script:
@@ -36,5 +37,6 @@ use rule gradient as gradient_part with:
         run=plan.in_several_jobs("gradient"),
     params:
         job=lambda wildcards: plan.measure("gradient", wildcards.run, wildcards.part),
+        sources=lambda wildcards: plan.sources("gradient", wildcards.run),
     message:
         "gradient: part {wildcards.part} of run {wildcards.run}, seed {wildcards.seed}"

@@ -19,6 +19,7 @@ rule hessian:
         runtime=240,
     params:
         job=lambda wildcards: plan.measure("hessian", wildcards.run),
+        sources=lambda wildcards: plan.sources("hessian", wildcards.run),
     message:
         "hessian: run {wildcards.run}, seed {wildcards.seed}"
     script:
@@ -36,5 +37,6 @@ use rule hessian as hessian_part with:
         run=plan.in_several_jobs("hessian"),
     params:
         job=lambda wildcards: plan.measure("hessian", wildcards.run, wildcards.part),
+        sources=lambda wildcards: plan.sources("hessian", wildcards.run),
     message:
         "hessian: part {wildcards.part} of run {wildcards.run}, seed {wildcards.seed}"

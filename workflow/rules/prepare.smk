@@ -16,6 +16,7 @@ rule prepare_part:
         runtime=60,
     params:
         job=lambda wildcards: plan.prepare(wildcards.dataset),
+        sources=lambda wildcards: plan.sources_of_data(wildcards.dataset),
     message:
         "prepare: part {wildcards.part} of dataset {wildcards.dataset}"
     script:
@@ -44,6 +45,7 @@ rule prepare:
         runtime=30,
     params:
         job=lambda wildcards: plan.prepare(wildcards.dataset),
+        sources=lambda wildcards: plan.sources_of_data(wildcards.dataset),
     message:
         "prepare: dataset {wildcards.dataset}"
     script:

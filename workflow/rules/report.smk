@@ -12,7 +12,6 @@ rule report:
             htmlindex="index.html",
             caption="../report/report.rst",
             category="Report",
-            labels={"content": "figures, tables and findings"},
         ),
     log:
         "<logs>/report.log",
@@ -26,6 +25,7 @@ rule report:
         runtime=60,
     params:
         job=lambda wildcards: plan.report(),
+        sources=plan.sources("report"),
     message:
         "report: {output}/index.html"
     script:
@@ -48,6 +48,7 @@ rule partial_report:
         runtime=60,
     params:
         job=plan.report(partial=True),
+        sources=plan.sources("report"),
         there=lambda wildcards: plan.times(Path(workflow.pathvars.apply("<results>"))),
     message:
         "report of what is there: {output}/index.html"

@@ -17,6 +17,7 @@ rule train:
         runtime=1440,
     params:
         job=lambda wildcards: plan.train(wildcards.run, wildcards.seed),
+        sources=lambda wildcards: plan.sources("train", wildcards.run),
     message:
         "train: run {wildcards.run}, seed {wildcards.seed} (progress in {log})"
     script:

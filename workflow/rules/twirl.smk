@@ -19,6 +19,7 @@ rule twirl:
         runtime=240,
     params:
         job=lambda wildcards: plan.measure("twirl", wildcards.run),
+        sources=lambda wildcards: plan.sources("twirl", wildcards.run),
     message:
         "twirl: run {wildcards.run}, seed {wildcards.seed}"
     script:
@@ -36,5 +37,6 @@ use rule twirl as twirl_part with:
         run=plan.in_several_jobs("twirl"),
     params:
         job=lambda wildcards: plan.measure("twirl", wildcards.run, wildcards.part),
+        sources=lambda wildcards: plan.sources("twirl", wildcards.run),
     message:
         "twirl: part {wildcards.part} of run {wildcards.run}, seed {wildcards.seed}"

@@ -8,6 +8,8 @@ from __future__ import annotations
 import importlib.util
 import inspect
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -19,6 +21,8 @@ from .errors import UserError, UserErrors
 from .settings.base import Settings, parse
 
 BASES = {"dataset": Dataset, "task": Task, "model": Model}
+_used: dict[Path, set[Path]] = {}  # by file of the user, the files of its folder that its import imported or opened
+_listeners: list[set[str]] = []  # names of opened files are added to these
 
 
 def known(kind: str) -> list[str]:
@@ -41,6 +45,18 @@ def file_of(kind: str, name: str, where: str = "") -> Path:
     if name not in known(kind):
         raise UserError(where or name, f"the name of a {kind} or `file.py:Class`", repr(name), known(kind))
     return Path(__file__).parent / f"{kind}s" / f"{name}.py"
+
+
+def files_of(kind: str, name: str) -> list[Path]:
+    """The file that defines a plug-in, and the files of a user's folder that its import imported or opened.
+
+    Raises:
+        UserError: no such plug-in, or its file cannot be imported.
+    """
+    path = file_of(kind, name)
+    if ":" in name:
+        _import_file(path, name)
+    return [path, *sorted(_used.get(path, set()) - {path})]
 
 
 def find(kind: str, name: str, where: str = "") -> type:
@@ -125,20 +141,64 @@ def _settings(kind: str, section: dict[str, Any]) -> Settings:
 
 
 def _import_file(path: Path, where: str) -> ModuleType:
-    """The module of a file; imports in it are also searched in its own folder."""
+    """The module of a file; imports in it are searched in its own folder first."""
     name = f"twirlscope_plugin_{path.stem}_{abs(hash(path)):x}"
     if name in sys.modules:
         return sys.modules[name]
-    if str(path.parent) not in sys.path:
-        sys.path.append(str(path.parent))
     spec = importlib.util.spec_from_file_location(name, path)
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
-        spec.loader.exec_module(module)
+        with _own_folder_first(path):
+            spec.loader.exec_module(module)
     except Exception as error:
         del sys.modules[name]
         raise UserError(
             where, f"a Python file that can be imported ({path})", f"{type(error).__name__}: {error}"
         ) from error
     return module
+
+
+@contextmanager
+def _own_folder_first(path: Path) -> Iterator[None]:
+    """Search imports beside a user's file first, not among modules of other users' folders, and note what it uses.
+
+    Two folders may each have a `layers.py`. Later, imports within functions find the folder at the end of the path.
+    """
+    folder, opened = path.parent, set()
+    others = {f.parent for f in _used} - {folder}
+    hidden = {n: m for n, m in sys.modules.items() if _beside(m) & others and folder not in _beside(m)}
+    for name in hidden:
+        del sys.modules[name]
+    sys.path.insert(0, str(folder))
+    _listeners.append(opened)
+    try:
+        yield
+    finally:
+        _listeners.remove(opened)
+        sys.path.remove(str(folder))
+        if str(folder) not in sys.path:
+            sys.path.append(str(folder))
+        imported = {Path(m.__file__).resolve() for m in list(sys.modules.values()) if folder in _beside(m)}
+        files = {Path(name).resolve() for name in opened}
+        read = {f for f in files if f.is_file() and folder in f.parents and f.parent.name != "__pycache__"}
+        _used[path] = imported | read
+        for name, module in hidden.items():
+            sys.modules.setdefault(name, module)
+
+
+def _beside(module: Any) -> set[Path]:
+    """The folders that a module lies in, at any depth; none for a module without a file and for a plug-in itself."""
+    file = getattr(module, "__file__", None)
+    plugin = getattr(module, "__name__", "").startswith("twirlscope_plugin_")
+    return set() if plugin or not isinstance(file, str) else set(Path(file).resolve().parents)
+
+
+def _note_opened(event: str, arguments: tuple) -> None:
+    """Add the name of a file that is opened to all listeners."""
+    if event == "open" and _listeners and isinstance(arguments[0], str):
+        for names in _listeners:
+            names.add(arguments[0])
+
+
+sys.addaudithook(_note_opened)

@@ -10,8 +10,8 @@ from snakemake.utils import update_config
 
 from twirlscope import plugins
 from twirlscope.errors import UserErrors
-from twirlscope.planning.code_hash import ROOT
 from twirlscope.planning.plan import Plan
+from twirlscope.runtime.code_hash import ROOT
 from twirlscope.settings.train import checkpoint_steps
 
 DEFAULT = yaml.safe_load((ROOT.parent.parent / "config" / "config.yaml").read_text())

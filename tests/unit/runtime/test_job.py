@@ -16,6 +16,7 @@ from twirlscope.contracts import Batch
 from twirlscope.errors import UserError
 from twirlscope.runtime import devices, identity, job
 from twirlscope.runtime import job as job_module
+from twirlscope.runtime.code_hash import code_hash
 from twirlscope.runtime.job import heartbeat
 from twirlscope.runtime.progress import Progress
 from twirlscope.training.batches import Loader
@@ -66,14 +67,23 @@ def test_heartbeat__ends_with_the_work_also_when_that_fails(tmp_path):
 
 def test_job__has_a_heartbeat_in_its_log(tmp_path, monkeypatch):
     monkeypatch.setattr(job_module, "SILENCE", 0.1)
-    job = SimpleNamespace(threads=torch.get_num_threads(), log=[str(tmp_path / "log")], rule="twirl")
-    with job_module.job(job):
+    with job_module.job(script(tmp_path)):
         time.sleep(0.5)
     assert (tmp_path / "log").read_text().startswith("twirl: at work for ")
 
 
 def script(tmp_path):
-    return SimpleNamespace(threads=torch.get_num_threads(), log=[str(tmp_path / "log")], rule="twirl")
+    sources = ["scripts/twirl.py"]
+    params = SimpleNamespace(job={"code": code_hash(sources)}, sources=sources)
+    return SimpleNamespace(threads=torch.get_num_threads(), log=[str(tmp_path / "log")], rule="twirl", params=params)
+
+
+def test_job__ends_where_the_code_is_not_what_was_planned_with(tmp_path):
+    job = script(tmp_path)
+    job.params.job["code"] = "0123456789abcdef"
+    with pytest.raises(SystemExit), job_module.job(job):
+        raise AssertionError("not reached")
+    assert "the code that this job was planned with (hash 0123456789abcdef)" in (tmp_path / "log").read_text()
 
 
 def test_job__ends_with_the_message_alone_when_the_user_erred(tmp_path):
@@ -168,3 +178,26 @@ def test_device_of__says_so_when_a_gpu_is_asked_for_and_absent(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(UserError, match=r"device: expected a device this machine has, got 'cuda' \(known: cpu"):
         devices.device_of("cuda")
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP])
+def test_locked__goes_on_with_a_file_where_the_file_system_has_no_locks(tmp_path, monkeypatch, capsys, number):
+    def refuse(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(identity.FileLock, "_acquire", refuse)
+    with identity.locked(tmp_path):
+        assert (tmp_path / ".lock.taken").exists()
+        with pytest.raises(identity.Timeout):
+            identity.SoftFileLock(tmp_path / ".lock.taken").acquire(blocking=False)
+    assert not (tmp_path / ".lock.taken").exists()
+    assert f"is on a file system without locks ({os.strerror(number)}); a file marks it" in capsys.readouterr().out
+
+
+def test_locked__raises_other_errors_of_the_disk(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.EIO, "broken")
+
+    monkeypatch.setattr(identity.FileLock, "_acquire", refuse)
+    with pytest.raises(OSError, match="broken"), identity.locked(tmp_path):
+        pass

@@ -120,3 +120,18 @@ def test_open_store__is_lazy_and_public(tmp_path):
     with twirlscope.open_store(tmp_path / "a.zarr.zip") as found:
         assert not found["positions"].variable._in_memory
         np.testing.assert_array_equal(found["positions"], toys.frames()["positions"])
+
+
+def test_open_store__gives_the_tree_of_a_store_of_several_groups(tmp_path):
+    frames = toys.frames().drop_vars(["sample"], errors="ignore")
+    tree = xr.DataTree.from_dict({"/a/seed0": frames, "/b/seed0": frames})
+    store.save(tree, tmp_path / "tree.zarr.zip", DATA)
+    with store.open_store(tmp_path / "tree.zarr.zip") as found:
+        assert set(found.children) == {"a", "b"}
+    loaded = store.load(tmp_path / "tree.zarr.zip")
+    np.testing.assert_array_equal(loaded["a/seed0/energy"].values, frames["energy"].values)
+
+
+def test_open_store__gives_an_empty_dataset_as_it_is(tmp_path):
+    store.save(xr.Dataset(attrs={"of": "nothing"}), tmp_path / "a.zarr.zip", DATA)
+    assert store.load(tmp_path / "a.zarr.zip").attrs == {"of": "nothing"}

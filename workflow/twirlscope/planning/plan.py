@@ -12,6 +12,7 @@ from .. import plugins
 from ..contracts import Dataset, Model, Task
 from ..errors import UserError, UserErrors
 from ..report.inventory import modification_hash
+from ..runtime.code_hash import code_hash, source_name
 from ..runtime.identity import fingerprint, short_hash
 from ..settings.base import Settings, parse
 from ..settings.experiment import MEASURES, Config, RunSettings
@@ -19,10 +20,8 @@ from ..settings.hessian import chosen_steps
 from ..settings.train import checkpoint_steps
 from ..training import size_matching
 from . import sweeps
-from .code_hash import ROOT, code_hash
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_]*")
-SCRIPTS = ROOT.parent / "scripts"
 
 
 class Plan:
@@ -40,7 +39,7 @@ class Plan:
         config, members, mistakes = sweeps.expand(_without_nulls(config))
         self.config, errors = parse(Config, config, "")
         self._datasets: dict[str, Dataset] = {}
-        self._hashes: dict[tuple[Path, ...], str] = {}  # of many runs of a sweep, which share their code
+        self._hashes: dict[tuple[str, ...], str] = {}  # of many runs of a sweep, which share their code
         self._known_datasets = [name for name, _ in _sections(config, "datasets")]
         for name, section in _sections(config, "datasets"):
             errors += _name(f"datasets.{name}", name) + self._check_dataset(name, section)
@@ -91,13 +90,30 @@ class Plan:
         """The user's files that a dataset reads."""
         return [str(f) for f in self._datasets[dataset].files()]
 
+    def sources(self, stage: str, run: str = "") -> list[str]:
+        """Files whose code a job of a stage runs, as `code_hash` takes them; all that they import counts too."""
+        files = [f"scripts/{stage}.py"]
+        if run:
+            spec = self.config.runs[run]
+            named = [("task", spec.task["name"]), *(("model", n) for n in size_matching.plugin_names(spec.model))]
+            files += [source_name(file) for kind, name in named for file in plugins.files_of(kind, name)]
+        return list(dict.fromkeys(files))
+
+    def sources_of_data(self, dataset: str) -> list[str]:
+        """Files whose code the jobs that prepare a dataset run."""
+        files = plugins.files_of("dataset", self.config.datasets[dataset]["name"])
+        return ["scripts/prepare.py", "scripts/prepare_part.py", *map(source_name, files)]
+
     def prepare(self, dataset: str) -> dict[str, Any]:
         """Parameters of the jobs that prepare a dataset."""
         section = self.config.datasets[dataset]
         settings = self._datasets[dataset].settings.model_dump()
-        code = [SCRIPTS / "prepare.py", SCRIPTS / "prepare_part.py", plugins.file_of("dataset", section["name"])]
         files = {str(f): fingerprint(f) for f in self._datasets[dataset].files()}
-        return {"dataset": {"name": section["name"], **settings}, "files": files, "code": code_hash(code)}
+        return {
+            "dataset": {"name": section["name"], **settings},
+            "files": files,
+            "code": code_hash(self.sources_of_data(dataset)),
+        }
 
     def train(self, run: str, seed: int) -> dict[str, Any]:
         """Parameters of a training, defaults filled in."""
@@ -135,7 +151,7 @@ class Plan:
 
     def gather(self) -> dict[str, Any]:
         """Parameters of the jobs that merge the stores of several jobs."""
-        return {"code": code_hash([SCRIPTS / "gather.py"])}
+        return {"code": code_hash(self.sources("gather"))}
 
     def report(self, partial: bool = False) -> dict[str, Any]:
         """Parameters of the report, or of the partial one."""
@@ -158,7 +174,7 @@ class Plan:
             "sweeps": self.sweeps,
             "partial": partial,
             "config": self.config.model_dump(),
-            "code": code_hash([SCRIPTS / "report.py"]),
+            "code": code_hash(self.sources("report")),
         }
 
     def _merge(self, members: list[sweeps.Member]) -> None:
@@ -192,12 +208,10 @@ class Plan:
 
     def _code(self, stage: str, run: str) -> str:
         """Hash of the code that a stage of a run reaches, its plug-ins included."""
-        spec = self.config.runs[run]
-        models = [plugins.file_of("model", name) for name in size_matching.plugin_names(spec.model)]
-        files = (SCRIPTS / f"{stage}.py", plugins.file_of("task", spec.task["name"]), *models)
-        if files not in self._hashes:
-            self._hashes[files] = code_hash(files)
-        return self._hashes[files]
+        sources = tuple(self.sources(stage, run))
+        if sources not in self._hashes:
+            self._hashes[sources] = code_hash(sources)
+        return self._hashes[sources]
 
     def _check_dataset(self, name: str, section: dict[str, Any]) -> list[UserError]:
         where = f"datasets.{name}"

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
+from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 
 from .atomic import write_whole
 
 STATE_FILE, IDENTITY_FILE = "state.pt", "identity.json"
+NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS}  # a file system without `flock`
 SMALL = 1 << 24  # [byte] files up to this size are read for their fingerprint
 
 
@@ -25,18 +27,32 @@ def sha256(path: Path) -> str:
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Lock a folder. A second copy of the same job waits for the lock and then finds the work done."""
+    """Lock a folder. A second copy of the same job waits for the lock and then finds the work done.
+
+    On a file system that has no locks a file marks the folder as taken, and a warning says so.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / ".lock")
+    try:
+        lock = _acquired(FileLock(folder / ".lock"), folder)
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise
+        print(f"warning: {folder} is on a file system without locks ({error.strerror}); a file marks it", flush=True)
+        lock = _acquired(SoftFileLock(folder / ".lock.taken"), folder)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _acquired(lock: BaseFileLock, folder: Path) -> BaseFileLock:
+    """The lock of a folder, once no other job has it."""
     try:
         lock.acquire(blocking=False)
     except Timeout:
         print(f"waiting: another job works in {folder}", flush=True)
         lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
+    return lock
 
 
 def identity_of(parts: Mapping[str, Any], without: Collection[str] = ()) -> dict[str, str]:

@@ -14,6 +14,7 @@ from types import FrameType
 from typing import Any, TextIO
 
 from ..errors import UNWRITABLE, Stopped, UserError, UserErrors
+from . import code_hash
 
 PACKAGE = Path(__file__).parents[1]
 SILENCE = 60.0  # [s] time without a line in the log after which the heartbeat prints one
@@ -66,7 +67,7 @@ def _place(frame: FrameType | None) -> str:
 def job(snakemake: Any) -> Iterator[None]:
     """Context of a script: prints go to the rule's log, with a heartbeat, and torch uses the rule's threads.
 
-    Errors end it as in `exit_with_message`.
+    It refuses to run other code than the plan hashed. Errors end it as in `exit_with_message`.
     """
     import torch
 
@@ -78,6 +79,7 @@ def job(snakemake: Any) -> Iterator[None]:
         exit_with_message(snakemake.rule),
         heartbeat(snakemake.rule, log, SILENCE),
     ):
+        code_hash.require(snakemake.params.job["code"], snakemake.params.sources)
         yield
 
 

@@ -94,8 +94,10 @@ def declarations(data: xr.Dataset) -> dict[str, Variable]:
     }
 
 
-def open_store(path: str | Path) -> xr.Dataset:
+def open_store(path: str | Path) -> xr.Dataset | xr.DataTree:
     """An xarray Dataset that reads a store lazily: values are loaded when they are used. Also a context manager.
+
+    A store of several groups, such as the summary of a report, gives a DataTree of them.
 
     Raises:
         UserError: no such file, or a damaged store.
@@ -104,13 +106,17 @@ def open_store(path: str | Path) -> xr.Dataset:
     if not path.exists():
         raise UserError(path.parent, "a store there", repr(path.name), [p.name for p in path.parent.glob("*.zarr.zip")])
     try:
-        return xr.open_dataset(ZipStore(path, mode="r"), engine="zarr", consolidated=False, chunks=None)
+        found = xr.open_dataset(ZipStore(path, mode="r"), engine="zarr", consolidated=False, chunks=None)
+        if found.variables:
+            return found
+        tree = xr.open_datatree(ZipStore(path, mode="r"), engine="zarr", consolidated=False, chunks=None)
+        return tree if tree.children else found
     except DAMAGE_ERRORS as error:
         raise damaged(path, error) from error
 
 
-def load(path: str | Path) -> xr.Dataset:
-    """The dataset of a store, read into memory; every chunk is checked, and the file is closed.
+def load(path: str | Path) -> xr.Dataset | xr.DataTree:
+    """The dataset (or the DataTree) of a store, read into memory; every chunk is checked, and the file is closed.
 
     Raises:
         UserError: no such file, or a damaged store.

@@ -2,7 +2,8 @@
 
 import pytest
 
-from twirlscope.planning import code_hash
+from twirlscope.errors import UserError
+from twirlscope.runtime import code_hash
 
 
 def names(files):
@@ -89,3 +90,50 @@ def test_reached__raises_on_a_relative_import_that_names_no_module(tmp_path, mon
         code_hash.reached([tmp_path / "package" / "half.py"])
     with pytest.raises(ImportError, match=r"package/wrong\.py: the code hash cannot follow `from .room import value`"):
         code_hash.reached([tmp_path / "package" / "wrong.py"])
+
+
+def test_code_hash__ignores_the_words_of_messages_and_of_keys(hash_of):
+    plain = hash_of(
+        'x = key(3, "old words", ge=1)\ndef f(n):\n    print(f"{n} is old")\n    raise UserError("a", "b", n)\n'
+    )
+    worded = hash_of(
+        'x = key(3, "new ones", ge=1)\ndef f(n):\n    print(f"{n} is new")\n    raise UserError("a", "c", n)\n'
+    )
+    assert plain == worded
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        'x = key(4, "words", ge=1)\nraise ValueError(f(1))\n',
+        'x = key(3, "words", ge=2)\nraise ValueError(f(1))\n',
+        'x = key(3, "words", ge=1)\nraise ValueError(f(2))\n',
+        'x = key(3, "words", ge=1)\nraise TypeError(f(1))\n',
+    ],
+)
+def test_code_hash__changes_with_defaults_limits_and_calls_in_messages(hash_of, other):
+    assert hash_of('x = key(3, "words", ge=1)\nraise ValueError(f(1))\n') != hash_of(other)
+
+
+def test_code_hash__changes_with_a_text_default_of_a_key(hash_of):
+    assert hash_of('x = key("a", "words")\n') != hash_of('x = key("b", "words")\n')
+
+
+def test_code_hash__takes_names_relative_to_the_project_or_the_working_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "net.py").write_text("x = 1\n")
+    assert code_hash.source_name(tmp_path / "net.py") == "net.py"
+    assert code_hash.source_name(code_hash.ROOT / "losses.py") == "twirlscope/losses.py"
+    assert code_hash.code_hash(["net.py"]) == code_hash.code_hash([tmp_path / "net.py"])
+    inside, again = code_hash.code_hash(["twirlscope/losses.py"]), code_hash.code_hash([code_hash.ROOT / "losses.py"])
+    assert inside == again
+
+
+def test_require__refuses_code_that_was_not_planned_with(tmp_path):
+    file = tmp_path / "net.py"
+    file.write_text("x = 1\n")
+    planned = code_hash.code_hash([file])
+    code_hash.require(planned, [str(file)])
+    file.write_text("x = 22\n")
+    with pytest.raises(UserError, match=f"expected the code that this job was planned with .hash {planned}., got hash"):
+        code_hash.require(planned, [str(file)])

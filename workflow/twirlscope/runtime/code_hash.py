@@ -1,28 +1,70 @@
 """Hash of the code that a stage imports, directly or not: the workflow reruns a stage when this hash changes.
 
 Snakemake sees a rule's script but not the modules that the script imports. The hash covers the syntax trees of all
-files reached, without docstrings and comments: a change of words reruns nothing, a change of code what uses it. A file
-beside a module with its name and another ending (`report.css` beside `report.py`) belongs to it and counts as a whole.
+files reached, without docstrings, comments, texts of messages and descriptions of keys: a change of words reruns
+nothing, a change of code what uses it. A file beside a module with its name and another ending (`report.css` beside
+`report.py`) belongs to it and counts as a whole.
 """
 
 from __future__ import annotations
 
 import ast
+import builtins
 import functools
 import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 
+from ..errors import UserError
+
 ROOT = Path(__file__).parents[1]
+MESSAGES = {"UserError", "Stopped", "print", "warn", "key"} | {
+    n for n in vars(builtins) if n.endswith(("Error", "Warning"))
+}
 
 
-def code_hash(files: Iterable[Path]) -> str:
-    """Hash of these files and of all files that they import, directly or not."""
+def code_hash(sources: Iterable[str | Path]) -> str:
+    """Hash of these files and of all files that they import, directly or not.
+
+    Args:
+        sources: files, relative to the folder that holds the package, or of the user's.
+    """
     digest = hashlib.sha256()
-    for path in sorted(reached(files), key=_label):
+    for path in sorted(reached(map(_located, sources)), key=_label):
         code = _tree(path, path.stat().st_mtime_ns).encode() if path.suffix == ".py" else path.read_bytes()
         digest.update(_label(path).encode() + b"\0" + code + b"\0")
     return digest.hexdigest()[:16]
+
+
+def source_name(path: Path) -> str:
+    """A file as `code_hash` takes it, which does not change if the project or the working directory is moved."""
+    path = path.resolve()
+    base = next((b for b in (ROOT.parent, Path.cwd()) if path.is_relative_to(b)), None)
+    return path.relative_to(base).as_posix() if base else str(path)
+
+
+def _located(source: str | Path) -> Path:
+    """The file of a source name."""
+    own = ROOT.parent / source
+    return own if own.is_file() else Path(source)
+
+
+def require(expected: str, sources: Iterable[str]) -> None:
+    """Refuse to run other code than a job was planned with.
+
+    Args:
+        expected: `code_hash` of the sources when the job was planned.
+
+    Raises:
+        UserError: the code of the package that was imported, or of a plug-in, is another.
+    """
+    got = code_hash(sources)
+    if got != expected:
+        raise UserError(
+            ROOT,
+            f"the code that this job was planned with (hash {expected})",
+            f"hash {got}: edited since, or the package of another copy; start the workflow again",
+        )
 
 
 def reached(files: Iterable[Path]) -> set[Path]:
@@ -57,14 +99,30 @@ def _parsed(path: Path, _time: int) -> ast.Module:
 
 @functools.cache
 def _tree(path: Path, time: int) -> str:
-    """The syntax tree as text, without docstrings."""
+    """The syntax tree as text, without docstrings and without the texts of messages."""
     tree = _parsed(path, time)
     for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and _called(node.func) in MESSAGES:
+            _drop_texts(node)
         body = getattr(node, "body", None)
         has_doc = isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
         if has_doc and ast.get_docstring(node, clean=False) is not None:
             node.body = body[1:]
     return ast.dump(tree)
+
+
+def _called(function: ast.expr) -> str:
+    """Last part of the name of a called function."""
+    return function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
+
+
+def _drop_texts(call: ast.Call) -> None:
+    """Make the texts of a message empty; what is called or computed for it stays. The default of a `key` is no text."""
+    words = call.args[1:] if _called(call.func) == "key" else call.args
+    for argument in words:
+        for node in ast.walk(argument):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                node.value = ""
 
 
 @functools.cache
