@@ -3,9 +3,11 @@
 from snakemake.exceptions import WorkflowError
 
 from twirlscope.errors import UserErrors
+from twirlscope.planning import config_files
 from twirlscope.planning.plan import Plan
 
 try:
+    config_files.require_unambiguous(workflow.configfiles)
     plan = Plan(config)
 except UserErrors as mistakes:
     raise WorkflowError(

@@ -313,7 +313,9 @@ def wait_for(condition, seconds=90):
 def test_jobs__run_the_code_of_their_own_copy_whatever_is_installed(blank):
     stage = blank.code / "workflow" / "twirlscope" / "stages" / "prepare.py"
     text = stage.read_text()
-    stage.write_text(text.replace("    found = dataset.read(part)\n", '    found = print("this copy") or dataset.read(part)\n'))
+    stage.write_text(
+        text.replace("    found = dataset.read(part)\n", '    found = print("this copy") or dataset.read(part)\n')
+    )
     assert stage.read_text() != text
     blank.snakemake("--", "results/data/backbones.zarr.zip")
     assert (blank.work / "logs" / "prepare" / "backbones.0.log").read_text().startswith("this copy")
