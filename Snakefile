@@ -1,6 +1,6 @@
 # twirlscope: how fast, how completely and why neural networks learn 3D rotational symmetry.
 #
-#   snakemake --cores 2                 everything, to results/report/index.html
+#   snakemake --cores 2                 everything that is missing, to results/report/index.html
 #   snakemake --cores 2 all_twirl       one stage of every run (all_prepare, all_train, all_twirl, all_gradient,
 #                                     all_hessian)
 #   snakemake --cores 2 -R hessian      a stage again, and what follows from it (hessian_part where it has several jobs)
@@ -80,4 +80,9 @@ include: "workflow/rules/report.smk"
 rule all:
     default_target: True
     input:
+        rules.all_prepare.input,
+        rules.all_train.input,
+        rules.all_twirl.input,
+        rules.all_gradient.input,
+        rules.all_hessian.input,
         rules.report.output,

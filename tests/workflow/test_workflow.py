@@ -120,6 +120,13 @@ def test_run_again__has_nothing_to_do(project):
     assert "Nothing to be done" in project.snakemake().output
 
 
+def test_run_again__makes_what_was_deleted(project, tmp_path):
+    shutil.copytree(project.work, tmp_path / "work", symlinks=True)
+    some = type(project)(project.code, tmp_path / "work")
+    (some.work / "results" / "runs" / "augmented" / "seed0" / "gradient.zarr.zip").unlink()
+    assert some.jobs() == messages("augmented", "gradient") | {REPORT}
+
+
 def test_checkpoints__measured_by_several_jobs_give_the_store_of_one(project, tmp_path):
     overlay = write(tmp_path / "o.yaml", "runs: {voxels: {twirl: {jobs: 2}}}")
     shutil.copytree(project.work, tmp_path / "work")
