@@ -31,6 +31,7 @@ def frames(samples: int = 40, seed: int = 0, atoms: tuple[int, int] = (3, 6)) ->
             "energy": ("sample", np.array([(r**2).sum() / 2 for r in positions])),
             "atoms": ("sample", counts.astype(np.int32)),
             "molecule": ("sample", np.zeros(samples, np.int32)),
+            "cluster": ("sample", np.arange(samples, dtype=np.int32)),
             "temperature": ("sample", np.full(samples, np.nan, np.float32)),
             "split": ("sample", split, {"flag_values": [0, 1], "flag_meanings": "train test"}),
             "molecule_name": ("molecule_index", np.array(["well"], object)),
@@ -68,6 +69,7 @@ def many_frames(samples: int, atoms: int, seed: int = 0) -> xr.Dataset:
         energy=("sample", random.standard_normal(samples)),
         atoms=("sample", counts),
         molecule=("sample", np.arange(samples, dtype=np.int32)),
+        cluster=("sample", np.arange(samples, dtype=np.int32)),
         temperature=("sample", np.full(samples, np.nan, np.float32)),
         split=("sample", split, template["split"].attrs),
     )

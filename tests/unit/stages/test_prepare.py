@@ -94,3 +94,17 @@ def test_summary__gives_the_most_frequent_reasons_first_and_counts_the_rest():
 def test_table__does_not_depend_on_the_order_of_discovery():
     found = [Reject("b", 2, "x"), Reject("a", 10, "x"), Reject("a", 9, "z")]
     assert rejects.from_dataset(rejects.to_dataset(found)) == [found[2], found[1], found[0]]
+
+
+def test_prepare__stores_a_cluster_with_every_dataset(tmp_path):
+    class WithoutClusters(Numbered):
+        """A user's dataset that knows of no groups."""
+
+        def finish(self, data):
+            return super().finish(data).drop_vars("cluster")
+
+    for of, expected in ((Numbered, [n // 4 for n in range(20)]), (WithoutClusters, list(range(20)))):
+        made = of(DatasetSettings(split_by="frame"))
+        prepare.prepare_part(made, 0, tmp_path / "part.zarr.zip")
+        prepare.prepare(made, [tmp_path / "part.zarr.zip"], tmp_path / "data.zarr.zip")
+        assert store.load(tmp_path / "data.zarr.zip")["cluster"].values.tolist() == expected

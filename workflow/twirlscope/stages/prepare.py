@@ -9,6 +9,7 @@ import contextlib
 import json
 from pathlib import Path
 
+import numpy as np
 import xarray as xr
 
 from .._typing import Sequence
@@ -45,8 +46,15 @@ def prepare(dataset: Dataset, parts: Sequence[Path], out: Path) -> None:
         found = [reject for part in stored for reject in rejects.from_dataset(part)]
         samples = [part.drop_vars(REJECTS) for part in stored if "sample" in part.sizes]
         _check(dataset, sum(part.sizes["sample"] for part in samples), found)
-        data = dataset.finish(concatenated(samples).merge(rejects.to_dataset(found)))
+        data = _with_cluster(dataset.finish(concatenated(samples).merge(rejects.to_dataset(found))))
         store.save(data.assign_attrs(_about(dataset, data, len(found))), out, DATA)
+
+
+def _with_cluster(data: xr.Dataset) -> xr.Dataset:
+    """The data with `cluster`; samples of a dataset that has none are independent."""
+    return (
+        data if "cluster" in data else data.assign(cluster=("sample", np.arange(data.sizes["sample"], dtype=np.int32)))
+    )
 
 
 def _about(dataset: Dataset, data: xr.Dataset, rejected: int) -> dict:

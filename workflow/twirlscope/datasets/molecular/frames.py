@@ -17,7 +17,7 @@ from ...contracts import Dataset
 from ...errors import UserError
 from ...geometry import cells
 from ...settings.prepare import DatasetSettings
-from . import duplicates, periodic, scales
+from . import duplicates, groups, periodic, scales
 
 HARTREE = 27.211386245988  # [eV] CODATA 2018
 BOHR = 0.529177210903  # [Å] CODATA 2018
@@ -174,6 +174,7 @@ def assign_splits(
         )
     data["split"] = ("sample", split, {"flag_values": list(range(len(names))), "flag_meanings": " ".join(names)})
     data["molecule"] = ("sample", molecule)
+    data["cluster"] = ("sample", groups.clusters(molecule, np.arange(len(split)), split))
     data["molecule_name"] = ("molecule_index", np.array(molecule_names, object))
     data = data.drop_vars("sample_molecule").assign_coords(
         sample=np.arange(data.sizes["sample"]),

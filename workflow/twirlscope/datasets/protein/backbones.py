@@ -18,7 +18,7 @@ from ...contracts import Dataset
 from ...errors import UserError
 from ...settings.base import key
 from ...settings.prepare import DatasetSettings
-from ..molecular import duplicates
+from ..molecular import duplicates, groups
 from ..molecular.frames import sorted_by_sample
 from . import ca_statistics, sequence_clusters
 
@@ -123,10 +123,10 @@ class Backbones(Dataset):
         """
         data = sorted_by_sample(data)
         letters = [str(s) for s in data["sequence"].values]
-        by_cluster = self.settings.split_by == "cluster"
-        cluster = sequence_clusters.clusters(letters) if by_cluster else np.arange(len(letters))
-        data["cluster"] = ("sample", cluster.astype(np.int32))
-        data["split"] = ("sample", self._random_split(cluster), {"flag_values": [0, 1], "flag_meanings": "train test"})
+        each, family = np.arange(len(letters)), sequence_clusters.clusters(letters)
+        split = self._random_split(family if self.settings.split_by == "cluster" else each)
+        data["split"] = ("sample", split, {"flag_values": [0, 1], "flag_meanings": "train test"})
+        data["cluster"] = ("sample", groups.clusters(family, each, split))
         traces = np.split(data["ca_positions"].values.astype(np.float64), np.cumsum(data["atoms"].values)[:-1])
         data = data.assign({n: ("sample", v) for n, v in ca_statistics.summaries(traces).items()})
         data = data.assign_coords(sample=np.arange(len(letters)), xyz=np.array(["x", "y", "z"], object))

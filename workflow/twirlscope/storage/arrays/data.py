@@ -22,6 +22,12 @@ FRAMES = {
         "sample", "float32", "K", "thermostat temperature of the simulation of the geometry; NaN if unknown"
     ),
     "split": declared("sample", "int8", "1", "split that the sample belongs to, as a flag"),
+    "cluster": declared(
+        "sample",
+        "int32",
+        "1",
+        "index of the group of samples that are not independent: frames of a molecule, chains of similar sequence",
+    ),
     "sample_molecule": declared("sample", "str", "1", "name of the molecule of the frame; only in stores of parts"),
     "molecule_name": declared("molecule_index", "str", "1", "name (SMILES or formula) of each molecule"),
     "reference_energy": declared(
@@ -51,7 +57,6 @@ BACKBONES = {
     ),
     "right_handed": declared("sample", "float64", "1", "share of residues in a right-handed helical turn"),
     "left_handed": declared("sample", "float64", "1", "share of residues in a left-handed helical turn"),
-    "cluster": declared("sample", "int32", "1", "index of the cluster of similar sequences that the chain belongs to"),
 }
 
 REJECTS = {
