@@ -104,8 +104,8 @@ def test_read__takes_keys_that_ase_does_not_know(file):
     assert float(samples["forces"][2, 2]) == pytest.approx(0.3)
 
 
-def test_read__calls_a_molecule_by_its_formula_when_it_has_no_name(file):
-    assert read(file, GOOD.replace('name="water"', "")).samples["sample_molecule"].item() == "H2O"
+def test_read__gives_a_molecule_no_name_when_its_frame_has_none(file):
+    assert read(file, GOOD.replace('name="water"', "")).samples["sample_molecule"].item() == ""
 
 
 @pytest.mark.parametrize(
@@ -189,12 +189,12 @@ BARE = GOOD.replace(":forces:R:3", "").replace(" 0.1 0 0", "").replace(" 0 0.2 0
 
 
 def test_prepare__draws_the_test_split_beside_held_out_files_and_takes_energies_alone_there(tmp_path):
-    texts = {"train": GOOD * 20, "hot": GOOD * 3, "scan": BARE * 2}
+    texts = {"train": "".join(GOOD.replace("0.96", f"0.{80 + i}") for i in range(20)), "hot": GOOD * 3, "scan": BARE * 2}
     for name, text in texts.items():
         (tmp_path / f"{name}.xyz").write_text(text)
     path = {name: str(tmp_path / f"{name}.xyz") for name in texts}
     section = {"name": "extxyz", "files": [path["train"]], "test_files": {"hot": [path["hot"]], "scan": [path["scan"]]}}
-    section["allow_duplicates"] = True
+    section |= {"allow_duplicates": True, "split_by": "frame"}
     data = prepared(tmp_path, section)
     assert data["split"].attrs["flag_meanings"] == "train test hot scan"
     assert [len(split_index(data, name)) for name in ("train", "test", "hot", "scan")] == [18, 2, 3, 2]
@@ -233,7 +233,9 @@ def test_prepare__holds_out_the_four_test_sets_of_acetylacetone(tmp_path):
     sets = {"test_300K": "test_MD_300K", "test_600K": "test_MD_600K", "dihedral": "test_dihedral"}
     files = {name: [str(DATA / f"acac/{f}.xyz.gz")] for name, f in (sets | {"transfer": "test_H_transfer"}).items()}
     section = {"name": "extxyz", "files": [str(DATA / "acac/train_300K.xyz.gz")], "test_files": files}
-    data = prepared(tmp_path, section)
+    with pytest.raises(UserError, match="at least two different molecules, got 1; set split_by: frame"):
+        prepared(tmp_path, section)
+    data = prepared(tmp_path, section | {"split_by": "frame"})
     counts = {name: len(split_index(data, name)) for name in data["split"].attrs["flag_meanings"].split()}
     assert counts == {"train": 450, "test": 50, "test_300K": 650, "test_600K": 650, "dihedral": 45, "transfer": 15}
 

@@ -20,7 +20,7 @@ SITE = 2.2  # bohr
 ATOM = {1: -0.5, 6: -37.8, 8: -75.0}  # hartree
 
 
-def write(path, molecules, conformations=5, seed=0, atoms=6):
+def write(path, molecules, conformations=5, seed=0, atoms=6, site=SITE):
     """A file of the layout of SPICE: springs to sites on a line, on top of the energies of atoms, in hartree, bohr."""
     rng = np.random.default_rng(seed)
     with h5py.File(path, "w") as file:
@@ -34,7 +34,7 @@ def write(path, molecules, conformations=5, seed=0, atoms=6):
                 "subset", data=["SPICE Dipeptides Single Points" if m % 2 else "SPICE Ion Pairs"], dtype=text
             )
             group["atomic_numbers"] = numbers.astype(np.int16)
-            group["conformations"] = (SITE * np.arange(atoms)[:, None] + away).astype(np.float32)
+            group["conformations"] = (site * np.arange(atoms)[:, None] + away).astype(np.float32)
             group["conformations"].attrs["units"] = "bohr"
             group["dft_total_energy"] = sum(ATOM[z] for z in numbers) + 0.01 * (away**2).sum((1, 2))
             group["dft_total_gradient"] = (0.02 * away).astype(np.float32)
@@ -84,7 +84,8 @@ def test_read__gives_the_same_store_in_any_number_of_parts(tmp_path):
 
 
 def test_finish__splits_by_molecule_whatever_its_atoms_are_called(tmp_path):
-    data = store.load(prepared(made(write(tmp_path / "a.hdf5", 30), parts=2), tmp_path))
+    chains = write(tmp_path / "a.hdf5", 30, atoms=12, site=1.25)  # so that neighbours on the line are bonded
+    data = store.load(prepared(made(chains, parts=2), tmp_path))
     train, test = (set(data["molecule"].values[split_index(data, s)].tolist()) for s in ("train", "test"))
     assert not train & test
     assert len(train | test) == 15  # two groups share a SMILES

@@ -39,7 +39,7 @@ class Geometry:
     source: file or SMILES, for the table of rejects.
     record: index in the file, or of the conformer.
     numbers, positions: atomic numbers, and positions [Å].
-    molecule: name of the molecule, the same for all its samples.
+    molecule: name that its source gives to the molecule; empty if it gives none.
     """
 
     order: int
@@ -195,4 +195,4 @@ def _read_xyz(path: Path) -> Iterator[tuple[Array, Array, str] | str]:
         elif atoms.pbc.any():
             yield "periodic cells are not supported"
         else:
-            yield atoms.numbers, atoms.positions, str(atoms.info.get("name", atoms.get_chemical_formula()))
+            yield atoms.numbers, atoms.positions, str(atoms.info.get("name", ""))

@@ -40,7 +40,7 @@ class ExtXyz(frames.Frames):
         energy_key: str = key("energy", "name of the total energy in a frame")
         forces_key: str = key("forces", "name of the forces in a frame")
         molecule_key: str = key(
-            "", "name of the molecule in a frame; empty for `name`, else `molecule`, else the formula"
+            "", "name of the molecule in a frame; empty for `name`, else `molecule`; without one the graph alone counts"
         )
         stress_key: str = key(
             "stress", "name of the stress in a frame, positive under tension; 6 numbers (xx yy zz yz xz xy) or 9"
@@ -126,7 +126,7 @@ class ExtXyz(frames.Frames):
             positions=atoms.positions * length,
             forces=None if no_forces else vectors[s.forces_key] * force,
             energy=scalars[s.energy_key] * energy,
-            molecule=str(atoms.info[keys[0]]) if keys else atoms.get_chemical_formula(),
+            molecule=str(atoms.info[keys[0]]) if keys else "",
             split=split,
             cell=atoms.cell.array * length,
             periodic=tuple(atoms.pbc.tolist()),

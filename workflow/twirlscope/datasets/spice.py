@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -40,9 +40,6 @@ class Spice(frames.Frames):
         subsets: list[str] = key([], "subsets used, by the beginning of their names; empty for all")
         labels: str = key("ωB97M-D3(BJ)/def2-TZVPPD (SPICE)", "level of theory; the report prints it")
         parts: int = key(16, "jobs that read the file; each needs memory for one part of the frames", ge=1)
-        split_by: Literal["frame", "molecule"] = key(
-            "molecule", "unit of the split: molecules with all their conformations, or single frames"
-        )
 
     def files(self) -> list[Path]:
         """File of the user."""

@@ -110,9 +110,10 @@ class XtbMolecules(frames.Frames):
         Raises:
             UserError: more than `max_rejected` of the molecules have no frame.
         """
+        usable = len(set(data["sample_molecule"].values.tolist()))
         data = super().finish(data)
         listed = len(read_smiles_list(self._list))
-        unusable, limit = listed - data.sizes["molecule_index"], self.settings.max_rejected
+        unusable, limit = listed - usable, self.settings.max_rejected
         if unusable > limit * listed:
             got = f"{unusable} of {listed}: {rejects.summary(rejects.from_dataset(data))}"
             raise UserError(self._list, f"at most {100 * limit:.3g} % of the molecules unusable (max_rejected)", got)

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
+from scipy.sparse.csgraph import connected_components
 
-from twirlscope.datasets.molecular.duplicates import TOLERANCE, duplicates
+from twirlscope.datasets.molecular.duplicates import TOLERANCE, twins
 from twirlscope.geometry import so3
 
 NUMBERS = np.array([6, 6, 8, 1, 1, 1, 1, 1, 1])
@@ -24,6 +25,13 @@ def dataset(geometries, split, numbers=None):
             "split": ("sample", np.array(split, np.int8), flags),
         }
     )
+
+
+def duplicates(data):
+    """Samples of each held-out split that are in the train split too."""
+    twin, split = twins(data), data["split"].values
+    leaked = np.isin(twin, twin[split == 0])
+    return {name: np.flatnonzero(leaked & (split == k)) for k, name in enumerate(("test", "other"), 1)}
 
 
 def cloud(seed):
@@ -62,18 +70,41 @@ def test_duplicates__are_those_of_a_comparison_of_all_pairs():
     rng = np.random.default_rng(4)
     step = 10 ** rng.uniform(-5, -1, 400)
     made = [cloud(0) + s * rng.normal(size=(9, 3)) for s in step]
-    split = rng.integers(0, 2, 400)
-    found = duplicates(dataset(made, split))["test"].tolist()
+    found = twins(dataset(made, [0] * 400))
     x = np.stack(made).astype(np.float32).astype(np.float64)
     i, j = np.triu_indices(9, 1)
     kind = np.minimum(NUMBERS[i], NUMBERS[j]) * 100 + np.maximum(NUMBERS[i], NUMBERS[j])
     length = np.linalg.norm(x[:, i] - x[:, j], axis=-1)
     rows = np.concatenate([np.sort(length[:, kind == k], axis=1) for k in np.unique(kind)], 1)
     off = np.sqrt(((rows[:, None] - rows[None]) ** 2).mean(-1))
-    must = [n for n in np.flatnonzero(split == 1) if (off[n, split == 0] <= 0.3 * TOLERANCE).any()]
-    may = [n for n in np.flatnonzero(split == 1) if (off[n, split == 0] <= 2 * TOLERANCE).any()]
-    assert 10 < len(must) <= len(found) <= len(may) < 200
-    assert set(must) <= set(found) <= set(may)
+    must, may = (connected_components(off <= limit * TOLERANCE)[1] for limit in (0.3, 2))
+    assert 10 < may.max() <= found.max() <= must.max() < 390
+    assert is_finer(must, found)
+    assert is_finer(found, may)
+
+
+def is_finer(a, b):
+    """True if samples of one group of `a` are in one group of `b`."""
+    return len(set(zip(a.tolist(), b.tolist(), strict=True))) == len(set(a.tolist()))
+
+
+def test_twins__of_many_copies_take_time_in_proportion_to_them():
+    """Copies are compared with one of them, not with each other."""
+    taken = {}
+    for count in (250, 2000):
+        data = dataset([hidden(cloud(0), n) for n in range(count)], [0] * count)
+        start = time.process_time()
+        assert not twins(data).any()
+        taken[count] = time.process_time() - start
+    assert taken[2000] < 20 * taken[250] + 0.5
+
+
+def test_twins__of_geometries_that_differ_in_a_torsion_only_are_told_apart():
+    """Hydrogen peroxide: all distances from the centre are the same, whatever the torsion."""
+    angle = np.linspace(0.5, 2.6, 60)
+    rows = np.stack([np.full(60, 0.95), 0.9 * np.cos(angle), 0.9 * np.sin(angle)], 1)
+    made = [np.array([[-0.7, 0, 0], [0.7, 0, 0], [-0.95, 0.9, 0], row]) for row in rows]
+    assert len(set(twins(dataset(made, [0] * 60, [np.array([8, 8, 1, 1])] * 60)).tolist())) == 60
 
 
 def test_duplicates__take_time_in_proportion_to_the_samples():

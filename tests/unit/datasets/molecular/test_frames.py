@@ -35,7 +35,7 @@ def frame(order, numbers, energy=0.0, molecule="m", **more):
 
 
 def finished(made, **settings):
-    return Made(DatasetSettings(**{"allow_duplicates": True} | settings)).finish(frames.to_dataset(made))
+    return Made(DatasetSettings(**{"split_by": "frame"} | settings)).finish(frames.to_dataset(made))
 
 
 def changed(numbers=(8, 1, 1), **more):
@@ -147,7 +147,7 @@ def test_finish__holds_out_an_exact_share_of_frames(count, fraction, test):
 
 
 def test_finish__holds_out_whole_molecules():
-    made = [frame(i, [6, 1], i, f"m{i % 10}") for i in range(60)]
+    made = [frame(i, [6] * (1 + i % 10) + [1], i, "") for i in range(60)]
     data = finished(made, split_by="molecule", test_fraction=0.3)
     test = set(data["molecule"].values[contracts.split_index(data, "test")])
     assert len(test) == 3
@@ -161,7 +161,7 @@ def test_finish__draws_another_split_from_another_seed_and_the_same_from_the_sam
 
 
 def test_finish__keeps_every_element_in_the_train_split():
-    made = [frame(i, [6, 1], i, f"m{i}") for i in range(9)] + [frame(9, [17, 1], 0, "HCl")]
+    made = [frame(i, [6] * (i + 1) + [1], i, f"m{i}") for i in range(9)] + [frame(9, [17, 1], 0, "HCl")]
     for seed in range(20):
         data = finished(made, seed=seed, split_by="molecule", test_fraction=0.8)
         assert data["split"].values[9] == 0
@@ -169,7 +169,7 @@ def test_finish__keeps_every_element_in_the_train_split():
 
 
 def test_finish__refuses_what_cannot_be_split():
-    with pytest.raises(UserError, match="at least two molecules, got 1"):
+    with pytest.raises(UserError, match="at least two different molecules, got 1; set split_by: frame, or name files"):
         finished([frame(i, [6, 1]) for i in range(9)], split_by="molecule")
     with pytest.raises(UserError, match="without losing an element"):
         finished([frame(0, [6, 1]), frame(1, [8, 1])])
@@ -190,7 +190,7 @@ def test_finish__refuses_forces_that_are_all_zero():
 
 
 def test_finish__puts_frames_in_order_with_their_atoms():
-    made = [frame(i, [1 + (i + k) % 3 for k in range(1 + i % 4)], i, f"m{i // 5}") for i in range(20)]
+    made = [frame(i, [6 + i // 5] + [1] * (i % 4), i, f"m{i // 5}") for i in range(20)]
     straight, mixed = finished(made), finished([made[i] for i in np.random.default_rng(1).permutation(20)])
     xr.testing.assert_identical(straight, mixed)
     assert straight["molecule_name"].values.tolist() == ["m0", "m1", "m2", "m3"]
@@ -218,7 +218,7 @@ def test_finish__names_a_frame_that_makes_much_of_a_scale_and_refuses_one_that_m
     forces[70] = factor * forces[70]
     made = [frame(i, [8, 1, 1], 0.01 * i, str(i % 9), forces=f) for i, f in enumerate(forces)]
     data = frames.to_dataset(made)
-    split = DatasetSettings(test_fraction=0.005)
+    split = DatasetSettings(test_fraction=0.005, split_by="frame")
     if refused:
         with pytest.raises(UserError, match=r"forces: expected at most 50 %.*sample 70 carries 9\d"):
             scales.scaled(*frames.assign_splits(data, split))

@@ -50,7 +50,7 @@ def prepared(folder, *files, **settings):
     paths = [folder / f"{i}.xyz" for i in range(len(files))]
     for path, made in zip(paths, files, strict=True):
         ase.io.write(path, made, format="extxyz")
-    section = {"name": "extxyz", "files": [str(p) for p in paths], "parts": len(files), **settings}
+    section = {"name": "extxyz", "files": [str(p) for p in paths], "parts": len(files), "split_by": "frame", **settings}
     dataset = plugins.make_dataset(section)
     parts = [folder / f"part{i}.zarr.zip" for i in range(len(files))]
     for i, path in enumerate(parts):

@@ -1,99 +1,108 @@
-"""Held-out geometries that are in the train split too: the same molecule, turned, reflected, shifted or renumbered.
+"""Twins: samples of the same content, which is the same molecule turned, reflected, shifted or renumbered.
 
 Identity is by content, never by name or path: composition, and geometry up to a tolerance. A few numbers of a sample
-move by at most the root mean square displacement of its atoms. Samples that could be the same lie in the same bin of
-these numbers, so that the time is linear in the number of samples; distances of pairs decide between candidates.
+move by at most the root mean square displacement of its atoms. Only samples whose numbers are near each other are
+compared further, so that the time is linear in the number of samples. Distances of all pairs of atoms decide.
 """
 
 from __future__ import annotations
 
-import itertools
 import json
-from collections import defaultdict
+from functools import cache
 
 import numpy as np
 import xarray as xr
+from scipy.spatial import cKDTree
 
-from ..._typing import Array, Float, Int
+from ..._typing import Array, Callable, Float, Int, Iterator
 from ...errors import UserError
+from .groups import numbered
 from .scales import blocks
 
 TOLERANCE = 1e-3  # [Å] root mean square displacement below which two geometries are the same
 NUMBERS = 8  # invariants of a sample
-WIDTH = 10 * TOLERANCE  # of a bin: a narrower one has more neighbours to look into, a wider one more candidates
-RANKS = 4096  # signs of the invariants, by rank of an atom, repeat beyond so many atoms
+RANKS = 4096  # signs of the invariants, by rank, repeat beyond so many atoms or pairs
+COPY = 1e-2 * TOLERANCE  # [Å] invariants of copies differ by less: one of them stands for all
+CHUNK = 1024  # samples whose neighbours are looked up at a time
 
 
-def duplicates(data: xr.Dataset) -> dict[str, Int[Array, " twin"]]:
-    """Samples of each held-out split that have a twin in the train split, by the name of the split.
+def twins(data: xr.Dataset) -> Int[Array, " sample"]:
+    """Group of twins of each sample: connected components, numbered by first sample.
 
     Args:
-        data: frames or geometries in order, with `split`.
+        data: frames, geometries or chains in order.
     """
-    names, split = data["split"].attrs["flag_meanings"].split(), data["split"].values
-    values, composition = _invariants(data)
-    bins = np.floor(values / WIDTH).astype(np.int64)
-    known: dict[bytes, list[int]] = defaultdict(list)
-    for n in np.flatnonzero(split == 0).tolist():
-        known[composition[n] + bins[n].tobytes()].append(n)
-    positions, first = data["positions"].variable, np.concatenate([[0], np.cumsum(data["atoms"].values)])
+    points = np.column_stack(_invariants(data))
+    near, distances = _near_another(points), _sorted_distances(data)
+    numbers = [_signed_means(distances(n)) / 2 for n in near.tolist()]  # distances change by twice a displacement
+    points = np.column_stack([np.array(numbers).reshape(-1, NUMBERS), points[near]])
+    root = list(range(data.sizes["sample"]))
 
-    def twin(n: int) -> bool:
-        candidates = [m for near in _near_bins(values[n]) for m in known.get(composition[n] + near.tobytes(), ())]
-        return any(_same(*(_distances(data, positions, first, i) for i in (n, m))) for m in candidates)
+    def join(samples: Int[Array, " n"], pairs: Iterator[tuple[int, int]]) -> None:
+        for a, b in ((int(samples[i]), int(samples[j])) for i, j in pairs):
+            first, second = sorted((_root(root, a), _root(root, b)))
+            if first != second and _same(distances(a), distances(b)):
+                root[second] = first
 
-    return {
-        name: np.array([n for n in np.flatnonzero(split == k).tolist() if twin(n)], np.int64)
-        for k, name in enumerate(names)
-        if k > 0
-    }
+    join(near, _copies(points))
+    kept = np.array([root[n] == n for n in near.tolist()], bool)
+    join(near[kept], _neighbours(points[kept]))
+    return numbered(np.array([_root(root, n) for n in range(len(root))], np.int64))
 
 
-def checked(data: xr.Dataset, allowed: bool) -> xr.Dataset:
+def checked(data: xr.Dataset, twin: Int[Array, " sample"], allowed: bool) -> xr.Dataset:
     """The data with the attribute `duplicates`: number of held-out samples that are in the train split too, by split.
 
     Args:
+        data: samples with `split`.
+        twin: group of twins of each sample.
         allowed: the setting `allow_duplicates`.
 
     Raises:
         UserError: there are some, and they are not allowed.
     """
-    twins = duplicates(data)
-    counts = {name: len(found) for name, found in twins.items() if len(found)}
+    split, names = data["split"].values, data["split"].attrs["flag_meanings"].split()
+    leaked = np.isin(twin, twin[split == 0])
+    found = {k: np.flatnonzero(leaked & (split == k)) for k in range(1, len(names))}
+    counts = {names[k]: len(samples) for k, samples in found.items() if len(samples)}
     if counts and not allowed:
-        name, found = next((n, f) for n, f in twins.items() if len(f))
-        size = int((data["split"].values == list(twins).index(name) + 1).sum())
-        got = f"{len(found)} of {size} samples of {name!r} that are (the first is sample {found[0]})"
+        k, samples = next((k, samples) for k, samples in found.items() if len(samples))
         expected = "held-out samples that are not in the train split as well"
-        raise UserError(
-            "split", expected, f"{got}; split by molecule, or set allow_duplicates and the report counts them"
-        )
+        size, first = int((split == k).sum()), int(samples[0])
+        got = f"{len(samples)} of {size} samples of {names[k]!r} that are (the first is sample {first})"
+        raise UserError("split", expected, f"{got}; remove them, or set allow_duplicates and the report counts them")
     return data.assign_attrs(duplicates=json.dumps(counts))
 
 
-def _invariants(data: xr.Dataset) -> tuple[Float[Array, "sample number"], list[bytes]]:
-    """Invariants of each sample, and its composition as bytes: atomic numbers ascending.
+def _invariants(data: xr.Dataset) -> tuple[Float[Array, "sample number"], Int[Array, " sample"]]:
+    """Invariants of each sample, and a number of its composition.
 
     Each is the mean over atoms of +-r, with r the distance from the centre and a sign that depends on the rank of r
     among the atoms of the element. Sorting never increases differences, so that it moves by the root mean square
     displacement at most. In periodic frames r is the length of the force, which does not depend on the cell chosen.
     """
-    signs = np.random.default_rng(0x2B1D).choice([-1.0, 1.0], (RANKS, NUMBERS))
-    signs[:, 0] = 1.0
-    atoms, values, compositions = data["atoms"].values, np.empty((data.sizes["sample"], NUMBERS)), []
+    atoms, values, known = data["atoms"].values, np.empty((data.sizes["sample"], NUMBERS)), {}
+    composition = np.empty(len(values), np.int64)
     for frames, part in blocks(data):
         sample = np.repeat(np.arange(frames.stop - frames.start), atoms[frames])
         number = data["numbers"].variable[part].values.astype(np.int64)
         radius = _radii(data, frames, part, sample)
         order = np.lexsort((radius, number, sample))
         place = np.arange(len(order)) - np.repeat(np.cumsum(atoms[frames]) - atoms[frames], atoms[frames])
-        weighted = signs[place % RANKS] * radius[order][:, None]
+        weighted = _signs()[place % RANKS] * radius[order][:, None]
         for k in range(NUMBERS):
-            summed = np.bincount(sample, weighted[:, k], frames.stop - frames.start)
-            values[frames, k] = summed / atoms[frames]
-        ends = np.cumsum(atoms[frames])[:-1]
-        compositions += [piece.tobytes() for piece in np.split(number[order].astype(np.int16), ends)]
-    return values, compositions
+            values[frames, k] = np.bincount(sample, weighted[:, k], len(atoms[frames])) / atoms[frames]
+        pieces = np.split(number[order].astype(np.int16), np.cumsum(atoms[frames])[:-1])
+        composition[frames] = [known.setdefault(piece.tobytes(), len(known)) for piece in pieces]
+    return values, composition
+
+
+@cache
+def _signs() -> Float[Array, "rank number"]:
+    """Random signs by rank; those of the first number are all 1."""
+    signs = np.random.default_rng(0x2B1D).choice([-1.0, 1.0], (RANKS, NUMBERS))
+    signs[:, 0] = 1.0
+    return signs
 
 
 def _radii(data: xr.Dataset, frames: slice, part: slice, sample: Int[Array, " atom"]) -> Float[Array, " atom"]:
@@ -109,21 +118,63 @@ def _radii(data: xr.Dataset, frames: slice, part: slice, sample: Int[Array, " at
     return np.where(periodic[sample], np.linalg.norm(forces, axis=1), radius)
 
 
-def _near_bins(values: Float[Array, " number"]) -> list[Int[Array, " number"]]:
-    """Every bin that a sample within the tolerance can lie in."""
-    low, high = (np.floor((values + step) / WIDTH).astype(np.int64) for step in (-TOLERANCE, TOLERANCE))
-    either = [sorted({a, b}) for a, b in zip(low.tolist(), high.tolist(), strict=True)]
-    return [np.array(one) for one in itertools.product(*either)]
+def _sorted_distances(data: xr.Dataset) -> Callable[[int], Float[Array, " pair"]]:
+    """Function of a sample: distances of all pairs of its atoms, sorted within each pair of elements."""
+    positions, numbers = data["positions"].variable, data["numbers"].variable
+    first = np.concatenate([[0], np.cumsum(data["atoms"].values)])
+
+    def of(n: int) -> Float[Array, " pair"]:
+        part = slice(int(first[n]), int(first[n + 1]))
+        return sorted_distances(numbers[part].values.astype(np.int64), positions[part].values.astype(np.float64))
+
+    return of
 
 
-def _distances(data: xr.Dataset, positions: xr.Variable, first: Int[Array, " end"], n: int) -> Float[Array, " pair"]:
-    """Distances of all pairs of atoms of a sample, sorted within each pair of elements."""
-    part = slice(int(first[n]), int(first[n + 1]))
-    x, number = positions[part].values.astype(np.float64), data["numbers"].variable[part].values.astype(np.int64)
-    i, j = np.triu_indices(len(x), 1)
-    kind = np.maximum(number[i], number[j]) * 256 + np.minimum(number[i], number[j])
-    length = np.linalg.norm(x[i] - x[j], axis=1)
+def sorted_distances(numbers: Int[Array, " atom"], positions: Float[Array, "atom 3"]) -> Float[Array, " pair"]:
+    """Distances of all pairs of atoms [Å], sorted within each pair of elements."""
+    i, j = np.triu_indices(len(numbers), 1)
+    kind = np.maximum(numbers[i], numbers[j]) * 256 + np.minimum(numbers[i], numbers[j])
+    length = np.linalg.norm(positions[i] - positions[j], axis=1)
     return length[np.lexsort((length, kind))]
+
+
+def _signed_means(distances: Float[Array, " pair"]) -> Float[Array, " number"]:
+    """Means over pairs of +-d; each moves by at most the root mean square change of the distances."""
+    count = len(distances)
+    return distances @ _signs()[np.arange(count) % RANKS] / max(count, 1)
+
+
+def _near_another(points: Float[Array, "sample number"]) -> Int[Array, " near"]:
+    """Indices of the points that have another one within the tolerance in every number."""
+    if len(points) < 2:
+        return np.arange(0)
+    tree = cKDTree(points)
+    distance = tree.query(points, k=2, p=np.inf, distance_upper_bound=TOLERANCE)[0][:, 1]
+    return np.flatnonzero(np.isfinite(distance))
+
+
+def _copies(points: Float[Array, "sample number"]) -> Iterator[tuple[int, int]]:
+    """Pairs of points in the same small cell, of which one is the first there."""
+    _, first, cell = np.unique(np.floor(points / COPY), axis=0, return_index=True, return_inverse=True)
+    for n, m in enumerate(first[cell.ravel()].tolist()):
+        if n != m:
+            yield m, n
+
+
+def _neighbours(points: Float[Array, "sample number"]) -> Iterator[tuple[int, int]]:
+    """Pairs of points within the tolerance in every number."""
+    tree = cKDTree(points)
+    for start in range(0, len(points), CHUNK):
+        found = tree.query_ball_point(points[start : start + CHUNK], TOLERANCE, p=np.inf)
+        yield from ((n, m) for n, near in enumerate(found, start) for m in near if m < n)
+
+
+def _root(root: list[int], n: int) -> int:
+    """First sample of the group of sample `n`; the way there is shortened."""
+    while root[n] != n:
+        root[n] = root[root[n]]
+        n = root[n]
+    return n
 
 
 def _same(a: Float[Array, " pair"], b: Float[Array, " pair"]) -> bool:

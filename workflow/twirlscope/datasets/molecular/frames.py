@@ -17,7 +17,7 @@ from ...contracts import Dataset
 from ...errors import UserError
 from ...geometry import cells
 from ...settings.prepare import DatasetSettings
-from . import duplicates, groups, periodic, scales
+from . import duplicates, groups, identity, periodic, scales
 
 HARTREE = 27.211386245988  # [eV] CODATA 2018
 BOHR = 0.529177210903  # [Å] CODATA 2018
@@ -36,7 +36,7 @@ class Frame:
     positions: `[atom, 3]` [Å].
     forces: `[atom, 3]` [eV/Å]; None if only the energy is known: such frames can be held out, not trained on.
     energy: [eV].
-    molecule: name of the molecule, the same for all its frames.
+    molecule: name that its source gives to the molecule; empty if it gives none.
     temperature: of the thermostat [K], NaN if unknown.
     split: number of its split, 0 for train, 1 for test; -1 if the split is random.
     cell: lattice vectors by row, `[3, 3]` [Å]; None without a cell.
@@ -146,24 +146,40 @@ class Frames(Dataset):
 def assign_splits(
     data: xr.Dataset, settings: DatasetSettings, extra_splits: Sequence[str] = ()
 ) -> tuple[xr.Dataset, xr.DataArray]:
-    """Samples of all parts in order, with molecules and split, and the number of atoms per element of each sample.
+    """Samples of all parts in order, with molecules, clusters and split, and the atoms per element of each sample.
 
     Args:
         data: samples of all parts.
-        settings: seed and share of the random split.
+        settings: seed, unit and share of the random split.
         extra_splits: names of the splits from number 2 on.
 
     Raises:
         UserError: too few samples or molecules to split, an element without training data, or samples on both sides.
     """
     data = sorted_by_sample(data)
-    molecule, molecule_names = _numbered(data["sample_molecule"].values)
     composition = _composition(data)
+    molecule, molecule_names = identity.molecules(data, composition)
+    twin = duplicates.twins(data)
     names = ["train", "test", *extra_splits]
     split = data["split"].values.copy() if "split" in data else np.full(len(molecule), -1, np.int8)
-    random = split < 0
-    if random.any():
-        split[random] = _random_split(molecule[random], composition[random], settings)
+    if (random := split < 0).any():
+        unit = groups.joined(molecule, twin) if settings.split_by == "molecule" else twin
+        split[random] = _random_split(unit[random], composition[random], settings)
+    _check_splits(split, names, composition)
+    data["split"] = ("sample", split, {"flag_values": list(range(len(names))), "flag_meanings": " ".join(names)})
+    data["molecule"] = ("sample", molecule)
+    data["cluster"] = ("sample", groups.clusters(groups.joined(molecule, twin), twin, split))
+    data["molecule_name"] = ("molecule_index", np.array(molecule_names, object))
+    data = data.drop_vars("sample_molecule").assign_coords(
+        sample=np.arange(data.sizes["sample"]),
+        xyz=np.array(["x", "y", "z"], object),
+        element=composition["element"].values,
+    )
+    return duplicates.checked(data, twin, settings.allow_duplicates), composition
+
+
+def _check_splits(split: Int[Array, " sample"], names: Sequence[str], composition: xr.DataArray) -> None:
+    """Refuses a split without samples, and elements that are in held-out splits only."""
     counts = dict(zip(names, np.bincount(split, minlength=len(names)).tolist(), strict=True))
     if not all(counts.values()):
         raise UserError("split", "samples in every split", ", ".join(f"{n} in {name}" for name, n in counts.items()))
@@ -172,44 +188,32 @@ def assign_splits(
         raise UserError(
             "split", "every element in the train split", f"atomic numbers {missing.tolist()} in other splits only"
         )
-    data["split"] = ("sample", split, {"flag_values": list(range(len(names))), "flag_meanings": " ".join(names)})
-    data["molecule"] = ("sample", molecule)
-    data["cluster"] = ("sample", groups.clusters(molecule, np.arange(len(split)), split))
-    data["molecule_name"] = ("molecule_index", np.array(molecule_names, object))
-    data = data.drop_vars("sample_molecule").assign_coords(
-        sample=np.arange(data.sizes["sample"]),
-        xyz=np.array(["x", "y", "z"], object),
-        element=composition["element"].values,
-    )
-    return duplicates.checked(data, settings.allow_duplicates), composition
 
 
-def _random_split(molecule: Int[Array, " sample"], composition: xr.DataArray, settings: DatasetSettings) -> Array:
-    """1 for held-out samples: random groups, an exact share, such that every element stays in the train split."""
-    group = np.unique(molecule, return_inverse=True)[1] if settings.split_by == "molecule" else np.arange(len(molecule))
-    has = np.zeros((group.max() + 1, composition.sizes["element"]), bool)
+def _random_split(unit: Int[Array, " sample"], composition: xr.DataArray, settings: DatasetSettings) -> Array:
+    """1 for held-out samples: random units, such that every element stays in the train split.
+
+    The share is one of molecules, or one of frames, whose unit is a frame with its twins.
+
+    Raises:
+        UserError: fewer than two units, or too few that can be held out.
+    """
+    by, group = settings.split_by, groups.numbered(unit)
+    size = np.bincount(group)
+    has = np.zeros((len(size), composition.sizes["element"]), bool)
     np.logical_or.at(has, group, composition.values > 0)
-    if len(has) < 2:
-        raise UserError(f"split_by {settings.split_by}", f"at least two {settings.split_by}s", len(has))
-    wanted = min(max(round(settings.test_fraction * len(has)), 1), len(has) - 1)
-    remaining, test, held = has.sum(0), np.zeros(len(has), np.int8), 0
-    for g in np.random.default_rng([settings.seed, 0x5B117]).permutation(len(has)):
-        if held < wanted and (remaining[has[g]] > 1).all():
-            remaining, test[g], held = remaining - has[g], 1, held + 1
-    if held < wanted:
-        expected = f"{wanted} of {len(has)} {settings.split_by}s to hold out without losing an element from training"
+    if len(size) < 2:
+        advice = "; set split_by: frame, or name files for the split test" if by == "molecule" else ""
+        raise UserError(f"split_by {by}", f"at least two different {by}s", f"1{advice}")
+    weight = np.ones_like(size) if by == "molecule" else size
+    total = int(weight.sum())
+    wanted = min(max(round(settings.test_fraction * total), 1), total - 1)
+    test = groups.held_out(weight, wanted, has, settings.seed)
+    held = int(weight[test == 1].sum())
+    if not held or (weight[test == 0] <= wanted - held).any():  # one that fits is refused for its elements only
+        expected = f"{wanted} of {total} {by}s to hold out without losing an element from training"
         raise UserError("test_fraction", expected, f"{held}; lower it or split by frame")
     return test[group]
-
-
-def _numbered(names: Array) -> tuple[Int[Array, " sample"], list[str]]:
-    """Number of each name, in the order of first appearance, and the distinct names."""
-    numbers: dict[str, int] = {}
-    number = np.empty(len(names), np.int32)
-    for start in range(0, len(names), scales.BLOCK):
-        part = names[start : start + scales.BLOCK].tolist()
-        number[start : start + scales.BLOCK] = [numbers.setdefault(name, len(numbers)) for name in part]
-    return number, list(numbers)
 
 
 def sorted_by_sample(data: xr.Dataset) -> xr.Dataset:

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from ..._typing import Array, Int
+from ..._typing import Array, Bool, Int
 
 
 def numbered(labels: Int[Array, " sample"]) -> Int[Array, " sample"]:
@@ -47,3 +47,21 @@ def clusters(
         if np.ptp(group[mine]) == 0:
             cluster[mine] = cluster.max() + 1 + twins[mine]
     return numbered(cluster).astype(np.int32)
+
+
+def held_out(
+    weight: Int[Array, " group"], wanted: int, has: Bool[Array, "group element"], seed: int
+) -> Int[Array, " group"]:
+    """1 for held-out groups: random ones whose weights sum to at most `wanted`.
+
+    Args:
+        weight: of each group, such as its number of samples.
+        wanted: sum of the weights that is not exceeded.
+        has: elements of each group; each element stays in a group that is not held out.
+        seed: of the order of the groups.
+    """
+    remaining, test, held = has.sum(0), np.zeros(len(weight), np.int8), 0
+    for g in np.random.default_rng([seed, 0x5B117]).permutation(len(weight)):
+        if held + weight[g] <= wanted and (remaining[has[g]] > 1).all():
+            remaining, test[g], held = remaining - has[g], 1, held + weight[g]
+    return test

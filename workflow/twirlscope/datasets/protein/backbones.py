@@ -107,7 +107,7 @@ def _as_atoms(data: xr.Dataset) -> xr.Dataset:
     """The CA traces as geometries of carbon atoms [Å], for the search for duplicates."""
     positions = (("atom", "xyz"), 10 * data["ca_positions"].values)
     numbers = ("atom", np.full(data.sizes["atom"], 6, np.int16))
-    return xr.Dataset({"positions": positions, "numbers": numbers, "atoms": data["atoms"], "split": data["split"]})
+    return xr.Dataset({"positions": positions, "numbers": numbers, "atoms": data["atoms"]})
 
 
 class Backbones(Dataset):
@@ -123,23 +123,22 @@ class Backbones(Dataset):
         """
         data = sorted_by_sample(data)
         letters = [str(s) for s in data["sequence"].values]
-        each, family = np.arange(len(letters)), sequence_clusters.clusters(letters)
-        split = self._random_split(family if self.settings.split_by == "cluster" else each)
+        twin, family = duplicates.twins(_as_atoms(data)), sequence_clusters.clusters(letters)
+        family = groups.joined(family, twin)
+        split = self._random_split(family if self.settings.split_by == "cluster" else twin)
         data["split"] = ("sample", split, {"flag_values": [0, 1], "flag_meanings": "train test"})
-        data["cluster"] = ("sample", groups.clusters(family, each, split))
+        data["cluster"] = ("sample", groups.clusters(family, twin, split))
         traces = np.split(data["ca_positions"].values.astype(np.float64), np.cumsum(data["atoms"].values)[:-1])
         data = data.assign({n: ("sample", v) for n, v in ca_statistics.summaries(traces).items()})
         data = data.assign_coords(sample=np.arange(len(letters)), xyz=np.array(["x", "y", "z"], object))
-        return data.assign_attrs(duplicates.checked(_as_atoms(data), self.settings.allow_duplicates).attrs)
+        return duplicates.checked(data, twin, self.settings.allow_duplicates)
 
-    def _random_split(self, cluster: Int[Array, " sample"]) -> Int[Array, " sample"]:
-        """1 for held-out chains: those of random clusters that fit into the share of the test split."""
-        size = np.bincount(cluster)
-        wanted, test = max(self.settings.test_fraction * len(cluster), 1), np.zeros(len(size), np.int8)
-        for c in np.random.default_rng([self.settings.seed, 0x5B117]).permutation(len(size)):
-            if (size * test).sum() + size[c] <= wanted:
-                test[c] = 1
+    def _random_split(self, unit: Int[Array, " sample"]) -> Int[Array, " sample"]:
+        """1 for held-out chains: those of random units, clusters or chains with their twins, that fit in the share."""
+        size = np.bincount(unit)
+        wanted = max(self.settings.test_fraction * len(unit), 1)
+        test = groups.held_out(size, int(wanted), np.zeros((len(size), 0), bool), self.settings.seed)
         if not 0 < test.sum() < len(size):
-            expected = f"{self.settings.split_by}s small enough to hold out {wanted:.3g} of {len(cluster)} chains"
+            expected = f"{self.settings.split_by}s small enough to hold out {wanted:.3g} of {len(unit)} chains"
             raise UserError("test_fraction", expected, f"{len(size)}, the smallest of {size.min()} chains")
-        return test[cluster]
+        return test[unit]

@@ -17,7 +17,7 @@ FRAMES = {
         "sample xyz xyz_other", "float32", "eV angstrom-3", "stress, positive under tension; NaN if unknown"
     ),
     "atoms": declared("sample", "int32", "1", "number of atoms of the sample; for a backbone, of CA atoms"),
-    "molecule": declared("sample", "int32", "1", "index of the molecule, the same for all its frames"),
+    "molecule": declared("sample", "int32", "1", "index of the molecule: samples of the same name or the same graph"),
     "temperature": declared(
         "sample", "float32", "K", "thermostat temperature of the simulation of the geometry; NaN if unknown"
     ),
@@ -28,8 +28,10 @@ FRAMES = {
         "1",
         "index of the group of samples that are not independent: frames of a molecule, chains of similar sequence",
     ),
-    "sample_molecule": declared("sample", "str", "1", "name of the molecule of the frame; only in stores of parts"),
-    "molecule_name": declared("molecule_index", "str", "1", "name (SMILES or formula) of each molecule"),
+    "sample_molecule": declared("sample", "str", "1", "given name of the molecule, or empty; only in stores of parts"),
+    "molecule_name": declared(
+        "molecule_index", "str", "1", "first given name (e.g. SMILES) of a molecule, else its formula"
+    ),
     "reference_energy": declared(
         "element", "float64", "eV", "energy per atom of an element, by least squares on the train split"
     ),
