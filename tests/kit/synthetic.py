@@ -304,7 +304,7 @@ def frames(rejects=3):
         {"flag_values": [0, 1], "flag_meanings": "train test"},
     )
     data = {"atoms": ("sample", counts), "split": split, "force_scale": ((), 1.7), "energy_scale": ((), 0.05)}
-    data["cluster"] = ("sample", np.arange(20, dtype=np.int32) % 2)
+    data["molecule"] = data["cluster"] = ("sample", np.arange(20, dtype=np.int32) % 2)
     data["molecule_name"] = ("molecule_index", np.array(["CCO", "CC(=O)O"], object))
     data["reject_source"] = ("reject", np.array([f"file{i}.xyz" for i in range(rejects)], object))
     data["reject_index"] = ("reject", np.arange(rejects, dtype=np.int64))

@@ -9,9 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from rdkit import Chem
-from rdkit.Chem import AllChem
+from rdkit.Chem import AllChem, rdMolAlign
 
 from twirlscope import plugins
+from twirlscope.datasets.conformers import PACKAGED_LIST
+from twirlscope.datasets.molecular import duplicates
+from twirlscope.datasets.molecular.smiles import embed_conformers, parse_smiles, read_smiles_list
 from twirlscope.errors import UserError, UserErrors
 from twirlscope.stages import prepare
 from twirlscope.storage import store
@@ -23,7 +26,7 @@ LIST = "CO methanol\nCC=O\nC1CC broken\nNC=O formamide\nOC methanol again\nCCCCC
 
 
 def dataset(*files, **settings):
-    chosen = {"conformers": 3, "test_fraction": 0.3, "max_rejected": 0.9, "allow_duplicates": True, **settings}
+    chosen = {"conformers": 3, "test_fraction": 0.3, "max_rejected": 0.9, "min_rmsd": 0.0, **settings}
     return plugins.make_dataset({"name": "conformers", "files": [str(f) for f in files], **chosen})
 
 
@@ -174,15 +177,73 @@ def test_read__of_real_files_rejects_what_is_too_large_and_keeps_the_rest():
     assert small.samples.sizes["sample"] + len(small.rejects) == 7101
 
 
-def test_prepare__refuses_conformers_on_both_sides_and_counts_them_where_they_are_allowed(tmp_path):
-    """Methane, methanol and water are rigid, or nearly: their conformers are the same up to a rotation."""
+def test_read__keeps_one_conformer_of_a_rigid_molecule_and_repeats_none(tmp_path):
+    """Methane, benzene and methanol have one conformer each; butane has anti and gauche, of which one is a mirror."""
+    path = tmp_path / "rigid.smi"
+    path.write_text("C\nc1ccccc1\nCO\nCCCC\n")
+    samples = dataset(path, conformers=20, min_rmsd=0.02, box=14.0).read(0).samples
+    found = Counter(samples["sample_molecule"].values.tolist())
+    assert found == {"C": 1, "c1ccccc1": 1, "CO": 1, "CCCC": 2}
+
+
+@pytest.mark.parametrize("smiles_", ["OCCO", "CCC=O", "FCCF", "CC(O)C=O", "SCCCl"])
+def test_different__conformers_are_those_of_the_best_alignment_over_all_symmetries(smiles_):
+    """RDKit's RMSD over all symmetric orders of the atoms, of the conformer and of its mirror image."""
+    molecule = parse_smiles(smiles_)
+    x = embed_conformers(molecule, 15, np.random.default_rng(1))
+    kept = duplicates.different(molecule.numbers, x, 0.02).tolist()
+    mirror = Chem.Mol(molecule.mol)
+    for k, positions in enumerate(x):
+        mirror.GetConformer(k).SetPositions(positions * [-1, 1, 1])
+    rmsd = [
+        [
+            min(rdMolAlign.GetBestRMS(Chem.Mol(of), Chem.Mol(molecule.mol), i, j) for of in (molecule.mol, mirror))
+            for j in range(i)
+        ]
+        for i in range(15)
+    ]
+    expected = []
+    for i in range(15):
+        if all(rmsd[i][j] > 0.1 for j in expected):
+            expected.append(i)
+    assert kept == expected
+    assert 1 < len(kept) < 15
+
+
+def test_prepare__keeps_twins_together_in_a_split_by_frame(tmp_path):
+    """Conformers of rigid molecules are alike up to a rotation; they used to be on both sides."""
     path = tmp_path / "rigid.smi"
     path.write_text("C\nCO\nO\nCCCCCC\n")
-    keys = {"conformers": 6, "box": 14.0, "test_fraction": 0.5}
-    with pytest.raises(UserError, match=r"in the train split as well, got \d+ of \d+ samples of 'test'.*split by mol"):
-        stored(tmp_path, dataset(path, allow_duplicates=False, **keys))
-    allowed = store.load(stored(tmp_path, dataset(path, **keys)))
-    assert 3 < json.loads(allowed.attrs["duplicates"])["test"] <= 12
-    made = dataset(path, allow_duplicates=False, split_by="molecule", **keys)
-    apart = store.load(stored(tmp_path, made))
-    assert json.loads(apart.attrs["duplicates"]) == {}
+    made = dataset(path, conformers=6, box=14.0, test_fraction=0.3, split_by="frame")
+    data = store.load(stored(tmp_path, made))
+    assert json.loads(data.attrs["duplicates"]) == {}
+    for name in ("C", "CO", "O"):
+        of = data["molecule_name"].values[data["molecule"].values] == name
+        assert of.sum() == 6
+        assert len(set(data["split"].values[of].tolist())) == 1
+
+
+def test_prepare__calls_two_spellings_in_two_files_one_molecule(tmp_path):
+    """With and without atom maps, and drawn from another end; and as a geometry of a file without a name."""
+    (tmp_path / "a.smi").write_text("CCCO\nCC#N\nCCC=O\nC=CC\n")
+    (tmp_path / "b.smi").write_text("[OH:1][CH2:3]CC\nN#CC\n")
+    parsed = parse_smiles("CCCO")
+    x = embed_conformers(parsed, 1, np.random.default_rng(0))[0]
+    rows = "".join(f"{'?HxxxxCxO'[z]} {a} {b} {c}\n" for z, (a, b, c) in zip(parsed.numbers, x.tolist(), strict=True))
+    (tmp_path / "c.xyz").write_text(f"{len(x)}\n\n{rows}")
+    files = [tmp_path / name for name in ("a.smi", "b.smi", "c.xyz")]
+    data = store.load(stored(tmp_path, dataset(*files, conformers=5, box=12.0, min_rmsd=0.02)))
+    assert data["molecule_name"].values.tolist() == ["CCCO", "CC#N", "CCC=O", "C=CC"]
+    assert data["molecule"].values[-1] == 0
+    train, test = (set(data["molecule"].values[data["split"].values == k].tolist()) for k in (0, 1))
+    assert not train & test
+
+
+def test_read__of_the_packaged_list_has_enough_different_small_molecules():
+    listed = [smiles for _, smiles in read_smiles_list(PACKAGED_LIST)]
+    parsed = [parse_smiles(smiles) for smiles in listed]
+    assert len(listed) == len({m.smiles for m in parsed}) == 480
+    assert {z for m in parsed for z in m.numbers.tolist()} == {1, 6, 7, 8, 9, 16, 17, 35}
+    assert max(len(m.numbers) for m in parsed) <= 21
+    few = plugins.make_dataset({"name": "conformers", "conformers": 1, "parts": 12}).read(0)
+    assert len(few.rejects) < 0.1 * few.samples.sizes["sample"]

@@ -189,7 +189,11 @@ BARE = GOOD.replace(":forces:R:3", "").replace(" 0.1 0 0", "").replace(" 0 0.2 0
 
 
 def test_prepare__draws_the_test_split_beside_held_out_files_and_takes_energies_alone_there(tmp_path):
-    texts = {"train": "".join(GOOD.replace("0.96", f"0.{80 + i}") for i in range(20)), "hot": GOOD * 3, "scan": BARE * 2}
+    texts = {
+        "train": "".join(GOOD.replace("0.96", f"0.{80 + i}") for i in range(20)),
+        "hot": GOOD * 3,
+        "scan": BARE * 2,
+    }
     for name, text in texts.items():
         (tmp_path / f"{name}.xyz").write_text(text)
     path = {name: str(tmp_path / f"{name}.xyz") for name in texts}

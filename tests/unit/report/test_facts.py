@@ -58,3 +58,12 @@ def test_duplicates_note__counts_held_out_samples_of_the_train_split():
     data = synthetic.frames().assign_attrs(duplicates='{"test": 2}')
     (note,) = facts.duplicates_note({"md": data, "clean": synthetic.frames()})
     assert note.startswith("Dataset md: 2 of 5 samples of the split test are in the train split too")
+
+
+def test_dataset_card__says_whether_molecules_are_on_both_sides():
+    data = synthetic.frames()
+    shared = "single frames of molecules that are in the train split too (5 of 5 in test)"
+    assert facts.dataset_card("md", data).facts["Held out"] == shared
+    apart = data.assign(molecule=("sample", data["split"].values.astype(np.int32)))
+    assert facts.dataset_card("md", apart).facts["Held out"] == "molecules that are not in the train split"
+    assert "Held out" not in facts.dataset_card("chains", data.drop_vars("molecule")).facts

@@ -1,5 +1,6 @@
 """Molecules without labels: conformers generated from SMILES, or geometries read from SDF and XYZ files.
 
+Conformers of a molecule that are the same up to rotation, reflection and the order of equal atoms are one sample.
 All molecules fit, in every orientation, into a cubic box of one size, as a task on grids requires.
 """
 
@@ -18,11 +19,12 @@ from ..errors import UserError
 from ..runtime.input_files import kind_of, require_distinct
 from ..settings.base import key
 from ..settings.prepare import DatasetSettings
-from .molecular import frames
+from .molecular import duplicates, frames
 from .molecular.sdf_files import read_records
-from .molecular.smiles import SMILES_LIST, Unusable, embed_conformers, parse_smiles, read_smiles_list
+from .molecular.smiles import Unusable, embed_conformers, parse_smiles, read_smiles_list
 from .molecular.xyz_files import read_frames
 
+PACKAGED_LIST = Path(__file__).with_suffix(".smi")  # the packaged list
 STRIDE = 1 << 32  # more records than a file has: samples are ordered by file, then by place
 
 ATTRIBUTES = {
@@ -64,9 +66,15 @@ class Conformers(Dataset):
         files: list[str] = key(
             [],
             "SMILES lists (.smi, .txt), SDF and MOL files (.sdf, .mol) and XYZ files (.xyz), also .gz; empty for the "
-            "packaged SMILES list",
+            "packaged list of 480 small molecules",
         )
-        conformers: int = key(40, "conformers per SMILES", ge=1)
+        conformers: int = key(40, "conformers generated per SMILES; a rigid molecule has one that is kept", ge=1)
+        min_rmsd: float = key(
+            0.02,
+            "conformers of a molecule whose interatomic distances differ by less (root mean square) count as one",
+            "Å",
+            ge=0,
+        )
         elements: list[str] = key(
             ["H", "C", "N", "O", "F", "S", "Cl", "Br"], "symbols of the allowed elements", min_length=1
         )
@@ -99,7 +107,7 @@ class Conformers(Dataset):
         Raises:
             UserError: a file is missing, damaged, named twice or of an unknown kind.
         """
-        geometries, rejects, files = [], [], self.files() or [SMILES_LIST]
+        geometries, rejects, files = [], [], self.files() or [PACKAGED_LIST]
         require_distinct(files)
         for number, path in enumerate(files):
             for record in self._records(path, number, part):
@@ -163,9 +171,10 @@ class Conformers(Dataset):
                     continue
                 if not set(molecule.numbers.tolist()) <= self._allowed:
                     raise Unusable("an element that is not among `elements`")
-                for k, x in enumerate(embed_conformers(molecule, s.conformers, molecule.rng(s.seed))):
+                x = embed_conformers(molecule, s.conformers, molecule.rng(s.seed))
+                for k in duplicates.different(molecule.numbers, x, s.min_rmsd).tolist():
                     order = number * STRIDE + i * s.conformers + k
-                    yield Geometry(order, molecule.smiles, k, molecule.numbers, x, molecule.smiles)
+                    yield Geometry(order, molecule.smiles, k, molecule.numbers, x[k], molecule.smiles)
             except Unusable as reason:
                 if i % s.parts == part:
                     yield Reject(path.name, line, str(reason))

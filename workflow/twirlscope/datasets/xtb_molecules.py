@@ -142,7 +142,8 @@ class XtbMolecules(frames.Frames):
         s = self.settings
         runs = min(len(s.temperatures) * s.conformers, s.frames_per_molecule)
         kelvin = np.resize(s.temperatures, runs)
-        x = embed_conformers(molecule, runs, rng)
+        found = embed_conformers(molecule, runs, rng)
+        x = found[np.arange(runs) % len(found)]
         v = thermal_velocities(molecule.masses, kelvin, rng, x.shape)
         force, rounds, equilibration = mmff_forces(molecule), [], s.equilibration
         for _ in range(math.ceil(s.frames_per_molecule / runs)):

@@ -222,9 +222,9 @@ def dataset_card(name: str, data: xr.Dataset) -> DatasetCard:
     if "split" in data:
         names = str(data["split"].attrs.get("flag_meanings", "")).split()
         counts = np.bincount(data["split"].values.astype(int), minlength=len(names))
-        by = _json(data.attrs.get("settings")).get("split_by")
         facts["Splits"] = ", ".join(f"{n} {c}" for n, c in zip(names, counts, strict=False))
-        facts["Splits"] += {"frame": " (by frame: molecules are in both)", "molecule": " (by molecule)"}.get(by, "")
+        if "molecule" in data:
+            facts["Held out"] = _held_out_molecules(names, data["split"].values, data["molecule"].values)
     for key, heading in (("force_scale", "Force scale"), ("energy_scale", "Energy scale")):
         if key in data:
             unit, meaning = (data[key].attrs.get(word, "") for word in ("units", "long_name"))
@@ -232,6 +232,16 @@ def dataset_card(name: str, data: xr.Dataset) -> DatasetCard:
     rejected = data.sizes.get("reject", 0)
     facts["Rejected records"] = str(rejected) if rejected else "none"
     return DatasetCard(name, facts, _rejects(name, data) if rejected else None, str(data.attrs.get("citation", "")))
+
+
+def _held_out_molecules(names: Sequence[str], split: np.ndarray, molecule: np.ndarray) -> str:
+    """Whether the molecules of the held-out splits are in the train split too."""
+    seen = np.isin(molecule, molecule[split == 0])
+    shared = {name: int(seen[split == k].sum()) for k, name in enumerate(names) if k}
+    if not any(shared.values()):
+        return "molecules that are not in the train split"
+    counts = [f"{n} of {(split == names.index(name)).sum()} in {name}" for name, n in shared.items() if n]
+    return f"single frames of molecules that are in the train split too ({', '.join(counts)})"
 
 
 def _rejects(name: str, data: xr.Dataset) -> Table:

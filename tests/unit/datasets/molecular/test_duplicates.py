@@ -8,8 +8,13 @@ import torch
 import xarray as xr
 from scipy.sparse.csgraph import connected_components
 
+from twirlscope import plugins
 from twirlscope.datasets.molecular.duplicates import TOLERANCE, twins
+from twirlscope.datasets.protein import backbones
+from twirlscope.errors import UserError
 from twirlscope.geometry import so3
+from twirlscope.stages import prepare
+from twirlscope.storage import store
 
 NUMBERS = np.array([6, 6, 8, 1, 1, 1, 1, 1, 1])
 
@@ -117,3 +122,85 @@ def test_duplicates__take_time_in_proportion_to_the_samples():
         assert not len(duplicates(data)["test"])
         taken[count] = time.process_time() - start
     assert taken[16000] < 20 * taken[2000] + 0.5, "eight times the samples; all pairs would take sixty-four times"
+
+
+def xyz(path, *geometries, head="energy=-5.5"):
+    """A file of labelled frames of nine atoms."""
+    text = ""
+    for n, x in enumerate(geometries):
+        rows = (f"{'?HxxxxCxO'[z]} {a} {b} {c} 0.1 0 {n}\n" for z, (a, b, c) in zip(NUMBERS, x.tolist(), strict=True))
+        text += f"9\nProperties=species:S:1:pos:R:3:forces:R:3 {head.format(n)}\n" + "".join(rows)
+    path.write_text(text)
+    return str(path)
+
+
+def prepared(folder, **section):
+    made = plugins.make_dataset({"name": "extxyz", **section})
+    prepare.prepare_part(made, 0, folder / "part.zarr.zip")
+    prepare.prepare(made, [folder / "part.zarr.zip"], folder / "data.zarr.zip")
+    return store.load(folder / "data.zarr.zip")
+
+
+def test_prepare__refuses_a_few_frames_of_a_test_file_that_are_in_the_file_for_training_or_counts_them(tmp_path):
+    """As in the proxy test sets of 3BPA: cut from a file that shares frames with the one for training."""
+    train = [spread(n) for n in range(40)]
+    test = [hidden(train[n], n) for n in (4, 11, 30)] + [spread(n) for n in range(100, 117)]
+    files = {
+        "files": [xyz(tmp_path / "train.xyz", *train)],
+        "test_files": {"test": [xyz(tmp_path / "test.xyz", *test)]},
+    }
+    with pytest.raises(
+        UserError, match=r"got 3 of 20 samples of 'test' that are \(the first is sample 40\); remove them"
+    ):
+        prepared(tmp_path, **files)
+    data = prepared(tmp_path, **files, allow_duplicates=True)
+    assert data.attrs["duplicates"] == '{"test": 3}'
+
+
+def test_prepare__keeps_twins_on_one_side_of_a_random_split(tmp_path):
+    """Every frame twice, in another file, turned and under another name."""
+    once = [spread(n) for n in range(30)]
+    files = [
+        xyz(tmp_path / "a.xyz", *once, head='energy=-5.5 name="a{}"'),
+        xyz(tmp_path / "b.xyz", *(hidden(x, n) for n, x in enumerate(once)), head='energy=-5.5 name="b{}"'),
+    ]
+    data = prepared(tmp_path, files=files, split_by="frame", test_fraction=0.2)
+    split = data["split"].values
+    assert split[:30].tolist() == split[30:].tolist()
+    assert split.sum() == 12
+    assert data.attrs["duplicates"] == "{}"
+    assert data["cluster"].values[:30].tolist() == data["cluster"].values[30:].tolist()
+
+
+def test_prepare__keeps_copies_of_chains_without_known_residues_together():
+    """All residues unknown: no k-mer says that the chains are alike."""
+    traces = [np.cumsum(0.38 * unit(n), 0) for n in range(20)]
+    turned = [x @ so3.matrix(so3.haar(1, generator=torch.Generator().manual_seed(9)))[0].numpy() for x in traces]
+    chains = [backbones.Chain(n, f"c{n}", x, "X" * 50) for n, x in enumerate([*traces, *turned])]
+    for split_by in ("chain", "cluster"):
+        settings = backbones.BackboneSettings(split_by=split_by, test_fraction=0.3)
+        data = Chains(settings).finish(backbones.to_dataset(chains))
+        assert data["split"].values[:20].tolist() == data["split"].values[20:].tolist()
+        assert data["split"].values.sum() == 12
+        assert data["cluster"].values.tolist() == [*range(20), *range(20)]
+        assert data.attrs["duplicates"] == "{}"
+
+
+class Chains(backbones.Backbones):
+    """Chains that a test made."""
+
+    Settings = backbones.BackboneSettings
+
+    def read(self, part):
+        raise NotImplementedError
+
+
+def spread(seed):
+    """A geometry without atoms on top of each other."""
+    rng = np.random.default_rng(seed)
+    return np.arange(9)[:, None] * 1.1 + rng.uniform(0, 0.4, (9, 3))
+
+
+def unit(seed):
+    steps = np.random.default_rng(seed).normal(size=(50, 3))
+    return steps / np.linalg.norm(steps, axis=1, keepdims=True)

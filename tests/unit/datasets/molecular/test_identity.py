@@ -14,6 +14,7 @@ from rdkit.Chem import AllChem
 from twirlscope import plugins
 from twirlscope.datasets.molecular import frames, identity
 from twirlscope.datasets.molecular.smiles import SMILES_LIST, parse_smiles, read_smiles_list
+from twirlscope.settings.prepare import DatasetSettings
 
 DATA = Path(os.environ.get("TWIRLSCOPE_DATA", "nowhere")) / "forcefield"
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="TWIRLSCOPE_DATA names no folder with real data")
@@ -124,6 +125,21 @@ def test_molecules__of_any_size_are_told_apart(atoms):
     branched = np.vstack([chain[:-1], [[1.5, 1.5, 0]]])
     index, _ = molecules([(np.full(atoms, 6), x) for x in (chain, branched, chain[::-1])])
     assert index.tolist() == [0, 1, 0]
+
+
+@pytest.mark.parametrize("names", ["same", "per frame", "none"])
+def test_finish__holds_out_whole_molecules_whatever_the_frames_are_called(names):
+    """Names per frame used to put frames of one molecule on both sides."""
+    drawn = [geometry(s) for s in ISOMERS]
+    made = [hidden(*drawn[n % 7], n) for n in range(70)]
+    given = {"same": ISOMERS * 10, "per frame": [f"frame {n}" for n in range(70)], "none": [""] * 70}
+    data = dataset(made, given[names]).assign_coords(sample=np.arange(70))
+    found, _ = frames.assign_splits(data, DatasetSettings(test_fraction=0.3))
+    assert found["molecule"].values.tolist() == list(range(7)) * 10
+    train, test = (set(found["molecule"].values[found["split"].values == k].tolist()) for k in (0, 1))
+    assert not train & test
+    assert len(test) == 2
+    assert found["cluster"].values.tolist() == list(range(7)) * 10
 
 
 @needs_data

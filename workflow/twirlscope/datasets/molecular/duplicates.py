@@ -138,6 +138,22 @@ def sorted_distances(numbers: Int[Array, " atom"], positions: Float[Array, "atom
     return length[np.lexsort((length, kind))]
 
 
+def different(
+    numbers: Int[Array, " atom"], positions: Float[Array, "conformer atom 3"], least: float
+) -> Int[Array, " kept"]:
+    """Conformers that differ from all kept before them by a distance RMSD of `least` [Å].
+
+    The distance RMSD is the root mean square difference of distances sorted as in `sorted_distances`. It depends
+    neither on rotation and reflection nor on the order of equal atoms, and is at most twice the RMSD of the atoms.
+    """
+    kept: list[int] = []
+    rows = [sorted_distances(numbers, x) for x in positions]
+    for n, row in enumerate(rows):
+        if all(np.sqrt(np.square(row - rows[m]).mean()) >= least for m in kept):
+            kept.append(n)
+    return np.array(kept, np.int64)
+
+
 def _signed_means(distances: Float[Array, " pair"]) -> Float[Array, " number"]:
     """Means over pairs of +-d; each moves by at most the root mean square change of the distances."""
     count = len(distances)

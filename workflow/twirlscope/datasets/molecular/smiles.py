@@ -86,8 +86,8 @@ def parse_smiles(smiles: str) -> Molecule:
     return Molecule(canonical, mol, numbers, masses, Chem.GetFormalCharge(mol), unpaired)
 
 
-def embed_conformers(molecule: Molecule, count: int, rng: np.random.Generator) -> Float[Array, "run atom xyz"]:
-    """ETKDGv3 conformers, relaxed with MMFF94 [Å]; repeated if there are fewer than `count`.
+def embed_conformers(molecule: Molecule, count: int, rng: np.random.Generator) -> Float[Array, "conformer atom xyz"]:
+    """At most `count` conformers by ETKDGv3, relaxed with MMFF94 [Å]; several may be the same.
 
     Raises:
         Unusable: MMFF94 lacks a parameter, or there is no conformer.
@@ -106,4 +106,4 @@ def embed_conformers(molecule: Molecule, count: int, rng: np.random.Generator) -
         if not conformers:
             raise Unusable("ETKDGv3 finds no conformer")
         rdForceFieldHelpers.MMFFOptimizeMoleculeConfs(molecule.mol, numThreads=1)
-    return np.array([molecule.mol.GetConformer(conformers[i % len(conformers)]).GetPositions() for i in range(count)])
+    return np.array([molecule.mol.GetConformer(i).GetPositions() for i in conformers])
