@@ -5,7 +5,7 @@ Axis names are the dimension words of the stored arrays: sample, atom, rotation,
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, UInt64
 from numpy import ndarray
 from torch import Tensor
 
@@ -23,5 +23,6 @@ __all__ = [
     "Mapping",
     "Sequence",
     "Tensor",
+    "UInt64",
     "Values",
 ]

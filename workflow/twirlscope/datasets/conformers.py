@@ -189,7 +189,7 @@ def to_dataset(geometries: Sequence[Geometry]) -> xr.Dataset | None:
 
 def _read_xyz(path: Path) -> Iterator[tuple[Array, Array, str] | str]:
     """Numbers, positions and name of each frame of an XYZ file, or the reason to reject it."""
-    for atoms in read_frames(path):
+    for _, atoms in read_frames(path):
         if isinstance(atoms, str):
             yield atoms
         elif atoms.pbc.any():

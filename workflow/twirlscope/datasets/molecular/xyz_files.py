@@ -5,32 +5,54 @@ from __future__ import annotations
 import io
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ...errors import UserError
-from ...runtime.input_files import kind_of, read_decompressed, read_text
+from ...runtime.input_files import kind_of, read_decompressed, read_lines
 
-COUNT_LINE = re.compile(r"\s*\d+\s*")
+COUNT_LINE = re.compile(r"\s*\d{1,9}\s*", re.ASCII)
 PROPERTIES = re.compile(r"(?:^|\s)Properties=\"?([^\s\"]+)")
 SPECIAL = re.compile(r"(?<!\S)(stress|virial)=")
 ASIDE = "as_in_file_"
 
+
+@dataclass(frozen=True)
+class Window:
+    """Part of an XYZ file.
+
+    start, stop: offsets of its bytes, decompressed; `stop` None for the end of the file.
+    first: number of its first record among those of the file.
+    """
+
+    start: int = 0
+    stop: int | None = None
+    first: int = 0
+
+
+WHOLE = Window()
 AtomsOrReason = Any  # an ase.Atoms, or a str: the reason why there is none
 
 
-def read_frames(path: Path) -> Iterator[AtomsOrReason]:
-    """Atoms of each frame of a file, or the reason why the frame cannot be read.
+def read_frames(path: Path, window: Window = WHOLE) -> Iterator[tuple[int, AtomsOrReason]]:
+    """Number of each record of a file, and its atoms, or the reason why it cannot be read; one record at a time.
 
     Raises:
         UserError: ASE does not know the format of the file, or the file cannot be read.
     """
-    if kind_of(path) in (".xyz", ".extxyz"):
-        yield from map(_parse, split_frames(read_text(path)))
+    if is_xyz(path):
+        lines = read_lines(path, start=window.start, stop=window.stop)
+        yield from enumerate(map(_parse, split_frames(lines)), window.first)
         return
     with tempfile.TemporaryDirectory() as folder:
-        yield from _read_with_ase(path, Path(folder))
+        yield from enumerate(_read_with_ase(path, Path(folder)))
+
+
+def is_xyz(path: Path) -> bool:
+    """True for (extended) XYZ files by their name; the others are read by ASE."""
+    return kind_of(path) in (".xyz", ".extxyz")
 
 
 def _read_with_ase(path: Path, folder: Path) -> Iterator[AtomsOrReason]:
@@ -56,31 +78,48 @@ def _read_with_ase(path: Path, folder: Path) -> Iterator[AtomsOrReason]:
         yield f"ASE cannot read the rest of the file: {_one_line(error)}"
 
 
-def split_frames(text: str) -> Iterator[list[str] | str]:
+def split_frames(lines: Iterable[str]) -> Iterator[list[str] | str]:
     """Lines of each frame of an XYZ file; for a frame with a wrong number of lines, the reason to reject it.
 
     A frame begins at a line with one integer and nothing else. So a broken frame does not affect the next one.
     """
-    lines = text.rstrip().split("\n")
-    heads, i = [], 0
-    while i < len(lines):
-        if COUNT_LINE.fullmatch(lines[i]):
-            heads.append(i)
-            i += 1  # the comment may be an integer too
-        i += 1
-    if any(line.strip() for line in lines[: heads[0] if heads else None]):
-        yield "the file does not begin with a number of atoms"
-    for head, end in zip(heads, [*heads[1:], len(lines)], strict=True):
-        count, body = int(lines[head]), [line for line in lines[head + 2 : end] if line.strip()]
-        widths = [len(line.split()) for line in body]
-        if len(body) < count or (len(body) > count and (not count or widths[count] == widths[0])):
-            yield f"the number of atoms is {'below' if len(body) > count else 'above'} the number of lines"
-        elif len(set(widths[:count])) > 1:
-            yield "lines of the frame differ in their number of columns"
+    frame: list[str] = []
+    false_start = False
+    for line in lines:
+        if (
+            line.strip().isdigit() and COUNT_LINE.fullmatch(line) and len(frame) != 1
+        ):  # the comment may be an integer too
+            if frame:
+                yield from records_of_frame(frame)
+            elif false_start:
+                yield "the file does not begin with a number of atoms"
+            frame = [line]
+        elif frame:
+            frame.append(line)
         else:
-            yield [*lines[head : head + 2], *body[:count]]
-            if len(body) > count and not _is_qm9_trailer(body[count:]):
-                yield "lines without a number of atoms above them"
+            false_start = false_start or bool(line.strip())
+    if frame:
+        yield from records_of_frame(frame)
+    else:
+        yield "no line with a number of atoms" if false_start else "the file is empty"
+
+
+def records_of_frame(lines: list[str]) -> Iterator[list[str] | str]:
+    """Lines of one frame, or the reason to reject it; then a reason for lines below it that belong to no frame.
+
+    Args:
+        lines: from the line with the number of atoms up to the next such line.
+    """
+    count, body = int(lines[0]), [line for line in lines[2:] if line.strip()]
+    widths = [len(line.split()) for line in body]
+    if len(body) < count or (len(body) > count and (not count or widths[count] == widths[0])):
+        yield f"the number of atoms is {'below' if len(body) > count else 'above'} the number of lines"
+    elif len(set(widths[:count])) > 1:
+        yield "lines of the frame differ in their number of columns"
+    else:
+        yield [*(lines[:2] + [""])[:2], *body[:count]]
+        if len(body) > count and not _is_qm9_trailer(body[count:]):
+            yield "lines without a number of atoms above them"
 
 
 def _is_qm9_trailer(lines: list[str]) -> bool:
