@@ -37,8 +37,9 @@ def duplicates(data: xr.Dataset) -> dict[str, Int[Array, " twin"]]:
     train = np.flatnonzero(split == 0)
     some = [train[start : start + BATCH] for start in range(0, len(train), BATCH)]
     key = np.concatenate([_keys(composition[n], _bins(values[n])) for n in some])
-    order = np.argsort(key, kind="stable")
+    order = np.argsort(key)
     known = _Known(values, train[order], key[order])
+    del some, train, key, order  # they take as much as the rest
     twins = np.zeros(len(split), bool)
     held = np.flatnonzero(split > 0)
     for start in range(0, len(held), BATCH):
@@ -147,8 +148,8 @@ def _invariants(data: xr.Dataset) -> tuple[Float[Array, "sample number"], UInt64
     displacement at most. In periodic frames r is the length of the force, which does not depend on the cell chosen.
     """
     rng = np.random.default_rng(0x2B1D)
-    signs = rng.choice(np.array([-1.0, 1.0], np.float32), (RANKS, NUMBERS))
-    signs[:, 0] = 1.0
+    signs = rng.choice(np.array([-1, 1], np.int8), (NUMBERS, RANKS))
+    signs[0] = 1
     words = rng.integers(0, 2**64, 256, np.uint64)  # one for each element; their sum does not depend on the order
     atoms = data["atoms"].values
     values = np.empty((data.sizes["sample"], NUMBERS), np.float32)
@@ -161,8 +162,8 @@ def _invariants(data: xr.Dataset) -> tuple[Float[Array, "sample number"], UInt64
         radius = _radii(data, frames, part, sample)
         order = np.lexsort((radius, sample * 256 + number))
         place = np.arange(len(order)) - np.repeat(first, count)
-        weighted = signs[place % RANKS] * radius[order, None]
-        values[frames] = np.add.reduceat(weighted, first) / count[:, None]
+        for k in range(NUMBERS):
+            values[frames, k] = np.add.reduceat(signs[k, place % RANKS] * radius[order], first) / count
         composition[frames] = np.add.reduceat(words[number], first)
     return values, composition
 

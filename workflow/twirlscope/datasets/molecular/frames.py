@@ -230,8 +230,8 @@ def sorted_by_sample(data: xr.Dataset) -> xr.Dataset:
     if (np.diff(numbers) > 0).all():
         return data
     order = np.argsort(numbers, kind="stable")
-    first = np.concatenate([[0], np.cumsum(data["atoms"].values)])
-    atoms = np.concatenate([np.arange(first[i], first[i + 1]) for i in order])
+    counts, ends = data["atoms"].values[order], np.cumsum(data["atoms"].values)[order]
+    atoms = np.repeat(ends - np.cumsum(counts), counts) + np.arange(counts.sum())
     return data.isel(sample=order, atom=atoms)
 
 

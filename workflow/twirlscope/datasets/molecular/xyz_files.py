@@ -15,6 +15,7 @@ from ...runtime.input_files import kind_of, read_decompressed, read_lines
 
 COUNT_LINE = re.compile(r"\s*\d{1,9}\s*", re.ASCII)
 PROPERTIES = re.compile(r"(?:^|\s)Properties=\"?([^\s\"]+)")
+STEP = {"vasp-out": re.compile(rb"Iteration +\d+\( +1\)")}  # one for each frame; ASE leaves out one that is cut
 SPECIAL = re.compile(r"(?<!\S)(stress|virial)=")
 ASIDE = "as_in_file_"
 
@@ -72,10 +73,15 @@ def _read_with_ase(path: Path, folder: Path) -> Iterator[AtomsOrReason]:
     except (UnknownFileTypeError, KeyError) as error:
         got = f"{plain.name!r}, which it does not know"
         raise UserError(path, "a file that ASE reads, such as .xyz", got) from error
+    found, expected = 0, len(STEP[kind].findall(content)) if kind in STEP else 1
     try:
-        yield from ase.io.iread(str(plain), index=":", format=kind)
+        for atoms in ase.io.iread(str(plain), index=":", format=kind):
+            yield atoms
+            found += 1
     except Exception as error:  # readers raise errors of many kinds on a damaged file
         yield f"ASE cannot read the rest of the file: {_one_line(error)}"
+        found += 1
+    yield from ["ASE finds no frame" if kind not in STEP else "ASE does not read this step"] * (expected - found)
 
 
 def split_frames(lines: Iterable[str]) -> Iterator[list[str] | str]:
@@ -117,7 +123,7 @@ def records_of_frame(lines: list[str]) -> Iterator[list[str] | str]:
     elif len(set(widths[:count])) > 1:
         yield "lines of the frame differ in their number of columns"
     else:
-        yield [*(lines[:2] + [""])[:2], *body[:count]]
+        yield [lines[0], "".join(lines[1:2]), *body[:count]]
         if len(body) > count and not _is_qm9_trailer(body[count:]):
             yield "lines without a number of atoms above them"
 
@@ -127,10 +133,14 @@ def _is_qm9_trailer(lines: list[str]) -> bool:
     return len(lines) == 3 and "InChI=" in lines[2]
 
 
-def _columns_named(comment: str) -> int | None:
-    """Number of columns that `Properties` in a comment line names; None without it."""
+def _wrong_columns(comment: str, columns: int) -> str | None:
+    """The reason why a frame with so many columns is not what `Properties` in its comment says, or None."""
     found = PROPERTIES.search(comment)
-    return sum(int(n) for n in found[1].split(":")[2::3]) if found else None
+    counts = found[1].split(":")[2::3] if found else []
+    if not all(n.isdecimal() for n in counts) or (found and len(found[1].split(":")) % 3):
+        return f"Properties are no triples of name, type and number of columns: {found[1][:100]!r}"
+    named = sum(map(int, counts))
+    return f"{columns} columns, but Properties names {named}" if found and columns != named else None
 
 
 def _parse(chunk: list[str] | str) -> AtomsOrReason:
@@ -142,9 +152,8 @@ def _parse(chunk: list[str] | str) -> AtomsOrReason:
     if int(chunk[0]) == 0:
         return "no atoms"
     head, comment, *body = chunk
-    columns, named = len(body[0].split()), _columns_named(comment)
-    if named is not None and columns != named:
-        return f"{columns} columns, but Properties names {named}"
+    if reason := _wrong_columns(comment, len(body[0].split())):
+        return reason
     aside = SPECIAL.sub(rf"{ASIDE}\1=", comment)  # ASE reads 9 numbers alone, and drops their asymmetry
     try:
         text = "\n".join([head, aside, *(line.replace("*^", "e") for line in body)])  # 1.2*^-6, as in QM9
