@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 UNITS = {"conformations": "bohr", "dft_total_energy": "hartree", "dft_total_gradient": "hartree/bohr"}
 ATOM_MAP = re.compile(r":\d+\]")
+DAMAGE_ERRORS = (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError)  # of HDF5, in a damaged file
 LARGEST = 1 << 15  # of anything that may be an atomic number
 STRIDE = 1 << 20  # more conformations than a molecule has: frames are ordered by molecule, then by conformation
 
@@ -57,7 +58,7 @@ class Spice(frames.Frames):
         """
         usable, rejects = [], []
         with self._open() as file:
-            names = sorted(name for name in file if not hasattr(_member(file, name), "shape"))  # those beside are none
+            names = self._molecules(file)
             for number in np.array_split(np.arange(len(names)), self.settings.parts)[part].tolist():
                 for index, frame in enumerate(self._readable_frames(file, names[number], number)):
                     if isinstance(frame, str):
@@ -78,12 +79,21 @@ class Spice(frames.Frames):
         except OSError as error:
             raise UserError(self.settings.file, "an HDF5 file that can be read", error) from error
 
+    def _molecules(self, file: h5py.File) -> list[str]:
+        """Names of the groups of the file, and of links to nothing; a dataset beside them is no molecule."""
+        try:
+            return sorted(name for name in file.keys() if not hasattr(_member(file, name), "shape"))  # noqa: SIM118
+        except DAMAGE_ERRORS as error:
+            raise UserError(self.settings.file, "an HDF5 file that can be read", error) from error
+
     def _readable_frames(self, file: h5py.File, name: str, number: int) -> list[Frame | str]:
         """Conformations of a molecule, or a reason to reject it where the file is damaged."""
         try:
             group = _member(file, name)
             return ["a link to nothing"] if group is None else self._frames(group, number)
-        except (OSError, RuntimeError, KeyError) as error:  # what HDF5 raises on a damaged file
+        except UserError:
+            raise
+        except DAMAGE_ERRORS as error:
             return [f"HDF5 cannot read the molecule: {' '.join(str(error).split())[:160]}"]
 
     def _frames(self, group: h5py.Group, number: int) -> list[Frame | str]:
