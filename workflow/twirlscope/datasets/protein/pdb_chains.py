@@ -53,15 +53,34 @@ def of_cif(text: str) -> list[Piece]:
 
 
 def of_pdb(text: str) -> list[Piece]:
-    """Polymers of the first model of a PDB file; those after END are rejects."""
+    """Polymers of the first model of a PDB file; those after END are rejects.
+
+    Raises:
+        RuntimeError: gemmi cannot read the file; also `ValueError`, or `IndexError`.
+    """
+    first, *rest = (_structure(lines) for lines in _structures(text.split("\n")))
+    extra = [piece for structure in rest for piece in _pieces(structure) if not piece.reason]
+    return _pieces(first) + [Piece(p.name, reason=AFTER_END) for p in extra]
+
+
+def _structure(lines: Sequence[str]) -> Any:
+    """Structure of gemmi, which stops reading at a line that it takes for the last."""
     import gemmi
 
-    first, *rest = _structures(text.split("\n"))
-    structure = gemmi.read_pdb_string("\n".join(_with_parts_apart(first)), split_chain_on_ter=True)
-    pieces = _joined([p for n, chain in enumerate(_first_model(structure)) for p in _part(chain, n)])
-    after = [gemmi.read_pdb_string("\n".join(_with_parts_apart(lines)), split_chain_on_ter=True) for lines in rest]
-    extra = [p for s in after for p in _joined([p for n, c in enumerate(_first_model(s)) for p in _part(c, n)])]
-    return pieces + [Piece(p.name, reason=AFTER_END) for p in extra if not p.reason]
+    structure = gemmi.read_pdb_string("\n".join(_with_parts_apart(lines)), split_chain_on_ter=True)
+    found, wanted = sum(model.count_atom_sites() for model in structure), sum(map(_is_atom, lines))
+    if found != wanted:
+        raise ValueError(f"{found} of its {wanted} atoms are read")
+    return structure
+
+
+def _pieces(structure: Any) -> list[Piece]:
+    """Polymers of the first model."""
+    return _joined([piece for n, chain in enumerate(_first_model(structure)) for piece in _part(chain, n)])
+
+
+def _is_atom(line: str) -> bool:
+    return line.startswith(COORDINATES)
 
 
 def _first_model(structure: Any) -> Any:
