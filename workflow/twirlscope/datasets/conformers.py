@@ -22,6 +22,7 @@ from .molecular import frames
 from .molecular.sdf_files import read_records
 from .molecular.smiles import SMILES_LIST, Unusable, embed_conformers, parse_smiles, read_smiles_list
 from .molecular.xyz_files import read_frames
+from .molecular.xyz_records import formula
 
 STRIDE = 1 << 32  # more records than a file has: samples are ordered by file, then by place
 
@@ -192,7 +193,7 @@ def _read_xyz(path: Path) -> Iterator[tuple[Array, Array, str] | str]:
     for _, atoms in read_frames(path):
         if isinstance(atoms, str):
             yield atoms
-        elif atoms.pbc.any():
+        elif any(atoms.periodic):
             yield "periodic cells are not supported"
         else:
-            yield atoms.numbers, atoms.positions, str(atoms.info.get("name", atoms.get_chemical_formula()))
+            yield atoms.numbers, atoms.positions, str(atoms.values.get("name", formula(atoms.numbers)))

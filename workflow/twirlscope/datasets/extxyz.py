@@ -17,6 +17,7 @@ from ..settings.prepare import DatasetSettings
 from .molecular import file_shares, frames, periodic
 from .molecular.frames import BOHR, HARTREE, KCAL_PER_MOL, Frame
 from .molecular.xyz_files import read_frames
+from .molecular.xyz_records import Record, formula
 
 ENERGY = {"eV": 1.0, "meV": 1e-3, "hartree": HARTREE, "kcal/mol": KCAL_PER_MOL, "kJ/mol": KCAL_PER_MOL / 4.184}
 LENGTH = {"angstrom": 1.0, "bohr": BOHR, "nm": 10.0}
@@ -108,7 +109,7 @@ class ExtXyz(frames.Frames):
                 else:
                     yield made
 
-    def _frame(self, atoms: Any, order: int, split: int, no_forces: bool) -> Frame | str:
+    def _frame(self, atoms: Record, order: int, split: int, no_forces: bool) -> Frame | str:
         """One frame in eV and Å, or the reason to reject it."""
         s = self.settings
         scalars, vectors = _scalars(atoms), _vectors(atoms)
@@ -116,29 +117,29 @@ class ExtXyz(frames.Frames):
             return f"no energy {s.energy_key!r}"
         if s.forces_key not in vectors and not no_forces:
             return f"no forces {s.forces_key!r}"
-        if s.molecule_key and s.molecule_key not in atoms.info:
+        if s.molecule_key and s.molecule_key not in atoms.values:
             return f"no molecule {s.molecule_key!r}"
         length, energy = LENGTH[s.length_unit], ENERGY[s.energy_unit]
         force = FORCE[s.force_unit or f"{s.energy_unit}/{s.length_unit}"]
-        keys = [k for k in ([s.molecule_key] if s.molecule_key else MOLECULE_KEYS) if k in atoms.info]
+        keys = [k for k in ([s.molecule_key] if s.molecule_key else MOLECULE_KEYS) if k in atoms.values]
         frame = Frame(
             order=order,
             numbers=atoms.numbers,
             positions=atoms.positions * length,
             forces=None if no_forces else vectors[s.forces_key] * force,
             energy=scalars[s.energy_key] * energy,
-            molecule=str(atoms.info[keys[0]]) if keys else atoms.get_chemical_formula(),
+            molecule=str(atoms.values[keys[0]]) if keys else formula(atoms.numbers),
             split=split,
-            cell=atoms.cell.array * length,
-            periodic=tuple(atoms.pbc.tolist()),
+            cell=atoms.cell * length,
+            periodic=atoms.periodic,
             stress=self._stress(atoms),
         )
         return frames.reject_reason(frame) or frame
 
-    def _stress(self, atoms: Any) -> np.ndarray | None:
+    def _stress(self, atoms: Record) -> np.ndarray | None:
         """Stress of a frame [eV/Å^3]; None if it has none, or is not periodic along all axes."""
-        s, all_ = self.settings, atoms.info | (atoms.calc.results if atoms.calc else {})
-        volume = abs(np.linalg.det(atoms.cell.array)) if atoms.pbc.all() else 0.0
+        s, all_ = self.settings, atoms.values
+        volume = abs(np.linalg.det(atoms.cell)) if all(atoms.periodic) else 0.0
         given = {name: _symmetric(all_[name]) for name in (s.stress_key, s.virial_key) if name in all_}
         if not volume or not given:
             return None
@@ -154,7 +155,7 @@ class ExtXyz(frames.Frames):
         Raises:
             UserError: no frame has such a name, but frames have other values of that kind; else each frame is a reject.
         """
-        kinds = {"energy_key": _scalars, "forces_key": _vectors, "molecule_key": lambda atoms: atoms.info}
+        kinds = {"energy_key": _scalars, "forces_key": _vectors, "molecule_key": lambda record: record.values}
         known = {setting: set() for setting in kinds if getattr(self.settings, setting)}
         missing = set(known)
         for _, atoms in read_frames(path):
@@ -176,10 +177,13 @@ def _to_dataset(block: list[Frame]) -> xr.Dataset:
     return frames.to_dataset(block).merge(periodic.to_dataset([f.lattice for f in block], [f.stress for f in block]))
 
 
-def _scalars(atoms: Any) -> dict[str, float]:
-    """Scalars of a frame by name. ASE moves those it knows, such as `energy`, from `info` to a calculator."""
-    all_ = atoms.info | (atoms.calc.results if atoms.calc else {})
-    return {k: float(v) for k, v in all_.items() if isinstance(v, (int, float, np.number)) and not isinstance(v, bool)}
+def _scalars(atoms: Record) -> dict[str, float]:
+    """Scalars of a frame by name."""
+    return {
+        k: float(v)
+        for k, v in atoms.values.items()
+        if isinstance(v, (int, float, np.number)) and not isinstance(v, bool)
+    }
 
 
 def _symmetric(values: Any) -> np.ndarray:
@@ -193,11 +197,12 @@ def _symmetric(values: Any) -> np.ndarray:
     return np.where(abs(full - full.T).max() <= ASYMMETRY * abs(full).max(), full, np.nan)
 
 
-def _vectors(atoms: Any) -> dict[str, np.ndarray]:
+def _vectors(atoms: Record) -> dict[str, np.ndarray]:
     """Vectors of a frame, one per atom, by name, without the positions."""
-    all_ = atoms.arrays | (atoms.calc.results if atoms.calc else {})
-    shape = (len(atoms), 3)
-    return {k: np.asarray(v) for k, v in all_.items() if k != "positions" and np.shape(v) == shape and _numeric(v)}
+    shape = (len(atoms.numbers), 3)
+    return {
+        k: np.asarray(v) for k, v in atoms.arrays.items() if k != "positions" and np.shape(v) == shape and _numeric(v)
+    }
 
 
 def _numeric(values: Any) -> bool:

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import io
 import re
 import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ...errors import UserError
 from ...runtime.input_files import kind_of, read_decompressed, read_lines
+from .xyz_records import Record, of_atoms, of_lines, one_line
 
 COUNT_LINE = re.compile(r"\s*\d{1,9}\s*", re.ASCII)
-PROPERTIES = re.compile(r"(?:^|\s)Properties=\"?([^\s\"]+)")
 STEP = {"vasp-out": re.compile(rb"Iteration +\d+\( +1\)")}  # one for each frame; ASE leaves out one that is cut
-SPECIAL = re.compile(r"(?<!\S)(stress|virial)=")
-ASIDE = "as_in_file_"
 
 
 @dataclass(frozen=True)
@@ -34,10 +30,9 @@ class Window:
 
 
 WHOLE = Window()
-AtomsOrReason = Any  # an ase.Atoms, or a str: the reason why there is none
 
 
-def read_frames(path: Path, window: Window = WHOLE) -> Iterator[tuple[int, AtomsOrReason]]:
+def read_frames(path: Path, window: Window = WHOLE) -> Iterator[tuple[int, Record | str]]:
     """Number of each record of a file, and its atoms, or the reason why it cannot be read; one record at a time.
 
     Raises:
@@ -45,7 +40,8 @@ def read_frames(path: Path, window: Window = WHOLE) -> Iterator[tuple[int, Atoms
     """
     if is_xyz(path):
         lines = read_lines(path, start=window.start, stop=window.stop)
-        yield from enumerate(map(_parse, split_frames(lines)), window.first)
+        records = (one if isinstance(one, str) else of_lines(one) for one in split_frames(lines))
+        yield from enumerate(records, window.first)
         return
     with tempfile.TemporaryDirectory() as folder:
         yield from enumerate(_read_with_ase(path, Path(folder)))
@@ -56,7 +52,7 @@ def is_xyz(path: Path) -> bool:
     return kind_of(path) in (".xyz", ".extxyz")
 
 
-def _read_with_ase(path: Path, folder: Path) -> Iterator[AtomsOrReason]:
+def _read_with_ase(path: Path, folder: Path) -> Iterator[Record | str]:
     """Atoms of each frame of a file of another format, by ASE, which needs a file with a name, and reads signs in it.
 
     Args:
@@ -76,10 +72,10 @@ def _read_with_ase(path: Path, folder: Path) -> Iterator[AtomsOrReason]:
     found, expected = 0, len(STEP[kind].findall(content)) if kind in STEP else 1
     try:
         for atoms in ase.io.iread(str(plain), index=":", format=kind):
-            yield atoms
+            yield of_atoms(atoms)
             found += 1
     except Exception as error:  # readers raise errors of many kinds on a damaged file
-        yield f"ASE cannot read the rest of the file: {_one_line(error)}"
+        yield f"ASE cannot read the rest of the file: {one_line(error)}"
         found += 1
     yield from ["ASE finds no frame" if kind not in STEP else "ASE does not read this step"] * (expected - found)
 
@@ -131,43 +127,3 @@ def records_of_frame(lines: list[str]) -> Iterator[list[str] | str]:
 def _is_qm9_trailer(lines: list[str]) -> bool:
     """True for frequencies, SMILES and InChI below the atoms, as in the files of QM9."""
     return len(lines) == 3 and "InChI=" in lines[2]
-
-
-def _wrong_columns(comment: str, columns: int) -> str | None:
-    """The reason why a frame with so many columns is not what `Properties` in its comment says, or None."""
-    found = PROPERTIES.search(comment)
-    counts = found[1].split(":")[2::3] if found else []
-    if not all(n.isdecimal() for n in counts) or (found and len(found[1].split(":")) % 3):
-        return f"Properties are no triples of name, type and number of columns: {found[1][:100]!r}"
-    named = sum(map(int, counts))
-    return f"{columns} columns, but Properties names {named}" if found and columns != named else None
-
-
-def _parse(chunk: list[str] | str) -> AtomsOrReason:
-    """Atoms from the lines of a frame, or the reason why ASE cannot read them."""
-    from ase.io.extxyz import read_xyz
-
-    if isinstance(chunk, str):
-        return chunk
-    if int(chunk[0]) == 0:
-        return "no atoms"
-    head, comment, *body = chunk
-    if reason := _wrong_columns(comment, len(body[0].split())):
-        return reason
-    aside = SPECIAL.sub(rf"{ASIDE}\1=", comment)  # ASE reads 9 numbers alone, and drops their asymmetry
-    try:
-        text = "\n".join([head, aside, *(line.replace("*^", "e") for line in body)])  # 1.2*^-6, as in QM9
-        return _with_special(next(read_xyz(io.StringIO(text + "\n"), 0)))
-    except Exception as error:  # ASE raises errors of many kinds
-        return f"ASE cannot read the frame: {_one_line(error)}"
-
-
-def _with_special(atoms: Any) -> Any:
-    """The atoms with stress and virial as the file has them, under their own names."""
-    for name in [n for n in atoms.info if n.startswith(ASIDE)]:
-        atoms.info[name.removeprefix(ASIDE)] = atoms.info.pop(name)
-    return atoms
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())[:200]
