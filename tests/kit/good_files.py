@@ -15,7 +15,7 @@ from twirlscope.errors import UserError, UserErrors
 
 HEAD = 'Properties=species:S:1:pos:R:3:forces:R:3 energy=-5.5 name="water" pbc="F F F"'
 ROWS = ["O 0 0 0 0.1 0 0", "H 0.96 0 0 0 0.2 0", "H -0.2 0.9 0 0 0 0.3"]
-CELL = 'Lattice="9 0 0 0 9 0 0 0 9" '
+BARE = [" ".join(row.split()[:4]) for row in ROWS]
 
 
 def frame(head: str = HEAD, rows: list[str] = ROWS, count: object = None, **new: str) -> str:

@@ -8,7 +8,23 @@ import gzip
 import h5py
 import numpy as np
 import pytest
-from good_files import GOOD, HEAD, ROWS, STRESSED, atom, chain, cif, flat_record, frame, outcar, pdb, read, record, walk
+from good_files import (
+    BARE,
+    GOOD,
+    HEAD,
+    ROWS,
+    STRESSED,
+    atom,
+    chain,
+    cif,
+    flat_record,
+    frame,
+    outcar,
+    pdb,
+    read,
+    record,
+    walk,
+)
 from good_files import spice as write_spice
 from rdkit import Chem
 
@@ -16,7 +32,6 @@ from twirlscope import plugins
 from twirlscope.errors import UserError, UserErrors
 from twirlscope.stages import prepare
 
-BARE = [" ".join(row.split()[:4]) for row in ROWS]
 BARE_HEAD = HEAD.replace(":forces:R:3", "")
 
 

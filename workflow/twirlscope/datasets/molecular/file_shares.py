@@ -79,7 +79,7 @@ def frame_heads(path: Path) -> Int[Array, "frame 2"] | None:
                 frame = []
             if heads:
                 frame.append(line)
-            elif line.strip():
+            elif line.decode("utf-8", "replace").strip():
                 records = 1  # what does not begin with a number of atoms
             offset += len(line)
     heads.extend((offset, records + _records(frame)))
