@@ -112,18 +112,27 @@ def one_line(error: Exception) -> str:
 
 def _regular(comment: str, body: Sequence[str]) -> Record | None:
     """The record of a frame of the usual form; None for another, or one with a mistake."""
-    values = _values(comment)
-    columns = _columns(values.pop("Properties", PLAIN)) if values is not None else None
-    words = [line.split() for line in body]
-    if columns is None or len(words[0]) < max(stop for _, _, _, stop in columns):
-        return None
-    arrays = {}
     try:
-        for name, convert, start, stop in columns:
-            arrays[name] = np.array([[convert(w) for w in row[start:stop]] for row in words])
-        numbers = np.array([_atomic_numbers()[symbol.capitalize()] for symbol in arrays.pop("species")[:, 0].tolist()])
+        values = _values(comment)
+        columns = None if values is None else _columns(values.pop("Properties", PLAIN))
+        return None if columns is None else _record(values, columns, [line.split() for line in body])
     except (ValueError, KeyError, OverflowError):
         return None
+
+
+def _record(values: dict[str, Any], columns: Sequence[tuple], words: Sequence[Sequence[str]]) -> Record | None:
+    """The record of values and columns; None if lines have too few words.
+
+    Raises:
+        ValueError: a word is no number; also `KeyError` for an unknown element, or `OverflowError`.
+    """
+    if len(words[0]) < max(stop for _, _, _, stop in columns):
+        return None
+    arrays = {
+        name: np.array([[convert(word) for word in row[start:stop]] for row in words])
+        for name, convert, start, stop in columns
+    }
+    numbers = np.array([_atomic_numbers()[symbol.capitalize()] for symbol in arrays.pop("species")[:, 0].tolist()])
     periodic = tuple(values.pop("pbc", ["Lattice" in values] * 3))
     cell = np.asarray(values.pop("Lattice", np.zeros(9)), np.float64).reshape(3, 3)
     arrays = {name: array[:, 0] if array.shape[1] == 1 else array for name, array in arrays.items()}
@@ -196,7 +205,9 @@ def _columns(properties: str) -> list[tuple[str, Any, int, int]] | None:
     parts = [
         f"{name}{c}" if count > 1 else name for name, count in zip(names, counts, strict=True) for c in range(count)
     ]
-    if len(set(parts)) < len(parts) or any(k not in "RI" for n, k in zip(names, kinds, strict=True) if n != "species"):
+    if len(set(parts)) < len(parts) or any(
+        k not in ("R", "I") for n, k in zip(names, kinds, strict=True) if n != "species"
+    ):
         return None
     convert = {"S": str, "R": float, "I": _int32}
     return [
