@@ -104,7 +104,7 @@ class Spice(frames.Frames):
         if missing:
             return [f"no dataset {missing[0]!r}"]
         positions, energy, gradient = (_values(group, name) for name in UNITS)
-        numbers = _numbers(group["atomic_numbers"][()])
+        numbers = _numbers(_content(group["atomic_numbers"]))
         if any(values is None for values in (positions, energy, gradient, numbers)):
             return ["values that are no numbers, or atomic numbers that are no whole numbers"]
         energy = energy.reshape(-1)  # (n, 1) and a single number are energies too
@@ -126,9 +126,19 @@ def _member(group: h5py.Group, name: str) -> Any:
     return group.get(name)
 
 
-def _numbers(values: Any) -> np.ndarray | None:
+def _content(dataset: h5py.Dataset) -> np.ndarray:
+    """All values of a dataset.
+
+    Raises:
+        OSError: a damaged file, in which it is longer than the file; also other errors of `DAMAGE_ERRORS`.
+    """
+    if dataset.chunks is None and dataset.nbytes > dataset.file.id.get_filesize():
+        raise OSError(f"{dataset.name} is longer than the file")
+    return np.asarray(dataset[()])
+
+
+def _numbers(values: np.ndarray) -> np.ndarray | None:
     """Atomic numbers; None if they are no whole numbers."""
-    values = np.asarray(values)
     whole = values.dtype.kind in "iu" or (values.dtype.kind == "f" and (values == np.round(values)).all())
     return values.astype(np.int64) if whole and (np.abs(values) < LARGEST).all() else None
 
@@ -148,14 +158,14 @@ def _values(group: h5py.Group, name: str) -> np.ndarray | None:
     unit = _decoded(unit)
     if unit != UNITS[name]:
         raise UserError(where, f"values in {UNITS[name]}", repr(unit))
-    values = np.asarray(group[name][()])
+    values = _content(group[name])
     return values.astype(np.float64) if values.dtype.kind in "iuf" else None
 
 
 def _text(group: h5py.Group, name: str) -> str:
     """Text of the group, which the file stores as an array of one element; empty if it has none."""
     dataset = _member(group, name)
-    return _decoded(dataset[()]) if hasattr(dataset, "shape") else ""
+    return _decoded(_content(dataset)) if hasattr(dataset, "shape") else ""
 
 
 def _decoded(value: Any) -> str:
