@@ -112,6 +112,7 @@ FRAMES = {  # text of the frame, and the reason
     "characters that are no text": (frame(rows=row(1, s="\udcff")), "ASE cannot read the frame: KeyError"),
 }
 
+UNLISTED = '{"1": {\n "numbers": [1], "positions": [[0, 0, 0]]\n},\n"ids": [],\n"nextid": 2}\n'
 POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a21\nsize 12345\n"
 PAGE = "<!DOCTYPE html>\n<html><head><title>404</title></head>\n<body>not found</body></html>\n"
 PACKED = gzip.compress((GOOD * 20).encode(), mtime=0)
@@ -152,7 +153,8 @@ FILES = {  # dataset, file name, content, samples left, what is said
     "an empty trajectory": ("extxyz", "a.traj", b"", 0, "ASE cannot read the rest of the file"),
     "an empty table of ASE": ("extxyz", "a.json", "{}", 0, "Does not resemble ASE JSON database"),
     "a json of something else": ("extxyz", "a.json", '{"a": [1]}', 0, "ASE cannot read the rest of the file"),
-    "an OUTCAR that is cut": ("extxyz", "OUTCAR", outcar(2)[:-600], 1, "ASE does not read this step"),
+    "an OUTCAR that is cut": ("extxyz", "OUTCAR", outcar(2)[:-600], 1, "ASE does not read this record"),
+    "a table of ASE that does not list a row": ("extxyz", "a.json", UNLISTED, 0, "ASE does not read this record"),
     "a cif without a cell": ("extxyz", "a.cif", "data_x\n", 0, "ASE finds no frame"),
     "misnamed energy": ("extxyz", "a.xyz", GOOD.replace("energy", "energie"), None, "expected energy_key to be a name"),
     "misnamed forces": ("extxyz", "a.xyz", GOOD.replace("forces", "force"), None, "expected forces_key to be a name"),

@@ -13,7 +13,10 @@ from ...runtime.input_files import kind_of, read_decompressed, read_lines
 from .xyz_records import Record, of_atoms, of_lines, one_line
 
 COUNT_LINE = re.compile(r"\s*\d{1,9}\s*", re.ASCII)
-STEP = {"vasp-out": re.compile(rb"Iteration +\d+\( +1\)")}  # one for each frame; ASE leaves out one that is cut
+RECORD = {  # what each record of a format has once; ASE leaves out a step that is cut, or a row that is not listed
+    "vasp-out": re.compile(rb"Iteration +\d+\( +1\)"),
+    "json": re.compile(rb'^\{?"\d+": \{', re.MULTILINE),
+}
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,7 @@ def _read_with_ase(path: Path, folder: Path) -> Iterator[Record | str]:
     except (UnknownFileTypeError, KeyError) as error:
         got = f"{plain.name!r}, which it does not know"
         raise UserError(path, "a file that ASE reads, such as .xyz", got) from error
-    found, expected = 0, len(STEP[kind].findall(content)) if kind in STEP else 1
+    found, expected = 0, len(RECORD[kind].findall(content)) if kind in RECORD else 1
     try:
         for atoms in ase.io.iread(str(plain), index=":", format=kind):
             yield of_atoms(atoms)
@@ -77,7 +80,9 @@ def _read_with_ase(path: Path, folder: Path) -> Iterator[Record | str]:
     except Exception as error:  # readers raise errors of many kinds on a damaged file
         yield f"ASE cannot read the rest of the file: {one_line(error)}"
         found += 1
-    yield from ["ASE finds no frame" if kind not in STEP else "ASE does not read this step"] * (expected - found)
+    yield from ["ASE does not read this record" if kind in RECORD else "ASE finds no frame"] * (expected - found)
+    if not max(found, expected):
+        yield "ASE finds no frame"
 
 
 def split_frames(lines: Iterable[str]) -> Iterator[list[str] | str]:

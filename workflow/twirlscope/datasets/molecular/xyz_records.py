@@ -75,10 +75,11 @@ def of_lines(lines: Sequence[str]) -> Record | str:
 
 
 def formula(numbers: Int[Array, " atom"]) -> str:
-    """Formula in Hill's order."""
-    from ase.symbols import Symbols
+    """Formula in Hill's order; empty where a number is not that of an element."""
+    from ase.symbols import Symbols, chemical_symbols
 
-    return Symbols(numbers).get_chemical_formula()
+    known = ((numbers >= 0) & (numbers < len(chemical_symbols))).all()
+    return Symbols(numbers).get_chemical_formula() if known else ""
 
 
 def _wrong_columns(comment: str, columns: int) -> str | None:
