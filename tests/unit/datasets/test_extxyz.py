@@ -79,7 +79,7 @@ def test_read__finds_frames_after_a_false_start_with_blank_lines_and_crlf(file):
 
 
 def test_read__takes_a_comment_that_is_an_integer_for_a_comment(file):
-    assert len(list(xyz_files.split_frames("1\n7\nH 0 0 0\n1\n8\nH 0 0 0\n"))) == 2
+    assert len(list(xyz_files.split_frames(["1", "7", "H 0 0 0", "1", "8", "H 0 0 0"]))) == 2
     assert read(file, "1\n7\nH 0 0 0\n").rejects[0].reason == "no energy 'energy'"
 
 
@@ -298,7 +298,7 @@ def test_read__takes_the_files_of_qm9_as_they_are(tmp_path):
     )
     path = tmp_path / "dsgdb9nsd_000003.xyz"
     path.write_text(text)
-    (atoms,) = read_frames(path)
+    ((_, atoms),) = read_frames(path)
     np.testing.assert_allclose(atoms.positions[1], [0.0647, 2.1e-6, 0.0015])
 
 

@@ -209,3 +209,16 @@ def test_read__rejects_atomic_numbers_in_two_dimensions(tmp_path):
         file["000000/atomic_numbers"] = numbers[:, None]
     (reject,) = made(path, parts=1).read(0).rejects
     assert "atomic_numbers of shape (6, 1)" in reject.reason
+
+
+def test_read__rejects_an_array_that_is_longer_than_its_file_before_it_takes_memory(tmp_path):
+    path = write(tmp_path / "a.hdf5", 3)
+    with h5py.File(path, "a") as file:
+        del file["000001/dft_total_gradient"]
+        huge = file["000001"].create_dataset("dft_total_gradient", (5, 6, 10**11), np.float64)  # never written
+        huge.attrs["units"] = "hartree/bohr"
+    found = made(path, parts=1).read(0)
+    assert found.samples.sizes["sample"] == 10
+    assert [r.reason for r in found.rejects] == [
+        "HDF5 cannot read the molecule: /000001/dft_total_gradient is longer than the file"
+    ]

@@ -1,4 +1,5 @@
 import json
+import time
 from pathlib import Path
 
 import numpy as np
@@ -89,6 +90,13 @@ def test_prepare__fails_when_no_record_is_usable(tmp_path):
 def test_summary__gives_the_most_frequent_reasons_first_and_counts_the_rest():
     found = [Reject("b", 2, "x"), Reject("a", 3, "x"), *(Reject("c", i, f"y{i}") for i in range(4))]
     assert rejects.summary(found, 2) == "2 x 'x' (first: a, 3); 1 x 'y0' (first: c, 0); and 3 other reasons"
+
+
+def test_summary__takes_time_in_proportion_to_the_rejects_however_many_reasons_there_are():
+    found = [Reject("a", i, f"reason {i}") for i in range(100_000)]
+    start = time.process_time()
+    assert rejects.summary(found).startswith("1 x 'reason 0' (first: a, 0)")
+    assert time.process_time() - start < 5, "a search for the first of each reason takes minutes"
 
 
 def test_table__does_not_depend_on_the_order_of_discovery():

@@ -198,10 +198,10 @@ def to_dataset(geometries: Sequence[Geometry]) -> xr.Dataset | None:
 
 def _read_xyz(path: Path) -> Iterator[tuple[Array, Array, str] | str]:
     """Numbers, positions and name of each frame of an XYZ file, or the reason to reject it."""
-    for atoms in read_frames(path):
+    for _, atoms in read_frames(path):
         if isinstance(atoms, str):
             yield atoms
-        elif atoms.pbc.any():
+        elif any(atoms.periodic):
             yield "periodic cells are not supported"
         else:
-            yield atoms.numbers, atoms.positions, str(atoms.info.get("name", ""))
+            yield atoms.numbers, atoms.positions, str(atoms.values.get("name", ""))

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import xarray as xr
 
 from ..contracts import Part, Reject
 from ..errors import UserError
 from ..runtime.input_files import require_distinct
 from ..settings.base import key
 from ..settings.prepare import DatasetSettings
-from .molecular import frames, periodic
+from .molecular import file_shares, frames, periodic
 from .molecular.frames import BOHR, HARTREE, KCAL_PER_MOL, Frame
 from .molecular.xyz_files import read_frames
+from .molecular.xyz_records import Record
 
 ENERGY = {"eV": 1.0, "meV": 1e-3, "hartree": HARTREE, "kcal/mol": KCAL_PER_MOL, "kJ/mol": KCAL_PER_MOL / 4.184}
 LENGTH = {"angstrom": 1.0, "bohr": BOHR, "nm": 10.0}
@@ -77,37 +80,36 @@ class ExtXyz(frames.Frames):
         return [(Path(f), 0 if "test" in s.test_files else -1) for f in s.files] + held
 
     def read(self, part: int) -> Part:
-        """Every `parts`-th file.
+        """An equal share of the bytes of the files, in order.
 
         Raises:
             UserError: a file is missing, damaged or named twice, or none of its frames has a name of the settings.
         """
-        usable, rejects, files = [], [], self.files()
+        rejects, files = [], self.files()
         require_distinct(files)
-        for number, (path, split) in enumerate(self._files_with_split()):
-            if number % self.settings.parts == part:
-                for index, frame in enumerate(self._frames(path, number, split)):
-                    if isinstance(frame, str):
-                        rejects.append(Reject(str(path), index, frame))
-                    else:
-                        usable.append(frame)
-        samples = frames.to_dataset(usable)
+        samples = frames.in_blocks(self._usable(part, rejects), _to_dataset)
         if samples is not None:
             s = self.settings
-            samples = samples.merge(periodic.to_dataset([f.lattice for f in usable], [f.stress for f in usable]))
             samples.attrs = {"labels": s.labels, "source": ", ".join(map(str, files)), "benchmark": s.benchmark}
         return Part(samples, rejects)
 
-    def _frames(self, path: Path, number: int, split: int) -> list[Frame | str]:
-        """Frames of file number `number`, or reasons to reject them. A held-out file may have energies only."""
-        records = list(read_frames(path))
-        readable = [atoms for atoms in records if not isinstance(atoms, str)]
-        self._check_names(path, readable)
-        no_forces = split > 0 and not any(self.settings.forces_key in _vectors(atoms) for atoms in readable)
-        first = number * STRIDE
-        return [a if isinstance(a, str) else self._frame(a, first + i, split, no_forces) for i, a in enumerate(records)]
+    def _usable(self, part: int, rejects: list[Reject]) -> Iterator[Frame]:
+        """Frames of a part, one at a time; rejects are added to the list."""
+        windows = file_shares.windows(self.files(), self.settings.parts, part)
+        for number, (path, split) in enumerate(self._files_with_split()):
+            if (window := windows[number]) is None:
+                continue
+            no_forces = self._has_no_forces(path) and split > 0
+            for index, atoms in read_frames(path, window):
+                made = (
+                    atoms if isinstance(atoms, str) else self._frame(atoms, number * STRIDE + index, split, no_forces)
+                )
+                if isinstance(made, str):
+                    rejects.append(Reject(str(path), index, made))
+                else:
+                    yield made
 
-    def _frame(self, atoms: Any, order: int, split: int, no_forces: bool) -> Frame | str:
+    def _frame(self, atoms: Record, order: int, split: int, no_forces: bool) -> Frame | str:
         """One frame in eV and Å, or the reason to reject it."""
         s = self.settings
         scalars, vectors = _scalars(atoms), _vectors(atoms)
@@ -115,29 +117,29 @@ class ExtXyz(frames.Frames):
             return f"no energy {s.energy_key!r}"
         if s.forces_key not in vectors and not no_forces:
             return f"no forces {s.forces_key!r}"
-        if s.molecule_key and s.molecule_key not in atoms.info:
+        if s.molecule_key and s.molecule_key not in atoms.values:
             return f"no molecule {s.molecule_key!r}"
         length, energy = LENGTH[s.length_unit], ENERGY[s.energy_unit]
         force = FORCE[s.force_unit or f"{s.energy_unit}/{s.length_unit}"]
-        keys = [k for k in ([s.molecule_key] if s.molecule_key else MOLECULE_KEYS) if k in atoms.info]
+        keys = [k for k in ([s.molecule_key] if s.molecule_key else MOLECULE_KEYS) if k in atoms.values]
         frame = Frame(
             order=order,
             numbers=atoms.numbers,
             positions=atoms.positions * length,
             forces=None if no_forces else vectors[s.forces_key] * force,
             energy=scalars[s.energy_key] * energy,
-            molecule=str(atoms.info[keys[0]]) if keys else "",
+            molecule=str(atoms.values[keys[0]]) if keys else "",
             split=split,
-            cell=atoms.cell.array * length,
-            periodic=tuple(atoms.pbc.tolist()),
+            cell=atoms.cell * length,
+            periodic=atoms.periodic,
             stress=self._stress(atoms),
         )
         return frames.reject_reason(frame) or frame
 
-    def _stress(self, atoms: Any) -> np.ndarray | None:
+    def _stress(self, atoms: Record) -> np.ndarray | None:
         """Stress of a frame [eV/Å^3]; None if it has none, or is not periodic along all axes."""
-        s, all_ = self.settings, atoms.info | (atoms.calc.results if atoms.calc else {})
-        volume = abs(np.linalg.det(atoms.cell.array)) if atoms.pbc.all() else 0.0
+        s, all_ = self.settings, atoms.values
+        volume = abs(np.linalg.det(atoms.cell)) if all(atoms.periodic) else 0.0
         given = {name: _symmetric(all_[name]) for name in (s.stress_key, s.virial_key) if name in all_}
         if not volume or not given:
             return None
@@ -145,22 +147,43 @@ class ExtXyz(frames.Frames):
             return given[s.stress_key] * PRESSURE[s.stress_unit or f"{s.energy_unit}/{s.length_unit}^3"]
         return -given[s.virial_key] * ENERGY[s.energy_unit] / (volume * LENGTH[s.length_unit] ** 3)
 
-    def _check_names(self, path: Path, readable: list[Any]) -> None:
-        """Refuses a name that no frame has, if frames have other values of that kind; else each frame is a reject."""
-        values = {"energy_key": _scalars, "forces_key": _vectors, "molecule_key": lambda atoms: atoms.info}
-        for setting, of in values.items():
-            name = getattr(self.settings, setting)
-            if not name or any(name in of(atoms) for atoms in readable):
-                continue
-            if known := {k for atoms in readable for k in of(atoms)}:
+    def _has_no_forces(self, path: Path) -> bool:
+        """True if no frame of a file has forces: a held-out file may have energies only.
+
+        Frames are read up to the first of each name of the settings, which in a right file is the first frame.
+
+        Raises:
+            UserError: no frame has such a name, but frames have other values of that kind; else each frame is a reject.
+        """
+        kinds = {"energy_key": _scalars, "forces_key": _vectors, "molecule_key": lambda record: record.values}
+        known = {setting: set() for setting in kinds if getattr(self.settings, setting)}
+        missing = set(known)
+        for _, atoms in read_frames(path):
+            for setting in [] if isinstance(atoms, str) else known:
+                known[setting] |= kinds[setting](atoms).keys()
+            missing = {setting for setting in missing if getattr(self.settings, setting) not in known[setting]}
+            if not missing:
+                break
+        for setting in known:
+            if setting in missing and known[setting]:
                 expected = f"{setting} to be a name in the frames ({setting.removesuffix('_key')})"
-                raise UserError(f"{path}, frame 0", expected, repr(name), sorted(known))
+                got = repr(getattr(self.settings, setting))
+                raise UserError(f"{path}, frame 0", expected, got, sorted(known[setting]))
+        return "forces_key" in missing
 
 
-def _scalars(atoms: Any) -> dict[str, float]:
-    """Scalars of a frame by name. ASE moves those it knows, such as `energy`, from `info` to a calculator."""
-    all_ = atoms.info | (atoms.calc.results if atoms.calc else {})
-    return {k: float(v) for k, v in all_.items() if isinstance(v, (int, float, np.number)) and not isinstance(v, bool)}
+def _to_dataset(block: list[Frame]) -> xr.Dataset:
+    """Frames with their cells and stresses as stored variables."""
+    return frames.to_dataset(block).merge(periodic.to_dataset([f.lattice for f in block], [f.stress for f in block]))
+
+
+def _scalars(atoms: Record) -> dict[str, float]:
+    """Scalars of a frame by name."""
+    return {
+        k: float(v)
+        for k, v in atoms.values.items()
+        if isinstance(v, (int, float, np.number)) and not isinstance(v, bool)
+    }
 
 
 def _symmetric(values: Any) -> np.ndarray:
@@ -174,11 +197,12 @@ def _symmetric(values: Any) -> np.ndarray:
     return np.where(abs(full - full.T).max() <= ASYMMETRY * abs(full).max(), full, np.nan)
 
 
-def _vectors(atoms: Any) -> dict[str, np.ndarray]:
+def _vectors(atoms: Record) -> dict[str, np.ndarray]:
     """Vectors of a frame, one per atom, by name, without the positions."""
-    all_ = atoms.arrays | (atoms.calc.results if atoms.calc else {})
-    shape = (len(atoms), 3)
-    return {k: np.asarray(v) for k, v in all_.items() if k != "positions" and np.shape(v) == shape and _numeric(v)}
+    shape = (len(atoms.numbers), 3)
+    return {
+        k: np.asarray(v) for k, v in atoms.arrays.items() if k != "positions" and np.shape(v) == shape and _numeric(v)
+    }
 
 
 def _numeric(values: Any) -> bool:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 UNITS = {"conformations": "bohr", "dft_total_energy": "hartree", "dft_total_gradient": "hartree/bohr"}
 ATOM_MAP = re.compile(r":\d+\]")
+DAMAGE_ERRORS = (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError)  # of HDF5, in a damaged file
+LARGEST = 1 << 15  # of anything that may be an atomic number
 STRIDE = 1 << 20  # more conformations than a molecule has: frames are ordered by molecule, then by conformation
 
 
@@ -53,9 +55,9 @@ class Spice(frames.Frames):
         """
         usable, rejects = [], []
         with self._open() as file:
-            names = sorted(name for name in file if not hasattr(file[name], "shape"))  # a dataset beside is no molecule
+            names = self._molecules(file)
             for number in np.array_split(np.arange(len(names)), self.settings.parts)[part].tolist():
-                for index, frame in enumerate(self._frames(file[names[number]], number)):
+                for index, frame in enumerate(self._readable_frames(file, names[number], number)):
                     if isinstance(frame, str):
                         rejects.append(Reject(f"{self.settings.file}:{names[number]}", index, frame))
                     else:
@@ -74,28 +76,72 @@ class Spice(frames.Frames):
         except OSError as error:
             raise UserError(self.settings.file, "an HDF5 file that can be read", error) from error
 
+    def _molecules(self, file: h5py.File) -> list[str]:
+        """Names of the groups of the file, and of links to nothing; a dataset beside them is no molecule."""
+        try:
+            return sorted(name for name in file.keys() if not hasattr(_member(file, name), "shape"))  # noqa: SIM118
+        except DAMAGE_ERRORS as error:
+            raise UserError(self.settings.file, "an HDF5 file that can be read", error) from error
+
+    def _readable_frames(self, file: h5py.File, name: str, number: int) -> list[Frame | str]:
+        """Conformations of a molecule, or a reason to reject it where the file is damaged."""
+        try:
+            group = _member(file, name)
+            return ["a link to nothing"] if group is None else self._frames(group, number)
+        except UserError:
+            raise
+        except DAMAGE_ERRORS as error:
+            return [f"HDF5 cannot read the molecule: {' '.join(str(error).split())[:160]}"]
+
     def _frames(self, group: h5py.Group, number: int) -> list[Frame | str]:
         """Conformations of molecule number `number` in eV and Å, or reasons to reject them."""
         if self.settings.subsets and not _text(group, "subset").startswith(tuple(self.settings.subsets)):
             return []
-        missing = [n for n in ("atomic_numbers", *UNITS) if n not in group]
+        missing = [n for n in ("atomic_numbers", *UNITS) if not hasattr(_member(group, n), "shape")]
         if missing:
             return [f"no dataset {missing[0]!r}"]
         positions, energy, gradient = (_values(group, name) for name in UNITS)
-        numbers, energy = group["atomic_numbers"][()], energy.reshape(-1)  # (n, 1) and a single number are energies too
+        numbers = _numbers(_content(group["atomic_numbers"]))
+        if any(values is None for values in (positions, energy, gradient, numbers)):
+            return ["values that are no numbers, or atomic numbers that are no whole numbers"]
+        energy = energy.reshape(-1)  # (n, 1) and a single number are energies too
         if numbers.ndim != 1 or positions.ndim != 3:
             return [f"atomic_numbers of shape {numbers.shape}, conformations of shape {positions.shape}"]
         molecule = ATOM_MAP.sub("]", _text(group, "smiles")) or group.name.strip("/")
         if not len(positions) == len(energy) == len(gradient):
             return [f"{len(positions)} conformations, {len(energy)} energies, {len(gradient)} gradients"]
+        if not len(positions):
+            return ["no conformations"]
         conformations = zip(positions * BOHR, gradient * (-HARTREE / BOHR), energy * HARTREE, strict=True)
         first = number * STRIDE
         found = [Frame(first + i, numbers, x, f, float(e), molecule) for i, (x, f, e) in enumerate(conformations)]
         return [frames.reject_reason(frame) or frame for frame in found]
 
 
-def _values(group: h5py.Group, name: str) -> np.ndarray:
-    """Values of an HDF5 dataset in double precision.
+def _member(group: h5py.Group, name: str) -> Any:
+    """Group or dataset of a name; None if there is none, or a link to nothing."""
+    return group.get(name)
+
+
+def _content(dataset: h5py.Dataset) -> np.ndarray:
+    """All values of a dataset.
+
+    Raises:
+        OSError: a damaged file, in which it is longer than the file; also other errors of `DAMAGE_ERRORS`.
+    """
+    if dataset.chunks is None and dataset.nbytes > dataset.file.id.get_filesize():
+        raise OSError(f"{dataset.name} is longer than the file")
+    return np.asarray(dataset[()])
+
+
+def _numbers(values: np.ndarray) -> np.ndarray | None:
+    """Atomic numbers; None if they are no whole numbers."""
+    whole = values.dtype.kind in "iu" or (values.dtype.kind == "f" and (values == np.round(values)).all())
+    return values.astype(np.int64) if whole and (np.abs(values) < LARGEST).all() else None
+
+
+def _values(group: h5py.Group, name: str) -> np.ndarray | None:
+    """Values of an HDF5 dataset in double precision; None if they are no numbers.
 
     Raises:
         UserError: it has another unit than that of `UNITS`, or names none.
@@ -106,18 +152,21 @@ def _values(group: h5py.Group, name: str) -> np.ndarray:
         raise UserError(
             where, f"the attribute `units`, which should be {UNITS[name]!r}", "none; write it into the file"
         )
-    unit = unit.decode() if isinstance(unit, bytes) else str(unit)
+    unit = _decoded(unit)
     if unit != UNITS[name]:
         raise UserError(where, f"values in {UNITS[name]}", repr(unit))
-    return group[name][()].astype(np.float64)
+    values = _content(group[name])
+    return values.astype(np.float64) if values.dtype.kind in "iuf" else None
 
 
 def _text(group: h5py.Group, name: str) -> str:
     """Text of the group, which the file stores as an array of one element; empty if it has none."""
-    if name not in group:
-        return ""
-    values = np.ravel(group[name][()])
-    if not len(values):
-        return ""
-    value = values[0]
-    return value.decode() if isinstance(value, bytes) else str(value)
+    dataset = _member(group, name)
+    return _decoded(_content(dataset)) if hasattr(dataset, "shape") else ""
+
+
+def _decoded(value: Any) -> str:
+    """Text that HDF5 holds as bytes, as a string, or as an array of one of them; empty for an empty array."""
+    values = np.ravel(value)
+    value = values[0] if len(values) else b""
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)

@@ -71,7 +71,10 @@ def concatenated(parts: Sequence[xr.Dataset]) -> xr.Dataset:
         variables[name] = (
             xr.Variable(first.dims, indexing.LazilyIndexedArray(ConcatenatedArray(pieces)))
             if is_long(first.dtype, size)
-            else (first.dims, np.concatenate([p.values for p in pieces]))
+            else (
+                first.dims,
+                np.concatenate([p[...].values for p in pieces]),
+            )  # a view, as a variable keeps what it reads
         )
     attrs = {n: "; ".join(dict.fromkeys(str(part.attrs[n]) for part in parts)) for n in parts[0].attrs}
     return xr.Dataset(variables, attrs=attrs)

@@ -34,7 +34,7 @@ def summary(rejects: Sequence[Reject], reasons: int = 3) -> str:
     """The most frequent reasons, each with its count and first example, as one line."""
     rejects = sorted(rejects, key=lambda r: (r.source, r.index))
     counts = Counter(r.reason for r in rejects)
-    first = {reason: next(r for r in rejects if r.reason == reason) for reason in counts}
+    first = {r.reason: r for r in reversed(rejects)}
     lines = [
         f"{n} x {why!r} (first: {first[why].source}, {first[why].index})" for why, n in counts.most_common(reasons)
     ]

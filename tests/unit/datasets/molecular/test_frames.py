@@ -209,6 +209,14 @@ def test_finish__gives_what_the_registry_declares(tmp_path):
 
 def test_to_dataset__of_no_frames_is_none():
     assert frames.to_dataset([]) is None
+    assert frames.in_blocks(iter([])) is None
+
+
+def test_in_blocks__is_the_dataset_of_all_frames(monkeypatch):
+    monkeypatch.setattr(frames, "FRAMES_IN_BLOCK", 3)
+    made = [frame(i, [6] + [1] * (i % 4), i, f"m{i % 3}") for i in range(10)]
+    xr.testing.assert_identical(frames.in_blocks(iter(made)), frames.to_dataset(made))
+    assert frames.in_blocks(iter(made))["positions"].dtype == np.float32
 
 
 @pytest.mark.parametrize(("factor", "named", "refused"), [(1, False, False), (6, True, False), (100, True, True)])

@@ -42,7 +42,7 @@ def test_read_records__counts_every_record_whatever_its_data_fields_look_like(re
 def test_read_records__reads_a_mol_file_and_a_last_record_without_an_end(read):
     assert [r[2] for r in read(block("CO"), "a.mol")] == ["CO"]
     assert [r[2] for r in read(block("CO") + "$$$$\n" + block("N"))] == ["CO", "N"]
-    assert read("\n\n") == []
+    assert read("\n\n") == ["the file is empty"]
 
 
 def test_read_records__does_not_lose_the_neighbours_of_a_damaged_record(read):

@@ -81,20 +81,20 @@ def _invariants(data: xr.Dataset) -> tuple[Float[Array, "sample number"], Int[Ar
     among the atoms of the element. Sorting never increases differences, so that it moves by the root mean square
     displacement at most. In periodic frames r is the length of the force, which does not depend on the cell chosen.
     """
-    atoms, values, known = data["atoms"].values, np.empty((data.sizes["sample"], NUMBERS)), {}
-    composition = np.empty(len(values), np.int64)
+    words = np.random.default_rng(0x2B1D).integers(0, 2**62, 256)  # one for each element: a sum has no order
+    atoms = data["atoms"].values
+    values, composition = np.empty((len(atoms), NUMBERS)), np.empty(len(atoms), np.int64)
     for frames, part in blocks(data):
-        sample = np.repeat(np.arange(frames.stop - frames.start), atoms[frames])
+        count = atoms[frames]
+        first = np.cumsum(count) - count
+        sample = np.repeat(np.arange(len(count)), count)
         number = data["numbers"].variable[part].values.astype(np.int64)
         radius = _radii(data, frames, part, sample)
-        order = np.lexsort((radius, number, sample))
-        place = np.arange(len(order)) - np.repeat(np.cumsum(atoms[frames]) - atoms[frames], atoms[frames])
-        weighted = _signs()[place % RANKS] * radius[order][:, None]
-        for k in range(NUMBERS):
-            values[frames, k] = np.bincount(sample, weighted[:, k], len(atoms[frames])) / atoms[frames]
-        pieces = np.split(number[order].astype(np.int16), np.cumsum(atoms[frames])[:-1])
-        composition[frames] = [known.setdefault(piece.tobytes(), len(known)) for piece in pieces]
-    return values, composition
+        order = np.lexsort((radius, sample * 256 + number))
+        weighted = _signs()[(np.arange(len(order)) - np.repeat(first, count)) % RANKS] * radius[order][:, None]
+        values[frames] = np.add.reduceat(weighted, first) / count[:, None]
+        composition[frames] = np.add.reduceat(words[number], first)
+    return values, numbered(composition)
 
 
 @cache

@@ -6,13 +6,14 @@ the rest is here.
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
 
-from ..._typing import Array, Float, Int, Sequence
+from ..._typing import Array, Callable, Float, Int, Iterable, Sequence
 from ...contracts import Dataset
 from ...errors import UserError
 from ...geometry import cells
@@ -24,6 +25,7 @@ BOHR = 0.529177210903  # [Å] CODATA 2018
 KCAL_PER_MOL = 4.184 / 96.48533212331  # [eV] CODATA 2018
 LARGEST_FORCE = 1e4  # [eV/Å] beyond any chemical bond
 LARGEST_STRESS = 1e2  # [eV/Å^3] 16,000 GPa
+FRAMES_IN_BLOCK = 1 << 12  # converted to arrays at a time
 LARGEST_NUMBER = 118  # of the known elements
 
 
@@ -125,6 +127,17 @@ def to_dataset(frames: Sequence[Frame]) -> xr.Dataset | None:
     )
 
 
+def in_blocks(frames: Iterable[Frame], convert: Callable[[list[Frame]], xr.Dataset] = to_dataset) -> xr.Dataset | None:
+    """Frames of a part as `convert` stores them, from blocks of frames, of which one at a time is in memory."""
+    frames = iter(frames)
+    blocks = iter(lambda: list(itertools.islice(frames, FRAMES_IN_BLOCK)), [])
+    made = [convert(block) for block in blocks]
+    if not made:
+        return None
+    joined = {name: np.concatenate([data[name].values for data in made]) for name in made[0].variables}
+    return xr.Dataset({name: (made[0][name].dims, values) for name, values in joined.items()}).set_coords("sample")
+
+
 class Frames(Dataset):
     """Abstract dataset of frames; a subclass reads `Part(to_dataset(frames), rejects)`."""
 
@@ -222,8 +235,8 @@ def sorted_by_sample(data: xr.Dataset) -> xr.Dataset:
     if (np.diff(numbers) > 0).all():
         return data
     order = np.argsort(numbers, kind="stable")
-    first = np.concatenate([[0], np.cumsum(data["atoms"].values)])
-    atoms = np.concatenate([np.arange(first[i], first[i + 1]) for i in order])
+    counts, ends = data["atoms"].values[order], np.cumsum(data["atoms"].values)[order]
+    atoms = np.repeat(ends - np.cumsum(counts), counts) + np.arange(counts.sum())
     return data.isel(sample=order, atom=atoms)
 
 

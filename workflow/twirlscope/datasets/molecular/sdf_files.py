@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..._typing import Array, Float, Int
-from ...runtime.input_files import read_text
+from ...runtime.input_files import read_lines
 
 FLAT = 1e-3  # [Å] heights that differ by less lie in one plane
 LONGEST_BOND_TO_HYDROGEN = 1.35  # [Å] 1.34 in HS; in drawings all bonds are 1.5 or so
@@ -25,22 +26,27 @@ def read_records(path: Path) -> Iterator[Record | str]:
     """
     from rdkit import Chem, rdBase
 
-    for block in split_records(read_text(path, "an SDF file that can be read")):
+    blocks = split_records(read_lines(path, "an SDF file that can be read"))
+    if (first := next(blocks, None)) is None:
+        yield "the file is empty"
+        return
+    for block in itertools.chain([first], blocks):
         with rdBase.BlockLogs():
             mol = Chem.MolFromMolBlock(block, removeHs=False)
         yield _parse(mol)
 
 
-def split_records(text: str) -> list[str]:
+def split_records(lines: Iterable[str]) -> Iterator[str]:
     """Text of each record; the last one may lack its `$$$$`, as the only one of a MOL file does."""
-    blocks: list[list[str]] = [[]]
-    for line in text.split("\n"):
+    block: list[str] = []
+    for line in lines:
         if line.startswith("$$$$"):
-            blocks.append([])
+            yield "\n".join(block)
+            block = []
         else:
-            blocks[-1].append(line)
-    last = blocks.pop()
-    return ["\n".join(block) for block in [*blocks, *([last] if any(line.strip() for line in last) else [])]]
+            block.append(line)
+    if any(line.strip() for line in block):
+        yield "\n".join(block)
 
 
 def _parse(mol: Any) -> Record | str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +18,8 @@ PLACEHOLDER = 9998.0  # [Å] coordinates from here on stand for an atom that is 
 CONTINUES = 4.0  # [Å] largest distance of consecutive CA atoms of one chain
 BESIDE = ("water only", "not a protein")  # no loss beside a protein of the same name
 AFTER_END = "after the END of the first structure of the file"
+AFTER_BLOCK = "after the first block of the file"
+NO_NUMBER = "the position of a CA atom is no number"
 
 
 @dataclass(frozen=True)
@@ -36,25 +39,48 @@ class Piece:
 
 
 def of_cif(text: str) -> list[Piece]:
-    """Polymers of the first model of an mmCIF file, by `label_asym_id`, named by `auth_asym_id`."""
+    """Polymers of the first model of an mmCIF file, by `label_asym_id`; those after its first block are rejects."""
     import gemmi
 
-    structure = gemmi.make_structure_from_block(gemmi.cif.read_string(text)[0])
-    structure.merge_chain_parts()
-    structure.setup_entities()
-    return [piece for chain in _first_model(structure) for piece in _subchains(chain)]
+    pieces = []
+    for number, block in enumerate(gemmi.cif.read_string(text)):
+        structure = gemmi.make_structure_from_block(block)
+        structure.merge_chain_parts()
+        structure.setup_entities()
+        found = [piece for chain in _first_model(structure) for piece in _subchains(chain)]
+        pieces += [Piece(p.name, reason=AFTER_BLOCK) for p in found if not p.reason] if number else found
+    return pieces
 
 
 def of_pdb(text: str) -> list[Piece]:
-    """Polymers of the first model of a PDB file; those after END are rejects."""
+    """Polymers of the first model of a PDB file; those after END are rejects.
+
+    Raises:
+        RuntimeError: gemmi cannot read the file; also `ValueError`, or `IndexError`.
+    """
+    first, *rest = (_structure(lines) for lines in _structures(text.split("\n")))
+    extra = [piece for structure in rest for piece in _pieces(structure) if not piece.reason]
+    return _pieces(first) + [Piece(p.name, reason=AFTER_END) for p in extra]
+
+
+def _structure(lines: Sequence[str]) -> Any:
+    """Structure of gemmi, which stops reading at a line that it takes for the last."""
     import gemmi
 
-    first, *rest = _structures(text.split("\n"))
-    structure = gemmi.read_pdb_string("\n".join(_with_parts_apart(first)), split_chain_on_ter=True)
-    pieces = _joined([p for n, chain in enumerate(_first_model(structure)) for p in _part(chain, n)])
-    after = [gemmi.read_pdb_string("\n".join(_with_parts_apart(lines)), split_chain_on_ter=True) for lines in rest]
-    extra = [p for s in after for p in _joined([p for n, c in enumerate(_first_model(s)) for p in _part(c, n)])]
-    return pieces + [Piece(p.name, reason=AFTER_END) for p in extra if not p.reason]
+    structure = gemmi.read_pdb_string("\n".join(_with_parts_apart(lines)), split_chain_on_ter=True)
+    found, wanted = sum(model.count_atom_sites() for model in structure), sum(map(_is_atom, lines))
+    if found != wanted:
+        raise ValueError(f"{found} of its {wanted} atoms are read")
+    return structure
+
+
+def _pieces(structure: Any) -> list[Piece]:
+    """Polymers of the first model."""
+    return _joined([piece for n, chain in enumerate(_first_model(structure)) for piece in _part(chain, n)])
+
+
+def _is_atom(line: str) -> bool:
+    return line.startswith(COORDINATES)
 
 
 def _first_model(structure: Any) -> Any:
@@ -95,12 +121,24 @@ def _segment(line: str) -> str:
 
 
 def _legible(line: str) -> str:
-    """The line up to the B-factor, with its element if it has one; gemmi would guess calcium for a CA on the left."""
+    """The line up to the B-factor, with its element if it has one, and nan for a position of CA that is no number.
+
+    gemmi would guess calcium for a CA on the left.
+    """
     element = line[ELEMENT].strip()
+    if line[NAME].strip() == "CA" and not all(map(_is_number, (line[30:38], line[38:46], line[46:54]))):
+        line = line[:30] + "     nan" * 3 + line[54:]  # gemmi would take 0
     if not element.isalpha() and line.startswith("ATOM") and line[NAME].strip() == "CA":
         element = "C"  # an ion is a HETATM
     short = line[:COLUMNS_READ]
     return f"{short:<76}{element:>2}" if element.isalpha() else short
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
 
 
 def _part(chain: Any, number: int) -> list[Piece]:
@@ -147,6 +185,8 @@ def _piece(polymer: Any, name: str, chain: Any) -> Piece:
     for residue in polymer.first_conformer():
         known = gemmi.find_tabulated_residue(residue.name)
         atoms = [a for a in residue if a.name == "CA" and (a.element.name == "C" or known.is_amino_acid())]
+        if not all(np.isfinite(a.pos.tolist()).all() for a in atoms):
+            return Piece(name, reason=NO_NUMBER)
         atoms = [a for a in atoms if max(map(abs, a.pos.tolist())) < PLACEHOLDER]
         if not atoms:
             continue
