@@ -84,7 +84,7 @@ def test_prepare__gives_the_same_bytes_however_the_files_are_divided(tmp_path, n
     (tmp_path / "held.xyz").write_text(
         frame(rows=BARE, head='Properties=species:S:1:pos:R:3 energy=-7 pbc="F F F"') * 4
     )
-    section = {"name": "extxyz", "files": [str(tmp_path / n) for n in names], "max_rejected": 0.9}
+    section = {"name": "extxyz", "files": [str(tmp_path / n) for n in names], "max_rejected": 0.9, "split_by": "frame"}
     section |= {"allow_duplicates": True, "test_files": {"held": [str(tmp_path / "held.xyz")]}}
     stores = [prepared(tmp_path, section, parts) for parts in (1, 2, 7, 90)]
     assert all(stored == stores[0] for stored in stores)
