@@ -235,7 +235,7 @@ def dataset_card(name: str, data: xr.Dataset) -> DatasetCard:
 
 
 def _held_out_molecules(names: Sequence[str], split: np.ndarray, molecule: np.ndarray) -> str:
-    """Whether the molecules of the held-out splits are in the train split too."""
+    """Held-out molecules in words: none is in the train split, or the samples of those that are, by split."""
     seen = np.isin(molecule, molecule[split == 0])
     shared = {name: int(seen[split == k].sum()) for k, name in enumerate(names) if k}
     if not any(shared.values()):
