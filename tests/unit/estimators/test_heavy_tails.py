@@ -13,7 +13,7 @@ HEAVY = {"Pareto 1.2": stats.pareto(1.2), "lognormal 2.5": stats.lognorm(2.5), "
 def coverage(law, samples=500, repeats=400, seed=0):
     """Shares of repeats in which the 95 % interval of the mean holds the truth, and in which the rule warns."""
     values = law.rvs((repeats, samples), random_state=seed)
-    low, high = bootstrap.interval(bootstrap.resampled_means(values, 600, seed))
+    low, high = bootstrap.interval(values, None, 600, seed)
     return np.mean((low <= law.mean()) & (law.mean() <= high)), np.mean(heavy_tails.is_heavy(values))
 
 
@@ -59,3 +59,14 @@ def test_is_heavy__warns_where_nothing_can_be_said(values):
 def test_is_heavy__does_not_warn_of_equal_samples():
     assert not heavy_tails.is_heavy(np.ones(64))
     assert heavy_tails.is_heavy(np.ones((3, 2, 64))).shape == (3, 2)
+
+
+def test_heavy_tails__of_clusters_are_those_of_their_sums():
+    """500 equal samples, of which one cluster has 300: the sum of that cluster is another than the others."""
+    values, cluster = np.ones(500), np.repeat(np.arange(201), [300, *[1] * 200]).astype(np.int32)
+    assert not heavy_tails.is_heavy(values)
+    assert heavy_tails.is_heavy(values, cluster)
+    assert heavy_tails.top_share(values, cluster=cluster) == pytest.approx(302 / 500)
+    assert heavy_tails.is_heavy(values, np.repeat(np.arange(10), 50).astype(np.int32))  # few clusters
+    one_each = np.arange(500, dtype=np.int32)
+    assert not heavy_tails.is_heavy(values, one_each)

@@ -1,18 +1,29 @@
-"""Error bars of means over samples: standard errors, bootstrap resamples, percentile intervals."""
+"""Error bars of means over samples: standard errors, bootstrap resamples, 95 % intervals; all resample clusters.
+
+Samples of a cluster (frames of a molecule, chains of a family of sequences) are not independent, so that clusters are
+drawn, whole, not samples. Clusters differ in size: a mean over samples is a ratio of two sums over clusters. Without
+`cluster` every sample is a cluster of its own.
+"""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 import numpy as np
+from scipy.stats import t as student
 
-from .._typing import Array, Float, Values
+from .._typing import Array, Float, Int, Values
 
 LARGEST = 4_000_000  # numbers of one block in memory, here and in `degree_spectrum`
+MANY_CLUSTERS = 200  # from here on percentile intervals are wide enough
+FEW_CLUSTERS = 20  # with fewer clusters intervals are approximate
+LEAST_CLUSTERS = 5  # resamples of fewer clusters often hold a single cluster, which has no standard error
+
+Clusters = Int[Array, " sample"] | None  # number of the cluster of every sample; None: samples are independent
 
 
 class Pooled(NamedTuple):
-    """Mean over samples, its standard error, and the ends of its 95 % bootstrap interval; samples are the clusters."""
+    """Mean over samples, its standard error, and the ends of its 95 % bootstrap interval."""
 
     value: Values
     error: Values
@@ -20,37 +31,140 @@ class Pooled(NamedTuple):
     high: Values
 
 
-def standard_error(values: Float[Array, "*b sample"]) -> Values:
-    """Standard error of the mean over the last axis, std / sqrt(n), with n - 1 in the variance; NaN for n < 2."""
-    count = values.shape[-1]
+def cluster_sums(values: Float[Array, "*b sample"], cluster: Clusters = None) -> Float[Array, "*b cluster"]:
+    """Sums over the samples of each cluster, in the order in which clusters first appear."""
+    if cluster is None:
+        return values
+    _, first, inverse = np.unique(cluster, return_index=True, return_inverse=True)
+    if len(first) == len(cluster):
+        return values
+    number = first.argsort().argsort()[inverse]
+    order = number.argsort(kind="stable")
+    starts = np.searchsorted(number[order], np.arange(len(first)))
+    return np.add.reduceat(values[..., order], starts, axis=-1)
+
+
+def _sizes(values: Float[Array, "*b sample"], cluster: Clusters) -> Float[Array, " cluster"]:
+    """Number of samples of each cluster."""
+    return cluster_sums(np.ones(values.shape[-1]), cluster)
+
+
+def standard_error(values: Float[Array, "*b sample"], cluster: Clusters = None) -> Values:
+    """Standard error of the mean over the last axis; NaN for fewer than two clusters.
+
+    Of C clusters of n_c samples, with sums s_c of their values and the mean m of all N samples, it is that of a ratio:
+    sqrt(C / (C - 1) SUM_c (s_c - n_c m)^2) / N. Of independent samples it is std / sqrt(N), with N - 1 in the variance.
+
+    Source: Cochran, Sampling Techniques (1977), section 9A.3.
+    """
+    sums, sizes = cluster_sums(values, cluster), _sizes(values, cluster)
+    count, samples = len(sizes), values.shape[-1]
     if count < 2:
         return np.full(values.shape[:-1], np.nan)[()]
-    return values.std(-1, ddof=1) / count**0.5
+    if count == samples:
+        return values.std(-1, ddof=1) / count**0.5
+    residual = sums - sizes * values.mean(-1, keepdims=True)
+    return np.sqrt(count / (count - 1) * (residual**2).sum(-1)) / samples
 
 
-def resampled_means(values: Float[Array, "*b sample"], resamples: int, seed: int) -> Float[Array, "*b resample"]:
-    """Means over bootstrap resamples of whole samples (the clusters).
+def resampled_means(
+    values: Float[Array, "*b sample"], resamples: int, seed: int, cluster: Clusters = None
+) -> Float[Array, "*b resample"]:
+    """Means over bootstrap resamples of whole clusters: sums of the values over the number of samples drawn.
 
-    The same seed draws the same samples, so that means of several arrays, and of all checkpoints, are paired. Memory
-    does not grow with resamples times samples.
+    The same seed draws the same clusters, so that means of several arrays, and of all checkpoints, are paired. Memory
+    does not grow with resamples times clusters.
     """
-    samples, random = values.shape[-1], np.random.default_rng(seed)
-    block = max(1, LARGEST // samples)
+    sums, sizes = cluster_sums(values, cluster), _sizes(values, cluster)
+    random = np.random.default_rng(seed)
+    block = max(1, LARGEST // len(sizes))
     means = []
     for start in range(0, resamples, block):
-        counts = random.multinomial(samples, np.full(samples, 1 / samples), size=min(block, resamples - start))
-        means.append(values @ (counts.T / samples))
+        counts = _draws(len(sizes), min(block, resamples - start), random)
+        means.append(sums @ (counts / (counts @ sizes)[:, None]).T)
     return np.concatenate(means, -1)
 
 
-def interval(resampled: Float[Array, "*b resample"]) -> tuple[Values, Values]:
-    """Ends of the 95 % percentile interval of a statistic, from its values on bootstrap resamples."""
-    low, high = np.quantile(resampled, [0.025, 0.975], axis=-1)
-    return low, high
+def _draws(clusters: int, resamples: int, random: np.random.Generator) -> Int[Array, "resample cluster"]:
+    """Number of times that each resample contains each cluster."""
+    return random.multinomial(clusters, np.full(clusters, 1 / clusters), size=resamples)
 
 
-def pooled(values: Float[Array, "*b sample"], resamples: int = 2000, seed: int = 0) -> Pooled:
-    """Mean over samples with its standard error and bootstrap interval.
+def interval(
+    values: Float[Array, "*b sample"],
+    over: Float[Array, "*b sample"] | None,
+    resamples: int,
+    seed: int,
+    cluster: Clusters = None,
+) -> tuple[Values, Values]:
+    """Ends of the 95 % interval of a mean over samples, or of the ratio of two means.
+
+    From 200 clusters on it is the percentile interval. Percentile intervals of fewer clusters are too narrow, so that
+    the bootstrap is studentised there: the error of every resample is divided by its own standard error. Below 5
+    clusters it is the interval of Student's t. Coverage of the truth in percent, in 5000 simulations with lognormal
+    clusters (sigma 1) of 1 to 11 samples:
+
+        clusters                           5     10    20    54    100   200
+        mean                               88.2  89.3  90.9  92.9  93.3  92.7
+        mean, by percentiles               70.9  78.1  84.1  88.9  91.0  92.7
+        percentage of the loss             91.8  92.7  93.4  94.5  94.4  93.7
+        percentage, by percentiles         80.9  88.0  91.1  93.0  93.4  93.7
+
+    So intervals of fewer than 20 clusters are approximate. Those of a single cluster are NaN.
+
+    Args:
+        values: one number per sample.
+        over: numbers whose mean divides that of the values; None for 1. The ends are NaN if their mean is not positive.
+        resamples: number of bootstrap resamples.
+        seed: of the resamples, see `resampled_means`.
+        cluster: of every sample.
+
+    Source: Efron and Tibshirani, An Introduction to the Bootstrap (1993), sections 12.5 and 13.3.
+    """
+    over = np.ones(values.shape[-1]) if over is None else over
+    top, bottom = cluster_sums(values, cluster), cluster_sums(over, cluster)
+    clusters, total = top.shape[-1], bottom.sum(-1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        if clusters >= MANY_CLUSTERS:
+            means, below = (resampled_means(v, resamples, seed, cluster) for v in (values, over))
+            low, high = np.quantile(np.where(below > 0, means / below, np.nan), [0.025, 0.975], axis=-1)
+            return low, high
+        ratio = np.where(total > 0, top.sum(-1) / total, np.nan)
+        residual = top - ratio[..., None] * bottom
+        spread = (residual**2).sum(-1) / (1 - 1 / clusters) if clusters > 1 else np.full(ratio.shape, np.nan)
+        error = np.sqrt(spread) / total
+        if clusters < LEAST_CLUSTERS:
+            high = student.ppf(0.975, max(clusters - 1, 1))
+            low = -high
+        else:
+            high, low = -_studentised(residual, bottom, resamples, seed)
+    return ratio + low * error, ratio + high * error
+
+
+def _studentised(
+    residual: Float[Array, "*b cluster"], bottom: Float[Array, "*#b cluster"], resamples: int, seed: int
+) -> Float[Array, " end *b"]:
+    """The 2.5 and 97.5 % points of the error of a resampled ratio over its own standard error.
+
+    Resamples without a standard error, such as those of a single cluster, are left out.
+
+    Args:
+        residual: sums of the numerator of each cluster less the ratio times those of the denominator; they sum to 0.
+        bottom: sums of the denominator.
+    """
+    clusters = residual.shape[-1]
+    counts = _draws(clusters, resamples, np.random.default_rng(seed)).T.astype(float)
+    moved, below = residual @ counts, bottom @ counts
+    shift = moved / below  # of the resampled ratio from the ratio
+    square = residual**2 @ counts - 2 * shift * ((residual * bottom) @ counts) + shift**2 * (bottom**2 @ counts)
+    known = square > 1e-12 * (residual**2).sum(-1, keepdims=True)
+    scaled = moved / np.sqrt(square / (1 - 1 / clusters))
+    scaled = np.where(known, scaled, np.where(moved == 0, 0.0, np.nan))
+    return np.nanquantile(scaled, [0.025, 0.975], axis=-1)
+
+
+def pooled(values: Float[Array, "*b sample"], resamples: int = 2000, seed: int = 0, cluster: Clusters = None) -> Pooled:
+    """Mean over samples with its standard error and its 95 % interval.
 
     A spectrum has its degree last: `pooled(np.swapaxes(q, -1, -2))`.
 
@@ -58,6 +172,7 @@ def pooled(values: Float[Array, "*b sample"], resamples: int = 2000, seed: int =
         values: one number per sample.
         resamples: number of bootstrap resamples.
         seed: of the resamples, see `resampled_means`.
+        cluster: of every sample.
 
     Raises:
         ValueError: fewer than two samples.
@@ -65,4 +180,5 @@ def pooled(values: Float[Array, "*b sample"], resamples: int = 2000, seed: int =
     samples = values.shape[-1]
     if samples < 2:
         raise ValueError(f"an error bar needs at least 2 samples, got {samples}")
-    return Pooled(values.mean(-1), standard_error(values), *interval(resampled_means(values, resamples, seed)))
+    ends = interval(values, None, resamples, seed, cluster)
+    return Pooled(values.mean(-1), standard_error(values, cluster), *ends)
