@@ -139,3 +139,12 @@ def test_interval__is_finite_where_one_cluster_has_all_of_the_sum():
     values = np.zeros(12)
     values[3] = 1
     assert np.isfinite(interval(values, None, 500, 0)).all()
+
+
+@pytest.mark.filterwarnings("error")
+def test_interval__of_values_that_are_not_finite_is_nan():
+    for wrong in (np.nan, np.inf):
+        values = np.stack([np.arange(12.0), np.full(12, wrong), np.where(np.arange(12) == 3, wrong, 1.0)])
+        found = np.array(interval(values, None, 200, 0))
+        assert np.isfinite(found[:, 0]).all()
+        assert np.isnan(found[:, 1:]).all()

@@ -7,6 +7,7 @@ import pytest
 import toys
 
 from twirlscope.errors import UserError
+from twirlscope.estimators import bootstrap
 from twirlscope.settings.train import TrainSettings
 from twirlscope.settings.twirl import TwirlSettings
 from twirlscope.stages import train
@@ -16,16 +17,20 @@ from twirlscope.storage import registry, store
 SETTINGS = TwirlSettings(panel=4, panel_replicates=2, resamples=100, device="cpu")
 
 
-@pytest.fixture(scope="module")
-def files(tmp_path_factory):
-    """A short training and its data."""
-    folder = tmp_path_factory.mktemp("run")
-    registry.save(toys.frames(), folder / "data.zarr.zip")
+def _trained(folder, data):
+    """Files of a short training on these data."""
+    registry.save(data, folder / "data.zarr.zip")
     settings = TrainSettings(steps=4, batch=4, warmup=1, device="cpu").model_dump()
     model = {"name": f"{toys.__file__.replace('toys', 'toy_model')}:Mlp"}
     run = {"task": {"name": "force_field"}, "model": model, "train": settings, "seed": 0, "dataset": "well"}
     train.train(folder / "data.zarr.zip", folder / "train.zarr.zip", run, "code")
     return folder / "train.zarr.zip", folder / "data.zarr.zip"
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """A short training and its data."""
+    return _trained(tmp_path_factory.mktemp("run"), toys.frames())
 
 
 def test_twirl__measures_every_checkpoint_and_gives_the_same_bytes_twice(files, tmp_path):
@@ -52,3 +57,26 @@ def test_twirl__refuses_a_split_that_the_data_lack(files, tmp_path):
     with pytest.raises(UserError, match=r"twirl\.split"):
         twirl(*files, tmp_path / "out.zarr.zip", SETTINGS.model_copy(update={"split": "validation"}))
     assert not (tmp_path / "out.zarr.zip").exists()
+
+
+def test_twirl__resamples_the_clusters_of_the_dataset(tmp_path):
+    data = toys.frames(40)
+    data["cluster"] = ("sample", (np.arange(40, dtype=np.int32) // 4)[::-1].copy())  # 10 held-out samples, 3 clusters
+    files = _trained(tmp_path, data)
+    twirl(*files, tmp_path / "out.zarr.zip", SETTINGS)
+    found = store.load(tmp_path / "out.zarr.zip")
+    for sample, cluster in (("sample", "cluster"), ("panel_sample", "panel_cluster"), ("set_index", "set_cluster")):
+        np.testing.assert_array_equal(found[cluster], data["cluster"].values[found[sample].values])
+    assert (found.attrs["samples"], found.attrs["clusters"]) == (10, 3)
+    cluster, panel = found["cluster"].values, found["panel_cluster"].values
+    total, equiv = found["sample_loss_total"].values, found["sample_loss_equiv"].values
+    low, high = bootstrap.interval(equiv, total, 100, 0, cluster)
+    np.testing.assert_allclose(found["percent_equiv_low"], 100 * low, rtol=1e-9)
+    np.testing.assert_allclose(found["percent_equiv_high"], 100 * high, rtol=1e-9)
+    measured = found["panel_twirled_loss"].values
+    np.testing.assert_allclose(found["twirled_loss_error"], bootstrap.standard_error(measured, panel), rtol=1e-9)
+    lie = found["panel_lie_error"].values
+    np.testing.assert_allclose(found["lie_error_error"], bootstrap.standard_error(lie, panel), rtol=1e-9)
+    frame = found["panel_frame_loss"].values
+    np.testing.assert_allclose(found["frame_loss_error"], bootstrap.standard_error(frame, panel), rtol=1e-9)
+    assert len(set(panel)) < len(panel)  # so that all of this differs from errors over samples

@@ -146,3 +146,7 @@ def test_degrees_dataset__is_declared_and_holds_means_and_paired_errors():
     change = measured[0].removed[0, 1, 0] - measured[0].full[0]
     assert found["degree_removed_loss"][0, 0, 1, 0] == pytest.approx(measured[0].removed[0, 1, 0].mean())
     assert found["degree_removed_loss_error"][0, 0, 1, 0] == pytest.approx(change.std(ddof=1) / 12**0.5)
+    cluster = np.arange(12, dtype=np.int32) // 3
+    found = activation_degrees.degrees_dataset(["features"], measured, cluster)
+    means = change.reshape(4, 3).mean(1)
+    assert found["degree_removed_loss_error"][0, 0, 1, 0] == pytest.approx(means.std(ddof=1) / 2)

@@ -138,3 +138,21 @@ def test_measure__splits_the_training_loss_where_it_is_not_the_squared_error():
 
 def test_measure__of_a_model_without_a_workflow_needs_no_activations():
     assert "degree_share" not in measure.measure(toys.Well(0.5), toys.force_field(), np.arange(4), TwirlSettings())
+
+
+def test_measure__of_copies_of_samples_has_the_intervals_of_the_samples():
+    """5 molecules, 20 identical frames of each; the loss of an equivariant model does not depend on the rotation."""
+    task, five = toys.force_field(5), np.arange(5)
+    many, settings = np.repeat(five, 20), TwirlSettings(resamples=500)
+    model = toys.Well(0.5)
+    single = measure.measure(model, task, five, settings).sel(term="forces")
+    clustered = measure.measure(model, task, many, settings, cluster=many).sel(term="forces")
+    as_if_independent = measure.measure(model, task, many, settings).sel(term="forces")
+    for name in ("loss_total", "loss_mean"):
+        low, value, high = (f"{name}_low", name, f"{name}_high")
+        assert clustered[value] == pytest.approx(float(single[value]), rel=1e-5)
+        width = float(single[high] - single[low])
+        assert clustered[high] - clustered[low] == pytest.approx(width, rel=1e-3)
+        assert as_if_independent[high] - as_if_independent[low] < 0.4 * width
+    np.testing.assert_array_equal(clustered["cluster"], many)
+    np.testing.assert_array_equal(single["cluster"], five)

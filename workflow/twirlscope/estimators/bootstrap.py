@@ -160,6 +160,7 @@ def _studentised(
     known = square > 1e-12 * (residual**2).sum(-1, keepdims=True)
     scaled = moved / np.sqrt(square / (1 - 1 / clusters))
     scaled = np.where(known, scaled, np.where(moved == 0, 0.0, np.nan))
+    scaled[np.isnan(scaled).all(-1)] = 0.0  # of values that are not finite: nor is the error that this multiplies
     return np.nanquantile(scaled, [0.025, 0.975], axis=-1)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from ..contracts import Evaluation
@@ -19,7 +20,7 @@ from ..storage import store
 from ..storage.arrays.twirl import TWIRL
 from ..training.checkpoints import Trained
 from ..twirling.checkpoint import checkpoints_dataset, design_of, measure_checkpoint, measure_last_checkpoint
-from ..twirling.heldout import choose_samples
+from ..twirling.heldout import Heldout, choose_samples
 from .gather import Share
 
 
@@ -36,7 +37,7 @@ def twirl(train: Path, data: Path, out: Path, settings: TwirlSettings, share: Sh
     """
     run = Trained(train, data)
     device, index = device_of(settings.device), choose_samples(run.split(settings.split, "twirl.split"), settings)
-    design = design_of(run.task, index, settings)
+    design = design_of(run.task, index, settings, run.samples["cluster"].values[index])
     steps, measured = (share or Share()).of(run.steps), []
     progress = Progress("twirl", len(steps), "checkpoint")
     for step in steps:
@@ -45,15 +46,15 @@ def twirl(train: Path, data: Path, out: Path, settings: TwirlSettings, share: Sh
         progress.advance(f"step {step}")
     progress.close()
     result = checkpoints_dataset(evaluation, steps, design, measured, settings)
-    result = result.assign_attrs(_attributes(run, settings, len(index), device))
+    result = result.assign_attrs(_attributes(run, settings, design.held, device))
     if steps[-1] == run.steps[-1]:
         last = measure_last_checkpoint(evaluation, run.samples, result, design, settings)
         result = result.merge(last, combine_attrs="no_conflicts")
     store.save(result, out, TWIRL)
 
 
-def _attributes(run: Trained, settings: TwirlSettings, samples: int, device: str) -> dict:
-    """Attributes of the store: settings, samples, precision, device."""
+def _attributes(run: Trained, settings: TwirlSettings, held: Heldout, device: str) -> dict:
+    """Attributes of the store: settings, samples, clusters, precision, device."""
     words = ("scale", "unit", "loss", "weight", "irreps")
     terms = {f"{word}_{t.name}": getattr(t, word) for t in run.task.terms for word in words}
     if run.task.covariate is not None:
@@ -62,7 +63,8 @@ def _attributes(run: Trained, settings: TwirlSettings, samples: int, device: str
         "group": run.task.group,
         "rotations": settings.rotations,
         "reflections": settings.reflections if run.task.reflections else 0,
-        "samples": samples,
+        "samples": len(held.index),
+        "clusters": len(np.unique(held.cluster)),
         "split": settings.split,
         "resamples": settings.resamples,
         "trivial_below": settings.trivial_below,

@@ -18,7 +18,7 @@ import xarray as xr
 
 from .._typing import Array, Callable, Float, Int, Sequence, Tensor
 from ..contracts import Batch, Evaluation, Model, Task
-from ..estimators.bootstrap import standard_error
+from ..estimators.bootstrap import Clusters, standard_error
 from ..losses import inner
 
 MAX_SAMPLES = 32  # samples measured
@@ -64,8 +64,13 @@ def measure_degrees(evaluation: Evaluation, index: Int[Array, " sample"]) -> Deg
     return DegreeUse(np.where(np.isnan(removed[..., 0, 0]), np.nan, share), removed, full)
 
 
-def degrees_dataset(activations: Sequence[str], measured: Sequence[DegreeUse | None]) -> xr.Dataset:
-    """Dataset of the measurements at all checkpoints; empty for a model that names no activations."""
+def degrees_dataset(
+    activations: Sequence[str], measured: Sequence[DegreeUse | None], cluster: Clusters = None
+) -> xr.Dataset:
+    """Dataset of the measurements at all checkpoints; empty for a model that names no activations.
+
+    `cluster` is that of each sample, for the standard error.
+    """
     if measured[0] is None:
         return xr.Dataset()
     share, removed, full = (np.stack(parts) for parts in zip(*measured, strict=True))
@@ -73,7 +78,7 @@ def degrees_dataset(activations: Sequence[str], measured: Sequence[DegreeUse | N
     found = {
         "degree_share": (place, share),
         "degree_removed_loss": ((*place, "term"), removed.mean(-1)),
-        "degree_removed_loss_error": ((*place, "term"), standard_error(change)),
+        "degree_removed_loss_error": ((*place, "term"), standard_error(change, cluster)),
         "degree_full_loss": (("step", "term"), full.mean(-1)),
     }
     coordinates = {

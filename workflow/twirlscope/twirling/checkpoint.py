@@ -17,7 +17,7 @@ from ..geometry import action, so3
 from ..losses import inner
 from ..settings.twirl import TwirlSettings
 from . import checks
-from .activation_degrees import DegreeUse, degrees_dataset, measure_degrees
+from .activation_degrees import MAX_SAMPLES, DegreeUse, degrees_dataset, measure_degrees
 from .frame_averaging import measure_frames
 from .heldout import Heldout, heldout_dataset, heldout_of, measure_heldout, summarise
 from .lie_derivative import LieError
@@ -43,10 +43,12 @@ class Design:
         return self.held.index
 
 
-def design_of(task: Task, index: Int[Array, " sample"], settings: TwirlSettings) -> Design:
-    """Rotations of these samples, and a panel with some of the samples."""
-    panel = panel_of(index, settings, task.group) if min(settings.panel, len(index)) > 1 else None
-    return Design(heldout_of(task, index, settings), panel)
+def design_of(
+    task: Task, index: Int[Array, " sample"], settings: TwirlSettings, cluster: Int[Array, " sample"]
+) -> Design:
+    """Rotations of these samples, which are ascending, and a panel with some of the samples."""
+    panel = panel_of(index, settings, task.group, cluster) if min(settings.panel, len(index)) > 1 else None
+    return Design(heldout_of(task, index, settings, cluster), panel)
 
 
 @dataclass(frozen=True)
@@ -135,7 +137,8 @@ def checkpoints_dataset(
     result["loss_equiv_floor"] = (("step", "term"), np.stack([m.rounding for m in measured]))
     result = summarise(result, settings).merge(metrics_dataset([m.metrics for m in measured]))
     activations = list(evaluation.model.activations)
-    result = result.merge(degrees_dataset(activations, [m.degrees for m in measured]))
+    degrees = degrees_dataset(activations, [m.degrees for m in measured], design.held.cluster[:MAX_SAMPLES])
+    result = result.merge(degrees)
     if design.panel is None:
         return result
     return result.merge(_panels(result, design.panel, measured, settings), combine_attrs="no_conflicts")
@@ -158,6 +161,6 @@ def measure_last_checkpoint(
     found = [slices(evaluation, design.index[: settings.kept]), measure_test_sets(evaluation, data, settings)]
     if design.panel is not None:
         found.append(twirling_losses(evaluation, result, design.panel, settings))
-        found.append(measure_frames(evaluation, design.panel.index, settings))
+        found.append(measure_frames(evaluation, design.panel.index, settings, design.panel.cluster))
     generated = evaluation.task.generate(evaluation.model, evaluation.device)
     return xr.merge(found if generated is None else [*found, generated], combine_attrs="no_conflicts")

@@ -30,7 +30,7 @@ import xarray as xr
 
 from .._typing import Array, Callable, Float, Int, Mapping, Tensor
 from ..contracts import Batch, Evaluation, Task
-from ..estimators.bootstrap import standard_error
+from ..estimators.bootstrap import Clusters, standard_error
 from ..estimators.degree_spectrum import error_gram
 from ..geometry import so3
 from ..geometry.rotation_sets import FRAME_PASSES, FRAME_SIGNS
@@ -119,10 +119,13 @@ class FrameAveraged(Averaged):
 
 
 @torch.no_grad()
-def measure_frames(evaluation: Evaluation, index: Int[Array, " panel"], settings: TwirlSettings) -> xr.Dataset:
+def measure_frames(
+    evaluation: Evaluation, index: Int[Array, " panel"], settings: TwirlSettings, cluster: Clusters = None
+) -> xr.Dataset:
     """Loss, remaining equivariance error and jumps of the frame-averaged model; empty for a task without points.
 
     The loss is the mean over two random orientations of each sample; the equivariance error is their difference.
+    `cluster` is that of each sample, for the standard error.
     """
     model, task = evaluation.model, evaluation.task
     if task.points is None:
@@ -139,7 +142,7 @@ def measure_frames(evaluation: Evaluation, index: Int[Array, " panel"], settings
     near = nudged(batch, *task.points, generator)
     found = {
         "frame_loss": each.mean((-1, -2)),
-        "frame_loss_error": standard_error(each.mean(-1)),
+        "frame_loss_error": standard_error(each.mean(-1), cluster),
         "frame_loss_equiv": equiv.mean(-1),
         "frame_change": _change(averaged, task, batch, near),
         "pass_change": _change(model, task, batch, near),

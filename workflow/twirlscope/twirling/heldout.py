@@ -15,6 +15,7 @@ import xarray as xr
 from .._typing import Array, Float, Int, Sequence, Tensor
 from ..contracts import Evaluation, Task
 from ..estimators import bootstrap, loss_split
+from ..estimators.bootstrap import Clusters
 from ..geometry import rotation_sets
 from ..settings.twirl import TwirlSettings
 from .twisting import Losses, Products, inner_products, with_weighted
@@ -22,6 +23,7 @@ from .twisting import Losses, Products, inner_products, with_weighted
 TRAINING = "training"  # name of the training loss, if it is not the squared error of every term
 CHUNK = 256  # samples in memory at once when no model runs
 SPLIT = ("loss_total", "loss_mean", "loss_equiv")
+ENDS = ("", "_low", "_high")  # of the names of a value and of the ends of its interval
 
 Variables = dict[str, tuple[tuple[str, ...], Array]]  # by name: dimensions and values
 
@@ -30,18 +32,20 @@ Variables = dict[str, tuple[tuple[str, ...], Array]]  # by name: dimensions and 
 class Heldout:
     """Held-out samples and their rotations, the same for every checkpoint and run (common random numbers).
 
+    cluster: of each sample; samples of different clusters are independent.
     quaternion: uniform on the group of the task, first the rotations, then the rotoreflections.
     parity: 1 for a rotation, -1 for a rotoreflection.
     losses: losses that are split besides the squared error.
     """
 
     index: Int[Array, " sample"]
+    cluster: Int[Array, " sample"]
     quaternion: Float[Tensor, "sample rotation 4"]
     parity: Int[Array, " rotation"]
     losses: Losses
 
 
-def heldout_of(task: Task, index: Int[Array, " sample"], settings: TwirlSettings) -> Heldout:
+def heldout_of(task: Task, index: Int[Array, " sample"], settings: TwirlSettings, cluster: Clusters = None) -> Heldout:
     """These samples with their rotations, and with rotoreflections if the task allows them."""
     parity = [1] * settings.rotations + [-1] * (settings.reflections if task.reflections else 0)
     generators = [torch.Generator().manual_seed(settings.seed + k) for k in (0, 2)]  # 1 is the seed of the panel
@@ -49,7 +53,8 @@ def heldout_of(task: Task, index: Int[Array, " sample"], settings: TwirlSettings
         rotation_sets.uniform(task.group, len(index), parity.count(p), generator=g)
         for p, g in zip((1, -1), generators, strict=True)
     ]
-    return Heldout(index, torch.cat(kinds, 1), np.array(parity, np.int8), losses_of(task, settings))
+    cluster = np.arange(len(index)) if cluster is None else cluster
+    return Heldout(index, cluster, torch.cat(kinds, 1), np.array(parity, np.int8), losses_of(task, settings))
 
 
 def measure_heldout(evaluation: Evaluation, held: Heldout) -> Products:
@@ -78,6 +83,7 @@ def heldout_dataset(task: Task, steps: Sequence[int], held: Heldout, measured: S
         "square": (("term", "sample"), measured[0]["square"]),
         "quaternion": (("sample", "rotation", "wxyz"), held.quaternion.numpy()),
         "parity": (("rotation",), held.parity),
+        "cluster": (("sample",), held.cluster.astype(np.int32)),
     }
     coordinates = {"step": np.array(steps), "term": np.array(terms, object), "sample": held.index.astype(np.int64)}
     if task.covariate is not None:
@@ -107,43 +113,50 @@ def summarise(products: xr.Dataset, settings: TwirlSettings) -> xr.Dataset:
     gram, cross, square = (products[n].values for n in ("gram", "cross", "square"))
     rotations = np.flatnonzero(products["parity"].values == 1)
     parts = loss_split.split(gram[..., rotations[:, None], rotations], cross[..., rotations], square)
-    zero = np.broadcast_to(square, parts.total.shape)
+    zero, clusters = np.broadcast_to(square, parts.total.shape), products["cluster"].values
     found: Variables = {f"sample_{n}": (("step", "term", "sample"), v) for n, v in zip(SPLIT, parts, strict=True)}
-    found |= _pooled({**dict(zip(SPLIT, parts, strict=True)), "loss_zero": zero}, ("step", "term"), settings)
+    values = {**dict(zip(SPLIT, parts, strict=True)), "loss_zero": zero}
+    found |= _pooled(values, clusters, ("step", "term"), settings)
     found["loss_zero"] = (("term",), square.mean(-1))
     learned = found["learned_fraction"][1] >= settings.trivial_below  # also False if the loss is not finite
     found["trivial"] = (("step", "term"), ~learned)
     if len(rotations) < products.sizes["rotation"]:
         reflected = loss_split.split_reflected(gram, cross, square, products["parity"].values == 1)
         values = {**dict(zip(SPLIT, reflected.o3, strict=True)), "reflection_error": reflected.reflection}
-        found |= _pooled(values, ("step", "term"), settings, "o3_")
+        found |= _pooled(values, clusters, ("step", "term"), settings, "o3_")
     if "sample_convex_loss_total" in products:
         values = {n: products[f"sample_convex_{n}"].values for n in SPLIT}
         zero = np.broadcast_to(products["sample_convex_loss_zero"].values, values["loss_total"].shape)
-        found |= _pooled(values | {"loss_zero": zero}, ("step", "convex", "term"), settings, "convex_")
+        found |= _pooled(values | {"loss_zero": zero}, clusters, ("step", "convex", "term"), settings, "convex_")
         found["convex_loss_zero"] = (("convex", "term"), zero[0].mean(-1))
     return products.assign(found)
 
 
-def _pooled(values: dict[str, Array], dims: tuple[str, ...], settings: TwirlSettings, prefix: str = "") -> Variables:
-    """Means over samples and ratios of means, each with the ends of its 95 % interval from resampled samples."""
-    means = _with_ratios({k: v.mean(-1) for k, v in values.items()})
-    resampled = {k: bootstrap.resampled_means(v, settings.resamples, settings.seed) for k, v in values.items()}
-    resampled = _with_ratios(resampled)
-    found = {}
-    for name in means:
-        low, high = bootstrap.interval(resampled[name])
-        found |= {f"{prefix}{name}{e}": (dims, v) for e, v in (("", means[name]), ("_low", low), ("_high", high))}
-    return found
+def _pooled(
+    values: dict[str, Array],
+    cluster: Int[Array, " sample"],
+    dims: tuple[str, ...],
+    settings: TwirlSettings,
+    prefix: str = "",
+) -> Variables:
+    """Means over samples and ratios of means, each with the ends of its 95 % interval from resampled clusters."""
+    means = {k: v.mean(-1) for k, v in values.items()}
 
+    def ends(name: str, over: str | None = None) -> Array:
+        below = None if over is None else values[over]
+        return np.stack(bootstrap.interval(values[name], below, settings.resamples, settings.seed, cluster))
 
-def _with_ratios(means: dict[str, Array]) -> dict[str, Array]:
-    """Means and their ratios, without `loss_zero`."""
-    found = {k: v for k, v in means.items() if k != "loss_zero"}
-    found["percent_equiv"] = loss_split.percent(means["loss_total"], means["loss_equiv"])
+    found = {k: (v, *ends(k)) for k, v in means.items() if k != "loss_zero"}
+    percent = loss_split.percent(means["loss_total"], means["loss_equiv"])
+    found["percent_equiv"] = (percent, *100 * ends("loss_equiv", "loss_total"))
     if "loss_zero" in means:
-        found["learned_fraction"] = 1 - means["loss_total"] / means["loss_zero"]
-    return found
+        learned = 1 - means["loss_total"] / means["loss_zero"]
+        found["learned_fraction"] = (learned, *1 - ends("loss_total", "loss_zero")[::-1])
+    return {
+        f"{prefix}{name}{end}": (dims, part)
+        for name, parts in found.items()
+        for end, part in zip(ENDS, parts, strict=True)
+    }
 
 
 def choose_samples(index: Int[Array, " sample"], settings: TwirlSettings) -> Int[Array, " some"]:

@@ -33,6 +33,7 @@ def measure_test_sets(evaluation: Evaluation, data: xr.Dataset, settings: TwirlS
             "set_samples": ("test_set", np.array([len(i) for i in places], np.int64)),
             "set_number": ("set_sample", np.repeat(np.arange(len(names)), [len(i) for i in places]).astype(np.int16)),
             "set_index": ("set_sample", np.concatenate(places).astype(np.int64)),
+            "set_cluster": ("set_sample", data["cluster"].values[np.concatenate(places)]),
         },
         {
             "test_set": np.array(names, object),

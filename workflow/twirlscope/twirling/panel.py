@@ -16,10 +16,12 @@ from .._typing import Array, Float, Int, Tensor
 from ..contracts import Evaluation
 from ..errors import UserError
 from ..estimators import bootstrap, degree_spectrum, loss_split
+from ..estimators.bootstrap import Clusters
 from ..geometry import action, rotation_sets, so3
 from ..geometry.rotation_sets import INDEPENDENT, RotationSet
 from ..settings.twirl import TwirlSettings
 from . import panel_octahedral
+from .heldout import ENDS
 from .lie_derivative import LieError, lie_error
 from .twisting import Products, inner_products, twisted_predictions, with_weighted
 
@@ -32,6 +34,7 @@ class Panel:
     """Samples and their rotations, the same at every checkpoint.
 
     index: samples, ascending.
+    cluster: of each sample; samples of different clusters are independent.
     quaternion: replicates of one set of rotations, each with an independent random offset, per sample; a finite group
         has one replicate, without offset.
     rotations: the set.
@@ -39,6 +42,7 @@ class Panel:
     """
 
     index: Int[Array, " panel"]
+    cluster: Int[Array, " panel"]
     quaternion: Float[Tensor, "panel replicate node 4"]
     rotations: RotationSet
     group: str
@@ -54,26 +58,32 @@ class Panel:
         return gram.reshape(*gram.shape[:-2], R, n, R, n)
 
 
-def panel_of(index: Int[Array, " sample"], settings: TwirlSettings, group: str = "SO3") -> Panel:
-    """Panel of a measurement, with a random subset of its samples."""
+def panel_of(
+    index: Int[Array, " sample"], settings: TwirlSettings, group: str = "SO3", cluster: Clusters = None
+) -> Panel:
+    """Panel of a measurement, with a random subset of its samples, which are ascending."""
     random = np.random.default_rng([settings.seed, 1])
     chosen = np.sort(random.choice(index, min(settings.panel, len(index)), replace=False))
+    place = np.searchsorted(index, chosen)
+    cluster = place if cluster is None else cluster[place]
     if group in rotation_sets.FINITE_GROUPS:
         whole = rotation_sets.rotation_set(rotation_sets.FINITE_GROUPS[group])
-        return Panel(chosen, whole.quaternion.expand(len(chosen), 1, -1, -1), whole, group)
-    return panel_under(chosen, settings.panel_set, settings.panel_replicates, settings)
+        return Panel(chosen, cluster, whole.quaternion.expand(len(chosen), 1, -1, -1), whole, group)
+    return panel_under(chosen, cluster, settings.panel_set, settings.panel_replicates, settings)
 
 
-def panel_under(index: Int[Array, " panel"], name: str, replicates: int, settings: TwirlSettings) -> Panel:
+def panel_under(
+    index: Int[Array, " panel"], cluster: Int[Array, " panel"], name: str, replicates: int, settings: TwirlSettings
+) -> Panel:
     """Panel of these samples under replicates of the named set, or under independent rotations."""
     generator = torch.Generator().manual_seed(settings.seed + 1)
     if count := INDEPENDENT.get(name):
         quaternion = so3.haar(len(index), replicates, count, generator=generator)
         weight = torch.full((count,), 1 / count, dtype=torch.float64)
-        return Panel(index, quaternion, RotationSet(name, quaternion[0, 0], weight, 0), "SO3")
+        return Panel(index, cluster, quaternion, RotationSet(name, quaternion[0, 0], weight, 0), "SO3")
     chosen = rotation_sets.rotation_set(name)
     quaternion = rotation_sets.randomised(chosen, len(index), replicates, generator)
-    return Panel(index, quaternion, chosen, "SO3")
+    return Panel(index, cluster, quaternion, chosen, "SO3")
 
 
 def measure_panel(evaluation: Evaluation, panel: Panel) -> tuple[Products, LieError | None]:
@@ -103,6 +113,7 @@ def panel_dataset(panel: Panel, measured: list[tuple[Products, LieError | None]]
             "panel_square": (("term", "panel"), products[0]["square"]),
             "panel_quaternion": (("panel", "panel_rotation", "wxyz"), panel.flat.numpy()),
             "panel_sample": (("panel",), panel.index.astype(np.int64)),
+            "panel_cluster": (("panel",), panel.cluster.astype(np.int32)),
         },
         attrs={
             "panel_set": panel.rotations.name,
@@ -131,10 +142,10 @@ def symmetric_matrices(pairs: Float[Array, "*b pair"], size: int) -> Float[Array
 
 
 def summarise_panel(data: xr.Dataset, panel: Panel, settings: TwirlSettings) -> xr.Dataset:
-    """The dataset with spectrum, Lie-derivative error and effective degree added, with errors over samples."""
+    """The dataset with spectrum, Lie-derivative error and effective degree added, with errors over clusters."""
     if panel.group in rotation_sets.FINITE_GROUPS:
         every = np.stack([_error_gram(data, step) for step in range(data.sizes["step"])])
-        return panel_octahedral.summarise(data, every, panel.rotations.quaternion, settings)
+        return panel_octahedral.summarise(data, every, panel.rotations.quaternion)
     weight, rotations, q, equiv = panel.rotations.weight.numpy(), panel.flat.numpy(), [], []
     highest = settings.highest_degree
     for step in range(data.sizes["step"]):
@@ -144,21 +155,19 @@ def summarise_panel(data: xr.Dataset, panel: Panel, settings: TwirlSettings) -> 
         design = panel.by_replicate(errors)
         equiv.append(loss_split.split_design(design, np.zeros(design.shape[:-2]), 0.0, weight).equiv)
     lie, both = data["panel_lie_error"].values, ("step", "term")
-    pooled = bootstrap.pooled(np.swapaxes(np.stack(q), -1, -2), settings.resamples, settings.seed)
-    whole = bootstrap.pooled(np.stack(equiv), settings.resamples, settings.seed)
-    resampled = (bootstrap.resampled_means(v, settings.resamples, settings.seed) for v in (lie, np.stack(equiv)))
-    low, high = bootstrap.interval(_effective_degree(*resampled))
+    spectrum, equiv = np.swapaxes(np.stack(q), -1, -2), np.stack(equiv)
+    whole = equiv.mean(-1)
+    ends = bootstrap.interval(lie, equiv, settings.resamples, settings.seed, panel.cluster)
     found = {
-        "spectrum": ((*both, "degree"), pooled.value),
-        "spectrum_error": ((*both, "degree"), pooled.error),
-        "spectrum_remainder": (both, degree_spectrum.remainder(pooled.value, whole.value)),
-        "panel_loss_equiv": (both, whole.value),
+        "spectrum": ((*both, "degree"), spectrum.mean(-1)),
+        "spectrum_error": ((*both, "degree"), bootstrap.standard_error(spectrum, panel.cluster)),
+        "spectrum_remainder": (both, degree_spectrum.remainder(spectrum.mean(-1), whole)),
+        "panel_loss_equiv": (both, whole),
         "lie_error": (both, lie.mean(-1)),
-        "lie_error_error": (both, bootstrap.standard_error(lie)),
-        "effective_degree": (both, _effective_degree(lie.mean(-1), whole.value)),
-        "effective_degree_low": (both, low),
-        "effective_degree_high": (both, high),
+        "lie_error_error": (both, bootstrap.standard_error(lie, panel.cluster)),
     }
+    ratios = (lie.mean(-1) / np.where(whole > 0, whole, np.nan), *ends)
+    found |= {f"effective_degree{e}": (both, _degree(v)) for e, v in zip(ENDS, ratios, strict=True)}
     return data.assign(found).assign_coords(degree=np.arange(settings.highest_degree + 1))
 
 
@@ -168,10 +177,9 @@ def _error_gram(data: xr.Dataset, step: int) -> Float[Array, "term panel rotatio
     return degree_spectrum.error_gram(gram, data["panel_cross"].values[step], data["panel_square"].values)
 
 
-def _effective_degree(lie: Array, equiv: Array) -> Array:
-    """Degree l with l (l + 1) = lie / equiv; NaN if the equivariance error is not positive."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.sqrt(np.where(equiv > 0, lie / equiv, np.nan) + 0.25) - 0.5
+def _degree(ratio: Array) -> Array:
+    """Degree l with l (l + 1) = ratio; 0 for the negative ends of wide intervals."""
+    return np.sqrt(np.maximum(ratio, 0) + 0.25) - 0.5
 
 
 def twirling_losses(evaluation: Evaluation, data: xr.Dataset, panel: Panel, settings: TwirlSettings) -> xr.Dataset:
@@ -199,14 +207,14 @@ def twirling_losses(evaluation: Evaluation, data: xr.Dataset, panel: Panel, sett
         passes.append(count)
     measured = np.full((len(names), len(q), len(panel.index)), np.nan)
     for name in MEASURED_SETS:
-        design = panel_under(panel.index, name, _replicate_count(name, settings), settings)
+        design = panel_under(panel.index, panel.cluster, name, _replicate_count(name, settings), settings)
         products = with_weighted(evaluation.task, inner_products(evaluation, design.index, design.flat))
         measured[names.index(name)] = _twirled_losses(design, products)
     predicted = dict(zip(("", "_low", "_high"), np.moveaxis(np.array(columns), 1, 0), strict=True))
     found = {f"twirled_loss_predicted{k}": (("rotation_set", "term"), v) for k, v in predicted.items()}
     found["panel_twirled_loss"] = (("rotation_set", "term", "panel"), measured)
     found["twirled_loss"] = (("rotation_set", "term"), measured.mean(-1))
-    found["twirled_loss_error"] = (("rotation_set", "term"), bootstrap.standard_error(measured))
+    found["twirled_loss_error"] = (("rotation_set", "term"), bootstrap.standard_error(measured, panel.cluster))
     single = np.einsum("tprr->tpr", _error_gram(data, -1)).mean(-1)
     found["panel_single_loss"] = (("term", "panel"), single)
     found["passes"] = (("rotation_set",), np.array(passes, np.int64))

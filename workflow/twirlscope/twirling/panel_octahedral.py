@@ -16,10 +16,9 @@ import numpy as np
 import xarray as xr
 
 from .._typing import Array, Float, Tensor
-from ..estimators import bootstrap
+from ..estimators.bootstrap import standard_error
 from ..geometry import rotation_sets, so3
 from ..geometry.rotation_sets import INDEPENDENT
-from ..settings.twirl import TwirlSettings
 
 IRREPS = {"A1": 1, "A2": 1, "E": 2, "T1": 3, "T2": 3}  # dimension by irrep
 SUBGROUPS = ("D2", "T", "O")  # rotation sets that are subgroups
@@ -65,25 +64,24 @@ def summarise(
     data: xr.Dataset,
     errors: Float[Array, "step term panel n n"],
     quaternion: Float[Tensor, "n 4"],
-    settings: TwirlSettings,
 ) -> xr.Dataset:
     """The dataset with spectrum, equivariance error and predicted losses of twirling added.
 
     Args:
+        data: the panel, with the clusters of its samples.
         errors: <z_i - y, z_j - y> under every rotation of the group.
         quaternion: the rotations.
-        settings: number and seed of the bootstrap resamples.
     """
-    q, both = spectrum(errors, quaternion), ("step", "term")
-    pooled = bootstrap.pooled(np.moveaxis(q, -1, 2), settings.resamples, settings.seed)
+    q, both = np.moveaxis(spectrum(errors, quaternion), -1, 2), ("step", "term")
+    value, error = q.mean(-1), standard_error(q, data["panel_cluster"].values)
     sets = [rotation_sets.rotation_set(name) for name in SUBGROUPS]
     weight = np.stack([alpha(s.quaternion) for s in sets])
-    last, counts = pooled.value[-1], np.array([*INDEPENDENT.values()])
+    last, counts = value[-1], np.array([*INDEPENDENT.values()])
     independent = last[:, 0] + last[:, 1:].sum(-1) / counts[:, None]  # rotations of the group, drawn with replacement
     found = {
-        "irrep_spectrum": ((*both, "irrep"), pooled.value),
-        "irrep_spectrum_error": ((*both, "irrep"), pooled.error),
-        "panel_loss_equiv": (both, pooled.value[..., 1:].sum(-1)),
+        "irrep_spectrum": ((*both, "irrep"), value),
+        "irrep_spectrum_error": ((*both, "irrep"), error),
+        "panel_loss_equiv": (both, value[..., 1:].sum(-1)),
         "twirled_loss_predicted": (("rotation_set", "term"), np.concatenate([weight @ last.T, independent])),
         "passes": (("rotation_set",), np.array([*(len(s) for s in sets), *counts], np.int64)),
     }

@@ -7,6 +7,7 @@ Dimensions beside the shared ones: `rotation`, `term` (a term of the loss, or `w
 from __future__ import annotations
 
 from .coordinates import COORDINATES
+from .data import FRAMES
 from .declaration import MATH
 from .declaration import declared as _v
 
@@ -37,6 +38,7 @@ TWIRL = COORDINATES | {
         "sample rotation wxyz", "float64", "1", "rotation as unit quaternion, scalar first; the same at every step"
     ),
     "parity": _v("rotation", "int8", "1", "1 for a rotation, -1 for a rotoreflection (the rotation, then inversion)"),
+    "cluster": FRAMES["cluster"],
     "sample_loss_total": _v("step term sample", "float64", "1", "total loss of a sample, mean over rotations", MATH),
     "sample_loss_mean": _v("step term sample", "float64", "1", "twirled prediction error of a sample, unbiased", MATH),
     "sample_loss_equiv": _v("step term sample", "float64", "1", "equivariance error of a sample, unbiased", MATH),
@@ -84,6 +86,7 @@ TWIRL |= {
         "panel panel_rotation wxyz", "float64", "1", "rotation of the panel, replicate by replicate"
     ),
     "panel_sample": _v("panel", "int64", "1", "index in the dataset of a sample of the panel"),
+    "panel_cluster": _v("panel", "int32", "1", "cluster of a sample of the panel"),
     "spectrum": _v(
         "step term degree",
         "float64",
@@ -91,7 +94,7 @@ TWIRL |= {
         "part of the squared prediction in a degree; degrees from 1 on are equivariance error",
         MATH,
     ),
-    "spectrum_error": _v("step term degree", "float64", "1", "standard error of spectrum over samples"),
+    "spectrum_error": _v("step term degree", "float64", "1", "standard error of spectrum over clusters"),
     "spectrum_remainder": _v("step term", "float64", "1", "equivariance error of the panel above the highest degree"),
     "merit_value": _v("step merit", "float64", "1", "task metric of the predictions, mean over samples"),
     "slice_value": _v(
@@ -106,14 +109,14 @@ TWIRL |= {
         "1",
         "part of the error in an irrep of the octahedral group; all but A1 are equivariance error",
     ),
-    "irrep_spectrum_error": _v("step term irrep", "float64", "1", "standard error of irrep_spectrum over samples"),
+    "irrep_spectrum_error": _v("step term irrep", "float64", "1", "standard error of irrep_spectrum over clusters"),
     "panel_loss_equiv": _v(
         "step term", "float64", "1", "equivariance error of the panel, from randomised designs", MATH
     ),
     "lie_error": _v(
         "step term", "float64", "1", "Lie-derivative error: sum over degrees of l (l + 1) times the spectrum", LIE
     ),
-    "lie_error_error": _v("step term", "float64", "1", "standard error of lie_error over samples"),
+    "lie_error_error": _v("step term", "float64", "1", "standard error of lie_error over clusters"),
     "effective_degree": _v("step term", "float64", "1", "l with l (l + 1) = lie_error / panel_loss_equiv", LIE),
     "panel_lie_error": _v(PANEL, "float64", "1", "Lie-derivative error of a sample, mean over its replicates", LIE),
     "panel_prediction": _v(
@@ -131,7 +134,7 @@ TWIRL |= {
     "twirled_loss": _v(
         f"{SETS}", "float64", "1", "loss of twirling with the set, measured on the panel; NaN if not measured"
     ),
-    "twirled_loss_error": _v(f"{SETS}", "float64", "1", "standard error of twirled_loss over samples"),
+    "twirled_loss_error": _v(f"{SETS}", "float64", "1", "standard error of twirled_loss over clusters"),
     "passes": _v("rotation_set", "int64", "1", "number of rotations of the set: forward passes of test-time twirling"),
     "panel_twirled_loss": _v(
         f"{SETS} panel", "float64", "1", "loss of a sample of the panel when twirled with the set"
@@ -147,7 +150,7 @@ TWIRL |= {
         "loss under frame averaging (4 forward passes) at the last checkpoint, on the panel",
         FRAME,
     ),
-    "frame_loss_error": _v("term", "float64", "1", "standard error of frame_loss over samples"),
+    "frame_loss_error": _v("term", "float64", "1", "standard error of frame_loss over clusters"),
     "frame_loss_equiv": _v("term", "float64", "1", "equivariance error that remains under frame averaging", FRAME),
     "frame_change": _v(
         "term",
@@ -178,6 +181,7 @@ TWIRL |= {
     "set_samples": _v("test_set", "int64", "1", "number of samples of the test set that were measured"),
     "set_number": _v("set_sample", "int16", "1", "test set of the sample, as its index in test_set; last checkpoint"),
     "set_index": _v("set_sample", "int64", "1", "index in the dataset of a sample of the test sets"),
+    "set_cluster": _v("set_sample", "int32", "1", "cluster in the dataset of a sample of the test sets"),
     "set_loss_total": _v(SET, "float64", "1", "total loss of a sample of the test sets; NaN if it has no target", MATH),
     "set_loss_mean": _v(SET, "float64", "1", "twirled prediction error of a sample of the test sets, unbiased", MATH),
     "set_loss_equiv": _v(SET, "float64", "1", "equivariance error of a sample of the test sets, unbiased", MATH),
@@ -194,7 +198,7 @@ TWIRL |= {
         f"{ACTIVATION} term", "float64", "1", "loss of a few samples after a degree of an activation is set to 0"
     ),
     "degree_removed_loss_error": _v(
-        f"{ACTIVATION} term", "float64", "1", "standard error over samples of the change from degree_full_loss"
+        f"{ACTIVATION} term", "float64", "1", "standard error over clusters of the change from degree_full_loss"
     ),
     "degree_full_loss": _v("step term", "float64", "1", "loss of the same samples with all degrees"),
 }
@@ -234,5 +238,5 @@ for _name in [
     *(n for n in TWIRL if n.startswith(("o3_", "convex_")) and n != "convex_loss_zero"),
 ]:
     for _end in ("low", "high"):
-        _meaning = f"{_end} end of the 95 % interval of {_name}, by bootstrap over samples"
+        _meaning = f"{_end} end of the 95 % interval of {_name}, by bootstrap over clusters of samples"
         TWIRL[f"{_name}_{_end}"] = _v(" ".join(TWIRL[_name].dims), "float64", TWIRL[_name].unit, _meaning)
