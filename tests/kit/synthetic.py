@@ -42,12 +42,14 @@ def twirl(steps=STEPS, seed=0, speed=1.0, samples=40, trivial=None, percent=None
     data["loss_zero"] = ("term", zero)
     data["loss_equiv_floor"] = (("step", "term"), np.full_like(total, 3e-13))
     data["sample_loss_equiv"] = (("step", "term", "sample"), equiv[..., None] * noise)
+    data["cluster"] = ("sample", np.arange(samples, dtype=np.int32))
     flags = learned < 0.1 if trivial is None else np.repeat(np.array(trivial, bool)[:, None], 3, 1)
     data["trivial"] = (("step", "term"), flags)
     coordinates = {"step": step, "term": np.array(TERMS, object), "sample": np.arange(samples, dtype=np.int64)}
     attrs = {
         "rotations": 4,
         "samples": samples,
+        "clusters": samples,
         "split": "test",
         "resamples": 1000,
         "trivial_below": 0.1,
@@ -86,6 +88,7 @@ def spectral(data, seed=0):
     share = random.dirichlet(np.full(6, 20.0)) * 6
     single, frames = data["loss_total"].values[-1], 0.9 * data["loss_total"].values[-1]
     found |= {
+        "panel_cluster": ("panel", np.arange(6, dtype=np.int32)),
         "panel_single_loss": (("term", "panel"), single[:, None] * share),
         "panel_twirled_loss": ((*sets, "panel"), measured[..., None] * share),
         "panel_frame_loss": (("term", "panel"), frames[:, None] * share),

@@ -38,10 +38,20 @@ def test_warnings__name_heavy_tails_but_not_of_rounding_error():
     data["sample_loss_equiv"][..., 0] *= 1000
     found = facts.warnings([headline.headline(Training("a", 0, None, data), "weighted", 2.0)])
     assert len(found) == 1
-    assert "top 1 % of samples carry" in found[0]
+    assert "top 1 % of samples, or of their clusters, carry" in found[0]
     assert not facts.warnings([headline.headline(control(data), "weighted", 2.0)])
     data["loss_total"][-1] = np.nan
     assert "diverged" in facts.warnings([headline.headline(Training("a", 0, None, data), "weighted", 2.0)])[0]
+
+
+def test_page_content__has_a_note_on_few_clusters_and_names_their_number():
+    data = synthetic.twirl().assign(cluster=("sample", np.arange(40, dtype=np.int32) % 4)).assign_attrs(clusters=4)
+    one = Training("a", 0, synthetic.train(), data, dataset="md")
+    content = facts.page_content([one], {}, {}, {}, ReportSettings(), {}, [], [one], [])
+    (note,) = content.warnings
+    assert "4 (held-out samples)" in note
+    assert content.method["Clusters of held-out samples, which the bootstrap resamples"] == "4"
+    assert "40 samples (4 independent clusters) of the split test" in content.paragraph
 
 
 def test_labels__stand_in_the_head_of_the_page_and_under_the_figures(tmp_path):

@@ -79,11 +79,29 @@ def test_summary__counts_a_control_apart_from_those_that_learn():
     assert together.endswith("In 1 more it is rounding error.")
 
 
-def test_top_share__is_that_of_at_least_one_sample():
+def test_top_share__is_that_of_at_least_one_cluster():
     each = np.ones((1, 200))
     each[0, 3] = 100
-    data = xr.Dataset({"sample_loss_equiv": (("step", "sample"), each)}).isel(step=0)
+    arrays = {"sample_loss_equiv": (("step", "sample"), each), "cluster": ("sample", np.arange(200, dtype=np.int32))}
+    data = xr.Dataset(arrays).isel(step=0)
     assert headline.top_share(data) == pytest.approx(101 / 299)
+    assert headline.top_share(data.assign(cluster=data["cluster"] // 2)) == pytest.approx(101 / 299)
+    assert headline.top_share(data.assign(cluster=data["cluster"] // 10)) == pytest.approx(109 / 299)
+
+
+def test_headline__has_heavy_tails_of_clusters_and_none_of_few_clusters():
+    data = synthetic.twirl(samples=200)
+    data["sample_loss_equiv"][:] = 1.0
+    data["sample_loss_equiv"][..., :100] = 30.0
+
+    def heavy(cluster):
+        one = Training("a", 0, None, data.assign(cluster=("sample", cluster.astype(np.int32))))
+        return headline.headline(one, "weighted", 2.0).heavy_tailed
+
+    sample = np.arange(200)
+    assert not heavy(sample)
+    assert heavy(np.maximum(sample, 99) - 99)  # the 100 large ones are one of 101 clusters
+    assert not heavy(sample % 10)
 
 
 def test_sentence__of_a_field_names_its_rotations_and_the_error_of_interpolation():

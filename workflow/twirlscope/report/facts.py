@@ -14,6 +14,7 @@ import yaml
 from .._typing import Mapping, Sequence
 from ..settings.report import ReportSettings
 from . import headline, methods
+from .clusters import cluster_notes
 from .headline import Headline
 from .headline_tables import headline_table, separate_terms, term_table
 from .numbers import Column, numbers, rows_to_data
@@ -36,6 +37,7 @@ TWIRL = {  # attribute of the store -> words
     "rotations": "Rotations per sample",
     "reflections": "Rotoreflections per sample",
     "samples": "Held-out samples",
+    "clusters": "Clusters of held-out samples, which the bootstrap resamples",
     "split": "Split",
     "resamples": "Bootstrap resamples",
     "panel_set": "Panel: set of rotations",
@@ -91,7 +93,13 @@ def page_content(
         threshold=limit,
         summary=headline.summary(lines, limit) + labels_note(trainings),
         sentences=[headline.sentence(line, limit) for line in told],
-        warnings=[*missing, *not_shown_note(trainings, shown), *duplicates_note(data), *warnings(told)],
+        warnings=[
+            *missing,
+            *not_shown_note(trainings, shown),
+            *duplicates_note(data),
+            *cluster_notes(trainings, data),
+            *warnings(told),
+        ],
         headline=headline_table(chosen, lines, limit),
         terms=term_table([every[t.label, term] for t in trainings for term in separate_terms(terms_of([t]))], limit),
         trainings=training_table(trainings, dataset_of),
@@ -143,7 +151,9 @@ def warnings(lines: Sequence[Headline]) -> list[str]:
             found.append(f"{name}: the loss at the last checkpoint is not a number; the training has diverged.")
         if line.heavy_tailed and not line.at_floor:
             share = f"{100 * line.top_share:.0f} % of the equivariance error, its tail is heavy"
-            found.append(f"{name}: the top 1 % of samples carry {share}; its interval may be too narrow.")
+            found.append(
+                f"{name}: the top 1 % of samples, or of their clusters, carry {share}; its interval may be too narrow."
+            )
     return found
 
 

@@ -10,6 +10,7 @@ import xarray as xr
 
 from .._typing import Array, Bool, Float, Int, Sequence
 from ..estimators import heavy_tails
+from ..estimators.bootstrap import FEW_CLUSTERS
 from .trainings import Training, at_floor
 from .wording import plural, say, term_words
 
@@ -34,8 +35,8 @@ class Headline:
     penalty: 100 loss_equiv / loss_mean, the loss that the twirled prediction would save.
     untrained: step and percentage of the first checkpoint.
     start: step and percentage of the first checkpoint that has learned; None if there is none.
-    heavy_tailed: True if heavy tails may make the interval too narrow.
-    top_share: share of the equivariance error that the top 1 % of samples carry; NaN if unknown.
+    heavy_tailed: True if heavy tails may make the interval too narrow, although there are enough clusters.
+    top_share: share of the equivariance error that the top 1 % of clusters carry; NaN if unknown.
     floor: equivariance error by rounding and turning alone; NaN if unknown.
     group: of the rotations of the measurement.
     at_floor: True if the equivariance error is rounding error.
@@ -111,7 +112,7 @@ def headline(training: Training, term: str, threshold: float) -> Headline:
         untrained=(int(data["step"][0]), float(data["percent_equiv"][0])),
         start=start,
         crossing=crossing(*(data[n].values for n in ("step", "percent_equiv", "trivial")), threshold),
-        heavy_tailed="sample_loss_equiv" in last and bool(heavy_tails.is_heavy(last["sample_loss_equiv"].values)),
+        heavy_tailed=_is_heavy(last),
         top_share=top_share(last),
         floor=float(last["loss_equiv_floor"]) if "loss_equiv_floor" in last else math.nan,
         group=training.twirl.attrs.get("group", "SO3"),
@@ -120,10 +121,17 @@ def headline(training: Training, term: str, threshold: float) -> Headline:
 
 
 def top_share(data: xr.Dataset) -> float:
-    """Share of the equivariance error carried by the top 1 % of samples, at least one; NaN if they are not stored."""
+    """Share of the equivariance error carried by the top 1 % of clusters, at least one; NaN if they are not stored."""
     if "sample_loss_equiv" not in data:
         return math.nan
-    return float(heavy_tails.top_share(data["sample_loss_equiv"].values))
+    return float(heavy_tails.top_share(data["sample_loss_equiv"].values, cluster=data["cluster"].values))
+
+
+def _is_heavy(data: xr.Dataset) -> bool:
+    """True for heavy tails; False for few clusters, which have a note of their own, and if samples are not stored."""
+    if "sample_loss_equiv" not in data or len(np.unique(data["cluster"])) < FEW_CLUSTERS:
+        return False
+    return bool(heavy_tails.is_heavy(data["sample_loss_equiv"].values, data["cluster"].values))
 
 
 def physical_error(training: Training, term: str) -> tuple[float, str]:

@@ -28,7 +28,7 @@ COLUMNS = (
     Column("trivial", "not yet learned"),
     Column("at_floor", "is rounding error"),
     Column("penalty", "loss penalty", "%"),
-    Column("top_share", "top 1 % of samples", "% of it"),
+    Column("top_share", "top 1 % of clusters", "% of it"),
     Column("floor", "rounding error", "1"),
 )
 
@@ -60,9 +60,9 @@ def term_table(lines: Sequence[Headline], limit: float) -> Table:
         for line in lines
     ]
     caption = (
-        "The same for each term of the loss, with the share of the equivariance error that the top 1 % of samples "
-        "carry. Rounding error: the equivariance error that rounding (float32 against float64) and the turning of "
-        "fields make by themselves."
+        "The same for each term of the loss, with the share of the equivariance error that the top 1 % of clusters "
+        "of samples (such as molecules) carry. Rounding error: the equivariance error that rounding (float32 against "
+        "float64) and the turning of fields make by themselves."
     )
     return _table("terms", caption, rows, limit)
 

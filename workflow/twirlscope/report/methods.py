@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import xarray as xr
 
@@ -73,7 +74,7 @@ def _measured(trainings: Sequence[Training]) -> list[str]:
     """The measurement of the checkpoints, and of their Hessians."""
     found = []
     samples = dict.fromkeys(
-        f"the {a['samples']} samples of the split {a['split']} under {a['rotations']} rotations each"
+        f"the {a['samples']} samples {_clusters(a)}of the split {a['split']} under {a['rotations']} rotations each"
         for a in (t.twirl.attrs for t in trainings)
         if {"samples", "split", "rotations"} <= set(a)
     )
@@ -81,7 +82,7 @@ def _measured(trainings: Sequence[Training]) -> list[str]:
         found.append(
             f"At every checkpoint the loss was split on {listed(list(samples))} into the loss of the twirled "
             "prediction and the equivariance error, both estimated without bias (Shen et al., 2025), with 95 % "
-            "intervals by a bootstrap over samples."
+            "intervals by a bootstrap over clusters of samples (studentised below 200 clusters)."
         )
     curved = [t.hessian for t in trainings if t.hessian is not None and "lanczos_steps" in t.hessian.attrs]
     if curved:
@@ -91,6 +92,12 @@ def _measured(trainings: Sequence[Training]) -> list[str]:
             f"of Lanczos iteration from {a['probes']} random vectors on {a['samples']} samples."
         )
     return found
+
+
+def _clusters(attrs: Mapping[str, Any]) -> str:
+    """The number of clusters of the samples, if some clusters have several."""
+    clusters = attrs.get("clusters", attrs["samples"])
+    return f"({clusters} independent clusters) " if clusters < attrs["samples"] else ""
 
 
 def bibtex(data: Mapping[str, xr.Dataset], versions: Mapping[str, str]) -> str:

@@ -77,7 +77,7 @@ def interval(last: xr.Dataset, variable: str, name: str) -> dict[str, float]:
 
 
 def with_intervals(numbers: Numbers, names: Sequence[str]) -> Numbers:
-    """The numbers with the interval of each of these percentages in the cell of its value, for the page."""
+    """The numbers with the interval of each of these quantities in the cell of its value, for the page."""
     data, ends = numbers.data.copy(), [f"{name}{end}" for name in names for end in ENDS[1:]]
     for name in names:
         cells = zip(*(data[f"{name}{end}"] for end in ENDS), strict=True)

@@ -21,6 +21,7 @@ from ..settings.report import ReportSettings
 from ..storage import store
 from ..storage.arrays.twirl import TWIRL
 
+HEADLINE = {"sample_loss_equiv", "cluster"}  # arrays by sample that the headline needs
 LARGE = {"rotation", "pair", "panel_rotation"}  # dimensions of Gram matrices, which the report does not need
 
 
@@ -74,7 +75,7 @@ def _read(files: RunFiles, shown: bool) -> Training:
     gradient = _variables(files.gradient, None if shown else GRADIENTS)
     with store.open_store(files.twirl) as lazy:
         dims = {n: set(v.dims) for n, v in lazy.data_vars.items()}
-        kept = [n for n, d in dims.items() if (not LARGE & d if shown else d <= POOLED or n == "sample_loss_equiv")]
+        kept = [n for n, d in dims.items() if (not LARGE & d if shown else d <= POOLED or n in HEADLINE)]
         twirl = lazy[kept].load()
     return Training(files.run, files.seed, store.load(files.train), twirl, hessian, files.dataset, gradient)
 

@@ -68,6 +68,24 @@ def test_averaged_losses__error_of_the_change_is_that_of_a_ratio_of_means():
     assert row["change_error"] == pytest.approx(100 * np.std(without) * (n - 1) ** 0.5, rel=0.1)
 
 
+def test_averaged_losses__error_of_the_change_is_over_clusters():
+    """Of three clusters of equal samples it is that of three samples."""
+    one, three, random = training(), np.array([0, 0, 1, 1, 2, 2], np.int32), np.random.default_rng(0)
+    single, averaged = (np.repeat(random.lognormal(size=(3, 3)), 2, 1) for _ in range(2))
+    arrays = {"panel_single_loss": (("term", "panel"), single), "panel_frame_loss": (("term", "panel"), averaged)}
+    changed = one.twirl.assign(arrays | {"panel_cluster": ("panel", three)})
+    small = changed.isel(panel=[0, 2, 4])
+    rows = [
+        averaging.averaged_losses(Training("a", 0, one.train, data, None, "d"), "forces")
+        .set_index("average")
+        .loc[FRAMES]
+        for data in (changed, small)
+    ]
+    assert rows[0]["change"] == pytest.approx(rows[1]["change"])
+    assert rows[0]["change_error"] == pytest.approx(rows[1]["change_error"])
+    assert rows[0]["change_error"] > 1
+
+
 def test_comparable__keeps_tasks_and_datasets_apart():
     runs = [training("a"), training("b"), training("c", dataset="e"), training("f", force_weight=2.0)]
     without = Training("b", 0, synthetic.train(50), synthetic.twirl(), None, "d")

@@ -10,6 +10,7 @@ import toys
 import xarray as xr
 from four_splits import BIAS, measured
 
+from twirlscope.estimators import bootstrap
 from twirlscope.report import inventory
 from twirlscope.report.numbers import Numbers
 from twirlscope.report.sections import benchmarks
@@ -60,6 +61,23 @@ def test_errors_of__mean_absolute_force_is_that_over_orientations(data):
     assert values == pytest.approx(2000 * 0.5 * 0.5, rel=0.15)
     assert np.isnan(table["force_mae"].values[2])
     xr.testing.assert_identical(one, found)
+
+
+def test_errors_of__intervals_resample_clusters_of_frames(data):
+    """15 frames in 5 clusters: against resamples of clusters made one by one, studentised by hand."""
+    task, found = measured(data, toys.Well(0.5, BIAS))
+    cluster = found["set_cluster"].values // 3
+    row = benchmarks.errors_of(training(task, found.assign(set_cluster=("set_sample", cluster))), data).iloc[0]
+    mine = found["set_number"].values == 0
+    total = found["set_loss_total"].sel(term="forces").values[mine]
+    atoms = data["atoms"].values[found["set_index"].values[mine]].astype(float)
+    ends = bootstrap.interval(total * atoms, atoms, benchmarks.RESAMPLES, 0, cluster[mine])
+    assert (row["force_rmse_low"], row["force_rmse_high"]) == pytest.approx(2000 * np.sqrt(ends))
+    assert row["force_rmse_low"] < row["force_rmse"] < row["force_rmse_high"]
+    equiv = found["set_loss_equiv"].sel(term="forces").values[mine]
+    ends = bootstrap.interval(equiv, total, benchmarks.RESAMPLES, 0, cluster[mine])
+    assert (row["percent_forces_low"], row["percent_forces_high"]) == pytest.approx(100 * np.array(ends))
+    assert len(np.unique(cluster[mine])) == 5
 
 
 def test_error_table__shows_intervals_and_leaves_other_tasks_out(data):

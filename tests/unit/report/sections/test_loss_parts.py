@@ -49,6 +49,17 @@ def test_by_covariate__bins_add_up_to_the_whole_and_are_in_order(measured):
     assert "random walks" not in figure.alternative
 
 
+def test_binned__errors_are_over_clusters(measured):
+    training, _ = measured
+    same = training.twirl["sample_covariate"] * 0
+    pairs = np.arange(60, dtype=np.int32) // 2
+    data = training.twirl.assign(sample_covariate=same, cluster=("sample", pairs))
+    rows = loss_parts.binned(Training("flow", 0, None, data), "velocity")
+    values = data.sel(term="velocity").isel(step=-1)["sample_loss_total"].values[: rows["samples"][0]]
+    means = values.reshape(-1, 2).mean(1)
+    assert rows["loss_total_error"][0] == pytest.approx(means.std(ddof=1) / len(means) ** 0.5)
+
+
 def test_by_covariate__is_left_out_where_the_loss_depends_on_no_number():
     assert loss_parts.by_covariate([Training("a", 0, None, synthetic.twirl())], "forces") is None
 

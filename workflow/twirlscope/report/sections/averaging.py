@@ -103,12 +103,12 @@ def averaged_losses(training: Training, term: str) -> pd.DataFrame:
 
 
 def _change(last: xr.Dataset, one: xr.Dataset, name: str) -> dict[str, float]:
-    """The measured change of the loss to that of one pass [%], and its standard error, paired by sample."""
+    """The measured change of the loss to that of one pass [%], paired by sample, and its standard error."""
     if name not in one:
         return {"change": np.nan, "change_error": np.nan}
     single, averaged = last["panel_single_loss"].values, one[name].values
     ratio = averaged.mean() / single.mean()
-    error = standard_error(averaged - ratio * single)
+    error = standard_error(averaged - ratio * single, last["panel_cluster"].values)
     return {"change": 100 * (ratio - 1), "change_error": 100 * error / single.mean()}
 
 
@@ -199,10 +199,10 @@ def figure(group: Sequence[Measured], term: str) -> Figure:
 def _caption(firsts: Sequence[Training], term: str, table: pd.DataFrame) -> str:
     caption = (
         f"The last checkpoint ({term_words(term)}) on the samples of the panel, when a prediction is averaged over "
-        "rotations of its input: loss with its standard error over samples, and its change to the loss of one pass "
-        "with the standard error of the change, paired by sample. Hollow: predicted from the spectrum without running "
-        "the model. Filled: measured. Dotted: independent rotations, twirled prediction error plus equivariance error "
-        "over passes. Dashed: all rotations, the twirled prediction error."
+        "rotations of its input: loss with its standard error over clusters of samples, and its change to the loss of "
+        "one pass with the standard error of the change, paired by sample. Hollow: predicted from the spectrum without "
+        "running the model. Filled: measured. Dotted: independent rotations, twirled prediction error plus "
+        "equivariance error over passes. Dashed: all rotations, the twirled prediction error."
     )
     if table["measured"].isna().all():
         caption += " Rotations are the 24 of a cube: all of them were run, and predictions are exact."

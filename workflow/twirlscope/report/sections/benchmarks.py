@@ -37,6 +37,8 @@ ERRORS = (
     Column("energy_mae", "energy MAE", "meV"),
     Column("energy_rmse_per_atom", "energy RMSE", "meV/atom"),
     Column("force_rmse", "force RMSE", "meV/Å"),
+    Column("force_rmse_low", "force RMSE, from", "meV/Å"),
+    Column("force_rmse_high", "force RMSE, to", "meV/Å"),
     Column("force_mae", "force MAE", "meV/Å"),
     Column("force_rmse_twirled", "force RMSE, twirled", "meV/Å"),
     *percentage("percent_forces", "equivariance error, forces"),
@@ -98,7 +100,7 @@ def _row(training: Training, name: str, samples: xr.Dataset, data: xr.Dataset) -
         "energy_rmse": unit["energy"] * _root_mean(energy["set_loss_total"].values * atoms**2, one),
         "energy_mae": unit["energy"] * _mean(energy["set_absolute"].values * atoms, one),
         "energy_rmse_per_atom": unit["energy"] * _root_mean(energy["set_loss_total"].values, one),
-        "force_rmse": unit["forces"] * _root_mean(forces["set_loss_total"].values, atoms),
+        **_force_rmse(forces, atoms, unit["forces"]),
         "force_mae": unit["forces"] * _mean(forces["set_absolute"].values, atoms),
         "force_rmse_twirled": unit["forces"] * _root_mean(forces["set_loss_mean"].values, atoms),
         **_percent(forces, "percent_forces"),
@@ -117,16 +119,29 @@ def _root_mean(values: Float[Array, " sample"], weights: Float[Array, " sample"]
     return float(np.sqrt(np.maximum(_mean(values, weights), 0)))
 
 
+def _force_rmse(samples: xr.Dataset, atoms: Float[Array, " sample"], unit: float) -> dict[str, float]:
+    """Root mean square force error over all atoms, with its 95 % interval over clusters of frames."""
+    total = samples["set_loss_total"].values
+    squares = (_mean(total, atoms), *_ends(total * atoms, atoms, samples))
+    return {f"force_rmse{end}": unit * max(v, 0) ** 0.5 for end, v in zip(ENDS, squares, strict=True)}
+
+
 def _percent(samples: xr.Dataset, name: str) -> dict[str, float]:
-    """Percentage of the loss that is equivariance error, with its 95 % interval over frames."""
-    total, equiv = (v[np.isfinite(v)] for v in (samples[f"set_loss_{n}"].values for n in ("total", "equiv")))
-    names = [f"{name}{end}" for end in ENDS]
-    if len(total) < 2:
-        return dict.fromkeys(names, float("nan"))
-    value = float(loss_split.percent(total.mean(), equiv.mean()))
-    resampled = [bootstrap.resampled_means(v, RESAMPLES, 0) for v in (total, equiv)]
-    ends = bootstrap.interval(loss_split.percent(*resampled))
-    return dict(zip(names, (value, *map(float, ends)), strict=True))
+    """Percentage of the loss that is equivariance error, with its 95 % interval over clusters of frames."""
+    total, equiv = (samples[f"set_loss_{n}"].values for n in ("total", "equiv"))
+    one = np.ones_like(total)
+    value = float(loss_split.percent(_mean(total, one), _mean(equiv, one)))
+    ends = (100 * end for end in _ends(equiv, total, samples))
+    return {f"{name}{end}": v for end, v in zip(ENDS, (value, *ends), strict=True)}
+
+
+def _ends(values: Float[Array, " sample"], over: Float[Array, " sample"], samples: xr.Dataset) -> tuple[float, float]:
+    """Ends of the 95 % interval of a ratio of sums over the frames with finite values; NaN for fewer than two."""
+    known, cluster = np.isfinite(values), samples["set_cluster"].values
+    if known.sum() < 2:
+        return float("nan"), float("nan")
+    low, high = bootstrap.interval(values[known], over[known], RESAMPLES, 0, cluster[known])
+    return float(low), float(high)
 
 
 @lru_cache
@@ -176,8 +191,9 @@ def errors_by_set(found: Numbers, labels: str) -> Figure | None:
     wide, narrow = style.canvases(draw, len(PANELS), 2.9)
     caption = (
         "Errors of the last checkpoint on every test set: root mean square error of a force component, and the share "
-        "of the squared error of the forces that is equivariance error, with 95 % intervals over frames. One mark per "
-        "seed. Read both panels: a network that predicts almost no force has almost no equivariance error."
+        "of the squared error of the forces that is equivariance error, with 95 % intervals over clusters of "
+        "frames (such as molecules). One mark per seed. Read both panels: a network that predicts almost no force has "
+        "almost no equivariance error."
     )
     text = "Errors by test set. " + " ".join(
         f"{row.run}, seed {row.seed}, {row.test_set}: {say(row.force_rmse)} meV/Å, {say(row.percent_forces)} %."
@@ -188,12 +204,12 @@ def errors_by_set(found: Numbers, labels: str) -> Figure | None:
 
 
 def _panel(ax: Axes, rows: pd.DataFrame, name: str, sets: list[str], looks: Mapping[str, style.Look]) -> None:
-    """One quantity by test set, with its interval if it has one."""
+    """One quantity by test set, with its interval."""
     for i, (run, look) in enumerate(looks.items()):
         mine = rows[rows["run"] == run]
         place = np.array([sets.index(s) for s in mine["test_set"]]) + 0.3 * ((i + 0.5) / len(looks) - 0.5)
-        value, low, high = (mine[n].to_numpy() for n in (name, "percent_forces_low", "percent_forces_high"))
-        bars = [np.maximum(value - low, 0), np.maximum(high - value, 0)] if name == "percent_forces" else None
+        value, low, high = (mine[f"{name}{end}"].to_numpy() for end in ENDS)
+        bars = [np.maximum(value - low, 0), np.maximum(high - value, 0)]
         ax.errorbar(place, value, yerr=bars, fmt=look.marker, color=look.colour, elinewidth=0.9, capsize=2)
     ax.set_ylim(bottom=0)
     ax.set_xticks(range(len(sets)), sets, rotation=20, ha="right")
@@ -209,9 +225,9 @@ def error_table(found: Numbers) -> Table:
         "Errors of the last checkpoint on every test set, as force fields are usually reported: energies of whole "
         "molecules (less the part that the composition explains, which is the same for prediction and target), and "
         "forces by component over all atoms. Means over random orientations of every frame; the twirled prediction is "
-        "the mean over all orientations. With 95 % intervals over frames."
+        "the mean over all orientations. With 95 % intervals over clusters of frames (such as molecules)."
     )
-    return Table("test_sets", caption, found, with_intervals(found, ["percent_forces", "percent_energy"]))
+    return Table("test_sets", caption, found, with_intervals(found, ["force_rmse", "percent_forces", "percent_energy"]))
 
 
 def published_table(data: Mapping[str, xr.Dataset]) -> Table | None:

@@ -122,8 +122,8 @@ def figure(training: Training, found: Numbers) -> Figure:
     caption = (
         f"Degrees of the features of {training.label}. Above: the share of the variance of a layer's output (over "
         "atoms, samples and orientations, summed over features) in each degree. Below: the held-out loss of a few "
-        "samples with that degree of that output set to 0, over their loss with it. Bars: standard error over samples. "
-        "Dotted: no change of the loss. Triangles at the lower edge: a share of 0."
+        "samples with that degree of that output set to 0, over their loss with it. Bars: standard error over "
+        "clusters of samples. Dotted: no change of the loss. Triangles at the lower edge: a share of 0."
     ) + labels_note([training])
     name = f"degrees_{slug(training.run)}_seed{training.seed}"
     label, title = "loss without the degree, over the loss", f"Degrees of features: {training.label}"
@@ -156,7 +156,7 @@ def table(found: Sequence[Numbers]) -> Table | None:
         "The last checkpoint of networks whose features have known degrees: the share of the variance of a layer's "
         "output in each degree (over atoms, samples and orientations, summed over features), and the held-out loss of "
         "a few samples with that degree of that output set to 0, over their loss with it, with its standard error over "
-        "samples."
+        "clusters of samples."
     )
     shown = numbers(rows.data, [*COLUMNS, Column("degree_share", "share of variance", "1")]).without(NOT_SHOWN)
     return Table("degrees", caption, rows, shown)

@@ -169,10 +169,10 @@ def _caption(found: Numbers, term: str, trainings: Sequence[Training]) -> str:
     error = "root mean square error of a component, " if any(n.startswith(RMSE) for n in rows) else ""
     caption = (
         f"The last checkpoint ({term_words(term)}) against the number of training samples: held-out loss in units of "
-        f"the loss, {error}and the share of the loss that is equivariance error, with 95 % intervals over held-out "
-        "samples. One point per seed; lines lead through the means over seeds. On a curve only the number of samples "
-        "varies: smaller training sets are parts of larger ones, preparation (scales, for example) uses the whole "
-        "train split, and the number of updates is the same. Fewer samples are therefore seen more often: "
+        f"the loss, {error}and the share of the loss that is equivariance error, with 95 % intervals over clusters of "
+        "held-out samples. One point per seed; lines lead through the means over seeds. On a curve only the number of "
+        "samples varies: smaller training sets are parts of larger ones, preparation (scales, for example) uses the "
+        "whole train split, and the number of updates is the same. Fewer samples are therefore seen more often: "
         f"{say(rows['epochs'].max())} times at most, {say(rows['epochs'].min())} times at least."
     )
     if rows["trivial"].any():

@@ -101,7 +101,7 @@ def binned(training: Training, term: str, step: int = -1) -> pd.DataFrame:
         for part in ("total", *PARTS):
             values = data[f"sample_loss_{part}"].values[chosen]
             row[f"loss_{part}"] = values.mean()
-            row[f"loss_{part}_error"] = standard_error(values)
+            row[f"loss_{part}_error"] = standard_error(values, data["cluster"].values[chosen])
         row["percent_equiv"] = 100 * row["loss_equiv"] / row["loss_total"]
         rows.append(row)
     return pd.DataFrame(rows)
@@ -187,8 +187,8 @@ def losses(trainings: Sequence[Training], term: str) -> Figure:
     wide, narrow = style.canvases(draw, len(groups), 2.6)
     caption = (
         f"Held-out loss ({term_words(term)}) over training, split exactly into the twirled prediction error and the "
-        "equivariance error; mean squared error in units of the loss. Bands: 95 % intervals, bootstrap over samples. "
-        "Step 0 stands left of the break."
+        "equivariance error; mean squared error in units of the loss. Bands: 95 % intervals, bootstrap over clusters "
+        "of samples. Step 0 stands left of the break."
     )
     caption += seeds_note(groups) + floor_note(chosen, term, AT_EDGE) + labels_note(chosen)
     if hidden := int((values[:, :3] <= 0).sum()):
@@ -225,8 +225,8 @@ def by_covariate(trainings: Sequence[Training], term: str) -> Figure | None:
     wide, narrow = style.canvases(draw, len(firsts), 2.7)
     caption = (
         f"The two parts of the held-out loss ({term_words(term)}) at the last checkpoint against the {name}. A point "
-        "is the mean of a bin of equally many samples, with its standard error. Part of the twirled prediction error "
-        f"is noise of the target, which no network can predict; its size depends on the {name}, too."
+        "is the mean of a bin of equally many samples, with its standard error over clusters. Part of the twirled "
+        f"prediction error is noise of the target, which no network can predict; its size depends on the {name}, too."
     ) + labels_note(chosen)
     text = f"Loss of {term_words(term)} by {name}. "
     text += " ".join(_covariate_words(t, rows) for t, rows in zip(firsts, bins, strict=True))

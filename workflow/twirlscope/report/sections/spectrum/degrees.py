@@ -93,7 +93,7 @@ def spectrum(trainings: Sequence[Training], term: str) -> Figure:
     caption = (
         f"Spectrum of the equivariance error ({term_words(term)}): the part of the error that changes with the "
         "orientation like a Wigner matrix of that degree. The sum over all degrees is the equivariance error. Bars: "
-        "one standard error over samples. Estimates at or below zero are in the CSV file only."
+        "one standard error over clusters of samples. Estimates at or below zero are in the CSV file only."
     )
     caption += floor_note(with_term(trainings, term), term, LEFT_OUT) + labels_note(chosen)
     text = f"Equivariance error of {term_words(term)} by degree. " + " ".join(_words(t, term) for t in chosen)
@@ -139,7 +139,7 @@ def effective_degree(trainings: Sequence[Training], term: str) -> Figure:
     caption = (
         f"Effective degree of the equivariance error ({term_words(term)}): the degree l of an error with the same "
         "Lie-derivative error if all of it had one degree, l (l + 1) = Lie-derivative error / equivariance error. A "
-        "constant bias has 1. Bands: 95 % intervals, bootstrap over samples." + hollow_note(chosen)
+        "constant bias has 1. Bands: 95 % intervals, bootstrap over clusters of samples." + hollow_note(chosen)
     )
     caption += seeds_note(groups) + floor_note(with_term(trainings, term), term, LEFT_OUT)
     text = f"Effective degree of the equivariance error of {term_words(term)}. "

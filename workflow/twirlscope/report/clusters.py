@@ -1,0 +1,56 @@
+"""Notes on the clusters that intervals resample: too few of them, or held-out samples of a single molecule."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+
+from .._typing import Mapping, Sequence
+from ..estimators.bootstrap import FEW_CLUSTERS
+from ..twirling.activation_degrees import MAX_SAMPLES
+from .trainings import Training
+from .wording import listed
+
+
+def cluster_notes(trainings: Sequence[Training], data: Mapping[str, xr.Dataset]) -> list[str]:
+    """One sentence per dataset with few clusters, and one per dataset whose held-out samples are of one molecule.
+
+    Args:
+        data: the prepared datasets by name.
+    """
+    notes = []
+    for training in trainings:
+        name = f"Dataset {training.dataset}" if training.dataset else f"Run {training.run}"
+        if few := [f"{count} ({place})" for place, count in _counts(training.twirl).items() if count < FEW_CLUSTERS]:
+            notes.append(
+                f"{name}: intervals and standard errors over samples are approximate, and may be too narrow, since "
+                f"there are few independent clusters of samples, such as molecules: {listed(few)}."
+            )
+        if training.dataset in data and _of_one_molecule(training.twirl, data[training.dataset]):
+            notes.append(
+                f"{name}: all held-out samples are of one molecule. Intervals take them for independent, and do not "
+                "tell how the network would do on other molecules."
+            )
+    return list(dict.fromkeys(notes))
+
+
+def _counts(twirl: xr.Dataset) -> dict[str, int]:
+    """Number of clusters of the held-out samples, of the panel, and of every other test set."""
+    found = {"held-out samples": len(np.unique(twirl["cluster"]))} if "cluster" in twirl else {}
+    if "panel_cluster" in twirl:
+        found["panel"] = len(np.unique(twirl["panel_cluster"]))
+    if "degree_share" in twirl:
+        found["samples behind degrees of features"] = len(np.unique(twirl["cluster"].values[:MAX_SAMPLES]))
+    if "set_cluster" in twirl:
+        for number, name in enumerate(twirl["test_set"].values):
+            if name != twirl.attrs.get("split"):
+                mine = twirl["set_number"].values == number
+                found[f"test set {name}"] = len(np.unique(twirl["set_cluster"].values[mine]))
+    return found
+
+
+def _of_one_molecule(twirl: xr.Dataset, data: xr.Dataset) -> bool:
+    """True if there is more than one held-out sample, and all are of the same molecule."""
+    if "molecule" not in data or twirl.sizes["sample"] < 2:
+        return False
+    return len(np.unique(data["molecule"].values[twirl["sample"].values])) == 1
