@@ -3,6 +3,18 @@
 Samples of a cluster (frames of a molecule, chains of a family of sequences) are not independent, so that clusters are
 drawn, whole, not samples. Clusters differ in size: a mean over samples is a ratio of two sums over clusters. Without
 `cluster` every sample is a cluster of its own.
+
+Percentile intervals of few clusters are too narrow. The bootstrap is therefore studentised below 200 clusters: the
+error of every resample is divided by its own standard error. Below 5 clusters intervals are those of Student's t.
+Coverage of the truth in percent, in 5000 simulations with lognormal clusters (sigma 1) of 1 to 11 samples:
+
+    clusters                           5     10    20    54    100   200
+    mean                               88.2  89.3  90.9  92.9  93.3  92.7
+    mean, by percentiles               70.9  78.1  84.1  88.9  91.0  92.7
+    percentage of the loss             91.8  92.7  93.4  94.5  94.4  93.7
+    percentage, by percentiles         80.9  88.0  91.1  93.0  93.4  93.7
+
+So intervals of fewer than 20 clusters are approximate.
 """
 
 from __future__ import annotations
@@ -99,18 +111,7 @@ def interval(
 ) -> tuple[Values, Values]:
     """Ends of the 95 % interval of a mean over samples, or of the ratio of two means.
 
-    From 200 clusters on it is the percentile interval. Percentile intervals of fewer clusters are too narrow, so that
-    the bootstrap is studentised there: the error of every resample is divided by its own standard error. Below 5
-    clusters it is the interval of Student's t. Coverage of the truth in percent, in 5000 simulations with lognormal
-    clusters (sigma 1) of 1 to 11 samples:
-
-        clusters                           5     10    20    54    100   200
-        mean                               88.2  89.3  90.9  92.9  93.3  92.7
-        mean, by percentiles               70.9  78.1  84.1  88.9  91.0  92.7
-        percentage of the loss             91.8  92.7  93.4  94.5  94.4  93.7
-        percentage, by percentiles         80.9  88.0  91.1  93.0  93.4  93.7
-
-    So intervals of fewer than 20 clusters are approximate. Those of a single cluster are NaN.
+    It is NaN for a single cluster. From 200 clusters on it is the percentile interval.
 
     Args:
         values: one number per sample.
@@ -122,22 +123,28 @@ def interval(
     Source: Efron and Tibshirani, An Introduction to the Bootstrap (1993), sections 12.5 and 13.3.
     """
     over = np.ones(values.shape[-1]) if over is None else over
-    top, bottom = cluster_sums(values, cluster), cluster_sums(over, cluster)
-    clusters, total = top.shape[-1], bottom.sum(-1)
     with np.errstate(divide="ignore", invalid="ignore"):
-        if clusters >= MANY_CLUSTERS:
-            means, below = (resampled_means(v, resamples, seed, cluster) for v in (values, over))
-            low, high = np.quantile(np.where(below > 0, means / below, np.nan), [0.025, 0.975], axis=-1)
-            return low, high
-        ratio = np.where(total > 0, top.sum(-1) / total, np.nan)
-        residual = top - ratio[..., None] * bottom
-        spread = (residual**2).sum(-1) / (1 - 1 / clusters) if clusters > 1 else np.full(ratio.shape, np.nan)
-        error = np.sqrt(spread) / total
-        if clusters < LEAST_CLUSTERS:
-            high = student.ppf(0.975, max(clusters - 1, 1))
-            low = -high
-        else:
-            high, low = -_studentised(residual, bottom, resamples, seed)
+        if len(_sizes(values, cluster)) < MANY_CLUSTERS:
+            return _studentised_interval(cluster_sums(values, cluster), cluster_sums(over, cluster), resamples, seed)
+        means, below = (resampled_means(v, resamples, seed, cluster) for v in (values, over))
+        low, high = np.quantile(np.where(below > 0, means / below, np.nan), [0.025, 0.975], axis=-1)
+    return low, high
+
+
+def _studentised_interval(
+    top: Float[Array, "*b cluster"], bottom: Float[Array, "*#b cluster"], resamples: int, seed: int
+) -> tuple[Values, Values]:
+    """Ends of the interval of the ratio of two sums over clusters, by standard errors of the ratio."""
+    clusters, total = top.shape[-1], bottom.sum(-1)
+    ratio = np.where(total > 0, top.sum(-1) / total, np.nan)
+    residual = top - ratio[..., None] * bottom
+    spread = (residual**2).sum(-1) / (1 - 1 / clusters) if clusters > 1 else np.full(ratio.shape, np.nan)
+    error = np.sqrt(spread) / total
+    if clusters < LEAST_CLUSTERS:
+        high = student.ppf(0.975, max(clusters - 1, 1))
+        low = -high
+    else:
+        high, low = -_studentised(residual, bottom, resamples, seed)
     return ratio + low * error, ratio + high * error
 
 

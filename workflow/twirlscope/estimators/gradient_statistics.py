@@ -126,6 +126,8 @@ def statistics(batches: Batches) -> dict[str, Values]:
 def with_errors(batches: Batches, function: Callable[[Batches], dict[str, Values]] = statistics) -> dict[str, Values]:
     """The statistics of all batches, and as `<name>_error` their jackknife standard errors over batches.
 
+    The errors are those of the choice of batches from a split, not of the choice of the clusters in the split.
+
     An error is NaN if the statistic is NaN without one of the batches, and for fewer than three batches.
     """
     count = batches.gram.shape[-1]

@@ -93,13 +93,7 @@ def page_content(
         threshold=limit,
         summary=headline.summary(lines, limit) + labels_note(trainings),
         sentences=[headline.sentence(line, limit) for line in told],
-        warnings=[
-            *missing,
-            *not_shown_note(trainings, shown),
-            *duplicates_note(data),
-            *cluster_notes(trainings, data),
-            *warnings(told),
-        ],
+        warnings=[*missing, *not_shown_note(trainings, shown), *data_notes(trainings, data), *warnings(told)],
         headline=headline_table(chosen, lines, limit),
         terms=term_table([every[t.label, term] for t in trainings for term in separate_terms(terms_of([t]))], limit),
         trainings=training_table(trainings, dataset_of),
@@ -126,6 +120,11 @@ def not_shown_note(trainings: Sequence[Training], shown: Sequence[Training]) -> 
         return []
     text = f"Sentences and figures of single runs are about {len(some)} of {len(every)} runs: {', '.join(some)}. "
     return [text + "All runs are in the tables, in the claims and in the figures of their sweeps."]
+
+
+def data_notes(trainings: Sequence[Training], data: Mapping[str, xr.Dataset]) -> list[str]:
+    """Reasons in the data to doubt numbers: samples in two splits, few clusters of samples."""
+    return [*duplicates_note(data), *cluster_notes(trainings, data)]
 
 
 def duplicates_note(data: Mapping[str, xr.Dataset]) -> list[str]:

@@ -27,7 +27,7 @@ class TwirlSettings(Settings):
     samples: int = key(0, "samples to measure, drawn from the split; 0 takes the whole split", ge=0)
     split: str = key("test", "split to measure")
     seed: int = key(0, "seed of the rotations, of the samples and of the bootstrap", ge=0)
-    resamples: int = key(1000, "bootstrap resamples behind the intervals", ge=100)
+    resamples: int = key(1000, "bootstrap resamples behind the intervals, each of whole clusters of samples", ge=100)
     trivial_below: float = key(
         0.1,
         "learned fraction below which a percentage counts as trivial, since a network that outputs zero is equivariant",

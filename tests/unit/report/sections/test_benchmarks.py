@@ -64,7 +64,7 @@ def test_errors_of__mean_absolute_force_is_that_over_orientations(data):
 
 
 def test_errors_of__intervals_resample_clusters_of_frames(data):
-    """15 frames in 5 clusters: against resamples of clusters made one by one, studentised by hand."""
+    """15 frames in 5 clusters; the error of forces weights frames by their atoms."""
     task, found = measured(data, toys.Well(0.5, BIAS))
     cluster = found["set_cluster"].values // 3
     row = benchmarks.errors_of(training(task, found.assign(set_cluster=("set_sample", cluster))), data).iloc[0]
