@@ -76,6 +76,20 @@ def test_interval__of_the_percent_covers_the_truth_about_as_often_as_it_says():
     assert 0.90 < hits / 300 < 0.985
 
 
+def test_percent_interval__lies_between_0_and_100_unless_the_estimate_does_not():
+    """Of 8 samples one has almost all of the loss: the interval of the ratio alone reaches below 0 or above 100 %."""
+    total = np.array([100.0, *np.linspace(0.5, 1.5, 7)])
+    small, large = np.array([0.1, *np.linspace(0.3, 0.1, 7)]), total - np.array([0.1, *np.linspace(0.3, 0.1, 7)])
+    for equiv in (small, large):
+        low, high = (100 * end for end in bootstrap.interval(equiv, total, 500, 0))
+        found = loss_split.percent_interval(total, equiv, 500, 0)
+        assert low < 0 or high > 100
+        assert found == (max(low, 0), min(high, 100))
+    low, high = loss_split.percent_interval(total, -small, 500, 0)
+    value = loss_split.percent(total.sum(), -small.sum())
+    assert low <= value <= high
+
+
 def test_resampled_means__are_paired_between_arrays_and_do_not_depend_on_the_block(monkeypatch):
     values = np.random.default_rng(0).normal(size=(3, 50))
     whole = bootstrap.resampled_means(values, 20, 1)

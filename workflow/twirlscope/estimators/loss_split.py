@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .._typing import Array, Bool, Float, Values
+from .bootstrap import Clusters, interval
 
 
 class Split(NamedTuple):
@@ -174,3 +175,20 @@ def percent(total: Values, equiv: Values) -> Values:
     """100 equiv / total, of sums over samples (a ratio of means, not a mean of ratios); NaN where total is 0."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(total > 0, 100 * equiv / total, np.nan)
+
+
+def percent_interval(
+    total: Float[Array, "*b sample"],
+    equiv: Float[Array, "*b sample"],
+    resamples: int,
+    seed: int,
+    cluster: Clusters = None,
+) -> tuple[Values, Values]:
+    """Ends of the 95 % interval of `percent`, see `bootstrap.interval`.
+
+    The truth lies between 0 and 100. So do the ends, unless noise puts the estimate itself outside.
+    """
+    value = percent(total.sum(-1), equiv.sum(-1))
+    low, high = interval(equiv, total, resamples, seed, cluster)
+    least, most = np.minimum(value, 0), np.maximum(value, 100)
+    return np.maximum(100 * low, least), np.minimum(100 * high, most)

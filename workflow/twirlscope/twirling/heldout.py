@@ -140,18 +140,14 @@ def _pooled(
     prefix: str = "",
 ) -> Variables:
     """Means over samples and ratios of means, each with the ends of its 95 % interval from resampled clusters."""
-    means = {k: v.mean(-1) for k, v in values.items()}
-
-    def ends(name: str, over: str | None = None) -> Array:
-        below = None if over is None else values[over]
-        return np.stack(bootstrap.interval(values[name], below, settings.resamples, settings.seed, cluster))
-
-    found = {k: (v, *ends(k)) for k, v in means.items() if k != "loss_zero"}
+    means, drawn = {k: v.mean(-1) for k, v in values.items()}, (settings.resamples, settings.seed, cluster)
+    total, equiv, zero = (values.get(k) for k in ("loss_total", "loss_equiv", "loss_zero"))
+    found = {k: (v, *bootstrap.interval(values[k], None, *drawn)) for k, v in means.items() if k != "loss_zero"}
     percent = loss_split.percent(means["loss_total"], means["loss_equiv"])
-    found["percent_equiv"] = (percent, *100 * ends("loss_equiv", "loss_total"))
-    if "loss_zero" in means:
-        learned = 1 - means["loss_total"] / means["loss_zero"]
-        found["learned_fraction"] = (learned, *1 - ends("loss_total", "loss_zero")[::-1])
+    found["percent_equiv"] = (percent, *loss_split.percent_interval(total, equiv, *drawn))
+    if zero is not None:
+        low, high = bootstrap.interval(total, zero, *drawn)
+        found["learned_fraction"] = (1 - means["loss_total"] / means["loss_zero"], 1 - high, 1 - low)
     return {
         f"{prefix}{name}{end}": (dims, part)
         for name, parts in found.items()

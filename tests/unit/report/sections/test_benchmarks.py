@@ -10,7 +10,7 @@ import toys
 import xarray as xr
 from four_splits import BIAS, measured
 
-from twirlscope.estimators import bootstrap
+from twirlscope.estimators import bootstrap, loss_split
 from twirlscope.report import inventory
 from twirlscope.report.numbers import Numbers
 from twirlscope.report.sections import benchmarks
@@ -75,8 +75,8 @@ def test_errors_of__intervals_resample_clusters_of_frames(data):
     assert (row["force_rmse_low"], row["force_rmse_high"]) == pytest.approx(2000 * np.sqrt(ends))
     assert row["force_rmse_low"] < row["force_rmse"] < row["force_rmse_high"]
     equiv = found["set_loss_equiv"].sel(term="forces").values[mine]
-    ends = bootstrap.interval(equiv, total, benchmarks.RESAMPLES, 0, cluster[mine])
-    assert (row["percent_forces_low"], row["percent_forces_high"]) == pytest.approx(100 * np.array(ends))
+    ends = loss_split.percent_interval(total, equiv, benchmarks.RESAMPLES, 0, cluster[mine])
+    assert (row["percent_forces_low"], row["percent_forces_high"]) == pytest.approx(ends)
     assert len(np.unique(cluster[mine])) == 5
 
 

@@ -121,27 +121,20 @@ def _root_mean(values: Float[Array, " sample"], weights: Float[Array, " sample"]
 
 def _force_rmse(samples: xr.Dataset, atoms: Float[Array, " sample"], unit: float) -> dict[str, float]:
     """Root mean square force error over all atoms, with its 95 % interval over clusters of frames."""
-    total = samples["set_loss_total"].values
-    squares = (_mean(total, atoms), *_ends(total * atoms, atoms, samples))
-    return {f"force_rmse{end}": unit * max(v, 0) ** 0.5 for end, v in zip(ENDS, squares, strict=True)}
+    known = np.isfinite(samples["set_loss_total"].values)
+    total, cluster = (samples[f"set_{name}"].values[known] for name in ("loss_total", "cluster"))
+    ends = bootstrap.interval(total * atoms[known], atoms[known], RESAMPLES, 0, cluster)
+    squares = np.array([_mean(total, atoms[known]), *ends])
+    return {f"force_rmse{end}": float(v) for end, v in zip(ENDS, unit * np.sqrt(np.maximum(squares, 0)), strict=True)}
 
 
 def _percent(samples: xr.Dataset, name: str) -> dict[str, float]:
     """Percentage of the loss that is equivariance error, with its 95 % interval over clusters of frames."""
-    total, equiv = (samples[f"set_loss_{n}"].values for n in ("total", "equiv"))
-    one = np.ones_like(total)
-    value = float(loss_split.percent(_mean(total, one), _mean(equiv, one)))
-    ends = (100 * end for end in _ends(equiv, total, samples))
-    return {f"{name}{end}": v for end, v in zip(ENDS, (value, *ends), strict=True)}
-
-
-def _ends(values: Float[Array, " sample"], over: Float[Array, " sample"], samples: xr.Dataset) -> tuple[float, float]:
-    """Ends of the 95 % interval of a ratio of sums over the frames with finite values; NaN for fewer than two."""
-    known, cluster = np.isfinite(values), samples["set_cluster"].values
-    if known.sum() < 2:
-        return float("nan"), float("nan")
-    low, high = bootstrap.interval(values[known], over[known], RESAMPLES, 0, cluster[known])
-    return float(low), float(high)
+    known = np.isfinite(samples["set_loss_total"].values)
+    total, equiv, cluster = (samples[f"set_{n}"].values[known] for n in ("loss_total", "loss_equiv", "cluster"))
+    value = loss_split.percent(*(_mean(v, np.ones_like(v)) for v in (total, equiv)))
+    ends = loss_split.percent_interval(total, equiv, RESAMPLES, 0, cluster)
+    return {f"{name}{end}": float(v) for end, v in zip(ENDS, (value, *ends), strict=True)}
 
 
 @lru_cache
