@@ -122,17 +122,18 @@ def interval(
 
     Source: Efron and Tibshirani, An Introduction to the Bootstrap (1993), sections 12.5 and 13.3.
     """
-    over = np.ones(values.shape[-1]) if over is None else over
+    over = np.ones(values.shape) if over is None else over
+    if len(_sizes(values, cluster)) < MANY_CLUSTERS:
+        return _studentised_interval(cluster_sums(values, cluster), cluster_sums(over, cluster), resamples, seed)
+    means, below = resampled_means(np.stack([values, over]), resamples, seed, cluster)
     with np.errstate(divide="ignore", invalid="ignore"):
-        if len(_sizes(values, cluster)) < MANY_CLUSTERS:
-            return _studentised_interval(cluster_sums(values, cluster), cluster_sums(over, cluster), resamples, seed)
-        means, below = (resampled_means(v, resamples, seed, cluster) for v in (values, over))
         low, high = np.quantile(np.where(below > 0, means / below, np.nan), [0.025, 0.975], axis=-1)
     return low, high
 
 
+@np.errstate(divide="ignore", invalid="ignore")
 def _studentised_interval(
-    top: Float[Array, "*b cluster"], bottom: Float[Array, "*#b cluster"], resamples: int, seed: int
+    top: Float[Array, "*b cluster"], bottom: Float[Array, "*b cluster"], resamples: int, seed: int
 ) -> tuple[Values, Values]:
     """Ends of the interval of the ratio of two sums over clusters, by standard errors of the ratio."""
     clusters, total = top.shape[-1], bottom.sum(-1)
@@ -149,7 +150,7 @@ def _studentised_interval(
 
 
 def _studentised(
-    residual: Float[Array, "*b cluster"], bottom: Float[Array, "*#b cluster"], resamples: int, seed: int
+    residual: Float[Array, "*b cluster"], bottom: Float[Array, "*b cluster"], resamples: int, seed: int
 ) -> Float[Array, " end *b"]:
     """The 2.5 and 97.5 % points of the error of a resampled ratio over its own standard error.
 
