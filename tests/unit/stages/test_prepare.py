@@ -14,24 +14,23 @@ from twirlscope.storage import rejects, store
 
 
 class Numbered(frames.Frames):
-    """20 diatomic frames; those of number `bad` and above are rejected."""
+    """20 frames of five molecules; those of number `bad` and above are rejected."""
 
     Settings = DatasetSettings
     bad = 20
 
     def read(self, part):
         mine = range(part, 20, self.settings.parts)
-        rng = np.random.default_rng(0).normal(size=(20, 2, 3))
-        kept = [
-            frames.Frame(
-                i, np.array([6, 1]), np.array([[0, 0, 0], [1 + 0.01 * i, 0, 0]]), rng[i], float(i), f"m{i // 4}"
-            )
-            for i in mine
-            if i < self.bad
-        ]
+        kept = [self.frame(i) for i in mine if i < self.bad]
         lost = [Reject("made", i, "odd" if i % 2 else "even") for i in mine if i >= self.bad]
         samples = frames.to_dataset(kept)
         return Part(samples if samples is None else samples.assign_attrs(labels="none", part=part % 2), lost)
+
+    def frame(self, i):
+        hydrogens = 1 + i // 4
+        numbers, x = np.array([6] + [1] * hydrogens), np.zeros((1 + hydrogens, 3))
+        x[:, 0] = np.arange(1 + hydrogens) + 0.01 * i * (np.arange(1 + hydrogens) == hydrogens)
+        return frames.Frame(i, numbers, x, np.random.default_rng(i).normal(size=x.shape), float(i), f"m{i // 4}")
 
 
 def prepared(folder, bad=20, **settings):
