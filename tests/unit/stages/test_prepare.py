@@ -13,19 +13,24 @@ from twirlscope.storage import rejects, store
 
 
 class Numbered(frames.Frames):
-    """20 diatomic frames; those of number `bad` and above are rejected."""
+    """20 frames of five molecules; those of number `bad` and above are rejected."""
 
     Settings = DatasetSettings
     bad = 20
 
     def read(self, part):
         mine = range(part, 20, self.settings.parts)
-        rng = np.random.default_rng(0).normal(size=(20, 2, 3))
+        rng = np.random.default_rng(0).normal(size=(20, 6, 3))
         kept = [
             frames.Frame(
-                i, np.array([6, 1]), np.array([[0, 0, 0], [1 + 0.01 * i, 0, 0]]), rng[i], float(i), f"m{i // 4}"
+                i,
+                np.array([6] * n + [1]),
+                np.arange(n + 1)[:, None] * [1 + 0.01 * i, 0, 0],
+                rng[i][: n + 1],
+                float(i),
+                "",
             )
-            for i in mine
+            for i, n in ((i, 1 + i // 4) for i in mine)
             if i < self.bad
         ]
         lost = [Reject("made", i, "odd" if i % 2 else "even") for i in mine if i >= self.bad]
