@@ -20,6 +20,7 @@ from .groups import numbered
 from .scales import blocks
 
 TOLERANCE = 1e-3  # [Å] root mean square displacement below which two geometries are the same
+SLACK = TOLERANCE * (1 + 1e-2)  # invariants are stored in single precision
 NUMBERS = 8  # invariants of a sample
 RANKS = 4096  # signs of the invariants, by rank, repeat beyond so many atoms or pairs
 COPY = 1e-2 * TOLERANCE  # [Å] invariants of copies differ by less: one of them stands for all
@@ -32,22 +33,24 @@ def twins(data: xr.Dataset) -> Int[Array, " sample"]:
     Args:
         data: frames, geometries or chains in order.
     """
-    points = np.column_stack(_invariants(data))
-    near, distances = _near_another(points), _sorted_distances(data)
+    values, composition = _invariants(data)
+    near, distances = _near_another(values, composition), _sorted_distances(data)
     numbers = [_signed_means(distances(n)) / 2 for n in near.tolist()]  # distances change by twice a displacement
-    points = np.column_stack([np.array(numbers).reshape(-1, NUMBERS), points[near]])
-    root = list(range(data.sizes["sample"]))
+    points = np.column_stack([np.array(numbers).reshape(-1, NUMBERS), values[near], composition[near]])
+    root = list(range(len(near)))
 
-    def join(samples: Int[Array, " n"], pairs: Iterator[tuple[int, int]]) -> None:
-        for a, b in ((int(samples[i]), int(samples[j])) for i, j in pairs):
+    def join(some: Int[Array, " n"], pairs: Iterator[tuple[int, int]]) -> None:
+        for a, b in ((int(some[i]), int(some[j])) for i, j in pairs):
             first, second = sorted((_root(root, a), _root(root, b)))
-            if first != second and _same(distances(a), distances(b)):
+            if first != second and _same(distances(int(near[a])), distances(int(near[b]))):
                 root[second] = first
 
-    join(near, _copies(points))
-    kept = np.array([root[n] == n for n in near.tolist()], bool)
-    join(near[kept], _neighbours(points[kept]))
-    return numbered(np.array([_root(root, n) for n in range(len(root))], np.int64))
+    join(np.arange(len(near)), _copies(points))
+    kept = np.flatnonzero([root[n] == n for n in range(len(near))])
+    join(kept, _neighbours(points[kept]))
+    group = np.arange(len(values))
+    group[near] = near[[_root(root, n) for n in range(len(near))]] if len(near) else near
+    return numbered(group)
 
 
 def checked(data: xr.Dataset, twin: Int[Array, " sample"], allowed: bool) -> xr.Dataset:
@@ -83,7 +86,7 @@ def _invariants(data: xr.Dataset) -> tuple[Float[Array, "sample number"], Int[Ar
     """
     words = np.random.default_rng(0x2B1D).integers(0, 2**62, 256)  # one for each element: a sum has no order
     atoms = data["atoms"].values
-    values, composition = np.empty((len(atoms), NUMBERS)), np.empty(len(atoms), np.int64)
+    values, composition = np.empty((len(atoms), NUMBERS), np.float32), np.empty(len(atoms), np.int64)
     for frames, part in blocks(data):
         count = atoms[frames]
         first = np.cumsum(count) - count
@@ -160,13 +163,18 @@ def _signed_means(distances: Float[Array, " pair"]) -> Float[Array, " number"]:
     return distances @ _signs()[np.arange(count) % RANKS] / max(count, 1)
 
 
-def _near_another(points: Float[Array, "sample number"]) -> Int[Array, " near"]:
-    """Indices of the points that have another one within the tolerance in every number."""
-    if len(points) < 2:
-        return np.arange(0)
-    tree = cKDTree(points)
-    distance = tree.query(points, k=2, p=np.inf, distance_upper_bound=TOLERANCE)[0][:, 1]
-    return np.flatnonzero(np.isfinite(distance))
+def _near_another(values: Float[Array, "sample number"], composition: Int[Array, " sample"]) -> Int[Array, " near"]:
+    """Indices of the samples that have another one of their composition within the tolerance in every number."""
+    order = np.argsort(composition, kind="stable")
+    near = [np.arange(0)]
+    for group in np.split(order, np.flatnonzero(np.diff(composition[order])) + 1):
+        if len(group) > 1:
+            tree = cKDTree(values[group])
+            for start in range(0, len(group), CHUNK):
+                some = group[start : start + CHUNK]
+                distance = tree.query(values[some], k=2, p=np.inf, distance_upper_bound=SLACK)[0][:, 1]
+                near.append(some[np.isfinite(distance)])
+    return np.sort(np.concatenate(near))
 
 
 def _copies(points: Float[Array, "sample number"]) -> Iterator[tuple[int, int]]:
@@ -181,7 +189,7 @@ def _neighbours(points: Float[Array, "sample number"]) -> Iterator[tuple[int, in
     """Pairs of points within the tolerance in every number."""
     tree = cKDTree(points)
     for start in range(0, len(points), CHUNK):
-        found = tree.query_ball_point(points[start : start + CHUNK], TOLERANCE, p=np.inf)
+        found = tree.query_ball_point(points[start : start + CHUNK], SLACK, p=np.inf)
         yield from ((n, m) for n, near in enumerate(found, start) for m in near if m < n)
 
 

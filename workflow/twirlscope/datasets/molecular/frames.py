@@ -171,8 +171,8 @@ def assign_splits(
     """
     data = sorted_by_sample(data)
     composition = _composition(data)
+    twin = duplicates.twins(data).astype(np.int32)
     molecule, molecule_names = identity.molecules(data, composition)
-    twin = duplicates.twins(data)
     names = ["train", "test", *extra_splits]
     split = data["split"].values.copy() if "split" in data else np.full(len(molecule), -1, np.int8)
     if (random := split < 0).any():
