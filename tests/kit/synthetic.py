@@ -43,6 +43,7 @@ def twirl(steps=STEPS, seed=0, speed=1.0, samples=40, trivial=None, percent=None
     data["loss_equiv_floor"] = (("step", "term"), np.full_like(total, 3e-13))
     data["sample_loss_equiv"] = (("step", "term", "sample"), equiv[..., None] * noise)
     data["cluster"] = ("sample", np.arange(samples, dtype=np.int32))
+    data["sample_loss_mean"] = (("step", "term", "sample"), (total - equiv)[..., None] * np.sqrt(noise))
     flags = learned < 0.1 if trivial is None else np.repeat(np.array(trivial, bool)[:, None], 3, 1)
     data["trivial"] = (("step", "term"), flags)
     coordinates = {"step": step, "term": np.array(TERMS, object), "sample": np.arange(samples, dtype=np.int64)}
@@ -283,6 +284,7 @@ def claimed(
     parameters=1000,
     samples=100,
     built_in=False,
+    group="SO3",
     **changes,
 ):
     """A training that ends at `percent`, give or take `half`; `changes` are to the `train` section of its run."""
@@ -292,6 +294,12 @@ def claimed(
     width = np.where(np.arange(len(steps)) == len(steps) - 1, half, 0.01 * course[:, 0])[:, None]
     ends = {"percent_equiv": course, "percent_equiv_low": course - width, "percent_equiv_high": course + width}
     data = data.assign({k: (("step", "term"), v) for k, v in ends.items()})
+    even = np.resize([-1.0, 1.0], data.sizes["sample"])  # samples with the standard error that `half` stands for
+    share = course[..., None] + width[..., None] / 2 * data.sizes["sample"] ** 0.5 * even
+    total = data["loss_total"].values[..., None]
+    parts = {"equiv": total * share / 100, "mean": total * (1 - share / 100)}
+    data = data.assign({f"sample_loss_{k}": (("step", "term", "sample"), v) for k, v in parts.items()})
+    data.attrs["group"] = group
     settings = {"augment": "haar", "optimiser": "adamw", "learning_rate": 1e-3, "samples": 0} | changes
     spec = {"dataset": "md", "task": {"name": task}, "model": {"name": "net"}, "train": settings, "seed": seed}
     attrs = {"run": json.dumps(spec), "parameters": parameters, "training_samples": samples, "equivariant": built_in}

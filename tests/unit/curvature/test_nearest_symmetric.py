@@ -11,8 +11,8 @@ from toy_model import Mlp
 from twirlscope.contracts import Model
 from twirlscope.curvature import nearest_symmetric
 from twirlscope.curvature.objective import Objective
+from twirlscope.estimators import trajectories
 from twirlscope.geometry.rotation_sets import sample_rotations
-from twirlscope.report.sections.claims import evidence
 from twirlscope.settings.base import Settings
 from twirlscope.tasks.force_field import ForceField
 
@@ -112,7 +112,7 @@ def test_descents__from_matrices_at_many_distances_fit_the_quadratic_relation():
         nearest_symmetric.descend(objective(Linear(torch.eye(3, dtype=torch.float64) + s * away)), 0.1, 60)
         for s in np.geomspace(0.01, 1, 7)
     ]
-    slope, low, high = evidence.exponent(
+    slope, low, high = trajectories.power_law(
         *(np.array([getattr(d, n) for d in descents]) for n in ("distance", "loss_equiv"))
     )
     assert slope == pytest.approx(2, abs=1e-6)

@@ -12,7 +12,7 @@ from ..report import export, facts, page
 from ..report.export import POOLED, summary
 from ..report.figures import vega
 from ..report.inventory import RunFiles, shown_runs
-from ..report.sections.claims.evidence import CURVATURE, GRADIENTS
+from ..report.sections.claims.evidence import CURVATURE, GRADIENTS, SAMPLES
 from ..report.sections.contents import all_sections
 from ..report.sections.sweeps import Members
 from ..report.trainings import Training, terms_of
@@ -75,7 +75,8 @@ def _read(files: RunFiles, shown: bool) -> Training:
     gradient = _variables(files.gradient, None if shown else GRADIENTS)
     with store.open_store(files.twirl) as lazy:
         dims = {n: set(v.dims) for n, v in lazy.data_vars.items()}
-        kept = [n for n, d in dims.items() if (not LARGE & d if shown else d <= POOLED or n in HEADLINE)]
+        used = {*HEADLINE, *SAMPLES}
+        kept = [n for n, d in dims.items() if (not LARGE & d if shown else d <= POOLED or n in used)]
         twirl = lazy[kept].load()
     return Training(files.run, files.seed, store.load(files.train), twirl, hessian, files.dataset, gradient)
 

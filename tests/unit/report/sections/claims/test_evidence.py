@@ -56,13 +56,47 @@ def test_per_hour__compares_the_best_of_both_kinds_after_the_same_time():
     assert evidence.per_time(worse, "weighted")[0].value > 1
 
 
-def test_exponent__has_the_interval_of_a_least_squares_line():
-    x = np.geomspace(0.1, 10, 40)
-    random = np.random.default_rng(2)
-    inside = 0
-    for _ in range(300):
-        y = 5 * x**2 * np.exp(0.3 * random.standard_normal(40))
-        _, low, high = evidence.exponent(x, y)
-        inside += low < 2 < high
-    assert abs(inside / 300 - 0.95) < 0.04
-    assert evidence.exponent(x[:4], x[:4]) is None
+def test_penalty__of_the_largest_has_a_low_end_below_that_of_its_checkpoint():
+    """Ten checkpoints with the same true penalty: the largest estimate is chosen by its noise."""
+    steps = tuple(range(1000, 11000, 1000))
+    training = one(9.0, steps=(0, 10, 100, 1000, 10000))
+    random, shape = np.random.default_rng(0), (len(steps), 1, 40)
+    data = training.twirl.isel(step=[-1] * len(steps)).assign_coords(step=list(steps))
+    equiv = 0.09 * (1 + 0.3 * random.standard_normal(shape))
+    mean = np.full(shape, 0.91)
+    percent = 100 * equiv.mean(-1) / (equiv + mean).mean(-1)
+    error = 100 * equiv.std(-1) / 40**0.5
+    data = data.assign(
+        sample_loss_equiv=(("step", "term", "sample"), equiv),
+        sample_loss_mean=(("step", "term", "sample"), mean),
+        percent_equiv=(("step", "term"), percent),
+        percent_equiv_low=(("step", "term"), percent - 1.96 * error),
+        percent_equiv_high=(("step", "term"), percent + 1.96 * error),
+    )
+    (found,) = evidence.penalty([Training("a", 0, training.train, data)], "weighted")
+    at = int(percent.argmax())
+    alone = float(percent[at, 0] - 1.96 * error[at, 0])
+    assert found.value == pytest.approx(100 * percent.max() / (100 - percent.max()))
+    assert found.low < 100 * alone / (100 - alone)  # not the interval of the checkpoint that was selected
+    assert found.low < 100 * 9 / 91 < found.high
+
+
+@pytest.mark.parametrize(("percent", "half", "expected"), [(1.0, 0.1, OPEN), (4.0, 0.1, CONTRADICTED)])
+def test_percent__under_the_rotations_of_a_cube_is_a_lower_bound_that_confirms_nothing(percent, half, expected):
+    trainings = [one(percent, half, group="octahedral")]
+    assert verdicts("quickly small", trainings) == {"force_field": expected}
+    assert verdicts("small penalty throughout", trainings) == {"force_field": OPEN}
+    (found,) = judge([BY_NAME["quickly small"]], trainings, "weighted")
+    assert "a lower bound, which confirms nothing" in found.number
+
+
+def test_percent__of_heavy_tails_decides_nothing():
+    for percent in (1.0, 9.0):
+        training = one(percent)
+        tail = np.random.default_rng(0).lognormal(0, 2.5, training.twirl.sizes["sample"])
+        equiv = training.twirl["sample_loss_equiv"]
+        data = training.twirl.assign(sample_loss_equiv=(equiv.dims, equiv.values * tail / tail.mean()))
+        heavy = Training("a", 0, training.train, data)
+        (found,) = judge([BY_NAME["quickly small"]], [heavy], "weighted")
+        assert found.verdict == OPEN
+        assert list(found.reasons) == ["a, seed 0 has heavy tails: a few samples carry its loss"]

@@ -1,6 +1,7 @@
 """Evidence for claims: one number with its interval per training, or per comparison of trainings.
 
-Only trainings that can tell how symmetry is learned count: networks without built-in symmetry, on turned samples.
+Only trainings that can tell how symmetry is learned count: networks without built-in symmetry, on turned samples. None
+of them is left out because its number is missing or doubtful: it stays as a number with a doubt.
 """
 
 from __future__ import annotations
@@ -9,20 +10,25 @@ import json
 import math
 
 import numpy as np
-from scipy import stats
+import xarray as xr
 
-from ...._typing import Array, Callable, Sequence
+from ...._typing import Array, Callable, Float, Sequence
+from ....estimators import heavy_tails
+from ....estimators.simultaneous import lower_bound_of_largest
+from ....estimators.trajectories import POINTS, correlation_of_changes, power_law
 from ...trainings import Training, claims_equivariance, with_term
-from ...wording import say
+from ...wording import listed, say
 from ..price.comparison import LEARNED, axes, comparisons, pairs
 from .judge import Evidence
 
 LAST = 10_000  # updates within which the error should become small
 EARLY = 0.1  # share of the updates that is start-up, left out of claims on all of training
+UNTRAINED = "has not learned by its last checkpoint"
+HEAVY = "has heavy tails: a few samples carry its loss"
 LEVELS = 1.5  # sizes are different if the largest is at least this many times the smallest
-POINTS = 5  # least number of checkpoints for a fit
-# variables of the stores of curvature and gradients that the evidence needs
+# variables of the stores that the evidence needs, beside numbers per checkpoint
 CURVATURE = ("condition_ratio", "condition_ratio_low", "condition_ratio_high", "condition_converged")
+SAMPLES = tuple(f"{group}sample_loss_{part}" for group in ("", "so3_") for part in ("mean", "equiv"))
 GRADIENTS = ("relative_equiv", "gradient_norm_ratio", "nearest_distance", "nearest_loss_equiv")
 IDLE = {"device", "save_every", "checkpoints_per_decade"}  # keys of the `train` section that change no weight
 MAY_VARY = {  # by kind of group, the keys of the `train` section that may differ within it
@@ -34,15 +40,19 @@ MAY_VARY = {  # by kind of group, the keys of the `train` section that may diffe
 
 def percent(trainings: Sequence[Training], term: str) -> list[Evidence]:
     """Percentage of the loss that is equivariance error, at the last checkpoint of the first 10,000 updates."""
-    found = []
-    for training in _learners(trainings, term):
-        data = training.twirl.sel(term=term)
-        data = data.isel(step=np.flatnonzero(data["step"].values <= LAST))
-        if data.sizes["step"] and not bool(data["trivial"][-1]):
-            numbers = [float(data[f"percent_equiv{end}"][-1]) for end in ("", "_low", "_high")]
-            enough = int(data["step"][-1]) >= LAST or int(training.twirl["step"][-1]) > LAST
-            found.append(Evidence(_task(training), training.label, *numbers, final=enough))
-    return found
+    return [_percent(training, term) for training in _learners(trainings, term)]
+
+
+def _percent(training: Training, term: str) -> Evidence:
+    data, bound = _measured(training, term)
+    early = data.isel(step=np.flatnonzero(data["step"].values <= LAST))
+    scope, label = _task(training), training.label
+    if not early.sizes["step"] or bool(early["trivial"][-1]):
+        return Evidence(scope, label, doubt=f"has not learned by update {LAST:,}")
+    last = early.isel(step=-1)
+    value, low, high = (float(last[f"percent_equiv{end}"]) for end in ("", "_low", "_high"))
+    enough = int(last["step"]) >= LAST or int(training.twirl["step"][-1]) > LAST
+    return Evidence(scope, label, value, low - _turning(last), high, enough, HEAVY if _is_heavy(last) else "", bound)
 
 
 def percent_by(kind: str) -> Callable[[Sequence[Training], str], list[Evidence]]:
@@ -63,16 +73,26 @@ def percent_by(kind: str) -> Callable[[Sequence[Training], str], list[Evidence]]
 
 
 def penalty(trainings: Sequence[Training], term: str) -> list[Evidence]:
-    """Largest loss penalty [%], equivariance error over twirled prediction error, after the first tenth of training."""
-    found = []
-    for training in _learners(trainings, term):
-        data = training.twirl.sel(term=term)
-        later = (data["step"].values >= EARLY * data["step"].values[-1]) & ~data["trivial"].values
-        if later.any():
-            ends = {end: _odds(data[f"percent_equiv{end}"].values[later]) for end in ("", "_low", "_high")}
-            at = int(np.argmax(ends[""]))
-            found.append(Evidence(_task(training), training.label, *(float(v[at]) for v in ends.values())))
-    return found
+    """Largest loss penalty [%], equivariance error over twirled prediction error, after the first tenth of training.
+
+    The interval is that of the largest of all checkpoints, not that of the checkpoint at which the estimate is largest.
+    """
+    return [_penalty(training, term) for training in _learners(trainings, term)]
+
+
+def _penalty(training: Training, term: str) -> Evidence:
+    data, bound = _measured(training, term)
+    later = (data["step"].values >= EARLY * data["step"].values[-1]) & ~data["trivial"].values
+    scope, label = _task(training), training.label
+    if not later[-1]:
+        return Evidence(scope, label, doubt=UNTRAINED)
+    data = data.isel(step=np.flatnonzero(later))
+    equiv, mean = (data[f"sample_loss_{part}"].values for part in ("equiv", "mean"))
+    value = float(_odds(data["percent_equiv"].values).max())
+    high = float(_odds(data["percent_equiv_high"].values).max())
+    doubtful = any(_is_heavy(data.isel(step=k)) for k in range(data.sizes["step"]))
+    low = 100 * lower_bound_of_largest(equiv, mean) - max(_turning(data.isel(step=k)) for k in range(len(equiv)))
+    return Evidence(scope, label, value, low, high, doubt=HEAVY if doubtful else "", bound=bound)
 
 
 def conditions(measure: str, flat: bool = False) -> Callable[[Sequence[Training], str], list[Evidence]]:
@@ -90,36 +110,35 @@ def conditions(measure: str, flat: bool = False) -> Callable[[Sequence[Training]
                 continue
             last = training.hessian.isel(step=-1).sel(curvature="hessian", side="absolute", measure=measure)
             mean = "mean_plugin" if "mean_plugin" in last["part"].values else "mean"
-            if bool(last["condition_converged"].sel(part=[mean, "equiv"]).all()):
-                numbers = [float(last[f"condition_ratio{end}"]) for end in ("", "_low", "_high")]
-                found.append(Evidence(_task(training), training.label, *(_inverse(*numbers) if flat else numbers)))
+            numbers = [float(last[f"condition_ratio{end}"]) for end in ("", "_low", "_high")]
+            numbers = _inverse(*numbers) if flat else tuple(numbers)
+            converged = bool(last["condition_converged"].sel(part=[mean, "equiv"]).all())
+            doubt = "" if converged else "has condition numbers that have not converged"
+            found.append(Evidence(_task(training), training.label, *numbers, doubt=_untrained(training, term) or doubt))
         return found
 
     return evidence
 
 
 def gradients(trainings: Sequence[Training], term: str) -> list[Evidence]:
-    """Correlation over checkpoints between the ratio of gradient norms and the relative error, both as logarithms."""
-    found = []
-    for training in _learners(trainings, term):
-        if training.gradient is not None:
-            x, y = gradient_points(training)
-            if len(x) >= POINTS and np.ptp(x) > 0 and np.ptp(y) > 0:
-                result = stats.pearsonr(np.log(x), np.log(y))
-                ends = result.confidence_interval(0.95)
-                found.append(Evidence(_task(training), training.label, float(result.statistic), *map(float, ends)))
-    return found
+    """Correlation between the changes of the ratio of gradient norms and of the relative error, both as logarithms."""
+    chosen = [t for t in _learners(trainings, term) if t.gradient is not None]
+    return [
+        _along(t, correlation_of_changes(*(np.log(values) for values in gradient_points(t))), _untrained(t, term))
+        for t in chosen
+    ]
 
 
 def exponents(trainings: Sequence[Training], term: str) -> list[Evidence]:
     """Exponent of the equivariance error against the distance to the nearest more symmetric parameters."""
-    found = []
-    for training in _learners(trainings, term):
-        if training.gradient is not None and "nearest_distance" in training.gradient:
-            fit = exponent(*nearest_points(training))
-            if fit is not None:
-                found.append(Evidence(_task(training), training.label, *fit))
-    return found
+    chosen = [t for t in _learners(trainings, term) if t.gradient is not None and "nearest_distance" in t.gradient]
+    return [_along(t, power_law(*nearest_points(t)), _untrained(t, term)) for t in chosen]
+
+
+def _along(training: Training, found: tuple[float, float, float] | None, doubt: str) -> Evidence:
+    """A statistic of the checkpoints of one training, None for too few of them."""
+    few = "" if found else f"has fewer than {POINTS} checkpoints with both numbers"
+    return Evidence(_task(training), training.label, *(found or ()), doubt=doubt or few)
 
 
 def per_time(trainings: Sequence[Training], term: str) -> list[Evidence]:
@@ -135,7 +154,9 @@ def per_time(trainings: Sequence[Training], term: str) -> list[Evidence]:
                 numbers = (ends.ratio, ends.ratio_low, ends.ratio_high)  # of the family that is ahead over the other
                 numbers = _inverse(*numbers) if ends.ahead == 1 else numbers
                 task = _task(next(iter(comparison.runs[LEARNED].values()))[0])
-                found.append(Evidence(task, f"dataset {comparison.dataset} after {say(ends.end)} s", *numbers))
+                label = f"dataset {comparison.dataset} after {say(ends.end)} s"
+                doubt = f"compares one seed of {listed(comparison.alone)}" if comparison.alone else ""
+                found.append(Evidence(task, label, *numbers, doubt=doubt))
     return found
 
 
@@ -161,19 +182,37 @@ def nearest_points(training: Training) -> tuple[Array, Array]:
     return x[good], y[good]
 
 
-def exponent(x: Array, y: Array) -> tuple[float, float, float] | None:
-    """Slope of log y against log x with its 95 % interval (least squares, Student's t); None for too few points."""
-    if len(x) < POINTS or np.ptp(x) == 0:
-        return None
-    fit = stats.linregress(np.log(x), np.log(y))
-    half = float(stats.t.ppf(0.975, len(x) - 2) * fit.stderr)
-    return float(fit.slope), float(fit.slope) - half, float(fit.slope) + half
-
-
 def _learners(trainings: Sequence[Training], term: str) -> list[Training]:
     """Trainings with turned samples of networks without built-in symmetry."""
     chosen = [t for t in with_term(trainings, term) if t.spec]
     return [t for t in chosen if t.spec["train"].get("augment") != "none" and not claims_equivariance(t)]
+
+
+def _measured(training: Training, term: str) -> tuple[xr.Dataset, bool]:
+    """Losses of the training under all rotations, and False; or under the 24 of a cube, a lower bound, and True."""
+    data = training.twirl.sel(term=term)
+    if "so3_percent_equiv" in data:
+        whole = [name for name in data.variables if name.startswith("so3_")]
+        return data.drop_vars([n.removeprefix("so3_") for n in whole], errors="ignore").rename(
+            {n: n.removeprefix("so3_") for n in whole}
+        ), False
+    return data, str(training.twirl.attrs.get("group", "SO3")) != "SO3"
+
+
+def _untrained(training: Training, term: str) -> str:
+    """A doubt if the last checkpoint has not learned; else empty."""
+    return UNTRAINED if bool(training.twirl["trivial"].sel(term=term)[-1]) else ""
+
+
+def _is_heavy(data: xr.Dataset) -> bool:
+    """True if heavy tails make the interval of the percentage at one checkpoint doubtful."""
+    equiv, mean = (data[f"sample_loss_{part}"].values for part in ("equiv", "mean"))
+    return bool(heavy_tails.is_heavy(equiv) | heavy_tails.is_heavy(equiv + mean))
+
+
+def _turning(data: xr.Dataset) -> float:
+    """Percentage of the loss at one checkpoint that rounding and interpolation alone make."""
+    return 100 * float(data["loss_equiv_floor"]) / float(data["loss_total"]) if "loss_equiv_floor" in data else 0.0
 
 
 def _task(training: Training) -> str:
@@ -202,7 +241,7 @@ def _varies(levels: Sequence[float | str]) -> bool:
     return max(levels) >= LEVELS * min(levels) > 0
 
 
-def _odds(share: Array) -> Array:
+def _odds(share: Float[Array, "*b"]) -> Float[Array, "*b"]:
     """A percentage of the whole as a percentage of the rest."""
     return np.where(share < 100, 100 * share / np.maximum(100 - share, 1e-300), math.inf)
 

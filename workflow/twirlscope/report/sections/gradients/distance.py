@@ -8,13 +8,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 
 from ...._typing import Array, Callable, Sequence
+from ....estimators.trajectories import power_law
 from ...figures import style
 from ...figures.curves import run_handles, run_looks, seeds_note
 from ...figures.figure import Figure
 from ...numbers import Column, Numbers, numbers
 from ...trainings import Training, by_run
 from ...wording import labels_note, say
-from ..claims.evidence import exponent, gradient_points, nearest_points
+from ..claims.evidence import gradient_points, nearest_points
 
 AGAINST = (
     Column("relative_equiv", "relative equivariance error", "1"),
@@ -45,7 +46,7 @@ def _exponents(trainings: Sequence[Training]) -> str:
     """The fitted exponent of every training, with its interval."""
     words = []
     for training in trainings:
-        fit = exponent(*nearest_points(training))
+        fit = power_law(*nearest_points(training))
         number = f"{say(fit[0])} (95 % interval {say(fit[1])} to {say(fit[2])})" if fit else "too few points"
         words.append(f"{training.label}: {number}")
     return "; ".join(words)

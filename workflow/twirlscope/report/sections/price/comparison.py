@@ -37,6 +37,11 @@ class Comparison:
     runs: Mapping[str, Mapping[str, Sequence[Training]]]
     learned: float
 
+    @property
+    def alone(self) -> list[str]:
+        """The runs of one seed, whose variation between seeds is unknown."""
+        return [run for runs in self.runs.values() for run, seeds in runs.items() if len(seeds) == 1]
+
 
 @dataclass(frozen=True)
 class Axis:
