@@ -202,12 +202,12 @@ def gradient(steps=STEPS, seed=0, batches=6, samples=4):
     return merged(found, list(steps)).assign_attrs(about | {"weights": "as trained"})
 
 
-def priced(run, equivariant, seed=0, level=2.0, slope=0.3, second=0.01, serve=1e-3, **changes):
+def priced(run, equivariant, seed=0, level=2.0, slope=0.3, second=0.01, serve=1e-3, spread=0.05, **changes):
     """A training with loss level * step ** -slope; 40 % of it is equivariance error without built-in symmetry."""
     random = np.random.default_rng([seed, len(run)])
     hard = np.exp(0.3 * np.random.default_rng(7).standard_normal(30))
     course = np.where(PRICED > 0, level * np.maximum(PRICED, 1.0) ** -slope, 3.0) * np.exp(
-        0.05 * random.standard_normal()
+        spread * random.standard_normal()
     )
     total = course[:, None, None] * np.ones(2)[:, None] * hard / hard.mean()
     share = 1e-9 if equivariant else 0.4

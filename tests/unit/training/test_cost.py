@@ -17,7 +17,7 @@ from twirlscope.runtime import energy, identity
 from twirlscope.settings.train import TrainSettings
 from twirlscope.stages import train
 from twirlscope.storage import registry, store
-from twirlscope.training import cost
+from twirlscope.training import cost, optimisers
 from twirlscope.training.loop import Loop
 
 BATCH, WIDE, NARROW = 6, 32, 16
@@ -136,6 +136,32 @@ def test_measure__says_why_a_model_cannot_be_counted():
     assert np.isnan(found["memory_peak"])
     assert found["seconds_inference"] > 0
     assert found.attrs["cost_missing"] == "RuntimeError: not while somebody looks"
+
+
+@pytest.mark.parametrize("name", ["adamw", "muon"])
+def test_optimiser_flops__of_muon_are_those_of_its_iterations(name):
+    """Five times X X^T, its square, and their product with X, of 16 x 32 numbers; AdamW multiplies no matrices."""
+    model, settings = Dense(), TrainSettings(optimiser=name, warmup=0)
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    found, reason = cost.optimiser_flops(model, lambda m: optimisers.optimiser(m, settings))
+    products = 5 * 2 * (NARROW * NARROW * WIDE + NARROW**3 + NARROW * NARROW * WIDE)
+    assert (found, reason) == ({"adamw": 0, "muon": products}[name], "")
+    assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
+    assert all(p.grad is None for p in model.parameters())
+
+
+def test_cost__of_an_update_holds_that_of_the_optimiser(tmp_path):
+    registry.save(toys.frames(atoms=(5, 5)), tmp_path / "data.zarr.zip")
+    model, found = {"name": f"{toys.__file__.replace('toys', 'toy_model')}:Mlp"}, {}
+    for name in ("adamw", "muon"):
+        settings = TrainSettings(steps=2, batch=6, warmup=0, optimiser=name, device="cpu")
+        run = {"dataset": "well", "task": {"name": "force_field"}, "model": model, "train": settings.model_dump()}
+        train.train(tmp_path / "data.zarr.zip", tmp_path / name / "train.zarr.zip", run | {"seed": 0}, "code")
+        found[name] = float(store.load(tmp_path / name / "train.zarr.zip")["flops_update"])
+    made = plugins.make_model(model, {})
+    own, _ = cost.optimiser_flops(made, lambda m: optimisers.optimiser(m, TrainSettings(optimiser="muon", warmup=0)))
+    assert own > 0
+    assert found["muon"] - found["adamw"] == own
 
 
 def test_measure__leaves_weights_and_mode_alone():

@@ -31,6 +31,7 @@ from ..storage.ragged import open_samples
 from ..training import cost, forward, size_matching, state
 from ..training.batches import NOISE, batch_index, nested_subset
 from ..training.loop import Loop
+from ..training.optimisers import optimiser
 from ..training.processes import SINGLE, ProcessGroup, connected, job_of_this_process, launch
 
 COSTED = 2  # batches on which FLOPs, memory and inference are measured
@@ -100,7 +101,9 @@ def _cost(loop: Loop) -> xr.Dataset:
 
     state, inputs = (loop.optimiser.state_dict(), loop.average), [b.inputs for b in batches]
     found = cost.measure(loop.model, inputs, [partial(loss, b) for b in batches], loop.meter, state)
-    found["flops_update"] = found["flops_update"] * size / few
+    own, reason = cost.optimiser_flops(loop.model, lambda model: optimiser(model, loop.settings, loop.device))
+    found["flops_update"] = found["flops_update"] * size / few + own
+    found.attrs["cost_missing"] = found.attrs["cost_missing"] or reason
     found["device_hours"] = found["device_hours"] * loop.group.size
     return found
 

@@ -4,13 +4,15 @@ Time and energy are metered during the updates of the training itself. The rest 
 on a few of its batches, in well under the time of a few dozen updates.
 
 What torch's counter knows of FLOPs are matrix products, convolutions and attention, a multiplication and an addition
-two of them, forwards and backwards. It omits all that goes by element (activations, norms, softmax outside of fused
-attention), sums, indexing and scatters, spectral transforms, and every kernel that torch does not know by name.
+two of them, forwards, backwards and in the optimiser (Muon orthogonalises by products). It omits all that goes by
+element (activations, norms, softmax outside of fused attention), sums, indexing and scatters, spectral transforms, and
+every kernel that torch does not know by name.
 """
 
 from __future__ import annotations
 
 import contextlib
+import copy
 import math
 import time
 import weakref
@@ -164,6 +166,26 @@ def flops(work: Callable[[], object]) -> int:
     with FlopCounterMode(display=False, custom_mapping=FUSED) as counter:
         work()
     return counter.get_total_flops()
+
+
+def optimiser_flops(
+    model: torch.nn.Module, optimiser: Callable[[torch.nn.Module], torch.optim.Optimizer]
+) -> tuple[float, str]:
+    """FLOPs of one update of an optimiser, and why they are NaN if so; AdamW has none, since it works by element.
+
+    Args:
+        model: is copied, so that its weights stay.
+        optimiser: makes the optimiser of a model.
+    """
+
+    def update() -> None:
+        twin = copy.deepcopy(model)
+        for weight in twin.parameters():
+            weight.grad = torch.ones_like(weight)
+        optimiser(twin).step()
+
+    found, _, reason = _counted(update, next(model.parameters()).device)
+    return found, reason
 
 
 def _counted(work: Callable[[], object], device: torch.device) -> tuple[float, float, str]:

@@ -27,7 +27,7 @@ TRAIN = COORDINATES | {
         "time of training up to and including the update, without time for measuring and saving",
     ),
     "flops_update": declared(
-        "", "float64", "1", f"FLOPs of an update, forward and backward; not counted: {OMITTED}", FLOPS
+        "", "float64", "1", f"FLOPs of an update: forward, backward, optimiser; not counted: {OMITTED}", FLOPS
     ),
     "flops_inference": declared(
         "", "float64", "1", f"FLOPs of a forward pass per sample; not counted: {OMITTED}", FLOPS

@@ -130,3 +130,11 @@ def test_parameters__are_quadratic_by_the_interval_of_the_fitted_exponent(power,
 def test_ahead_by_the_hour__holds_is_contradicted_or_is_open(built, expected):
     assert verdicts("ahead by the hour", synthetic.families(built=built)) == expected
     assert verdicts("ahead by the hour", synthetic.families(built=built)[:3]) == {"": OPEN}
+
+
+def test_ahead_by_the_hour__is_open_with_one_seed_of_a_run():
+    trainings = synthetic.families(built={"level": 100.0})
+    alone = [t for t in trainings if t.run == "plain" or t.seed == 0]
+    (found,) = judge([BY_NAME["ahead by the hour"]], alone, "weighted")
+    assert found.verdict == OPEN
+    assert found.reasons == ("dataset md after 10 s compares one seed of exact",)

@@ -1,7 +1,7 @@
 """Figures of costs and budgets, against the numbers of the comparison."""
 
 import numpy as np
-from synthetic import PRICED, families
+from synthetic import PRICED, families, priced
 
 from twirlscope.report.sections.price import figures, results
 from twirlscope.report.sections.price.comparison import BUILT_IN, LEARNED, TWIRLED
@@ -24,3 +24,17 @@ def test_figures__show_the_curves_and_the_losses_within_a_budget():
     assert "By updates, learned, plain: from" in curves.alternative
     assert set(served.numbers.data["family"]) == {LEARNED, BUILT_IN, TWIRLED}
     assert np.isfinite(served.numbers.data.select_dtypes("number").to_numpy()).all()
+
+
+def test_figures__say_one_seed_and_draw_no_band_for_it():
+    plain = families()[:3]
+    curves, served = figures.figures(judged([*plain, priced("exact", True, level=10.0, slope=0.6)]))
+    for figure in (curves, served):
+        assert "One seed of exact: variation between seeds is unknown, no interval." in figure.caption
+        labels = [text.get_text() for text in figure.wide.legends[0].get_texts()]
+        assert f"{BUILT_IN} (one seed)" in labels
+        assert LEARNED in labels
+    rows = curves.numbers.data.set_index("family")
+    assert rows.loc[BUILT_IN, "loss_low"].isna().all()
+    assert rows.loc[LEARNED, "loss_low"].notna().all()
+    assert served.numbers.data["loss_low"].isna().all()

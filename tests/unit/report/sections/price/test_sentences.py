@@ -40,7 +40,7 @@ def test_sentences__say_where_the_curves_cross():
 def test_sentences__say_that_there_is_no_crossing_and_who_is_ahead():
     said = sentences.sentences(judged(families(built={"level": 1.0})))
     begin = "By updates the curves do not cross in the measured range, 1 updates to 1000 updates: built-in symmetry is "
-    assert said[3].startswith(begin + "ahead throughout, in 100 % of the bootstrap resamples")
+    assert said[3].startswith(begin + "ahead throughout, in 100 % of the resamples")
     other = sentences.sentences(judged(families(built={"level": 5.0, "slope": 0.1})))
     assert "learned symmetry is ahead throughout" in other[3]
 
@@ -52,12 +52,20 @@ def test_sentences__say_that_neither_family_has_learned():
     ]
 
 
-def test_sentences__say_that_one_seed_shows_no_variation_between_seeds():
-    assert (
-        "One seed of plain, exact: variation between seeds is not included"
-        in sentences.sentences(judged(families(seeds=(0,))))[0]
-    )
-    assert "One seed" not in sentences.sentences(judged(families()))[0]
+@pytest.mark.parametrize("change", [{}, {"level": 1.0}])
+def test_sentences__give_no_interval_with_one_seed_and_say_so(change):
+    """One seed of one of both families is enough."""
+    trainings = families(built=change)
+    found = judged([t for t in trainings if t.run == "plain" or t.seed == 0])
+    said = sentences.sentences(found)
+    assert "One seed of exact: variation between seeds is unknown, nothing has an interval." in said[0]
+    assert "95 % interval" not in " ".join(said)
+    assert "resamples" not in " ".join(said)
+    assert "(one seed, no interval)" in said[3]
+    table = results.crossover_numbers([found]).data
+    assert table["ratio"].notna().all()
+    assert table[["ratio_low", "ratio_high", "from_low", "from_high", "behind"]].isna().all(None)
+    assert "One seed" not in sentences.sentences(judged(trainings))[0]
 
 
 @pytest.mark.parametrize(
@@ -67,4 +75,4 @@ def test_sentences__say_which_ends_lie_outside_of_what_was_measured(low, high, w
     found = crossover.Crossover(1, 3.0, low, high, 1.0, 9000.0, 0.9, 0.05, 0.05, 0.5, 0.4, 0.6)
     text = sentences._crossover("time", found)
     assert f"(95 % interval {words})" in text
-    assert "in 5 % of the bootstrap resamples it is behind there" in text
+    assert "in 5 % of the resamples it is behind there" in text

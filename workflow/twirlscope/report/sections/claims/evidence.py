@@ -149,7 +149,7 @@ def per_time(trainings: Sequence[Training], term: str) -> list[Evidence]:
     found = []
     for comparison in comparisons(trainings):
         for axis in axes(comparison, ["time"]):
-            ends = pairs(axis, 0.0, comparison.learned).get(LEARNED)
+            ends = pairs(axis, 0.0, comparison).get(LEARNED)
             if ends is not None:
                 numbers = (ends.ratio, ends.ratio_low, ends.ratio_high)  # of the family that is ahead over the other
                 numbers = _inverse(*numbers) if ends.ahead == 1 else numbers

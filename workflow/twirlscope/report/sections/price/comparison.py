@@ -193,10 +193,10 @@ def _left(training: Training) -> list[tuple[int, Float[Array, " step"]]]:
     return found
 
 
-def pairs(axis: Axis, inferences: float, learned: float) -> dict[str, Crossover]:
+def pairs(axis: Axis, inferences: float, comparison: Comparison) -> dict[str, Crossover]:
     """The crossover of built-in symmetry with each of the other families, if they have learned."""
     at = axis.at(inferences)
-    found = {f: crossover(at[f], at[BUILT_IN], learned) for f in at if f != BUILT_IN}
+    found = {f: crossover(at[f], at[BUILT_IN], comparison.learned) for f in at if f != BUILT_IN}
     if inferences == 0:
         found.pop(TWIRLED, None)  # it differs only by its inferences
-    return {family: one for family, one in found.items() if one is not None}
+    return {f: one.alone() if comparison.alone else one for f, one in found.items() if one is not None}

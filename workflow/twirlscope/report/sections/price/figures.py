@@ -12,7 +12,7 @@ from ...figures import style
 from ...figures.figure import Chart, Figure
 from ...figures.style import Look
 from ...wording import labels_note, say, slug
-from .comparison import BUILT_IN, LEARNED, TWIRLED
+from .comparison import BUILT_IN, LEARNED, TWIRLED, Comparison
 from .results import LOSS, Result
 
 LOOKS = {
@@ -43,16 +43,17 @@ def curves(result: Result) -> Figure:
             _log_x(panel.ax, mine["cost"], LABELS[name])
             style.log_axis(panel.ax, rows[list(LOSS)].to_numpy(), panel.y("best held-out loss"))
         line = Line2D([], [], color=style.GREY, linewidth=1, label="crossing, with its interval")
-        style.legend(canvas, [*_handles(list(comparison.runs)), line])
+        style.legend(canvas, [*_handles(comparison, list(comparison.runs)), line])
 
     wide, narrow = style.canvases(draw, len(names), 3.0)
     seeds = [t for runs in comparison.runs.values() for trainings in runs.values() for t in trainings]
     caption = (
         "The lowest held-out loss of any checkpoint so far against the cost of training up to it, geometric means over "
         "seeds; FLOPs as torch counts them. Lines of one colour are runs of one family. Bands: 95 % intervals, "
-        "bootstrap over seeds and held-out samples, the same samples for all runs. Grey: the cost at which the family "
-        "that is ahead at the end gets ahead, and its 95 % interval."
-    ) + labels_note(seeds)
+        "bootstrap over held-out samples, the same for all runs, and Student's t over seeds. Grey: the cost at which "
+        "the family that is ahead at the end gets ahead, and its 95 % interval."
+    )
+    caption += _alone_note(comparison) + labels_note(seeds)
     text = f"Held-out loss against the cost of training on {comparison.dataset}. " + " ".join(
         f"By {axis}, {family}, {run}: from {say(part['loss'].iloc[0])} at {say(part['cost'].iloc[0])} to "
         f"{say(part['loss'].iloc[-1])} at {say(part['cost'].iloc[-1])}."
@@ -92,11 +93,21 @@ def _crossing(ax: Axes, result: Result, name: str) -> None:
     if found is None or found.cost is None:
         return
     ax.axvline(found.cost, color=style.GREY, linewidth=1)
-    ax.axvspan(max(found.low, found.start), min(found.high, found.end), color=style.GREY, alpha=0.13, linewidth=0)
+    if not result.comparison.alone:
+        ax.axvspan(max(found.low, found.start), min(found.high, found.end), color=style.GREY, alpha=0.13, linewidth=0)
 
 
-def _handles(families: Sequence[str]) -> list[Line2D]:
-    return style.handles([LOOKS[f] for f in families], markersize=3)
+def _handles(comparison: Comparison, families: Sequence[str]) -> list[Line2D]:
+    """Legend of the families; a family with a run of one seed says so."""
+    alone = [f for f in families if any(run in comparison.alone for run in comparison.runs.get(f, ()))]
+    words = {f: f"{LOOKS[f].words} (one seed)" if f in alone else LOOKS[f].words for f in families}
+    return style.handles([LOOKS[f]._replace(words=words[f]) for f in families], markersize=3)
+
+
+def _alone_note(comparison: Comparison) -> str:
+    """A remark for captions on runs of one seed; empty if there are none."""
+    alone = comparison.alone
+    return f" One seed of {', '.join(alone)}: variation between seeds is unknown, no interval." if alone else ""
 
 
 def budgets(result: Result) -> Figure:
@@ -114,7 +125,7 @@ def budgets(result: Result) -> Figure:
             _log_x(panel.ax, curve.inferences, "inferences")
             panel.ax.set_title(f"a budget of {say(curve.budget)} {BUDGETS[name]}")
             style.log_axis(panel.ax, rows[list(LOSS)].to_numpy(), panel.y("held-out loss within the budget"))
-        style.legend(canvas, _handles(list(next(iter(result.budgets.values())).loss)))
+        style.legend(canvas, _handles(result.comparison, list(next(iter(result.budgets.values())).loss)))
 
     wide, narrow = style.canvases(draw, len(result.budgets), 3.0)
     caption = (
@@ -122,8 +133,8 @@ def budgets(result: Result) -> Figure:
         "loss that it allows against the number of inferences, one sample each. Inferences are paid first, the rest is "
         "for training; a line ends where nothing is left. Twirled at test time: the best of 2, 4 and 8 independent "
         "rotations, of D2, T, O and I as predicted from the spectrum of every checkpoint, and of all rotations of a "
-        "finite group. Bands: 95 % intervals, bootstrap over seeds and held-out samples."
-    )
+        "finite group. Bands: 95 % intervals, bootstrap over held-out samples and Student's t over seeds."
+    ) + _alone_note(result.comparison)
     text = f"Loss within a total budget on {result.comparison.dataset}. " + " ".join(
         f"By {axis}, {family}: {say(part['loss'].iloc[0])} with {say(part['inferences'].iloc[0])} inferences, "
         f"{say(part['loss'].iloc[-1])} with {say(part['inferences'].iloc[-1])}."

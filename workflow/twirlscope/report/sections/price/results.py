@@ -66,10 +66,10 @@ def results(trainings: Sequence[Training]) -> list[Result]:
 
 def _result(comparison: Comparison) -> Result:
     known = {axis.name: axis for axis in axes(comparison)}
-    found = {name: budget_curve(axis, comparison.learned) for name, axis in known.items()}
+    found = {name: budget_curve(axis, comparison) for name, axis in known.items()}
     budgets = {name: one for name, one in found.items() if one is not None}
     crossovers = {
-        name: {n: pairs(axis, n, comparison.learned) for n in [0.0, *_decades(budgets.get(name))]}
+        name: {n: pairs(axis, n, comparison) for n in [0.0, *_decades(budgets.get(name))]}
         for name, axis in known.items()
     }
     ranges = {name: best_ranges(curve) for name, curve in budgets.items()}
@@ -86,27 +86,34 @@ def _decades(curve: BudgetCurve | None) -> list[float]:
 
 
 def curve_numbers(comparison: Comparison, known: Mapping[str, Axis]) -> Numbers:
-    """Cost and best loss so far with its 95 % interval, one row per axis, run and checkpoint after step 0."""
+    """Cost and best loss so far with its 95 % interval, one row per axis, run and checkpoint after step 0.
+
+    A run of one seed has no interval.
+    """
     parts = []
     for name, axis in known.items():
         for family, runs in comparison.runs.items():
             for run, curves in zip(runs, axis.families[family], strict=True):
-                parts.append(pd.DataFrame({"axis": name, "family": family, "run": run} | _interval(curves)))
+                row = _interval(curves, run in comparison.alone)
+                parts.append(pd.DataFrame({"axis": name, "family": family, "run": run} | row))
     return numbers(pd.concat(parts, ignore_index=True), CURVES)
 
 
-def _interval(curves: Curves) -> dict[str, np.ndarray]:
-    low, high = np.quantile(curves.loss[1:], [0.025, 0.975], axis=0, method="inverted_cdf")
+def _interval(curves: Curves, alone: bool) -> dict[str, np.ndarray]:
+    low, high = np.quantile(curves.loss[1:], [0.025, 0.975], axis=0, method="inverted_cdf") + (np.nan if alone else 0)
     return dict(zip(("cost", *LOSS), np.exp([curves.cost[0], curves.loss[0], low, high]), strict=True))
 
 
 def budget_numbers(budgets: Mapping[str, BudgetCurve]) -> Numbers:
-    """Losses within the budget, one row per axis, family and number of inferences that every resample can serve."""
+    """Losses within the budget, one row per axis, family and number of inferences that every resample can serve.
+
+    There is no interval where a run has one seed.
+    """
     parts = []
     for curve in budgets.values():
         for family, loss in curve.loss.items():
             known = np.isfinite(loss).all(0)
-            low, high = np.quantile(loss[1:, known], [0.025, 0.975], axis=0)
+            low, high = np.quantile(loss[1:, known], [0.025, 0.975], axis=0) + (np.nan if curve.alone else 0)
             values = (curve.inferences[known], loss[0, known], low, high)
             columns = dict(zip(("inferences", *LOSS), values, strict=True))
             parts.append(pd.DataFrame({"axis": curve.axis, "family": family} | columns))

@@ -19,9 +19,10 @@ def crossover_table(found: Sequence[Result]) -> Table | None:
     table = crossover_numbers(found)
     caption = (
         "Column `from`: total cost of training and inferences from which the family that is ahead at the end of the "
-        "measured range is ahead, with its 95 % interval (bootstrap over seeds and held-out samples); none if it is "
-        "ahead throughout. 0 and infinity lie before and beyond the measured range. Then the shares of the bootstrap "
-        "resamples in which that family gets ahead within the range, is ahead throughout, or is behind at the end. "
+        "measured range is ahead, with its 95 % interval (bootstrap over held-out samples, Student's t over seeds). It "
+        "is empty if that family is ahead throughout. There is no interval where a run has one seed. 0 and infinity "
+        "lie before and beyond the measured range. Then the shares of the resamples in which that family gets ahead "
+        "within the range, is ahead throughout, or is behind at the end. "
         "Last columns: its loss at the end over that of the other family."
     )
     return None if table is None else Table("crossover", caption, table)

@@ -50,8 +50,10 @@ def _families(comparison: Comparison) -> str:
         f"{_family(comparison, BUILT_IN)}. At most {say(max(left, 0.0))} % of the final loss of the latter is "
         "equivariance error."
     )
-    alone = [run for runs in comparison.runs.values() for run, seeds in runs.items() if len(seeds) == 1]
-    return text + (f" One seed of {', '.join(alone)}: variation between seeds is not included." if alone else "")
+    alone = ", ".join(comparison.alone)
+    return text + (
+        f" One seed of {alone}: variation between seeds is unknown, nothing has an interval." if alone else ""
+    )
 
 
 def _family(comparison: Comparison, family: str) -> str:
@@ -65,22 +67,31 @@ def _crossover(axis: str, found: Crossover | None) -> str:
     if found is None:
         return f"By {axis} neither has learned before the other's measurement ends."
     first, other = (NAMES[f] for f in ((LEARNED, BUILT_IN) if found.ahead == 0 else (BUILT_IN, LEARNED)))
-    ends = f"95 % interval {say(found.ratio_low)} to {say(found.ratio_high)}"
+    alone = math.isnan(found.ratio_low)
+    ends = "one seed, no interval" if alone else f"95 % interval {say(found.ratio_low)} to {say(found.ratio_high)}"
     ratio = f"{say(found.ratio)} times that of {other} ({ends})"
     if found.cost is None:
+        shares = (
+            f", in {_percent(found.throughout)} of the resamples (a crossing in {_percent(found.crossing)}, behind at "
+            f"the end in {_percent(found.behind)})"
+        )
         return (
             f"By {axis} the curves do not cross in the measured range, {_amount(axis, found.start)} to "
-            f"{_amount(axis, found.end)}: {first} is ahead throughout, in {_percent(found.throughout)} of the "
-            f"bootstrap resamples (a crossing in {_percent(found.crossing)}, behind at the end in "
-            f"{_percent(found.behind)}). At the end its loss is {ratio}."
+            f"{_amount(axis, found.end)}: {first} is ahead throughout{'' if alone else shares}. At the end its loss is "
+            f"{ratio}."
         )
-    ends = f"{_end(axis, found.low, found)} to {_end(axis, found.high, found)}"
+    ends = "one seed, no interval" if alone else f"95 % interval {_ends(axis, found)}"
     text = (
-        f"By {axis} the curves cross: {first} is ahead from {_amount(axis, found.cost)} on (95 % interval {ends}), "
+        f"By {axis} the curves cross: {first} is ahead from {_amount(axis, found.cost)} on ({ends}), "
         f"to the end of what both were trained for, {_amount(axis, found.end)}"
     )
-    text += f"; in {_percent(found.behind)} of the bootstrap resamples it is behind there." if found.behind else "."
+    text += f"; in {_percent(found.behind)} of the resamples it is behind there." if found.behind > 0 else "."
     return f"{text} Its loss there is {ratio}."
+
+
+def _ends(axis: str, found: Crossover) -> str:
+    """The interval of the crossing."""
+    return f"{_end(axis, found.low, found)} to {_end(axis, found.high, found)}"
 
 
 def _end(axis: str, value: float, found: Crossover) -> str:
@@ -107,9 +118,11 @@ def _budget(curve: BudgetCurve, ranges: Sequence[BestRange]) -> str:
 
 def _range(one: BestRange, first: bool) -> str:
     name = NAMES.get(one.family, "learned symmetry twirled at test time")
-    begin = f"from {say(one.low)} (95 % interval {_number(one.from_low)} to {_number(one.from_high)}) to"
-    begin = "up to" if first else begin
-    return f"{name} is best {begin} {say(one.high)} inferences (in at least {_percent(one.share)} of the resamples)"
+    alone = math.isnan(one.share)
+    ends = "one seed, no interval" if alone else f"95 % interval {_number(one.from_low)} to {_number(one.from_high)}"
+    begin = "up to" if first else f"from {say(one.low)} ({ends}) to"
+    share = "" if alone else f" (in at least {_percent(one.share)} of the resamples)"
+    return f"{name} is best {begin} {say(one.high)} inferences{share}"
 
 
 def _number(value: float) -> str:

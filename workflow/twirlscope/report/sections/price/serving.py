@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 
 from ...._typing import Array, Float, Mapping
-from .comparison import BUILT_IN, LEARNED, TWIRLED, Axis
+from .comparison import BUILT_IN, LEARNED, TWIRLED, Axis, Comparison
 from .crossover import best, difference, last_change, measured_range
 
 POINTS, DECADES = 49, 3  # of the grid of numbers of inferences, below the largest one
@@ -21,13 +21,15 @@ class BudgetCurve:
 
     budget: of training and inferences together, the largest that both families were trained for.
     inferences: a logarithmic grid, up to the number at which inferences use the whole budget.
-    loss: the estimate first, then the bootstrap resamples; infinite if the budget does not suffice.
+    loss: the estimate first, then the resamples; infinite if the budget does not suffice.
+    alone: True if a run has one seed, so that nothing has an interval.
     """
 
     axis: str
     budget: float
     inferences: Float[Array, " number"]
     loss: Mapping[str, Float[Array, "resample number"]]
+    alone: bool = False
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,9 @@ class BestRange:
 
     low, high: ends of the range on the grid.
     from_low, from_high: 95 % interval of its beginning; 0 for the first range.
-    share: least share of the bootstrap resamples, over the range, in which the family has the lowest loss.
+    share: least share of the resamples, over the range, in which the family has the lowest loss.
+
+    The interval and the share are NaN where a run has one seed.
     """
 
     family: str
@@ -47,16 +51,16 @@ class BestRange:
     share: float
 
 
-def budget_curve(axis: Axis, learned: float) -> BudgetCurve | None:
+def budget_curve(axis: Axis, comparison: Comparison) -> BudgetCurve | None:
     """The losses within the largest common budget; None if inferences have no cost here, or no family has learned."""
-    limits = measured_range([axis.families[LEARNED], axis.families[BUILT_IN]], learned)
+    limits = measured_range([axis.families[LEARNED], axis.families[BUILT_IN]], comparison.learned)
     if TWIRLED not in axis.families or limits is None:
         return None
     end, cheapest = limits[1], min(axis.serving[LEARNED] + axis.serving[BUILT_IN])
     most = math.exp(end) / cheapest
     grid = np.geomspace(most * 10.0**-DECADES, most, POINTS)
     loss = {family: _losses(axis, family, grid, math.exp(end)) for family in axis.families}
-    return BudgetCurve(axis.name, math.exp(end), grid, loss)
+    return BudgetCurve(axis.name, math.exp(end), grid, loss, bool(comparison.alone))
 
 
 def _losses(axis: Axis, family: str, grid: Float[Array, " number"], budget: float) -> Float[Array, "resample number"]:
@@ -83,6 +87,8 @@ def best_ranges(curve: BudgetCurve) -> list[BestRange]:
         if a and chosen[a - 1] >= 0:
             first, *ends = _change(curve, families[chosen[a - 1]], families[chosen[a]])
         share = float((lowest[:, a:b] == chosen[a]).mean(0).min())
+        if curve.alone:
+            ends, share = [math.nan, math.nan], math.nan
         ranges.append(BestRange(families[chosen[a]], first, float(curve.inferences[b - 1]), *ends, share))
     return ranges
 
