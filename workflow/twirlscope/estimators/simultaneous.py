@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from scipy import stats
 
 from .._typing import Array, Float
+from .bootstrap import Clusters, cluster_sums
 
 DRAWS, SEED = 1000, 0  # of the multipliers
 
 
-def lower_bound_of_largest(above: Float[Array, "*ratio sample"], below: Float[Array, "*ratio sample"]) -> float:
+def lower_bound_of_largest(
+    above: Float[Array, "*ratio sample"], below: Float[Array, "*ratio sample"], cluster: Clusters = None
+) -> float:
     """Lower 97.5 % bound of the largest of several ratios of means.
 
     The largest estimate is too large on average, because its noise is selected with it. The bound is therefore
@@ -18,18 +23,21 @@ def lower_bound_of_largest(above: Float[Array, "*ratio sample"], below: Float[Ar
     upper bounds is one.
 
     Args:
-        above, below: numerator and denominator of every ratio, one number per sample; the samples are the clusters.
+        above, below: numerator and denominator of every ratio, one number per sample.
+        cluster: of every sample.
 
     Source: Chernozhukov, Chetverikov and Kato, Annals of Statistics 41, 2786 (2013), for the largest of normal
-    multipliers; Student's t for the few samples is ours.
+    multipliers; Student's t for few clusters is ours.
     """
     ratio = above.mean(-1) / below.mean(-1)
-    influence = (above - ratio[..., None] * below) / below.mean(-1)[..., None]
+    influence = cluster_sums((above - ratio[..., None] * below) / below.sum(-1)[..., None], cluster)
     count = influence.shape[-1]
-    error = influence.std(-1, ddof=1) / count**0.5
+    if count < 2:
+        return -math.inf
+    error = np.sqrt((influence**2).sum(-1) * count / (count - 1))
     normal = np.random.default_rng(SEED).standard_normal((DRAWS, count))
     with np.errstate(invalid="ignore", divide="ignore"):
-        scaled = np.nan_to_num(influence / (error[..., None] * count))
+        scaled = np.nan_to_num(influence / error[..., None])
     largest = (normal @ scaled.reshape(-1, count).T).max(-1)
     factor = stats.t.ppf(stats.norm.cdf(np.quantile(largest, 0.975)), count - 1)
     return float((ratio - factor * error).max())

@@ -56,8 +56,8 @@ def power_law(x: Float[Array, " point"], y: Float[Array, " point"]) -> Estimate 
 
     Errors of log x flatten the regression of log y on log x, errors of log y steepen the inverse of the regression of
     log x on log y. Whatever the ratio of both errors, the exponent lies between the two slopes (Frisch). The interval
-    therefore goes from the low end of the first to the high end of the second; the value is their geometric mean. Its
-    sign, and an interval at all, need a correlation that is clearly not zero; otherwise an end is infinite.
+    therefore goes from the low end of the first to the high end of the second. The value is the ratio of both standard
+    deviations, the geometric mean of the slopes of least squares. Without a clear correlation an end is infinite.
 
     The errors of successive checkpoints may be correlated. Their autocorrelation is unknown, and integrated out
     (Zellner and Tiao). In simulations with an autocorrelation of 0.8 the interval covers the truth in 92 to 97 % if
@@ -72,11 +72,13 @@ def power_law(x: Float[Array, " point"], y: Float[Array, " point"]) -> Estimate 
     if len(x) < POINTS or np.ptp(x) == 0 or np.ptp(y) == 0:
         return None
     first, low, high = _slope(np.log(x), np.log(y))
-    second, inverse_low, inverse_high = _slope(np.log(y), np.log(x))
-    value = math.copysign(math.sqrt(abs(first / second)), first) if second else math.nan
+    _, inverse_low, inverse_high = _slope(np.log(y), np.log(x))
     if low > 0 or first > 0:
-        return value, low, 1 / inverse_low if inverse_low > 0 else math.inf
-    return value, 1 / inverse_high if inverse_high < 0 else -math.inf, high
+        high = 1 / inverse_low if inverse_low > 0 else math.inf
+    else:
+        low = 1 / inverse_high if inverse_high < 0 else -math.inf
+    value = math.copysign(float(np.log(y).std() / np.log(x).std()), first)
+    return min(max(value, low), high), low, high
 
 
 def _slope(x: Float[Array, " point"], y: Float[Array, " point"]) -> Estimate:

@@ -28,7 +28,7 @@ HEAVY = "has heavy tails: a few samples carry its loss"
 LEVELS = 1.5  # sizes are different if the largest is at least this many times the smallest
 # variables of the stores that the evidence needs, beside numbers per checkpoint
 CURVATURE = ("condition_ratio", "condition_ratio_low", "condition_ratio_high", "condition_converged")
-SAMPLES = tuple(f"{group}sample_loss_{part}" for group in ("", "so3_") for part in ("mean", "equiv"))
+SAMPLES = ("cluster", *(f"{group}sample_loss_{part}" for group in ("", "so3_") for part in ("mean", "equiv")))
 GRADIENTS = ("relative_equiv", "gradient_norm_ratio", "nearest_distance", "nearest_loss_equiv")
 IDLE = {"device", "save_every", "checkpoints_per_decade"}  # keys of the `train` section that change no weight
 MAY_VARY = {  # by kind of group, the keys of the `train` section that may differ within it
@@ -91,7 +91,9 @@ def _penalty(training: Training, term: str) -> Evidence:
     value = float(_odds(data["percent_equiv"].values).max())
     high = float(_odds(data["percent_equiv_high"].values).max())
     doubtful = any(_is_heavy(data.isel(step=k)) for k in range(data.sizes["step"]))
-    low = 100 * lower_bound_of_largest(equiv, mean) - max(_turning(data.isel(step=k)) for k in range(len(equiv)))
+    low = 100 * lower_bound_of_largest(equiv, mean, _clusters(data)) - max(
+        _turning(data.isel(step=k)) for k in range(len(equiv))
+    )
     return Evidence(scope, label, value, low, high, doubt=HEAVY if doubtful else "", bound=bound)
 
 
@@ -207,7 +209,13 @@ def _untrained(training: Training, term: str) -> str:
 def _is_heavy(data: xr.Dataset) -> bool:
     """True if heavy tails make the interval of the percentage at one checkpoint doubtful."""
     equiv, mean = (data[f"sample_loss_{part}"].values for part in ("equiv", "mean"))
-    return bool(heavy_tails.is_heavy(equiv) | heavy_tails.is_heavy(equiv + mean))
+    cluster = _clusters(data)
+    return bool(heavy_tails.is_heavy(equiv, cluster) | heavy_tails.is_heavy(equiv + mean, cluster))
+
+
+def _clusters(data: xr.Dataset) -> Array | None:
+    """Clusters of the samples; None where the store does not hold them."""
+    return data["cluster"].values if "cluster" in data else None
 
 
 def _turning(data: xr.Dataset) -> float:

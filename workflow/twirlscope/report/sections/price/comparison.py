@@ -8,7 +8,7 @@ family.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -141,7 +141,9 @@ def _run(seeds: Sequence[Training], axis: str) -> Run:
     """A run with one forward pass per inference."""
     loss = np.stack([_samples(t, "total") for t in seeds])
     serving = float(np.median([_serving(t, axis) for t in seeds]))
-    return Run(seeds[0].run, np.stack([_cost(t, axis) for t in seeds]), loss, seeds[0].twirl["sample"].values, serving)
+    data, cost = seeds[0].twirl, np.stack([_cost(t, axis) for t in seeds])
+    cluster = data["cluster"].values if "cluster" in data else None
+    return Run(seeds[0].run, cost, loss, data["sample"].values, serving, cluster)
 
 
 def _samples(training: Training, part: str) -> Float[Array, "step sample"]:
@@ -156,12 +158,10 @@ def _twirled(seeds: Sequence[Training], axis: str) -> list[Run]:
     mean, equiv = (np.stack([_samples(t, part) for t in seeds]) for part in ("mean", "equiv"))
     ways = zip(*(_left(t) for t in seeds), strict=True)
     return [
-        Run(
-            plain.name,
-            plain.cost,
-            mean + np.stack([left for _, left in way])[..., None] * equiv,
-            plain.sample,
-            plain.serving * way[0][0],
+        replace(
+            plain,
+            loss=mean + np.stack([left for _, left in way])[..., None] * equiv,
+            serving=plain.serving * way[0][0],
         )
         for way in ways
     ]

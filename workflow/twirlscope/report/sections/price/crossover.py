@@ -29,7 +29,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ...._typing import Array, Float, Int, Sequence
-from ....estimators.bootstrap import resampled_means
+from ....estimators.bootstrap import Clusters, resampled_means
 
 RESAMPLES = 1000
 UNCERTAINTY = ("low", "high", "crossing", "throughout", "behind", "ratio_low", "ratio_high")
@@ -44,6 +44,7 @@ class Run:
     loss: of every held-out sample.
     sample: numbers of these samples, the same for all runs that are compared.
     serving: cost of one inference, all its forward passes together.
+    cluster: of every sample; None if they are independent.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Run:
     loss: Float[Array, "seed step sample"]
     sample: Int[Array, " sample"]
     serving: float = 0.0
+    cluster: Clusters = None
 
 
 class Curves(NamedTuple):
@@ -130,7 +132,7 @@ def _resampled(run: Run, scale: Float[Array, " resample"], seed: int, stream: in
         stream: number of the name of the run, and of the random numbers that vary its seeds.
     """
     weight = _weights(len(run.cost), scale, np.random.default_rng([seed, stream]))
-    means = resampled_means(run.loss, len(scale), seed)  # the same seed for all runs: the same samples
+    means = resampled_means(run.loss, len(scale), seed, run.cluster)  # the same seed for all runs: the same samples
     means = np.concatenate([run.loss.mean(-1)[..., None], means], -1)
     with np.errstate(divide="ignore", invalid="ignore"):
         logs = np.where(means > 0, np.log(means), np.inf)  # estimates of a twirled loss may be negative by noise
