@@ -238,7 +238,7 @@ def test_settings__have_no_key_that_no_code_reads(name):
 
 def test_variables__are_all_written_by_something():
     text = "\n".join(p.read_text() for p in MODULES if p.parent.name != "arrays")
-    stems = {n: re.sub("^(sample_|o3_|convex_)+|_(low|high|error)$", "", n) for n in VARIABLES}
+    stems = {n: re.sub("^(sample_|o3_|so3_|convex_)+|_(low|high|error)$", "", n) for n in VARIABLES}
     assert not [n for n, stem in stems.items() if stem not in text]
     for name, variable in VARIABLES.items():
         assert variable.unit, name

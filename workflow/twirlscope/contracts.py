@@ -133,6 +133,10 @@ class Task(ABC):
         targets = {t.name: action.rotate(t.irreps, rotation, batch.targets[t.name]) for t in self.terms}
         return replace(batch, inputs=inputs, targets=targets)
 
+    def under_all_rotations(self) -> Task | None:
+        """This task under all rotations, by interpolation, if `group` is a finite group; None where there is none."""
+        return None
+
     def metrics(
         self, index: Int[Array, " sample"], prediction: dict[str, Tensor]
     ) -> dict[str, Float[Array, " sample"]]:

@@ -12,7 +12,7 @@ from .._typing import Array, Bool, Float, Int, Sequence
 from ..estimators import heavy_tails
 from ..estimators.bootstrap import FEW_CLUSTERS
 from .trainings import Training, at_floor
-from .wording import plural, say, term_words
+from .wording import interval_words, plural, say, term_words
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,7 @@ class Headline:
     top_share: share of the equivariance error that the top 1 % of clusters carry; NaN if unknown.
     floor: equivariance error by rounding and turning alone; NaN if unknown.
     group: of the rotations of the measurement.
+    whole: where `group` is finite, the percentage under all rotations with its interval; None if not measured.
     at_floor: True if the equivariance error is rounding error.
     """
 
@@ -64,6 +65,7 @@ class Headline:
     floor: float
     group: str = "SO3"
     at_floor: bool = False
+    whole: tuple[float, float, float] | None = None
 
     @property
     def floor_percent(self) -> float:
@@ -117,7 +119,14 @@ def headline(training: Training, term: str, threshold: float) -> Headline:
         floor=float(last["loss_equiv_floor"]) if "loss_equiv_floor" in last else math.nan,
         group=training.twirl.attrs.get("group", "SO3"),
         at_floor=bool(at_floor(training, term)[-1]),
+        whole=_whole(last),
     )
+
+
+def _whole(last: xr.Dataset) -> tuple[float, float, float] | None:
+    """The percentage under all rotations, beside that under the rotations of a grid."""
+    names = [f"so3_percent_equiv{end}" for end in ("", "_low", "_high")]
+    return tuple(float(last[name]) for name in names) if names[0] in last else None
 
 
 def top_share(data: xr.Dataset) -> float:
@@ -191,7 +200,8 @@ def _group_words(line: Headline) -> str:
     """The rotations of the measurement, if these are not all rotations."""
     if line.group != "octahedral":
         return ""
-    return "It is relative to the 24 rotations of a cube: a lower bound of the error under all rotations."
+    text = "It is relative to the 24 rotations of a cube: a lower bound of the error under all rotations"
+    return f"{text}, which is {interval_words(*line.whole, '%')}." if line.whole else f"{text}."
 
 
 def _floor_words(line: Headline) -> str:

@@ -50,8 +50,9 @@ class VoxelDenoising(Task):
         shift: float = key(0.25, "largest random shift of a molecule along each axis", "Å", ge=0)
         action: Literal[tuple(ACTIONS)] = key(
             "octahedral",
-            "rotations of the measurement; octahedral: the 24 that are exact on a grid; atoms: all, applied to atoms "
-            "and noise before the grid; trilinear: all, by interpolation, which removes most of the noise",
+            "rotations of the measurement; octahedral: the 24 that are exact on a grid, and the losses also under all, "
+            "as with atoms; atoms: all, applied to atoms and noise before the grid; trilinear: all, by interpolation, "
+            "which removes most of the noise",
         )
 
     name = "voxel_denoising"
@@ -60,7 +61,7 @@ class VoxelDenoising(Task):
 
     def __init__(self, settings: VoxelDenoising.Settings, data: xr.Dataset):
         s, elements = settings, [int(z) for z in data["element"].values]
-        self.settings = settings
+        self.settings, self._data = settings, data
         self.group, field, rotated = ACTIONS[s.action]
         self.irreps_in = {rotated: field} | ({"positions": "1o"} if self.group == "SO3" else {})
         self.terms = (Term("density", field),)
@@ -106,6 +107,12 @@ class VoxelDenoising(Task):
         if "noise" in inputs:
             inputs["grid"] = clean + self.settings.sigma * inputs["noise"]
         return replace(batch, inputs=inputs, targets={"density": clean})
+
+    def under_all_rotations(self) -> VoxelDenoising | None:
+        """The task with the action on atoms and noise; None if its own action is one of all rotations."""
+        if self.group == "SO3":
+            return None
+        return VoxelDenoising(self.settings.model_copy(update={"action": "atoms"}), self._data)
 
     def training_batch(
         self,

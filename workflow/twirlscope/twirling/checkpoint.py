@@ -5,7 +5,7 @@ Samples and rotations are drawn once and are the same at every checkpoint, so th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from ..settings.twirl import TwirlSettings
 from . import checks
 from .activation_degrees import MAX_SAMPLES, DegreeUse, degrees_dataset, measure_degrees
 from .frame_averaging import measure_frames
-from .heldout import Heldout, heldout_dataset, heldout_of, measure_heldout, summarise
+from .heldout import SPLIT, Heldout, heldout_dataset, heldout_of, measure_heldout, summarise
 from .lie_derivative import LieError
 from .other_splits import measure_test_sets
 from .panel import Panel, kept_predictions, measure_panel, panel_dataset, panel_of, summarise_panel, twirling_losses
@@ -32,10 +32,14 @@ CHECKED = slice(0, 4)  # samples on which the model and the task are checked
 
 @dataclass(frozen=True)
 class Design:
-    """Samples and rotations of a measurement; `panel` is None if there are too few samples for a panel."""
+    """Samples and rotations of a measurement; `panel` is None if there are too few samples for a panel.
+
+    whole: the task under all rotations, and rotations of the same samples; None if its group is already that.
+    """
 
     held: Heldout
     panel: Panel | None
+    whole: tuple[Task, Heldout] | None = None
 
     @property
     def index(self) -> Int[Array, " sample"]:
@@ -48,7 +52,9 @@ def design_of(
 ) -> Design:
     """Rotations of these samples, which are ascending, and a panel with some of the samples."""
     panel = panel_of(index, settings, task.group, cluster) if min(settings.panel, len(index)) > 1 else None
-    return Design(heldout_of(task, index, settings, cluster), panel)
+    other = task.under_all_rotations()
+    whole = other and (other, replace(heldout_of(other, index, settings, cluster), losses={}))
+    return Design(heldout_of(task, index, settings, cluster), panel, whole)
 
 
 @dataclass(frozen=True)
@@ -57,6 +63,7 @@ class Checkpoint:
 
     rounding: equivariance error due to rounding and interpolation, by term, `weighted` last.
     kept: twisted predictions of the first samples of the panel.
+    whole: inner products and rounding error under all rotations; None if `held` is that.
     """
 
     held: Products
@@ -65,6 +72,7 @@ class Checkpoint:
     degrees: DegreeUse | None
     panel: tuple[Products, LieError | None] | None
     kept: list[Float[Array, "kept rotation component"]]
+    whole: tuple[Products, Float[Array, " term"]] | None
 
 
 def measure_checkpoint(evaluation: Evaluation, exact: Callable, design: Design, settings: TwirlSettings) -> Checkpoint:
@@ -86,7 +94,16 @@ def measure_checkpoint(evaluation: Evaluation, exact: Callable, design: Design, 
         measure_degrees(evaluation, design.index),
         None if panel is None else measure_panel(evaluation, panel),
         [] if panel is None else kept_predictions(evaluation, panel, settings),
+        None if design.whole is None else _measure_whole(evaluation, exact, *design.whole),
     )
+
+
+def _measure_whole(
+    evaluation: Evaluation, exact: Callable, task: Task, held: Heldout
+) -> tuple[Products, Float[Array, " term"]]:
+    """Inner products and rounding error under all rotations."""
+    evaluation = replace(evaluation, task=task)
+    return measure_heldout(evaluation, held), rounding_error(evaluation, exact, held)
 
 
 def check_evaluation(evaluation: Evaluation, held: Heldout) -> None:
@@ -139,9 +156,23 @@ def checkpoints_dataset(
     activations = list(evaluation.model.activations)
     degrees = degrees_dataset(activations, [m.degrees for m in measured], design.held.cluster[:MAX_SAMPLES])
     result = result.merge(degrees)
+    if design.whole is not None:
+        result = result.assign(_whole(design, steps, measured, settings))
     if design.panel is None:
         return result
     return result.merge(_panels(result, design.panel, measured, settings), combine_attrs="no_conflicts")
+
+
+def _whole(
+    design: Design, steps: Sequence[int], measured: Sequence[Checkpoint], settings: TwirlSettings
+) -> dict[str, xr.Variable]:
+    """Losses under all rotations, by name, `so3_` before each."""
+    task, held = design.whole
+    found = summarise(heldout_dataset(task, steps, held, [m.whole[0] for m in measured]), settings)
+    found["loss_equiv_floor"] = (("step", "term"), np.stack([m.whole[1] for m in measured]))
+    names = (f"{name}{end}" for name in (*SPLIT, "percent_equiv") for end in ("", "_low", "_high"))
+    kept = (*names, "loss_equiv_floor", *(f"sample_{name}" for name in SPLIT))
+    return {f"so3_{name}": found[name].variable for name in kept}
 
 
 def _panels(result: xr.Dataset, panel: Panel, measured: Sequence[Checkpoint], settings: TwirlSettings) -> xr.Dataset:

@@ -203,6 +203,15 @@ TWIRL |= {
     "degree_full_loss": _v("step term", "float64", "1", "loss of the same samples with all degrees"),
 }
 
+WHOLE = "under all rotations, where `group` is a finite group; predicted fields are turned by interpolation"
+
+TWIRL |= {
+    "so3_percent_equiv": _v("step term", "float64", "percent", f"100 so3_loss_equiv / so3_loss_total, {WHOLE}"),
+    "so3_loss_equiv_floor": _v(
+        "step term", "float64", "1", "part of so3_loss_equiv due to rounding and to interpolation, not to the model"
+    ),
+}
+
 JACKKNIFE = "Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapter 10"
 OTHER = "another loss than the squared error"
 
@@ -226,6 +235,10 @@ WITH_INTERVAL = ("loss_total", "loss_mean", "loss_equiv", "percent_equiv", "lear
 
 for _name in ("loss_total", "loss_mean", "loss_equiv"):
     _meaning = TWIRL[_name].meaning
+    for _kind in (_name, f"sample_{_name}"):
+        TWIRL[f"so3_{_kind}"] = _v(
+            " ".join(TWIRL[_kind].dims), "float64", "1", f"{TWIRL[_kind].meaning}; {WHOLE}", MATH
+        )
     TWIRL[f"o3_{_name}"] = _v("step term", "float64", "1", f"{_meaning}; over O(3) instead of SO(3)", MATH)
     _part = _meaning.split(":")[0].split(",")[0]
     TWIRL[f"convex_{_name}"] = _v("step convex term", "float64", "1", f"{_part}, in {OTHER}", JACKKNIFE)
@@ -235,7 +248,12 @@ for _name in ("loss_total", "loss_mean", "loss_equiv"):
 
 for _name in [
     *WITH_INTERVAL,
-    *(n for n in TWIRL if n.startswith(("o3_", "convex_")) and n != "convex_loss_zero"),
+    *(
+        n
+        for n in TWIRL
+        if n.startswith(("o3_", "convex_", "so3_loss_", "so3_percent_"))
+        and n not in ("convex_loss_zero", "so3_loss_equiv_floor")
+    ),
 ]:
     for _end in ("low", "high"):
         _meaning = f"{_end} end of the 95 % interval of {_name}, by bootstrap over clusters of samples"
