@@ -1,5 +1,7 @@
 """Losses, bins, other losses and excess losses against the stores they are made from."""
 
+import json
+
 import numpy as np
 import pytest
 import synthetic
@@ -64,17 +66,50 @@ def test_by_covariate__is_left_out_where_the_loss_depends_on_no_number():
     assert loss_parts.by_covariate([Training("a", 0, None, synthetic.twirl())], "forces") is None
 
 
-def test_excess__is_counted_from_the_best_run_on_the_same_dataset():
-    store = synthetic.twirl(steps=(0, 10, 100), trivial=[True, False, False])
-    first = store.assign(sample_covariate=("sample", np.zeros(store.sizes["sample"])))
-    second = first.assign(loss_total=first["loss_total"] + 0.5)
-    runs = [Training("a", 0, None, first, dataset="d"), Training("b", 0, None, second, dataset="d")]
-    frame = loss_parts.excess_table(runs).numbers.data.set_index(["run", "step"])
-    total = first.sel(term="weighted")["loss_total"].values
-    assert len(frame) == 4
-    assert frame.loc[("b", 10), "excess"] == pytest.approx(total[1] + 0.5 - total.min())
-    equiv = float(second.sel(term="weighted", step=10)["loss_equiv"])
-    expected = 100 * equiv / (total[1] + 0.5 - total.min())
-    assert frame.loc[("b", 10), "percent_of_excess"] == pytest.approx(expected)
-    assert np.isnan(frame["percent_of_excess"].loc[("a", 100)])
-    assert loss_parts.excess_table([Training("a", 0, None, store)]) is None
+def denoised(run, last, seed=0, task="voxel_denoising", split="test", dataset="d"):
+    """A training with losses of 2, 1 and `last`, of which 0.2, 0.1 and 0.05 are equivariance error."""
+    data = synthetic.twirl(steps=(0, 10, 100), trivial=[True, False, False], terms=1)
+    total, equiv = (np.array([v]).T for v in ([2.0, 1.0, last], [0.2, 0.1, 0.05]))
+    data = data.assign(loss_total=(("step", "term"), total), loss_equiv=(("step", "term"), equiv))
+    train = synthetic.train(20)
+    spec = {"task": {"name": task, "sigma": 0.9}, "train": {}, "dataset": dataset}
+    return Training(
+        run, seed, train.assign_attrs(run=json.dumps(spec)), data.assign_attrs(split=split), dataset=dataset
+    )
+
+
+def excesses(trainings):
+    return loss_parts.excess_table(trainings).numbers.data.set_index(["run", "seed", "step"])
+
+
+def test_excess__is_over_the_lowest_loss_of_another_run():
+    """0.5 over 0.4, of which 0.05 is half; the best run has no excess, nor has its other seed."""
+    found = excesses([denoised("a", 0.5), denoised("b", 0.4), denoised("b", 0.45, seed=1)])
+    assert found.loc[("a", 0, 100), "excess"] == pytest.approx(0.1)
+    assert found.loc[("a", 0, 100), "percent_of_excess"] == pytest.approx(50)
+    assert found.loc[("a", 0, 10), "excess"] == pytest.approx(0.6)
+    best = found.xs("b", level="run")
+    assert best[["excess", "percent_of_excess"]].isna().all(None)
+    assert set(best["remark"]) == {"the best run"}
+    shown = loss_parts.excess_table([denoised("a", 0.5), denoised("b", 0.4)]).shown.data
+    assert list(shown["step"]) == [100, 100]
+
+
+@pytest.mark.parametrize("change", [{"task": "flow_matching"}, {"split": "train"}, {"dataset": "far"}])
+def test_excess__is_not_over_the_loss_of_another_task_split_or_dataset(change):
+    found = excesses([denoised("a", 0.5), denoised("b", 0.001, **change)])
+    assert found["excess"].isna().all()
+    assert set(found["remark"]) == {"the only run"}
+
+
+def test_excess__is_not_over_the_loss_of_other_task_settings():
+    other = denoised("b", 0.001)
+    spec = json.dumps({"task": {"name": "voxel_denoising", "sigma": 0.1}, "train": {}})
+    quiet = Training("b", 0, other.train.assign_attrs(run=spec), other.twirl, dataset="d")
+    assert excesses([denoised("a", 0.5), quiet])["excess"].isna().all()
+
+
+def test_excess__of_a_single_run_is_not_over_its_own_last_step():
+    found = excesses([denoised("a", 0.5)])
+    assert list(found["remark"]) == ["the only run"] * 2
+    assert found["percent_of_excess"].isna().all()

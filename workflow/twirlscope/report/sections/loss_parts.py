@@ -3,10 +3,12 @@
 Question: how do the twirled prediction error and the equivariance error fall?
 
 If the target is noisy the loss does not fall to 0, so that a percentage of it flatters every model. The excess over the
-best loss of any run then shows how much of the loss that can still be learned is equivariance error.
+best loss of any other run then shows how much of the loss that can still be learned is equivariance error.
 """
 
 from __future__ import annotations
+
+import json
 
 import numpy as np
 import pandas as pd
@@ -34,6 +36,7 @@ EXCESS = (
     *stored("loss_total", "loss_equiv", "percent_equiv"),
     Column("excess", "excess over the best loss", "1"),
     Column("percent_of_excess", "equivariance error", "% of the excess"),
+    Column("remark", "no excess of"),
 )
 COVARIATE = (
     *(Column(name, name, "1") for name in ("samples", "low", "high", "middle", *ERRORS)),
@@ -52,39 +55,49 @@ CONVEX = (
 
 
 def excess_numbers(trainings: Sequence[Training]) -> Numbers | None:
-    """Losses and their excess, one row per training and checkpoint at which it has learned; None without noise.
+    """Losses and their excess, one row per training and checkpoint at which it has learned; None without any.
 
-    Runs on one dataset are compared with each other: they have the same held-out samples, noise and times.
+    Runs are compared that have the same dataset, task settings, split and held-out samples, and with these the same
+    noise and times. The run with the lowest loss is the best of them, and has no excess at any checkpoint.
     """
-    noisy = [t for t in trainings if "sample_covariate" in t.twirl]
-    rows = [row for training in noisy for row in _excess_rows(training, _best(training, noisy))]
+    groups: dict[tuple, list[Training]] = {}
+    for training in trainings:
+        groups.setdefault(_held_out(training), []).append(training)
+    rows = [row for group in groups.values() for row in _excess_rows(group)]
     return numbers(pd.DataFrame(rows), EXCESS) if rows else None
 
 
-def _best(training: Training, trainings: Sequence[Training]) -> float:
-    """The lowest loss of all trainings on the same dataset."""
-    return min(
-        float(t.twirl["loss_total"].sel(term="weighted").min()) for t in trainings if t.dataset == training.dataset
-    )
+def _held_out(training: Training) -> tuple:
+    """Everything that the loss of two trainings must share to be compared."""
+    task = json.dumps(training.spec.get("task", {}), sort_keys=True)
+    split = training.twirl.attrs.get("split", "")
+    return training.dataset, task, split, training.twirl["sample"].values.tobytes()
 
 
-def _excess_rows(training: Training, best: float) -> list[dict]:
-    """The checkpoints of one training."""
-    data, rows = training.of_term("weighted"), []
-    for k in np.flatnonzero(~data["trivial"].values):
-        total, equiv, percent = (float(data[n][k]) for n in ("loss_total", "loss_equiv", "percent_equiv"))
-        rows.append(
-            {
-                "run": training.run,
-                "seed": training.seed,
-                "step": int(data["step"][k]),
-                "loss_total": total,
-                "excess": total - best,
-                "loss_equiv": equiv,
-                "percent_equiv": percent,
-                "percent_of_excess": 100 * equiv / (total - best) if total > best else None,
-            }
-        )
+def _excess_rows(group: Sequence[Training]) -> list[dict]:
+    """The checkpoints of trainings that can be compared."""
+    lowest = [np.nanmin(t.twirl["loss_total"].sel(term="weighted").values, initial=np.inf) for t in group]
+    best, baseline, rows = group[int(np.argmin(lowest))].run, float(np.min(lowest)), []
+    alone = len(by_run(group)) == 1
+    for training in group:
+        data = training.twirl.sel(term="weighted")
+        remark = "" if training.run != best else "the only run" if alone else "the best run"
+        for k in np.flatnonzero(~data["trivial"].values):
+            total, equiv, percent = (float(data[n][k]) for n in ("loss_total", "loss_equiv", "percent_equiv"))
+            excess = None if remark else total - baseline
+            rows.append(
+                {
+                    "run": training.run,
+                    "seed": training.seed,
+                    "step": int(data["step"][k]),
+                    "loss_total": total,
+                    "excess": excess,
+                    "loss_equiv": equiv,
+                    "percent_equiv": percent,
+                    "percent_of_excess": 100 * equiv / excess if excess else None,
+                    "remark": remark,
+                }
+            )
     return rows
 
 
@@ -239,19 +252,23 @@ def by_covariate(trainings: Sequence[Training], term: str) -> Figure | None:
 
 
 def excess_table(trainings: Sequence[Training]) -> Table | None:
-    """The equivariance error as percent of the excess loss; None where no target is noisy."""
+    """The equivariance error as percent of the excess loss, on the page at the last checkpoint; None without any."""
     table = excess_numbers(trainings)
     caption = (
-        "Equivariance error as percent of the loss, and of its excess over the best loss that any run on the same "
-        "dataset has at any checkpoint. The target holds noise that no network can predict, so that the loss does not "
-        "fall to 0. The best loss is no lower bound, only the lowest one measured; the best run has no excess there."
+        "Equivariance error at the last checkpoint as percent of the loss, and of its excess over the lowest loss that "
+        "any run with the same dataset, task settings, split and held-out samples has at any checkpoint. Where the "
+        "target holds noise that no network can predict, as in denoising and flow matching, the loss does not fall to "
+        "0, and a percentage of it flatters every network. The lowest loss is no lower bound, only the lowest one "
+        "measured. The best run has no excess, and the only run on a task has nothing to be compared with. The CSV "
+        "file has all checkpoints."
     )
     if table is None:
         return None
     words = {"loss_total": "total loss", "loss_equiv": "equivariance error", "percent_equiv": "equivariance error"}
     units = {"percent_equiv": "% of the loss"}
     plain = [Column(name, text, units.get(name, "1")) for name, text in words.items()]
-    return Table("excess", caption, table, numbers(table.data, [*EXCESS, *plain]))
+    last = table.data.groupby(["run", "seed"], sort=False).tail(1).reset_index(drop=True)
+    return Table("excess", caption, table, numbers(last, [*EXCESS, *plain]))
 
 
 def convex_table(trainings: Sequence[Training]) -> Table | None:
