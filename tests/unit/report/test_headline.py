@@ -87,6 +87,8 @@ def test_top_share__is_that_of_at_least_one_cluster():
     assert headline.top_share(data) == pytest.approx(101 / 299)
     assert headline.top_share(data.assign(cluster=data["cluster"] // 2)) == pytest.approx(101 / 299)
     assert headline.top_share(data.assign(cluster=data["cluster"] // 10)) == pytest.approx(109 / 299)
+    assert headline.top_count(data) == (2, 200)
+    assert headline.top_count(data.assign(cluster=data["cluster"] // 10)) == (1, 20)
 
 
 def test_headline__has_heavy_tails_of_clusters_and_none_of_few_clusters():

@@ -150,8 +150,11 @@ def warnings(lines: Sequence[Headline]) -> list[str]:
             found.append(f"{name}: the loss at the last checkpoint is not a number; the training has diverged.")
         if line.heavy_tailed and not line.at_floor:
             share = f"{100 * line.top_share:.0f} % of the equivariance error, its tail is heavy"
+            top, count = line.top_count
+            carry = "carries" if top == 1 else "carry"
             found.append(
-                f"{name}: the top 1 % of samples, or of their clusters, carry {share}; its interval may be too narrow."
+                f"{name}: {top} of {count} samples, or clusters of them, {carry} {share}; "
+                "its interval may be too narrow."
             )
     return found
 

@@ -37,6 +37,7 @@ class Headline:
     start: step and percentage of the first checkpoint that has learned; None if there is none.
     heavy_tailed: True if heavy tails may make the interval too narrow, although there are enough clusters.
     top_share: share of the equivariance error that the top 1 % of clusters carry; NaN if unknown.
+    top_count: number of these clusters, and of all; at least one is the top.
     floor: equivariance error by rounding and turning alone; NaN if unknown.
     group: of the rotations of the measurement.
     whole: where `group` is finite, the percentage under all rotations with its interval; None if not measured.
@@ -62,6 +63,7 @@ class Headline:
     crossing: Crossing
     heavy_tailed: bool
     top_share: float
+    top_count: tuple[int, int]
     floor: float
     group: str = "SO3"
     at_floor: bool = False
@@ -116,6 +118,7 @@ def headline(training: Training, term: str, threshold: float) -> Headline:
         crossing=crossing(*(data[n].values for n in ("step", "percent_equiv", "trivial")), threshold),
         heavy_tailed=_is_heavy(last),
         top_share=top_share(last),
+        top_count=top_count(last),
         floor=float(last["loss_equiv_floor"]) if "loss_equiv_floor" in last else math.nan,
         group=training.twirl.attrs.get("group", "SO3"),
         at_floor=bool(at_floor(training, term)[-1]),
@@ -134,6 +137,12 @@ def top_share(data: xr.Dataset) -> float:
     if "sample_loss_equiv" not in data:
         return math.nan
     return float(heavy_tails.top_share(data["sample_loss_equiv"].values, cluster=data["cluster"].values))
+
+
+def top_count(data: xr.Dataset) -> tuple[int, int]:
+    """Number of clusters that are the top 1 %, and of all clusters; 0 if they are not stored."""
+    count = len(np.unique(data["cluster"].values)) if "cluster" in data else 0
+    return math.ceil(count / 100), count
 
 
 def _is_heavy(data: xr.Dataset) -> bool:

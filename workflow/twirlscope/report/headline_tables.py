@@ -28,7 +28,8 @@ COLUMNS = (
     Column("trivial", "not yet learned"),
     Column("at_floor", "is rounding error"),
     Column("penalty", "loss penalty", "%"),
-    Column("top_share", "top 1 % of clusters", "% of it"),
+    Column("top_share", "largest clusters", "% of it"),
+    Column("top", "number of these"),
     Column("floor", "rounding error", "1"),
 )
 
@@ -56,13 +57,13 @@ def term_table(lines: Sequence[Headline], limit: float) -> Table:
     rows = [
         {"run": line.run, "seed": line.seed, "term": line.term, "loss": line.loss, "loss_zero": line.loss_zero}
         | _symmetry(line)
-        | {"top_share": 100 * line.top_share, "floor": line.floor}
+        | {"top_share": 100 * line.top_share, "top": "{} of {}".format(*line.top_count), "floor": line.floor}
         for line in lines
     ]
     caption = (
-        "The same for each term of the loss, with the share of the equivariance error that the top 1 % of clusters "
-        "of samples (such as molecules) carry. Rounding error: the equivariance error that rounding (float32 against "
-        "float64) and the turning of fields make by themselves."
+        "The same for each term of the loss, with the share of the equivariance error that the largest 1 % of clusters "
+        "of samples (such as molecules) carry, at least one, and their number. Rounding error: the equivariance error "
+        "that rounding (float32 against float64) and the turning of fields make by themselves."
     )
     return _table("terms", caption, rows, limit)
 

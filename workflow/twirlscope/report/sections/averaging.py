@@ -119,9 +119,11 @@ def sentence(training: Training, rows: pd.DataFrame) -> str:
     """The change of the loss by averaging over all rotations, and over four passes."""
     rows = rows.set_index("average")
     one, limit = rows["predicted"][ONE], rows["mean"].iloc[0]
+    whole = float(training.last("weighted")["loss_total"])
     changes = [_four_passes(n, rows.loc[n], one) for n in (AVERAGES["haar4"], "D2", FRAMES) if n in rows.index]
     text = (
-        f"{training.label}: the loss of one pass is {say(one)}. Averaged over all rotations it would change by "
+        f"{training.label}: on the {training.twirl.sizes['panel']} samples of the panel the loss of one pass is "
+        f"{say(one)} (on all held-out samples {say(whole)}). Averaged over all rotations it would change by "
         f"{say(100 * (limit / one - 1))} %. Four passes change it by {', '.join(changes)}."
     )
     return text + _frame_words(training)

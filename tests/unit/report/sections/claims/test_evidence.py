@@ -100,3 +100,15 @@ def test_percent__of_heavy_tails_decides_nothing():
         (found,) = judge([BY_NAME["quickly small"]], [heavy], "weighted")
         assert found.verdict == OPEN
         assert list(found.reasons) == ["a, seed 0 has heavy tails: a few samples carry its loss"]
+
+
+def test_percent__of_few_clusters_decides_nothing():
+    training = one(1.0)
+    cluster = training.twirl["cluster"] // 4
+    (found,) = judge(
+        [BY_NAME["quickly small"]],
+        [Training("a", 0, training.train, training.twirl.assign(cluster=cluster))],
+        "weighted",
+    )
+    assert found.verdict == OPEN
+    assert found.reasons == ("a, seed 0 has 10 independent clusters of held-out samples, too few to see heavy tails",)

@@ -14,17 +14,17 @@ import xarray as xr
 
 from ...._typing import Array, Callable, Float, Sequence
 from ....estimators import heavy_tails
+from ....estimators.bootstrap import FEW_CLUSTERS
 from ....estimators.simultaneous import lower_bound_of_largest
 from ....estimators.trajectories import POINTS, correlation_of_changes, power_law
 from ...trainings import Training, claims_equivariance, with_term
-from ...wording import listed, say
+from ...wording import listed, plural, say
 from ..price.comparison import LEARNED, axes, comparisons, pairs
 from .judge import Evidence
 
 LAST = 10_000  # updates within which the error should become small
 EARLY = 0.1  # share of the updates that is start-up, left out of claims on all of training
 UNTRAINED = "has not learned by its last checkpoint"
-HEAVY = "has heavy tails: a few samples carry its loss"
 LEVELS = 1.5  # sizes are different if the largest is at least this many times the smallest
 # variables of the stores that the evidence needs, beside numbers per checkpoint
 CURVATURE = ("condition_ratio", "condition_ratio_low", "condition_ratio_high", "condition_converged")
@@ -52,7 +52,7 @@ def _percent(training: Training, term: str) -> Evidence:
     last = early.isel(step=-1)
     value, low, high = (float(last[f"percent_equiv{end}"]) for end in ("", "_low", "_high"))
     enough = int(last["step"]) >= LAST or int(training.twirl["step"][-1]) > LAST
-    return Evidence(scope, label, value, low - _turning(last), high, enough, HEAVY if _is_heavy(last) else "", bound)
+    return Evidence(scope, label, value, low - _turning(last), high, enough, _tails(last), bound)
 
 
 def percent_by(kind: str) -> Callable[[Sequence[Training], str], list[Evidence]]:
@@ -90,11 +90,11 @@ def _penalty(training: Training, term: str) -> Evidence:
     equiv, mean = (data[f"sample_loss_{part}"].values for part in ("equiv", "mean"))
     value = float(_odds(data["percent_equiv"].values).max())
     high = float(_odds(data["percent_equiv_high"].values).max())
-    doubtful = any(_is_heavy(data.isel(step=k)) for k in range(data.sizes["step"]))
+    doubt = next(filter(None, (_tails(data.isel(step=k)) for k in range(data.sizes["step"]))), "")
     low = 100 * lower_bound_of_largest(equiv, mean, _clusters(data)) - max(
         _turning(data.isel(step=k)) for k in range(len(equiv))
     )
-    return Evidence(scope, label, value, low, high, doubt=HEAVY if doubtful else "", bound=bound)
+    return Evidence(scope, label, value, low, high, doubt=doubt, bound=bound)
 
 
 def conditions(measure: str, flat: bool = False) -> Callable[[Sequence[Training], str], list[Evidence]]:
@@ -206,11 +206,15 @@ def _untrained(training: Training, term: str) -> str:
     return UNTRAINED if bool(training.twirl["trivial"].sel(term=term)[-1]) else ""
 
 
-def _is_heavy(data: xr.Dataset) -> bool:
-    """True if heavy tails make the interval of the percentage at one checkpoint doubtful."""
+def _tails(data: xr.Dataset) -> str:
+    """A doubt if heavy tails make the interval of the percentage at one checkpoint doubtful; else empty."""
     equiv, mean = (data[f"sample_loss_{part}"].values for part in ("equiv", "mean"))
     cluster = _clusters(data)
-    return bool(heavy_tails.is_heavy(equiv, cluster) | heavy_tails.is_heavy(equiv + mean, cluster))
+    count = len(equiv if cluster is None else np.unique(cluster))
+    if count < FEW_CLUSTERS:
+        return f"has {plural(count, 'independent cluster')} of held-out samples, too few to see heavy tails"
+    heavy = heavy_tails.is_heavy(equiv, cluster) | heavy_tails.is_heavy(equiv + mean, cluster)
+    return "has heavy tails: a few samples carry its loss" if heavy else ""
 
 
 def _clusters(data: xr.Dataset) -> Array | None:
