@@ -44,7 +44,7 @@ def all_sections(
         members: by sweep, its runs and their values.
     """
     found = [
-        claims.section(every, settings.term),
+        claims.section(every, settings.term, members),
         sweeps.section(every, members, settings),
         equivariance_error.section(shown, every, settings.threshold),
         loss_parts.section(shown, every),

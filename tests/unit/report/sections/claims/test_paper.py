@@ -8,6 +8,7 @@ from synthetic import claimed as one
 
 from twirlscope.report.sections.claims.judge import CONTRADICTED, HOLDS, OPEN, judge, sentences
 from twirlscope.report.sections.claims.paper import CLAIMS
+from twirlscope.report.sections.claims.section import absent_runs
 from twirlscope.report.trainings import Training
 
 BY_NAME = {claim.name: claim for claim in CLAIMS}
@@ -51,6 +52,18 @@ def unlearned(training):
     """The training without any checkpoint that has learned."""
     nothing = training.twirl.assign(trivial=training.twirl["trivial"] | True)
     return Training(training.run, training.seed, training.train, nothing, dataset=training.dataset)
+
+
+def test_robustness__is_open_if_a_run_of_the_sweep_has_no_results():
+    """A level that diverges fails, and leaves no store."""
+    trainings = [one(1.0), one(1.1, run="b", samples=5000)]
+    sweeps = {"data": {"a": {}, "b": {}, "c": {}}, "other": {"x": {}, "y": {}}}
+    absent = absent_runs(trainings, sweeps)
+    assert absent == {"force_field": ["c"]}
+    found = judge([BY_NAME["whatever the data size"], BY_NAME["quickly small"]], trainings, "weighted", absent)
+    assert [v.verdict for v in found] == [OPEN, HOLDS]
+    assert "Open because c has no results." in sentences(found)[0]
+    assert absent_runs([*trainings, one(run="c")], sweeps) == {"force_field": []}
 
 
 def test_quickly_small__is_open_with_a_network_that_has_not_learned_and_names_it():

@@ -14,11 +14,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from itertools import groupby
+from types import MappingProxyType
 
 import pandas as pd
 from scipy import stats
 
-from ...._typing import Callable, Sequence
+from ...._typing import Callable, Mapping, Sequence
 from ...numbers import Column, numbers
 from ...tables import Table, with_intervals
 from ...trainings import Training
@@ -80,6 +81,7 @@ class Claim:
     needs: the trainings that its test needs.
     least, most: limits of the number, inclusive.
     evidence: the numbers of the trainings, for a term of the loss.
+    levels: True for a claim on every level of a swept key; a run of the sweep without results then leaves it open.
     """
 
     name: str
@@ -91,6 +93,7 @@ class Claim:
     evidence: Callable[[Sequence[Training], str], list[Evidence]]
     least: float = -math.inf
     most: float = math.inf
+    levels: bool = False
 
     def verdict(self, one: Evidence, count: int = 1) -> str:
         """The verdict of one of `count` numbers."""
@@ -147,12 +150,23 @@ class Verdict:
         return f"{self.scope} {value} (95 % interval {low} to {high}; {which}{more})"
 
 
-def judge(claims: Sequence[Claim], trainings: Sequence[Training], term: str) -> list[Verdict]:
-    """Verdicts on every claim, one per scope; one without a number if there is no evidence."""
-    return [verdict for claim in claims for verdict in _judge(claim, trainings, term)]
+def judge(
+    claims: Sequence[Claim],
+    trainings: Sequence[Training],
+    term: str,
+    absent: Mapping[str, Sequence[str]] = MappingProxyType({}),
+) -> list[Verdict]:
+    """Verdicts on every claim, one per scope; one without a number if there is no evidence.
+
+    Args:
+        absent: by scope, runs of its sweeps that have no results, because they failed or are not finished.
+    """
+    return [verdict for claim in claims for verdict in _judge(claim, trainings, term, absent)]
 
 
-def _judge(claim: Claim, trainings: Sequence[Training], term: str) -> list[Verdict]:
+def _judge(
+    claim: Claim, trainings: Sequence[Training], term: str, absent: Mapping[str, Sequence[str]]
+) -> list[Verdict]:
     found = sorted(claim.evidence(trainings, term), key=lambda one: one.scope)
     verdicts = []
     for scope, group in groupby(found, key=lambda one: one.scope):
@@ -162,7 +176,12 @@ def _judge(claim: Claim, trainings: Sequence[Training], term: str) -> list[Verdi
         verdict = CONTRADICTED if CONTRADICTED in each else HOLDS if set(each) == {HOLDS} else OPEN
         deciding = [one for one, its in zip(evidence, each, strict=True) if its == verdict]
         worst = max([one for one in deciding if not math.isnan(one.value)] or deciding, key=claim.excess)
-        reasons = [f"{one.label} {one.doubt}" for one in evidence if one.doubt and verdict == OPEN]
+        gone = absent.get(scope, ()) if claim.levels else ()
+        verdict = OPEN if verdict == HOLDS and gone else verdict
+        reasons = [f"{one.label} {one.doubt}" for one in evidence if one.doubt] + [
+            f"{run} has no results" for run in gone
+        ]
+        reasons = reasons if verdict == OPEN else []
         verdicts.append(Verdict(claim, scope, verdict, worst, len(evidence), each.count(HOLDS), tuple(reasons)))
     return verdicts or [Verdict(claim, "", OPEN, None, 0, 0)]
 

@@ -34,6 +34,7 @@ CLAIMS = (
         "trainings that differ in the size of the model (and the learning rate) alone, by a factor of 1.5 or more",
         evidence.percent_by("size"),
         most=2.0,
+        levels=True,
     ),
     Claim(
         "whatever the data size",
@@ -44,6 +45,7 @@ CLAIMS = (
         "trainings that differ in train.samples alone, by a factor of 1.5 or more",
         evidence.percent_by("samples"),
         most=2.0,
+        levels=True,
     ),
     Claim(
         "whatever the optimiser",
@@ -54,6 +56,7 @@ CLAIMS = (
         "trainings that differ in train.optimiser (learning rate, momentum, weight decay) alone",
         evidence.percent_by("optimiser"),
         most=2.0,
+        levels=True,
     ),
     Claim(
         "small penalty throughout",

@@ -5,14 +5,28 @@ Question: which claims hold for these trainings, which are contradicted, and whi
 
 from __future__ import annotations
 
-from ...._typing import Sequence
+from ...._typing import Mapping, Sequence
 from ...section import Section
-from ...trainings import Training
+from ...trainings import Training, by_run
 from .judge import claims_table, judge, sentences
 from .paper import CLAIMS
 
 
-def section(trainings: Sequence[Training], term: str) -> Section:
-    """The verdicts on all claims, in sentences and as a table."""
-    verdicts = judge(CLAIMS, trainings, term)
+def section(trainings: Sequence[Training], term: str, sweeps: Mapping[str, Mapping[str, Mapping]]) -> Section:
+    """The verdicts on all claims, in sentences and as a table.
+
+    Args:
+        sweeps: by name, the runs of each sweep and their values.
+    """
+    verdicts = judge(CLAIMS, trainings, term, absent_runs(trainings, sweeps))
     return Section("claims", "Claims", sentences(verdicts), tables=[("Verdicts", claims_table(verdicts))])
+
+
+def absent_runs(trainings: Sequence[Training], sweeps: Mapping[str, Mapping[str, Mapping]]) -> dict[str, list[str]]:
+    """Runs of sweeps that have no training, by the task of the others of their sweep."""
+    runs, found = by_run(trainings), {}
+    for members in sweeps.values():
+        tasks = {str(t.spec["task"]["name"]) for run in members for t in runs.get(run, ()) if t.spec}
+        for task in tasks:
+            found.setdefault(task, []).extend(run for run in members if run not in runs)
+    return found
