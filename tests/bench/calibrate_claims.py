@@ -48,16 +48,17 @@ def coverage_lines(trials: int) -> list[str]:
     return lines
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> int:
     """Print both tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--trials", type=int, default=1000)
     parser.add_argument("--claim", default="", help="only claims whose name holds this text")
-    chosen = parser.parse_args()
+    chosen = parser.parse_args(arguments)
     print("\n".join(verdict_lines(chosen.trials, chosen.claim)), end="\n\n")
     if not chosen.claim:
         print("\n".join(coverage_lines(chosen.trials)))
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -53,3 +53,32 @@ def test_verdict__of_a_scope_is_that_of_its_worst_number_and_names_it():
     table = claims_table([first, second])
     assert list(table.numbers.data["verdict"]) == [CONTRADICTED, HOLDS]
     assert list(table.numbers.data["value"]) == [5, 1]
+
+
+def verdict_of(evidence, **limits):
+    claim = Claim("n", "S", "s", "q", "l", "x", lambda *_: evidence, **({"most": 2.0} | limits))
+    (found,) = judge([claim], [], "weighted")
+    return found
+
+
+def test_verdict__of_many_numbers_is_not_contradicted_by_the_largest_of_their_errors():
+    """An interval that lies just outside is one of 40 of numbers at the limit."""
+    outside = Evidence("t", "a", 2.5, 2.02, 3.0)
+    assert verdict_of([outside]).verdict == CONTRADICTED
+    assert verdict_of([outside] + [Evidence("t", "b", 1.5, 1.0, 1.9)] * 19).verdict == OPEN
+    far = Evidence("t", "a", 5.0, 4.0, 6.0)
+    assert verdict_of([far] + [Evidence("t", "b", 1.5, 1.0, 1.9)] * 19).verdict == CONTRADICTED
+
+
+@pytest.mark.parametrize(("value", "expected"), [(1.0, OPEN), (5.0, OPEN)])
+def test_verdict__of_a_doubtful_number_is_open_and_says_why(value, expected):
+    found = verdict_of([Evidence("t", "a", value, value - 0.1, value + 0.1, doubt="has heavy tails")])
+    assert (found.verdict, found.reasons) == (expected, ("a has heavy tails",))
+    assert sentences([found])[0].endswith("Open because a has heavy tails.")
+
+
+def test_verdict__of_a_lower_bound_refutes_at_most_and_confirms_at_least():
+    small, large = Evidence("t", "a", 1.0, 0.9, 1.1, bound=True), Evidence("t", "a", 5.0, 4.0, 6.0, bound=True)
+    assert [verdict_of([one]).verdict for one in (small, large)] == [OPEN, CONTRADICTED]
+    found = [verdict_of([one], least=2.0, most=np.inf).verdict for one in (small, large)]
+    assert found == [OPEN, HOLDS]
