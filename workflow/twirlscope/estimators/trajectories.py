@@ -14,7 +14,7 @@ from scipy import optimize, stats
 from .._typing import Array, Float
 
 POINTS = 6  # least number of checkpoints
-AUTOCORRELATIONS = np.linspace(0, 0.98, 25)
+AUTOCORRELATIONS = np.sin(np.linspace(0, np.arcsin(0.98), 25))  # Jeffreys' prior, dense towards 1
 TAILS = 0.025, 0.975
 
 Estimate = tuple[float, float, float]  # value, and the ends of its 95 % interval
@@ -26,8 +26,8 @@ def correlation_of_changes(x: Float[Array, " point"], y: Float[Array, " point"])
     Two unrelated random walks, or two numbers that both merely fall, are correlated over checkpoints, but their changes
     are not. Ranks replace the changes, as normal scores, so that early and large ones do not decide alone. The
     interval is Fisher's for the effective number of changes (Bartlett). It is at least as wide as one with the
-    empirical variance of the correlation. Unrelated walks are then called correlated in 1 to 2 % of simulations, and
-    in 5 % at most if the changes grow with training.
+    empirical variance of the correlation. In simulations unrelated walks are called correlated in 1 to 2 % each way, in
+    3.4 % at most if the changes grow with training.
 
     Source: Bartlett, J. Royal Statistical Society 98, 536 (1935), for the effective number.
     """
@@ -60,8 +60,7 @@ def power_law(x: Float[Array, " point"], y: Float[Array, " point"]) -> Estimate 
     deviations, the geometric mean of the slopes of least squares. Without a clear correlation an end is infinite.
 
     The errors of successive checkpoints may be correlated. Their autocorrelation is unknown, and integrated out
-    (Zellner and Tiao). In simulations with an autocorrelation of 0.8 the interval covers the truth in 92 to 97 % if
-    one of both numbers has errors, and more often if both have.
+    (Zellner and Tiao). In simulations with an autocorrelation of 0.8 the interval covers the truth in 94 to 98 %.
 
     Args:
         x, y: positive, in the order of training.
@@ -85,7 +84,7 @@ def _slope(x: Float[Array, " point"], y: Float[Array, " point"]) -> Estimate:
     """Slope of y against x with its 95 % interval, for errors of y with any autocorrelation from 0 to 0.98.
 
     For each autocorrelation the slope is that of generalised least squares, with Student's t. They are averaged with
-    the probability of each, given the data and a uniform prior.
+    the probability of each, given the data and the prior of `AUTOCORRELATIONS`.
     """
     count, design = len(x), np.stack([np.ones(len(x)), x], 1)
     lag = np.abs(np.subtract.outer(np.arange(count), np.arange(count)))
