@@ -28,7 +28,7 @@ import numpy as np
 import torch
 import xarray as xr
 
-from .._typing import Array, Callable, Float, Int, Mapping, Tensor
+from .._typing import Array, Callable, Float, Int, Irreps, Mapping, Tensor
 from ..contracts import Batch, Evaluation, Task
 from ..estimators.bootstrap import standard_error
 from ..estimators.degree_spectrum import error_gram
@@ -77,8 +77,8 @@ def frame_averaged(
     predict: Callable[[Tensors], Tensors],
     points: str,
     real: str,
-    irreps_in: Mapping[str, str],
-    irreps_out: Mapping[str, str],
+    irreps_in: Mapping[str, Irreps],
+    irreps_out: Mapping[str, Irreps],
     chunk: int = 256,
 ) -> Callable[[Tensors], Tensors]:
     """Callable like `predict` that averages over the four frames of each sample. A call costs 4 passes.
