@@ -14,5 +14,5 @@ def test_trained__names_the_arguments_where_they_are_swapped(tmp_path, data):
     assert Trained(out, data).steps[-1] == 5
     with pytest.raises(UserError, match=r"the train\.zarr\.zip of a run, got data\.zarr\.zip .*Trained\(train, data\)"):
         Trained(data, out)
-    with pytest.raises(UserError, match=r"the prepared dataset of the run, got train\.zarr\.zip without splits"):
+    with pytest.raises(UserError, match=r"the prepared dataset that .*, got train\.zarr\.zip without splits"):
         Trained(out, out)

@@ -46,10 +46,10 @@ class Conservative(toys.Well):
 def test_check_before_training__passes_right_models_and_leaves_them_and_the_random_state_as_they_are():
     model = Headed(nn.Sequential(nn.BatchNorm1d(3), nn.Dropout(0.5)))
     model.head[1].eval()
+    others = Conservative(lambda _: True), Headed(nn.utils.parametrizations.weight_norm(nn.Linear(3, 3)))
     before, state = {k: v.clone() for k, v in model.state_dict().items()}, torch.random.get_rng_state()
-    check(model)
-    check(Conservative(lambda model: torch.is_grad_enabled()))
-    check(Headed(nn.utils.parametrizations.weight_norm(nn.Linear(3, 3))))
+    for each in (model, *others):
+        check(each)
     assert torch.equal(state, torch.random.get_rng_state())
     assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
     assert (model.training, model.head[0].training, model.head[1].training) == (True, True, False)
