@@ -29,6 +29,8 @@ from ..training.checkpoints import Trained
 from ..twirling.checks.model_and_task import check_batch, check_model_and_task
 from .gather import Share
 
+CHECKED = 4  # samples on which model and task are checked
+
 
 @precision.float32()
 def hessian(
@@ -76,6 +78,7 @@ def _checkpoint(run: Trained, step: int, problem: Problem, folder: Path) -> Path
         print(f"step {step}: found finished in {folder}", flush=True)
     else:
         model = run.model(step, torch.float64).to(problem.device)
+        spectra.require_finite(model, problem, step)  # its error names sample, rotation and step
         check(model, problem)
         store.save(spectra.measure(model, problem, step), path, HESSIAN)
     return path
@@ -83,7 +86,7 @@ def _checkpoint(run: Trained, step: int, problem: Problem, folder: Path) -> Path
 
 def check(model: torch.nn.Module, problem: Problem) -> None:
     """Refuses a model or task whose losses would be wrong, on a few samples. Raises UserError."""
-    few = slice(0, problem.settings.certificate_samples)
+    few = slice(0, CHECKED)
     evaluation = Evaluation(model, problem.task, problem.device, torch.float64)
     rotation = so3.matrix(problem.quaternion[few, 0]).to(problem.device)
     check_batch(problem.task, problem.batch)
