@@ -15,7 +15,9 @@ import toys
 
 from twirlscope import Batch, Evaluation, inner_products, losses, plugins, split
 from twirlscope.geometry import rotation_sets
+from twirlscope.runtime.precision import duplicate
 from twirlscope.twirling import activation_degrees
+from twirlscope.twirling.checks.before_training import check_before_training
 
 SMALL = {"width": 8, "layers": 2, "heads": 2, "levels": 2}  # settings of many models; each gets those it has
 SMALLER = {"steerable_unet": {"width": 2}}
@@ -116,6 +118,11 @@ def test_model__does_not_see_padding(case):
         first = out[term.name][:1]
         first = first[:, : alone[term.name].shape[1]]
         assert torch.allclose(first, alone[term.name], atol=1e-12)
+
+
+def test_model__passes_the_checks_before_a_training(case):
+    model, task, batch = case
+    check_before_training(duplicate(model).float(), task, np.arange(min(4, len(batch))), "cpu", 1)
 
 
 def test_model__treats_samples_one_by_one(case):

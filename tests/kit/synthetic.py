@@ -100,7 +100,7 @@ def spectral(data, seed=0):
         "pass_change": ("term", frames),
         "frame_gap": ("panel", np.array([0.01, 0.04, 0.1, 0.2, 0.3, 0.4])),
     }
-    data.attrs |= {"frame_close": 0.05, "frame_nudge": 0.01}
+    data.attrs |= {"frame_close": 0.05, "frame_degenerate": 1e-3, "frame_nudge": 0.01}
     coordinates = {"degree": np.arange(6), "rotation_set": np.array(list(SETS), object)}
     return data.assign(found).assign_coords(coordinates)
 

@@ -11,13 +11,17 @@ from torch import Tensor
 
 Array = ndarray
 Values = Float[Array, "..."] | float
+Index = object  # indices of samples as an array, tensor, list or range, or a mask with one boolean per sample
+Irreps = object  # a string such as "0e+1o", or an e3nn `Irreps`, whose import takes seconds
 
 __all__ = [
     "Array",
     "Bool",
     "Callable",
     "Float",
+    "Index",
     "Int",
+    "Irreps",
     "Iterable",
     "Iterator",
     "Mapping",

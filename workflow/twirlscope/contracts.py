@@ -16,7 +16,8 @@ import numpy as np
 import torch
 import xarray as xr
 
-from ._typing import Array, Callable, Float, Int, Tensor
+from ._typing import Array, Callable, Float, Index, Int, Irreps, Tensor
+from .errors import UserError
 from .geometry import action
 from .settings.base import Settings
 from .settings.prepare import DatasetSettings
@@ -66,18 +67,21 @@ class Term:
     """One output of a task, compared with its target: a term of the loss.
 
     name: key of the prediction and of the target.
-    irreps: of the last axis, as an e3nn string: `0e` a scalar, `1o` a polar vector.
+    irreps: of the last axis, as an e3nn string or `Irreps`: `0e` a scalar, `1o` a polar vector.
     loss: name of the training loss of this term (`losses.LOSSES`).
     weight: factor of this term in the weighted sum.
     scale, unit: for reports, a prediction times `scale` is in `unit`.
     """
 
     name: str
-    irreps: str
+    irreps: Irreps
     loss: str = "mse"
     weight: float = 1.0
     scale: float = 1.0
     unit: str = "1"
+
+    def __post_init__(self):
+        object.__setattr__(self, "irreps", action.text(self.irreps))  # stores and manifests hold the string
 
 
 class Task(ABC):
@@ -93,7 +97,7 @@ class Task(ABC):
     name: ClassVar[str]  # `Model.task` refers to it
     group: str = "SO3"  # group that acts exactly on the batches; "octahedral" for fields on a cubic grid
     terms: tuple[Term, ...]
-    irreps_in: ClassVar[dict[str, str]]  # irreps of the last axis of each input; inputs not named are not rotated
+    irreps_in: ClassVar[dict[str, Irreps]]  # irreps of the last axis of each input; inputs not named are not rotated
     dataset_kind: ClassVar[str]  # kind of data that the task takes, see `Dataset.kind`
     reflections: ClassVar[bool] = False  # True if samples may also be reflected: O(3), not SO(3) alone
     points: ClassVar[tuple[str, str] | None] = None  # for frame averaging: input with positions, and its padding mask
@@ -244,6 +248,31 @@ class Dataset(ABC):
     @abstractmethod
     def finish(self, data: xr.Dataset) -> xr.Dataset:
         """All samples with their `split`, and the quantities computed on the training split (scales, references)."""
+
+
+def as_index(index: Index, count: int | None = None) -> Int[Array, " sample"]:
+    """Indices of samples from an array, tensor, list or range of them, or from a mask.
+
+    Args:
+        index: whole numbers from 0, or one boolean per sample.
+        count: number of samples there are; None if unknown.
+
+    Raises:
+        UserError: no samples, or values that are not indices of samples.
+    """
+    found = np.atleast_1d(index.detach().cpu().numpy() if isinstance(index, Tensor) else np.asarray(index))
+    mask = found.dtype == bool
+    if found.ndim != 1 or not (mask or found.dtype.kind in "iu") or not found.size:
+        got = f"{type(index).__name__} of shape {list(found.shape)} and dtype {found.dtype}"
+        raise UserError("index", "indices of one or more samples, or a mask with one boolean per sample", got)
+    if mask and not (found.any() and len(found) == (count or len(found))):
+        expected = "a mask that is true for a sample" + (f", of length {count}" if count else "")
+        raise UserError("index", expected, f"length {len(found)} with {found.sum()} true")
+    found = np.flatnonzero(found) if mask else found.astype(np.int64)
+    if found.min() < 0 or (count is not None and found.max() >= count):
+        below = "" if count is None else f" and below {count}"
+        raise UserError("index", f"indices from 0{below}", f"{found.min()} to {found.max()}")
+    return found
 
 
 def split_index(data: xr.Dataset, name: str) -> Int[Array, " sample"]:

@@ -8,7 +8,7 @@ from small_models import MODELS, Clouds, Conservative, Direct, Equivariant, Mess
 from torch import nn
 
 from twirlscope.curvature import operators
-from twirlscope.curvature.derivative_check import DIRECTIONS, TOLERANCE, certify
+from twirlscope.curvature.derivative_check import DIRECTIONS, FIRST, TOLERANCE, certify, certify_gradient
 from twirlscope.curvature.objective import Objective
 from twirlscope.curvature.operators import MODES
 from twirlscope.errors import UserError
@@ -286,3 +286,41 @@ def test_certify__refuses_numbers_that_are_not_finite():
         module.body[0].weight[0, 0] = torch.nan
     with pytest.raises(UserError, match="nan"):
         certify(Objective(module, Clouds(), batch, quaternion))
+
+
+def gradient_errors(model):
+    _, (module, batch, quaternion) = case(model, kind="D2", dtype=torch.float32)
+    return certify_gradient(Objective(module, Clouds(), batch, quaternion, unbiased=True))
+
+
+@pytest.mark.parametrize("model", [*MODELS, Equivariant])
+def test_certify_gradient__accepts_a_model_whose_first_derivatives_are_right(model):
+    assert max(gradient_errors(model).values()) < 1e-7
+
+
+class Kinked(Direct):
+    """ReLU in place of the smooth activations: the gradient is right, the Hessian is not defined everywhere."""
+
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        for name, module in list(self.named_modules()):
+            if isinstance(module, nn.SiLU | nn.Tanh | nn.GELU):
+                parent = self.get_submodule(name.rpartition(".")[0])
+                setattr(parent, name.rpartition(".")[2], nn.ReLU())
+
+
+def test_certify_gradient__accepts_kinks():
+    assert max(gradient_errors(Kinked).values()) < FIRST
+
+
+class Ungraphed(Conservative):
+    """Forces are detached where the model is not in training mode."""
+
+    def forward(self, inputs):
+        out = super().forward(inputs)
+        return {k: v if self.training else v.detach() for k, v in out.items()}
+
+
+def test_certify_gradient__refuses_forces_without_a_graph():
+    with pytest.raises(UserError, match=r"in L_mean, .* no graph: take forces with create_graph"):
+        gradient_errors(Ungraphed)

@@ -3,10 +3,11 @@
 import pytest
 import torch
 from e3nn.io import CartesianTensor
-from e3nn.o3 import Irrep, rand_matrix
+from e3nn.o3 import Irrep, Irreps, rand_matrix
 
 from twirlscope.errors import UserError
 from twirlscope.geometry import action, so3
+from twirlscope.geometry.rotation_sets import rotation_set
 
 
 def test_rotate__leaves_scalars_alone():
@@ -94,3 +95,30 @@ def test_rotate__refuses_a_shape_that_does_not_fit_the_irreps(irreps, shape):
         action.rotate(irreps, rand_matrix(4), torch.zeros(shape))
     for told in (irreps, f"{size} components", str(shape)):
         assert told in str(error.value)
+
+
+@pytest.mark.parametrize("irreps", ["1o", "0e+2e", "2x0e+1e", "0o"])
+def test_rotate__takes_e3nn_irreps_as_well_as_strings(irreps):
+    R, objects = rand_matrix(4, dtype=torch.float64), Irreps(irreps)
+    x = torch.randn(4, 2, objects.dim, dtype=torch.float64)
+    assert torch.equal(action.rotate(objects, R, x), action.rotate(irreps, R, x))
+    assert torch.equal(action.twist(objects, R, x), action.twist(irreps, R, x))
+    assert torch.equal(action.representation(objects, R), action.representation(irreps, R))
+
+
+@pytest.mark.parametrize("irreps", ["1o", "0e+1o", "0o", "2e", "trilinear 0e", "fourier 0e"])
+def test_rotate__refuses_integers_that_would_turn(irreps):
+    shape = (4, 3, 3, 3, 1) if " " in irreps else (4, Irreps(irreps).dim)
+    for dtype in (torch.int64, torch.bool):
+        with pytest.raises(UserError, match=rf"a floating-point tensor, as .* is rotated, got torch\.{str(dtype)[6:]}"):
+            action.rotate(irreps, rand_matrix(4), torch.ones(shape, dtype=dtype))
+
+
+@pytest.mark.parametrize("irreps", ["0e", "3x0e", "grid 0e"])
+def test_rotate__leaves_integer_scalars_exact(irreps):
+    x = torch.arange(4 * 27 * 3).reshape(4, 3, 3, 3, 3)
+    R = so3.matrix(rotation_set("O").quaternion[:4])
+    found = action.rotate(irreps, R, x)
+    assert found.dtype == torch.int64
+    assert torch.equal(found, action.rotate(irreps, R, x.double()).long())
+    assert torch.equal(action.twist(irreps, R, found), x)

@@ -6,7 +6,7 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from twirlscope.geometry import action, so3
-from twirlscope.twirling import checks
+from twirlscope.twirling.checks import model_and_task as checks
 
 
 def generator(seed=0):

@@ -90,7 +90,66 @@ def test_gradient__has_no_update_at_step_0(files):
 
 def test_gradient__names_sample_and_rotation_of_a_prediction_that_is_not_finite(files):
     *inputs, out = files(f"{__file__}:Broken")
+    with pytest.raises(UserError, match=r"expected finite numbers, got NaN or infinity in \d of 4 samples"):
+        gradient.gradient(*inputs, out, GradientSettings(**QUICK))
+    assert not out.exists()
+
+
+class Rare(Broken):
+    """Predictions are infinite for atoms still further from the origin, in few samples."""
+
+    def forward(self, inputs):
+        return Linear.forward(self, inputs | {"positions": self.cut(inputs["positions"])})
+
+    def cut(self, positions):
+        return positions / (positions[..., :1] < 2.4)
+
+
+def test_gradient__names_sample_and_rotation_of_a_prediction_that_is_not_finite_beyond_the_first(files):
+    *inputs, out = files(f"{__file__}:Rare")
     with pytest.raises(UserError, match=r"step 0: .* of sample \d+ in rotation [01]"):
+        gradient.gradient(*inputs, out, GradientSettings(**QUICK | {"samples": 30}))
+    assert not out.exists()
+
+
+class Forgetful(Linear):
+    """Forces have a graph in training mode only, as with `create_graph=self.training`."""
+
+    def forward(self, inputs):
+        out = super().forward(inputs)
+        return out if self.training else out | {"forces": out["forces"].detach()}
+
+
+class Half(Linear):
+    """Forces of which half is detached."""
+
+    def forward(self, inputs):
+        out = super().forward(inputs)
+        return out | {"forces": (out["forces"] + out["forces"].detach()) / 2}
+
+
+class Random(Linear):
+    """Functional dropout, also in evaluation mode."""
+
+    def forward(self, inputs):
+        return super().forward(inputs | {"positions": torch.nn.functional.dropout(inputs["positions"], 0.1)})
+
+
+@pytest.mark.parametrize(
+    ("model", "text"),
+    [
+        (
+            "Forgetful",
+            r"in L_mean, .* in L_equiv.*; forces of the model in evaluation mode has no graph: "
+            r".*create_graph=torch\.is_grad_enabled\(\), not create_graph=self\.training",
+        ),
+        ("Half", r"8\.3e-01 in L_mean, .*; look for detach"),
+        ("Random", "the same prediction for the same batch, .*functional dropout"),
+    ],
+)
+def test_gradient__refuses_a_model_whose_gradients_are_wrong(files, model, text):
+    *inputs, out = files(f"{__file__}:{model}")
+    with pytest.raises(UserError, match=text):
         gradient.gradient(*inputs, out, GradientSettings(**QUICK))
     assert not out.exists()
 

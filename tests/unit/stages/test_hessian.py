@@ -35,8 +35,9 @@ class Tiny(Model):
         self.body = nn.Sequential(nn.Linear(3, 8), nn.SiLU(), nn.Linear(8, 4))
 
     def forward(self, inputs):
-        out = self.body(inputs["positions"])
-        return {"forces": out[..., :3], "energy": out[..., 3].mean(1, keepdim=True)}
+        out, real = self.body(inputs["positions"]), inputs["numbers"] > 0
+        energy = (out[..., 3] * real).sum(1, keepdim=True) / real.sum(1, keepdim=True)
+        return {"forces": out[..., :3], "energy": energy}
 
 
 class Wrong(Tiny):
@@ -47,9 +48,11 @@ class Wrong(Tiny):
         self.body = nn.Sequential(nn.Linear(3, 8), nn.LayerNorm(8), nn.SiLU(), nn.Linear(8, 4))
 
     def forward(self, inputs):
-        positions = inputs["positions"].detach().requires_grad_()
-        energy = self.body(positions)[..., 3].mean(1, keepdim=True)
-        return {"forces": -torch.autograd.grad(energy.sum(), positions, create_graph=True)[0], "energy": energy}
+        with torch.enable_grad():
+            positions, real = inputs["positions"].detach().requires_grad_(), inputs["numbers"] > 0
+            energy = (self.body(positions)[..., 3] * real).sum(1, keepdim=True) / real.sum(1, keepdim=True)
+            (slope,) = torch.autograd.grad(energy.sum(), positions, create_graph=True)
+        return {"forces": -slope, "energy": energy}
 
 
 def frames():

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import short_trainings
 import torch
+import toy_model
 from short_trainings import run, same, stored_frames, weights  # noqa: F401
 
 from twirlscope.contracts import split_index
@@ -300,3 +301,40 @@ def test_train__uses_the_samples_it_is_given(tmp_path, data):
         assert found.attrs["training_samples"] == (samples or len(split_index(store.load(data), "train")))
         losses.append(found["loss"].values[-20:].mean())
     assert losses[0] < losses[1]
+
+
+class Popping(toy_model.Mlp):
+    """Trains, but later stages need its inputs again."""
+
+    def forward(self, inputs):
+        out = super().forward(inputs)
+        inputs.pop("numbers")
+        return out
+
+
+class Normed(toy_model.Mlp):
+    """With batch norm."""
+
+    def __init__(self, settings, constants):
+        super().__init__(settings, constants)
+        self.outer = torch.nn.Sequential(self.outer, torch.nn.Flatten(0, 1), torch.nn.BatchNorm1d(4))
+
+    def forward(self, inputs):
+        real = (inputs["numbers"] > 0)[..., None]
+        out = self.outer(torch.tanh(self.inner(inputs["positions"]))).reshape(*real.shape[:2], 4) * real
+        return {"forces": out[..., :3], "energy": out[..., 3:].sum(1) / real.sum(1)}
+
+
+def test_train__refuses_a_model_that_later_stages_refuse_before_the_first_update(tmp_path, data):
+    out = tmp_path / "train.zarr.zip"
+    job = run() | {"model": {"name": f"{__file__}:Popping"}}
+    with pytest.raises(UserError, match="a model that leaves its inputs as they are"):
+        train.train(data, out, job, "code")
+    assert not list(tmp_path.glob("checkpoints/*/step*"))
+
+
+def test_train__refuses_batch_norm_in_micro_batches_only(tmp_path, data):
+    model = {"model": {"name": f"{__file__}:Normed"}}
+    train.train(data, tmp_path / "train.zarr.zip", run(steps=5) | model, "code")
+    with pytest.raises(UserError, match=r"outer\.2 \(BatchNorm1d\) in 2 passes per update"):
+        train.train(data, tmp_path / "other.zarr.zip", run(steps=5, micro_batch=2) | model, "code2")

@@ -5,6 +5,7 @@ import doctest
 import numpy as np
 import pytest
 import torch
+from e3nn.o3 import Irreps
 
 import twirlscope
 from twirlscope.contracts import Batch, Evaluation
@@ -165,3 +166,22 @@ def test_twirled__has_an_example_that_runs():
     assert found.failed == 0
     assert found.attempted >= 4
     assert twirlscope.twirled is averaging.twirled
+
+
+def test_twirled__averages_integer_predictions_in_floating_point():
+    """In integers the weights of the set would be cut to 0."""
+    points = torch.randn(5, 3, 3)
+    better = twirlscope.twirled(
+        lambda i: {"sign": (i["points"][:, :1, 0] > 0).long()}, "D2", {"points": "1o"}, {"sign": "0e"}
+    )
+    found = better({"points": points})["sign"]
+    assert found.is_floating_point()
+    np.testing.assert_allclose(found, 0.5)  # D2 maps x to -x in two of its four elements
+
+
+def test_twirled__takes_e3nn_irreps():
+    points, irreps = torch.randn(5, 3, 3), Irreps("1o")
+    predict = lambda i: {"arrow": i["points"].tanh()}  # noqa: E731
+    found = twirlscope.twirled(predict, "T", {"points": irreps}, {"arrow": irreps})({"points": points})
+    expected = twirlscope.twirled(predict, "T", {"points": "1o"}, {"arrow": "1o"})({"points": points})
+    assert torch.equal(found["arrow"], expected["arrow"])

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 import toys
+from ase.build import molecule
 
 import twirlscope
 from twirlscope import plugins
@@ -46,7 +47,8 @@ def haar(samples, seed=9):
 
 def test_frames__are_four_rotations_that_make_the_covariance_diagonal():
     inputs = clouds()
-    rotation, gap = frames(inputs["r"], inputs["real"])
+    found = frames(inputs["r"], inputs["real"])
+    rotation, gap = found.rotation, found.gap
     np.testing.assert_allclose(rotation @ rotation.mT, torch.eye(3).double().expand(6, 4, 3, 3), atol=1e-14)
     np.testing.assert_allclose(torch.linalg.det(rotation), 1)
     for k in range(6):
@@ -98,18 +100,19 @@ def test_frames__of_equal_moments_have_no_gap_and_jump_where_others_do_not():
     gap = frames(inputs["r"], inputs["real"]).gap
     assert gap[0] < 1e-12
     assert gap[1] == pytest.approx((1.3**2 - 1) / 1.7**2)
-    better = frame_averaged(crooked, "r", "real", **IRREPS)
-    change = better(inputs | {"r": inputs["r"] + 1e-9 * normal(2, 6, 3, seed=5)})["force"] - better(inputs)["force"]
-    assert change[0].abs().max() > 1e-3
-    assert change[1].abs().max() < 1e-7
+    moved = inputs | {"r": inputs["r"] + 1e-9 * normal(2, 6, 3, seed=5)}
+    alike = [frames(i["r"], i["real"]).rotation[:, 0].abs() for i in (inputs, moved)]  # signs are arbitrary
+    assert (alike[1] - alike[0])[0].abs().max() > 1e-3
+    assert (alike[1] - alike[0])[1].abs().max() < 1e-7
 
 
 def test_frames__of_a_line_or_a_single_point_are_rotations():
     inputs = {"r": torch.zeros(2, 3, 3).double(), "real": torch.tensor([[1.0, 1, 1], [1, 0, 0]])}
     inputs["r"][0, :, 2] = torch.tensor([-1.0, 0, 1])
-    rotation, gap = frames(inputs["r"], inputs["real"])
-    np.testing.assert_allclose(torch.linalg.det(rotation), 1)
-    assert (gap == 0).all()
+    found = frames(inputs["r"], inputs["real"])
+    np.testing.assert_allclose(torch.linalg.det(found.rotation), 1)
+    assert (found.gap == 0).all()
+    assert found.kind.tolist() == [1, 3]
 
 
 def test_measure_frames__of_a_lab_frame_bias_is_the_error_without_it():
@@ -146,3 +149,81 @@ def test_frame_averaged__refuses_unknown_names():
 
 def test_frame_averaging__example_in_its_docstring_runs():
     assert doctest.testmod(frame_averaging).failed == 0
+
+
+SYMMETRIC = ("CH4", "C6H6", "C2H6", "NH3", "CO2", "SiH4")
+
+
+def symmetric_molecules(names=SYMMETRIC, dtype=torch.float64):
+    """Geometries from ase, in random orientations, padded; and the same in other orientations."""
+    found = [torch.from_numpy(molecule(name).positions) for name in names]
+    most = max(map(len, found))
+    real = torch.stack([(torch.arange(most) < len(r)).double() for r in found])
+    points = torch.stack([torch.nn.functional.pad(r - r.mean(0), (0, 0, 0, most - len(r))) for r in found])
+    turned = [torch.einsum("sij,spj->spi", haar(len(found), seed), points).to(dtype) for seed in (1, 2)]
+    return [{"r": r, "real": real} for r in turned], (haar(len(found), 2) @ haar(len(found), 1).mT).to(dtype)
+
+
+def equivariance_error(predict, pair, rotation):
+    """Difference of the forces of both orientations in the same frame, over the forces, by sample."""
+    here, there = (predict(inputs)["force"] * inputs["real"][..., None] for inputs in pair)
+    difference = torch.einsum("sij,spj->spi", rotation.to(here), here) - there
+    return difference.flatten(1).norm(dim=1) / here.flatten(1).norm(dim=1)
+
+
+def test_frame_averaged__refuses_symmetric_molecules_and_names_the_remedy():
+    pair, _ = symmetric_molecules((*SYMMETRIC, "H2O"))
+    refusing = frame_averaged(crooked, "r", "real", **IRREPS)
+    with pytest.raises(UserError, match=r"6 of 7 with equal moments.*the first is number 0; .*degenerate='average'"):
+        refusing(pair[0])
+    assert refusing.degenerate_share(pair[0]) == pytest.approx(6 / 7)
+    assert frames(points=pair[0]["r"], real=pair[0]["real"]).kind.tolist() == [3, 2, 1, 2, 1, 3, 0]
+
+
+def cubic(inputs):
+    """Forces and energy of degree 3 in the points, not equivariant; twisted forces are of degree 4."""
+    r = inputs["r"]
+    force = (r @ A.to(r)) * (r @ B.to(r)).square() + r
+    return {"force": force, "energy": (r @ B.to(r)).pow(3).sum((1, 2))[:, None] * inputs["real"].sum(1)[:, None].to(r)}
+
+
+def test_frame_averaged__over_free_rotations_is_exact_for_predictions_of_low_degree():
+    pair, rotation = symmetric_molecules()
+    better = frame_averaged(cubic, "r", "real", **IRREPS, degenerate="average", chunk=50)
+    assert equivariance_error(better, pair, rotation).max() < 1e-10
+    one, other = (better(inputs)["energy"] for inputs in pair)
+    np.testing.assert_allclose(one, other, atol=1e-10)
+    quarter = torch.full((4,), 0.25)
+    plain = lambda i: better.average(i, frames(i["r"], i["real"]).rotation, quarter)  # noqa: E731
+    pair, rotation = symmetric_molecules(dtype=torch.float32)
+    assert equivariance_error(plain, pair, rotation)[:3].min() > 0.03
+    assert equivariance_error(better, pair, rotation).max() < 1e-5
+
+
+def test_frame_averaged__of_symmetric_and_other_samples_keeps_their_order():
+    pair, rotation = symmetric_molecules(("H2O", "CH4", "CH3OH", "C6H6"))
+    better = frame_averaged(cubic, "r", "real", **IRREPS, degenerate="average")
+    both = better(pair[0])
+    for k in range(4):
+        alone = better({name: v[k : k + 1] for name, v in pair[0].items()})
+        np.testing.assert_allclose(both["force"][k], alone["force"][0], atol=1e-12)
+    assert equivariance_error(better, pair, rotation).max() < 1e-10
+
+
+def test_frames__refuse_points_that_are_not_finite_and_samples_without_points():
+    inputs = clouds()
+    spoilt = inputs["r"].clone()
+    spoilt[2, -1] = torch.nan
+    with pytest.raises(UserError, match="in 1 of 6 samples, the first is number 2, on padding only: fill it with 0"):
+        frames(spoilt, inputs["real"])
+    spoilt[2, 0] = torch.inf
+    with pytest.raises(UserError, match=r"the first is number 2$"):
+        frames(spoilt, inputs["real"])
+    inputs["real"][3] = 0
+    with pytest.raises(UserError, match="a real point in every sample, got none in 1 of 6, the first is number 3"):
+        frames(inputs["r"], inputs["real"])
+
+
+def test_frame_averaged__refuses_unknown_ways():
+    with pytest.raises(UserError, match=r"got .mean. .*known: refuse, average"):
+        frame_averaged(crooked, "r", "real", **IRREPS, degenerate="mean")

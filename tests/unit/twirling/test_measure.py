@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 import torch
 import toys
+import xarray as xr
+from e3nn.o3 import Irreps
 
 from twirlscope.contracts import Batch
 from twirlscope.errors import UserError
@@ -156,3 +158,112 @@ def test_measure__of_copies_of_samples_has_the_intervals_of_the_samples():
         assert as_if_independent[high] - as_if_independent[low] < 0.4 * width
     np.testing.assert_array_equal(clustered["cluster"], many)
     np.testing.assert_array_equal(single["cluster"], five)
+
+
+def clouds(n=30, dtype=torch.float32):
+    """Task of points whose target is minus the point, and a linear model with a bias fixed in the lab."""
+    points = torch.randn(n, 4, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64).to(dtype)
+    batch = Batch({"points": points}, {"arrow": -points}, {"arrow": torch.full((n, 4), 0.25, dtype=dtype)})
+    return twisting.FixedBatchTask(batch, irreps_in={"points": "1o"}, irreps_out={"arrow": "1o"})
+
+
+class Biased(torch.nn.Module):
+    """Minus half of a point, plus a bias, with weights in a dtype."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = torch.nn.Linear(3, 3)
+        with torch.no_grad():
+            self.linear.weight.copy_(-0.5 * torch.eye(3))
+            self.linear.bias.copy_(torch.tensor(BIAS))
+
+    def forward(self, inputs):
+        assert inputs["points"].dtype == self.linear.weight.dtype
+        return {"arrow": self.linear(inputs["points"])}
+
+
+@pytest.mark.parametrize(("dtype", "close"), [(torch.float64, 1e-6), (torch.bfloat16, 2e-2), (torch.float16, 3e-3)])
+def test_measure__takes_the_dtype_of_the_model(dtype, close):
+    expected = measure.measure(Biased().eval(), clouds()).sel(term="arrow")
+    found = measure.measure(Biased().to(dtype).eval(), clouds()).sel(term="arrow")
+    for name in ("loss_total", "loss_equiv", "loss_mean"):
+        assert float(found[name]) == pytest.approx(float(expected[name]), rel=close)
+    assert found["square"].equals(expected["square"])  # targets are not rounded to half precision
+
+
+def test_measure__takes_a_dtype_for_a_plain_function():
+    seen = set()
+
+    def predict(inputs):
+        seen.add(inputs["points"].dtype)
+        return {"arrow": -inputs["points"]}
+
+    for dtype in (None, torch.float64, torch.float16):
+        measure.measure(predict, clouds(), dtype=dtype)
+    assert seen == {torch.float32, torch.float64, torch.float16}
+    with pytest.raises(UserError, match=r"a floating-point dtype, got torch\.int64"):
+        measure.measure(predict, clouds(), dtype=torch.int64)
+
+
+def test_measure__accepts_indices_as_list_tensor_and_mask_and_irreps_as_objects():
+    mask = np.zeros(30, bool)
+    mask[[1, 4, 7]] = True
+    task = clouds()
+    task.terms = (type(task.terms[0])("arrow", Irreps("1o")),)
+    task.irreps_in = {"points": Irreps("1o")}
+    expected = measure.measure(Biased().eval(), clouds(), np.array([1, 4, 7]))
+    for index in ([1, 4, 7], torch.tensor([1, 4, 7]), torch.from_numpy(mask), mask, range(1, 8, 3)):
+        xr.testing.assert_identical(measure.measure(Biased().eval(), task, index), expected)
+
+
+@pytest.mark.parametrize(
+    ("index", "text"),
+    [
+        ([0, 30], "indices from 0 and below 30, got 0 to 30"),
+        ([-1], "indices from 0 and below 30, got -1 to -1"),
+        ([], "indices of one or more samples"),
+        ([0.5], "dtype float64"),
+        (np.ones(29, bool), "a mask that is true for a sample, of length 30, got length 29"),
+    ],
+)
+def test_measure__refuses_indices_of_no_samples(index, text):
+    with pytest.raises(UserError, match=f"index: .*{text}"):
+        measure.measure(Biased().eval(), clouds(), index)
+
+
+def test_measure__needs_an_index_for_a_task_that_is_no_fixed_batch():
+    with pytest.raises(UserError, match="measure, index: expected indices of samples, as ForceField is no"):
+        measure.measure(toys.Well(), toys.force_field())
+
+
+def test_measure__uses_the_device_of_the_model(monkeypatch):
+    """With a GPU in the machine, a model on the CPU is measured on the CPU, and a function too."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    devices = set()
+
+    def predict(inputs):
+        devices.add(inputs["points"].device.type)
+        return {"arrow": -inputs["points"]}
+
+    measure.measure(predict, clouds())
+    measure.measure(Biased().eval(), clouds())
+    assert devices == {"cpu"}
+    assert measure.evaluation_of(Biased().to("meta"), clouds(), TwirlSettings()).device == "meta"
+    with pytest.raises(UserError, match="expected auto or cpu, the device of the model, got 'cuda'"):
+        measure.measure(Biased().eval(), clouds(), settings=TwirlSettings(device="cuda"))
+
+
+def test_measure__refuses_integer_targets_of_vectors_and_accepts_those_of_scalars():
+    labels = torch.tensor([[0], [1], [2], [3]])
+    points = torch.randn(4, 2, 3)
+    batch = Batch({"points": points}, {"count": labels}, {"count": torch.ones(4)})
+    task = twisting.FixedBatchTask(batch, {"points": "1o"}, {"count": "0e"})
+    found = measure.measure(lambda i: {"count": i["points"].square().sum((1, 2))[:, None]}, task).sel(term="count")
+    exact = ((points.double().square().sum((1, 2))[:, None] - labels) ** 2).mean()
+    assert float(found["loss_total"]) == pytest.approx(exact.item(), rel=1e-5)
+    assert float(found["loss_equiv"]) == pytest.approx(0, abs=1e-10)
+    whole = Batch({"points": points}, {"arrow": points.long()}, {"arrow": torch.full((4, 2), 0.5)})
+    with pytest.raises(UserError, match="term arrow: expected a floating-point tensor"):
+        measure.measure(
+            lambda i: {"arrow": i["points"]}, twisting.FixedBatchTask(whole, {"points": "1o"}, {"arrow": "1o"})
+        )

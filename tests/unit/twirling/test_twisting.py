@@ -5,7 +5,8 @@ import pytest
 import torch
 import toys
 
-from twirlscope.contracts import Evaluation
+from twirlscope.contracts import Batch, Evaluation
+from twirlscope.errors import UserError
 from twirlscope.estimators import loss_split
 from twirlscope.geometry import so3
 from twirlscope.geometry.rotation_sets import rotation_set
@@ -99,3 +100,29 @@ def test_inner_products__of_the_squared_error_by_jackknife_are_the_unbiased_spli
     for i, part in enumerate(found):
         np.testing.assert_allclose(products["convex"][0, i], part, rtol=1e-6, atol=1e-9)
     np.testing.assert_allclose(products["convex"][0, 3], products["square"], rtol=1e-10)
+
+
+def test_inner_products__do_not_depend_on_the_dtype_of_a_scalar_target():
+    """A first target of integers once cut the rotations to -1, 0 and 1, so every model seemed far from equivariant."""
+    points = torch.randn(6, 4, 3, generator=torch.Generator().manual_seed(0))
+    counts, weights = torch.arange(6)[:, None], torch.ones(6)
+    found = []
+    for target in (counts, counts.float()):
+        batch = Batch({"points": points}, {"count": target}, {"count": weights})
+        task = twisting.FixedBatchTask(batch, {"points": "1o"}, {"count": "0e"})
+        model = lambda i: {"count": i["points"].square().sum((1, 2))[:, None]}  # noqa: E731
+        found.append(twisting.inner_products(Evaluation(model, task), range(6), haar(6, 3)))
+    np.testing.assert_array_equal(found[0]["gram"], found[1]["gram"])
+    np.testing.assert_array_equal(found[0]["cross"], found[1]["cross"])
+    parts = loss_split.split(found[0]["gram"], found[0]["cross"], found[0]["square"])
+    assert abs(parts.equiv).max() < 1e-9
+
+
+def test_inner_products__refuse_masks_in_place_of_weights_in_every_batch():
+    """The check before a measurement sees a few samples; a mask among later samples is refused as well."""
+    weights = torch.full((9, 4), 0.25)
+    weights[8] = 1
+    batch = Batch({"points": torch.randn(9, 4, 3)}, {"arrow": torch.randn(9, 4, 3)}, {"arrow": weights})
+    task = twisting.FixedBatchTask(batch, {"points": "1o"}, {"arrow": "1o"})
+    with pytest.raises(UserError, match="got 1 of 9 samples with others, the first is number 8, of sum 4"):
+        twisting.inner_products(Evaluation(lambda i: {"arrow": i["points"]}, task), np.arange(9), haar(9, 2))

@@ -21,6 +21,7 @@ from .operators import operator
 from .unsafe_modules import unsafe_modules
 
 TOLERANCE = 1e-6  # relative; right products reach 1e-8 to 1e-11, known wrong ones are above 1e-2
+FIRST = 1e-4  # the same for first derivatives alone: kinks (ReLU) reach 1e-5, missing parts of a graph are above 1e-2
 FLOOR = 1e-3  # errors are relative to the product of the part, or to this share of the total product if that is larger
 STEPS = (1e-5, 1e-6, 1e-4)  # of the differences, tried in turn: the best one depends on the model
 SAFE = 0.1  # a step with an error below this share of the tolerance is good enough
@@ -93,6 +94,46 @@ def certify(
         rounded = factory(working, part, curvature="hessian", mode=mode)(vectors[:, :1])
         precision[part] = _worst(rounded - first.products[part][:, :1], first.scale[part][:1])
     return Certificate(slope, first.error, second.error, symmetry, max(first.split, second.split), precision, mode)
+
+
+def certify_gradient(objective: Objective, seed: int = 0, tolerance: float = FIRST) -> dict[str, float]:
+    """Relative errors of the gradient of each part, against central differences of the loss in float64.
+
+    Forces that are taken without a graph, `create_graph=self.training` and detached outputs give a gradient of 0 for a
+    part of the loss, and no error. Losses that are not finite have no derivatives and are not checked.
+
+    Args:
+        objective: the loss on a few samples.
+        seed: seed of the directions.
+        tolerance: largest relative error allowed.
+
+    Raises:
+        UserError: an error is above the tolerance; the message names the part and what may cause it.
+    """
+    exact = objective.to(torch.float64)
+    if not all(map(math.isfinite, exact.values().values())):
+        return {}
+    vectors = rademacher(len(exact.parameters), DIRECTIONS, seed).to(exact.parameters.device)
+    found = _gradient_errors(exact, vectors, tolerance)
+    wrong = {part: error for part, error in found.items() if not error <= tolerance}
+    if wrong:
+        raise UserError(
+            f"gradient, model {type(objective.model).__name__}",
+            f"gradients within {tolerance:.0e} of central differences of the loss in float64",
+            f"relative errors {', '.join(f'{e:.1e} in L_{p}' for p, e in wrong.items())}; {_cause(exact)}",
+        )
+    return found
+
+
+def _cause(objective: Objective) -> str:
+    """Text that names what may make a gradient wrong: a term without a graph, or randomness."""
+    cut = objective.terms_without_graph()
+    if cut:
+        return (
+            f"{' and '.join(cut)} of the model in evaluation mode {'have' if cut[1:] else 'has'} no graph: take forces "
+            "with create_graph=torch.is_grad_enabled(), not create_graph=self.training, and detach nothing"
+        )
+    return "look for detach, torch.no_grad, numpy and dropout within the model, or for jumps of its predictions"
 
 
 @dataclass(frozen=True)

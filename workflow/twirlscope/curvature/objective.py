@@ -119,6 +119,13 @@ class Objective:
         z = (action.twist(t.irreps, chunk.rotation, prediction[t.name]) for t in self._task.terms)
         return torch.cat([t.flatten() for t in z])
 
+    def terms_without_graph(self) -> list[str]:
+        """Terms of the loss, with a weight, whose prediction has no graph to any parameter."""
+        named = {n: p.detach().requires_grad_() for n, p in self.model.named_parameters() if n in self._shapes}
+        with differentiable():
+            found = torch.func.functional_call(self.model, named, (self.chunks[0].first_sample().inputs,))
+        return [t.name for t in self._task.terms if t.weight and not found[t.name].requires_grad]
+
     def losses(self, parameters: Float[Tensor, " n"], chunk: Chunk) -> dict[str, Tensor]:
         """Losses named in `LOSSES`: means over the samples of a chunk, weighted sums over the terms.
 

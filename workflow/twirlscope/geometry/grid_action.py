@@ -37,7 +37,9 @@ def signed_permutation(rotation: Float[Tensor, "sample 3 3"]) -> Int[Tensor, "sa
     return rounded.long()
 
 
-def permute(rotation: Float[Tensor, "sample 3 3"], field: Float[Tensor, "sample x y z c"]) -> Tensor:
+def permute(
+    rotation: Float[Tensor, "sample 3 3"], field: Float[Tensor, "sample x y z c"] | Int[Tensor, "sample x y z c"]
+) -> Tensor:
     """Each field rotated by its octahedral rotation: a permutation of its voxels.
 
     Raises:

@@ -10,7 +10,8 @@ from .base import Settings, key
 
 # Keys that only say how a machine executes a training. Like the number of processes, they are no part of the identity
 # of a run: a run started on a laptop resumes on several GPUs, and another division of batches repeats no training.
-# They change rounding, as another machine does, and dropout masks if a batch is divided. `precision` and `tf32` are
+# They change rounding, as another machine does, and dropout masks if a batch is divided; batch norm, which would change
+# more, is refused there. `precision` and `tf32` are
 # not among them, because they affect all later numbers.
 EXECUTION_KEYS = ("save_every", "device", "micro_batch", "activation_checkpointing", "compile", "prefetch")
 

@@ -12,10 +12,12 @@ import numpy as np
 import torch
 import xarray as xr
 
-from .._typing import Sequence
+from .._typing import Array, Float, Int, Sequence, Tensor
 from ..contracts import Evaluation
 from ..curvature import gradients, nearest_symmetric
+from ..curvature.derivative_check import certify_gradient
 from ..curvature.objective import Objective
+from ..geometry import so3
 from ..geometry.rotation_sets import sample_rotations
 from ..runtime import precision
 from ..runtime.devices import device_of
@@ -25,7 +27,10 @@ from ..settings.steps import evenly_spaced
 from ..storage import store
 from ..storage.arrays.gradient import GRADIENT
 from ..training.checkpoints import Trained
+from ..twirling.checks.model_and_task import check_batch, check_model_and_task
 from .gather import Share
+
+CHECKED = 4  # samples on which model, task and gradients are checked
 
 
 @precision.float32()
@@ -33,10 +38,12 @@ def gradient(train: Path, data: Path, out: Path, settings: GradientSettings, sha
     """Measure every checkpoint of a run, or the share of one job, and write `gradient.zarr.zip`.
 
     Gradients are taken at the weights of the checkpoint, which are the EMA where the run has one. The update is that of
-    the weights that the optimiser changed, in the step that led to the checkpoint.
+    the weights that the optimiser changed, in the step that led to the checkpoint. Every checkpoint is certified first,
+    in float64 on a few samples.
 
     Raises:
-        UserError: a loss or gradient is not finite, a checkpoint is missing, or the data have no such split.
+        UserError: the model or task is refused, a gradient is wrong, a loss or gradient is not finite, a checkpoint is
+            missing, or the data have no such split.
     """
     run = Trained(train, data)
     index = gradients.choose_batches(run.split(settings.split, "gradient.split"), settings)
@@ -47,9 +54,13 @@ def gradient(train: Path, data: Path, out: Path, settings: GradientSettings, sha
     steps, found, descents = (share or Share()).of(run.steps), [], {}
     searched, flat = evenly_spaced(run.steps, settings.nearest), run.task.batch(index.ravel())
     progress = Progress("gradient", len(steps), "checkpoint")
+    check_batch(run.task, flat)
     for step in steps:
         model = run.model(step, dtype).to(device)
         evaluation = Evaluation(model, run.task, device, dtype, settings.chunk)
+        few = index.ravel()[:CHECKED], quaternion.flatten(0, 1)[:CHECKED]
+        check(evaluation, *few)
+        certify_gradient(Objective(model, run.task, run.task.batch(few[0]), few[1], CHECKED, unbiased=True))
         found.append(gradients.measure(evaluation, index, quaternion, settings, run.update(step), step))
         if step in searched:
             objective = Objective(model, run.task, flat, quaternion.flatten(0, 1), settings.chunk, unbiased=True)
@@ -62,6 +73,17 @@ def gradient(train: Path, data: Path, out: Path, settings: GradientSettings, sha
         result = result.assign(nearest_symmetric.columns(descents, steps))
     about = _attributes(run, index.size, settings, device)
     store.save(result.assign_attrs(about), out, GRADIENT)
+
+
+def check(evaluation: Evaluation, index: Int[Array, " sample"], quaternion: Float[Tensor, "sample rotation 4"]) -> None:
+    """Refuses a model or task whose losses would be wrong, on a few samples.
+
+    Raises:
+        UserError: see `check_model_and_task`.
+    """
+    rotation = so3.matrix(quaternion[:, 0]).to(evaluation.device, evaluation.dtype)
+    rows = quaternion.shape[1] * evaluation.chunk
+    check_model_and_task(evaluation.model, evaluation.task, evaluation.batch(index), rotation, index, rows)
 
 
 def _attributes(run: Trained, samples: int, settings: GradientSettings, device: str) -> dict:

@@ -33,6 +33,7 @@ from ..training.batches import NOISE, batch_index, nested_subset
 from ..training.loop import Loop
 from ..training.optimisers import optimiser
 from ..training.processes import SINGLE, ProcessGroup, connected, job_of_this_process, launch
+from ..twirling.checks.before_training import check_before_training
 
 COSTED = 2  # batches on which FLOPs, memory and inference are measured
 
@@ -48,7 +49,8 @@ def train(data: Path, out: Path, run: dict[str, Any], code: str, processes: int 
         processes: how many train it together, a GPU each where there are any.
 
     Raises:
-        UserError: the loss is not finite, the disk is full, or there are fewer GPUs than processes.
+        UserError: the model is refused before the first update, the loss is not finite, the disk is full, or there are
+            fewer GPUs than processes.
         Stopped: a signal asked for it; the state of the last update is saved.
         SystemExit: one of several processes raised one of these and printed it.
     """
@@ -73,6 +75,8 @@ def _train(group: ProcessGroup, data: Path, out: Path, run: dict[str, Any], fold
     run = run | {"model": size_matching.resolved(run["model"], task)}
     with precision.float32(settings.tf32):
         loop = Loop(task, run, settings, index, group)
+        pieces = group.size * len(group.parts(settings.batch, settings.micro_batch))
+        check_before_training(loop.model, task, index, loop.device, pieces)
         loop.train(folder)
         if group.is_main:
             store.save(_manifest(loop, folder, run), out, TRAIN)

@@ -29,14 +29,24 @@ class Trained:
         task: the task, on the data.
         averaged: whether the weights of the checkpoints are a moving average.
         labels: the level of theory of the targets, in words.
+
+    Raises:
+        UserError: no such files, or others than a run and a prepared dataset.
     """
 
     def __init__(self, train: str | Path, data: str | Path):
         manifest = store.load(train)
+        if "run" not in manifest.attrs:
+            got = f"{Path(train).name} without a run; the arguments are Trained(train, data)"
+            raise UserError(train, "the train.zarr.zip of a run", got)
         self._folder = Path(train).parent / manifest.attrs["folder"]
         self._spec = json.loads(manifest.attrs["run"])
         self.steps = [int(s) for s in manifest["step"].values]
         self.samples = open_samples(data)
+        if "split" not in self.samples:
+            raise UserError(
+                data, "the prepared dataset that the run was trained on", f"{Path(data).name} without splits"
+            )
         self.averaged = bool(self._spec.get("train", {}).get("ema"))
         self._manifest = manifest
         self.labels = str(self.samples.attrs.get("labels", "not stated"))

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import torch
 
-from .._typing import Callable, Float, Iterable, Mapping, Tensor
+from .._typing import Callable, Float, Irreps, Iterable, Mapping, Tensor
 from ..errors import UserError
 from ..geometry import action, rotation_sets, so3
 from ..geometry.rotation_sets import RotationSet
@@ -29,8 +29,8 @@ Tensors = dict[str, Tensor]
 def twirled(
     predict: Callable[[Tensors], Tensors],
     rotations: RotationSet | str,
-    irreps_in: Mapping[str, str],
-    irreps_out: Mapping[str, str],
+    irreps_in: Mapping[str, Irreps],
+    irreps_out: Mapping[str, Irreps],
     inversion: bool = False,
     generator: torch.Generator | None = None,
     chunk: int = 256,
@@ -46,7 +46,7 @@ def twirled(
     Args:
         predict: maps inputs to predictions; the first axis of every tensor is the sample.
         rotations: a set or its name; `rotation_sets.smallest(degree)` is the cheapest set that is exact to a degree.
-        irreps_in: irreps of the last axis of each input; inputs not named do not turn.
+        irreps_in: irreps of the last axis of each input, strings or e3nn `Irreps`; inputs not named do not turn.
         irreps_out: irreps of the last axis of each prediction, none left out; `0e` for a scalar.
         inversion: average over O(3), each rotation with and without inversion, instead of SO(3).
         generator: draws a new random orientation of the set for every sample of every call, so that errors average
@@ -65,8 +65,8 @@ class Averaged:
     """Base of callables that average a prediction over rotations; `twirled` describes the fields."""
 
     predict: Callable[[Tensors], Tensors]
-    irreps_in: Mapping[str, str]
-    irreps_out: Mapping[str, str]
+    irreps_in: Mapping[str, Irreps]
+    irreps_out: Mapping[str, Irreps]
     chunk: int
 
     def average(self, inputs: Tensors, rotation: Float[Tensor, "sample n 3 3"], weight: Float[Tensor, " n"]) -> Tensors:
@@ -75,7 +75,8 @@ class Averaged:
         for start in range(0, len(weight), size):
             some = slice(start, start + size)
             for name, z in self._twisted(inputs, rotation[:, some]).items():
-                part = torch.tensordot(weight[some].to(z), z, ([0], [1]))
+                z = z if z.is_floating_point() or z.is_complex() else z.to(torch.get_default_dtype())
+                part = torch.tensordot(weight[some].to(z), z, ([0], [1]))  # in integers, weights would be cut to 0
                 total[name] = total[name] + part if name in total else part
         return total
 
@@ -98,7 +99,7 @@ class Twirled(Averaged):
     generator: torch.Generator | None
 
     def __call__(self, inputs: Tensors) -> Tensors:
-        """Averaged prediction, with the names, shapes and dtypes of `predict`."""
+        """Averaged prediction, with the names, shapes and dtypes of `predict`; the mean of integers is not one."""
         check_names("irreps_in", "the name of an input", self.irreps_in, inputs)
         samples, parities = len(next(iter(inputs.values()))), (1, -1) if self.inversion else (1,)
         (before, after), parts = self._orientation(samples), []

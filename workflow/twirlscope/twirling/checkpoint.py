@@ -16,8 +16,8 @@ from ..contracts import Evaluation, Task
 from ..geometry import action, so3
 from ..losses import inner
 from ..settings.twirl import TwirlSettings
-from . import checks
 from .activation_degrees import MAX_SAMPLES, DegreeUse, degrees_dataset, measure_degrees
+from .checks.model_and_task import check_model_and_task
 from .frame_averaging import measure_frames
 from .heldout import SPLIT, Heldout, heldout_dataset, heldout_of, measure_heldout, summarise
 from .lie_derivative import LieError
@@ -110,10 +110,12 @@ def check_evaluation(evaluation: Evaluation, held: Heldout) -> None:
     """Refuses a model or task whose measurements would be wrong, after a few passes of a few samples.
 
     Raises:
-        UserError: see `checks.check_model_and_task`.
+        UserError: see `check_model_and_task`.
     """
-    rotation = so3.matrix(held.quaternion[CHECKED, 0]).to(evaluation.device, evaluation.dtype)
-    checks.check_model_and_task(evaluation.model, evaluation.task, evaluation.batch(held.index[CHECKED]), rotation)
+    index, rotation = held.index[CHECKED], so3.matrix(held.quaternion[CHECKED, 0])
+    rows = min(evaluation.chunk, len(held.index) * held.quaternion.shape[1])
+    batch, rotation = evaluation.batch(index), rotation.to(evaluation.device, evaluation.dtype)
+    check_model_and_task(evaluation.model, evaluation.task, batch, rotation, index, rows)
 
 
 def rounding_error(evaluation: Evaluation, exact: Callable, held: Heldout) -> Float[Array, " term"]:

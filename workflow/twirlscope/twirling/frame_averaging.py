@@ -1,11 +1,14 @@
-"""Frame averaging: four passes, in the principal axes of the points, make any model of points exactly equivariant.
+"""Frame averaging: four passes, in the principal axes of the points, make a model of points equivariant to rounding.
 
 The principal axes rotate with the points, so a prediction made in these axes and rotated back is equivariant, whatever
 the model. Each axis has two directions, and four of the eight choices are rotations; their mean depends on no choice.
 
 Unlike the mean over all rotations, this mean is not the equivariant part of the model. Where two moments of the points
-are equal, their axes are arbitrary, and the prediction jumps. Conservative forces averaged over frames are no longer
-the gradient of an energy, since the axes depend on the positions.
+are nearly equal, the axes rotate far when points move little, and the prediction jumps. Where they are equal to
+rounding (`DEGENERATE`), as in methane, ethane, ammonia and benzene, the axes are not defined, and the mean over four
+frames is not equivariant. Such samples are refused, or averaged over the rotations that the moments leave free: about
+one axis (24 passes) or about all (60 passes). This is exact for twisted predictions up to degree 11 or 5. Conservative
+forces averaged over frames are no longer the gradient of an energy, since the axes depend on the positions.
 
     >>> import torch, twirlscope
     >>> def predict(inputs):
@@ -28,17 +31,22 @@ import numpy as np
 import torch
 import xarray as xr
 
-from .._typing import Array, Callable, Float, Int, Mapping, Tensor
+from .._typing import Array, Callable, Float, Int, Irreps, Mapping, Tensor
 from ..contracts import Batch, Evaluation, Task
+from ..errors import UserError
 from ..estimators.bootstrap import Clusters, standard_error
 from ..estimators.degree_spectrum import error_gram
-from ..geometry import so3
-from ..geometry.rotation_sets import FRAME_PASSES, FRAME_SIGNS
+from ..geometry import rotation_sets, so3
+from ..geometry.rotation_sets import FRAME_SIGNS
 from ..losses import inner
 from ..settings.twirl import TwirlSettings
 from .averaging import Averaged, Tensors, check_names
 from .twisting import inner_products, with_weighted
 
+DEGENERATE = 1e-3  # the same below which they are arbitrary: float32 rotates the axes by 1e-7 over this distance
+ABOUT_AXIS = 12  # rotations about an axis that is defined, where the other two are not; with two directions each
+ABOUT_ALL = "I"  # set of rotations where no axis is defined
+POLICIES = ("refuse", "average")  # for samples without defined axes
 CLOSE = 0.05  # relative distance of moments below which axes count as nearly arbitrary
 NUDGE = 0.01  # shift of points that tests for jumps, over their root mean square distance from their mean
 
@@ -46,11 +54,21 @@ NUDGE = 0.01  # shift of points that tests for jumps, over their root mean squar
 class Frames(NamedTuple):
     """Rotations of each sample into its principal axes, and how well the axes are defined.
 
-    gap: smallest difference between two of the three moments, over the largest moment; 0 if axes are arbitrary.
+    gaps: differences between the three moments, ascending, over the largest moment; 0 if axes are arbitrary.
     """
 
     rotation: Float[Tensor, "sample 4 3 3"]
-    gap: Float[Tensor, " sample"]
+    gaps: Float[Tensor, "sample 2"]
+
+    @property
+    def gap(self) -> Float[Tensor, " sample"]:
+        """The smaller of both gaps."""
+        return self.gaps.amin(-1)
+
+    @property
+    def kind(self) -> Int[Tensor, " sample"]:
+        """Axes that are defined: 0 all, 1 the last one, 2 the first one, 3 none."""
+        return ((self.gaps < DEGENERATE) * torch.tensor([1, 2])).sum(-1)
 
 
 def frames(
@@ -62,29 +80,48 @@ def frames(
 
     Args:
         real: above 0 for real points, which all have the same weight; 0 on padding.
+
+    Raises:
+        UserError: points that are not finite, also on padding, or a sample without a real point.
     """
     here, weight = points.detach().cpu().double(), (real.cpu() > 0).double()
+    _check_points(here, weight)
     weight = weight / weight.sum(1, keepdim=True)
     centred = here - torch.einsum("sp,spi->si", weight, here)[:, None]
     moments, axes = torch.linalg.eigh(torch.einsum("sp,spi,spj->sij", weight, centred, centred))
     first, second = axes[..., 0], axes[..., 1]
     right_handed = torch.stack([first, second, torch.linalg.cross(first, second)], -2)
-    gap = moments.diff(dim=-1).amin(-1) / moments[:, -1].clamp_min(torch.finfo(torch.float64).tiny)
-    return Frames(FRAME_SIGNS[:, :, None] * right_handed[:, None], gap)
+    gaps = moments.diff(dim=-1) / moments[:, -1:].clamp_min(torch.finfo(torch.float64).tiny)
+    return Frames(FRAME_SIGNS[:, :, None] * right_handed[:, None], gaps)
+
+
+def _check_points(points: Float[Tensor, "sample point 3"], real: Float[Tensor, "sample point"]) -> None:
+    """Refuses points without axes. Raises UserError."""
+    bad = ~points.isfinite().all(-1)
+    if bad.any():
+        n, padding = int(bad.any(1).nonzero()[0, 0]), not (bad & (real > 0)).any()
+        got = f"NaN or infinity in {int(bad.any(1).sum())} of {len(bad)} samples, the first is number {n}"
+        raise UserError("frames, points", "finite points", got + (", on padding only: fill it with 0" * padding))
+    empty = (real.sum(1) == 0).nonzero()[:, 0]
+    if len(empty):
+        got = f"none in {len(empty)} of {len(real)}, the first is number {int(empty[0])}"
+        raise UserError("frames, mask", "a real point in every sample", got)
 
 
 def frame_averaged(
     predict: Callable[[Tensors], Tensors],
     points: str,
     real: str,
-    irreps_in: Mapping[str, str],
-    irreps_out: Mapping[str, str],
+    irreps_in: Mapping[str, Irreps],
+    irreps_out: Mapping[str, Irreps],
     chunk: int = 256,
-) -> Callable[[Tensors], Tensors]:
+    degenerate: str = "refuse",
+) -> FrameAveraged:
     """Callable like `predict` that averages over the four frames of each sample. A call costs 4 passes.
 
-    The average is equivariant under rotations up to rounding, but not under reflections. It is invariant under
-    translations if `predict` is.
+    For samples whose axes are defined, the average is equivariant under rotations up to rounding, but not under
+    reflections. It is invariant under translations if `predict` is. `degenerate_share` of the callable gives the share
+    of samples whose axes are not defined, those of symmetric molecules.
 
     Args:
         predict: maps inputs to predictions; the first axis of every tensor is the sample.
@@ -93,11 +130,16 @@ def frame_averaged(
         irreps_in: irreps of the last axis of each input; inputs not named do not turn.
         irreps_out: irreps of the last axis of each prediction, none left out; `0e` for a scalar.
         chunk: rotated samples in one call of `predict`.
+        degenerate: for samples without defined axes, `refuse`, or `average` over the rotations that are left free. The
+            average costs up to 60 passes. It is exact up to degree 5 of the twisted prediction alone, not to rounding.
 
     Raises:
-        UserError: at a call: inputs, predictions and irreps that do not fit.
+        UserError: `degenerate` is unknown. At a call: inputs, predictions and irreps that do not fit, points that are
+            not finite, a sample without points, or one without defined axes (`refuse`).
     """
-    return FrameAveraged(predict, irreps_in, irreps_out, chunk, points, real)
+    if degenerate not in POLICIES:
+        raise UserError("frame_averaged, degenerate", "a way to treat symmetric samples", repr(degenerate), POLICIES)
+    return FrameAveraged(predict, irreps_in, irreps_out, chunk, points, real, degenerate)
 
 
 @dataclass(frozen=True)
@@ -106,16 +148,49 @@ class FrameAveraged(Averaged):
 
     points: str
     real: str
+    degenerate: str
 
     def __call__(self, inputs: Tensors) -> Tensors:
-        """Averaged prediction, with the names, shapes and dtypes of `predict`."""
+        """Averaged prediction, with the names and shapes of `predict`."""
+        found = self._frames(inputs)
+        if self.degenerate == "refuse" and found.kind.any():
+            wrong = found.kind.nonzero()[:, 0]
+            got = f"{len(wrong)} of {len(found.kind)} with equal moments, as symmetric molecules have, the first is "
+            got += f"number {int(wrong[0])}; leave them out, or average over the free rotations: degenerate='average'"
+            raise UserError("frames, points", "samples whose three principal axes are defined", got)
+        parts, places = [], []
+        for kind in found.kind.unique().tolist():
+            rotation, which = found.rotation, (found.kind == kind).nonzero()[:, 0]
+            if kind:
+                rotation = free_rotations(kind) @ rotation[:, :1]
+            weight = torch.full((rotation.shape[1],), 1 / rotation.shape[1])
+            for some in which.split(max(1, self.chunk // len(weight))):
+                few = {k: v[some.to(v.device)] for k, v in inputs.items()}
+                parts.append(self.average(few, rotation[some], weight))
+            places.append(which)
+        order = torch.cat(places).argsort()
+        return {name: torch.cat([p[name] for p in parts])[order.to(parts[0][name].device)] for name in parts[0]}
+
+    def degenerate_share(self, inputs: Tensors) -> float:
+        """Share of the samples without three defined principal axes."""
+        return (self._frames(inputs).kind > 0).double().mean().item()
+
+    def _frames(self, inputs: Tensors) -> Frames:
         check_names("irreps_in", "the name of an input", (*self.irreps_in, self.points, self.real), inputs)
-        rotation = frames(inputs[self.points], inputs[self.real]).rotation
-        weight = torch.full((FRAME_PASSES,), 1 / FRAME_PASSES)
-        size = max(1, self.chunk // FRAME_PASSES)
-        slices = [slice(s, s + size) for s in range(0, len(rotation), size)]
-        parts = [self.average({k: v[some] for k, v in inputs.items()}, rotation[some], weight) for some in slices]
-        return {name: torch.cat([p[name] for p in parts]) for name in parts[0]}
+        return frames(inputs[self.points], inputs[self.real])
+
+
+def free_rotations(kind: int) -> Float[Tensor, "n 3 3"]:
+    """Rotations that equal moments leave free, in the frame of the axes, by `Frames.kind`.
+
+    About one axis, in both of its directions, they are the dihedral group of order 2 * `ABOUT_AXIS`.
+    """
+    if kind == 3:
+        return so3.matrix(rotation_sets.rotation_set(ABOUT_ALL).quaternion)
+    axis, other = (2, 0) if kind == 1 else (0, 1)
+    turns = so3.axis_rotation(axis, 2 * torch.pi * torch.arange(ABOUT_AXIS, dtype=torch.float64) / ABOUT_AXIS)
+    flips = so3.axis_rotation(other, torch.tensor([0.0, torch.pi], dtype=torch.float64))
+    return so3.matrix(so3.product(turns[:, None], flips).reshape(-1, 4))
 
 
 @torch.no_grad()
@@ -125,13 +200,14 @@ def measure_frames(
     """Loss, remaining equivariance error and jumps of the frame-averaged model; empty for a task without points.
 
     The loss is the mean over two random orientations of each sample; the equivariance error is their difference.
-    `cluster` is that of each sample, for the standard error.
+    Samples without defined axes are averaged over the rotations that are left free. `cluster` is that of each sample,
+    for the standard error.
     """
     model, task = evaluation.model, evaluation.task
     if task.points is None:
         return xr.Dataset()
     irreps_out = {t.name: t.irreps for t in task.terms}
-    averaged = frame_averaged(model, *task.points, task.irreps_in, irreps_out, chunk=evaluation.chunk)
+    averaged = frame_averaged(model, *task.points, task.irreps_in, irreps_out, evaluation.chunk, "average")
     generator = torch.Generator().manual_seed(settings.seed + 2)
     quaternion = so3.haar(len(index), 2, generator=generator)
     products = with_weighted(task, inner_products(replace(evaluation, model=averaged), index, quaternion))
@@ -150,7 +226,7 @@ def measure_frames(
     gap = frames(batch.inputs[task.points[0]], batch.inputs[task.points[1]]).gap
     columns = {k: ("term", v) for k, v in found.items()} | {"frame_gap": ("panel", gap.numpy())}
     columns["panel_frame_loss"] = (("term", "panel"), each.mean(-1))
-    return xr.Dataset(columns, attrs={"frame_close": CLOSE, "frame_nudge": NUDGE})
+    return xr.Dataset(columns, attrs={"frame_close": CLOSE, "frame_nudge": NUDGE, "frame_degenerate": DEGENERATE})
 
 
 def nudged(batch: Batch, points: str, real: str, generator: torch.Generator) -> Batch:

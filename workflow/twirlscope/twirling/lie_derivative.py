@@ -12,7 +12,6 @@ Source: Gruver, Finzi, Goldblum, Wilson, arXiv:2210.02984; here averaged over or
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -25,7 +24,7 @@ from ..contracts import Batch, Evaluation, Task
 from ..errors import UserError
 from ..geometry import so3
 from ..losses import inner
-from ..runtime.precision import differentiable
+from ..runtime.precision import differentiable, duplicate
 from .twisting import twisted
 
 TOLERANCE = 1e-5  # relative; right derivatives reach 1e-7 to 1e-11, wrong ones are off by percents or more
@@ -120,7 +119,7 @@ def central_differences(
 def in_float64(evaluation: Evaluation) -> Evaluation:
     """The evaluation in float64, with a copy of the model; a plain function takes the dtype from its inputs."""
     model = evaluation.model
-    exact = copy.deepcopy(model).double() if isinstance(model, torch.nn.Module) else model
+    exact = duplicate(model).double() if isinstance(model, torch.nn.Module) else model
     return replace(evaluation, model=exact, dtype=torch.float64)
 
 

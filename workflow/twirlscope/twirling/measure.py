@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 import xarray as xr
 
-from .._typing import Array, Callable, Int
-from ..contracts import Evaluation, Task
+from .._typing import Array, Callable, Index, Int, Tensor
+from ..contracts import Evaluation, Task, as_index
+from ..errors import UserError
 from ..runtime import precision
 from ..runtime.devices import device_of
 from ..settings.twirl import TwirlSettings
@@ -19,25 +21,86 @@ from .twisting import FixedBatchTask
 def measure(
     model: Callable,
     task: Task,
-    index: Int[Array, " sample"] | None = None,
+    index: Index | None = None,
     settings: TwirlSettings | None = None,
     cluster: Int[Array, " sample"] | None = None,
+    dtype: torch.dtype | None = None,
 ) -> xr.Dataset:
     """Loss split of any model, without a workflow: a dataset with the variables of the stage `twirl`.
+
+    A module is measured on the device on which it is. A plain function is called on the device of the settings, by
+    default the CPU. Losses are summed in float64 in every case.
 
     Args:
         model: maps `Batch.inputs` to a prediction by term, in evaluation mode.
         task: supplies the samples with these indices and rotates them; `FixedBatchTask` makes a task from a batch.
-        index: samples to measure; None takes all samples of a `FixedBatchTask`.
+        index: samples to measure, as an array, tensor or list of indices, or as a mask; None takes all samples of a
+            `FixedBatchTask`.
         settings: None takes the defaults.
         cluster: number of the cluster of each sample, such as its molecule: intervals resample clusters, because the
             samples of one are not independent. None if all samples are independent.
+        dtype: of the inputs of the model; None takes that of its weights, or float32 for a plain function. For half
+            precision, samples are rotated in float32 before they are rounded.
+
+    Raises:
+        UserError: no samples are named; another device in the settings than that of the model; see
+            `check_model_and_task` for models and tasks that are refused.
 
     Example: `measure(model, task, split_index(data, "test"))["percent_equiv"]`
     """
     settings = settings or TwirlSettings()
-    index = np.arange(len(task)) if index is None and isinstance(task, FixedBatchTask) else index
-    evaluation = Evaluation(model, task, device_of(settings.device), chunk=settings.chunk)
+    if index is None and not isinstance(task, FixedBatchTask):
+        raise UserError("measure, index", f"indices of samples, as {type(task).__name__} is no FixedBatchTask", None)
+    count = len(task) if isinstance(task, FixedBatchTask) else None
+    index = np.arange(count) if index is None else as_index(index, count)
+    evaluation = evaluation_of(model, task, settings, dtype)
     held = heldout_of(task, index, settings, cluster)
     check_evaluation(evaluation, held)
     return summarise(heldout_dataset(task, [0], held, [measure_heldout(evaluation, held)]), settings).isel(step=0)
+
+
+def evaluation_of(model: Callable, task: Task, settings: TwirlSettings, dtype: torch.dtype | None = None) -> Evaluation:
+    """Evaluation of a model on its own device and in its own dtype.
+
+    Raises:
+        UserError: another device in the settings than that of the model, or a dtype that is not floating-point.
+    """
+    held = (*model.parameters(), *model.buffers()) if isinstance(model, torch.nn.Module) else ()
+    weights = [tensor for tensor in held if tensor.is_floating_point()]
+    dtype = dtype or (weights[0].dtype if weights else torch.float32)
+    if not dtype.is_floating_point:
+        raise UserError("measure, dtype", "a floating-point dtype", dtype)
+    device = _device(weights[0].device if weights else None, settings.device)
+    wide = torch.promote_types(dtype, torch.float32)
+    return Evaluation(model if dtype == wide else Narrow(model, dtype), task, device, wide, settings.chunk)
+
+
+def _device(own: torch.device | None, wanted: str) -> str:
+    """Device of the model, or that of the settings for a plain function."""
+    if own is None:
+        return "cpu" if wanted == "auto" else device_of(wanted)
+    if own.type == "mps":
+        raise UserError("measure, model", "a model on a device that has float64, for the sums: model.cpu()", own)
+    if wanted not in ("auto", own.type):
+        raise UserError("measure, settings.device", f"auto or {own.type}, the device of the model", repr(wanted))
+    return str(own)
+
+
+class Narrow(torch.nn.Module):
+    """A model of half precision as one of float32: inputs are rounded to its dtype, predictions become float32.
+
+    narrowed, rounded: the model and its dtype.
+    """
+
+    def __init__(self, model: Callable, dtype: torch.dtype):
+        super().__init__()
+        self.narrowed, self.rounded = model, dtype
+        self.training = getattr(model, "training", False)
+
+    def forward(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The prediction in float32; what is no floating-point tensor stays as it is."""
+        found = self.narrowed({k: v.to(self.rounded) if v.is_floating_point() else v for k, v in inputs.items()})
+        if not isinstance(found, dict):
+            return found
+        wide = {k: isinstance(v, Tensor) and v.is_floating_point() for k, v in found.items()}
+        return {k: v.float() if wide[k] else v for k, v in found.items()}

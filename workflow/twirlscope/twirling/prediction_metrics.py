@@ -17,7 +17,7 @@ VIEWS = ("noisy", "prediction", "twirled prediction", "target")
 @torch.no_grad()
 def metrics(evaluation: Evaluation, index: Int[Array, " sample"]) -> dict[str, float]:
     """Metrics of the task by name, as means over samples; most tasks have none."""
-    prediction = {k: v.cpu() for k, v in evaluation.model(evaluation.batch(index).inputs).items()}
+    prediction = {k: v.detach().cpu() for k, v in evaluation.model(evaluation.batch(index).inputs).items()}
     return {name: float(np.mean(each)) for name, each in evaluation.task.metrics(index, prediction).items()}
 
 
@@ -55,6 +55,6 @@ def slices(evaluation: Evaluation, index: Int[Array, " sample"]) -> xr.Dataset:
 
 def _twirled(evaluation: Evaluation, batch: Batch, term: str) -> Float[Tensor, "sample x y z c"]:
     """Mean of the twisted predictions over the 24 rotations of a cube."""
-    rotations = so3.matrix(rotation_sets.rotation_set("O").quaternion).to(batch.targets[term])
+    rotations = so3.matrix(rotation_sets.rotation_set("O").quaternion).to(evaluation.device, evaluation.dtype)
     model, task = evaluation.model, evaluation.task
     return torch.stack([twisted(model, task, batch, R.expand(len(batch), 3, 3))[term] for R in rotations]).mean(0)

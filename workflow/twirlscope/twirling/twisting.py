@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from .._typing import Array, Callable, Float, Int, Mapping, Tensor
-from ..contracts import Batch, Evaluation, Task, Term
+from .._typing import Array, Callable, Float, Index, Int, Irreps, Mapping, Tensor
+from ..contracts import Batch, Evaluation, Task, Term, as_index
 from ..estimators import loss_split
 from ..geometry import action, so3
 from ..losses import inner, loss_of
+from .checks.model_and_task import check_batch
 
 Products = dict[str, Array]  # gram [term, sample, K, K], cross [term, sample, K], square [term, sample], see below
 
@@ -21,20 +22,26 @@ class FixedBatchTask(Task):
 
     Args:
         batch: the samples, their targets and weights.
-        irreps_in: irreps of the last axis of each input; inputs not named do not turn.
+        irreps_in: irreps of the last axis of each input, strings or e3nn `Irreps`; inputs not named do not turn.
         irreps_out: irreps of the last axis of each prediction, by term.
         reflections: whether reflections are also a symmetry; O(3) is then measured besides SO(3).
     """
 
     def __init__(
-        self, batch: Batch, irreps_in: Mapping[str, str], irreps_out: Mapping[str, str], *, reflections: bool = False
+        self,
+        batch: Batch,
+        irreps_in: Mapping[str, Irreps],
+        irreps_out: Mapping[str, Irreps],
+        *,
+        reflections: bool = False,
     ):
         self._batch, self.irreps_in, self.reflections = batch, dict(irreps_in), reflections
         self.terms = tuple(Term(name, irreps) for name, irreps in irreps_out.items())
 
-    def batch(self, index: Int[Array, " sample"]) -> Batch:
+    def batch(self, index: Index) -> Batch:
         """Samples at these positions of the batch."""
-        return self._batch.map(lambda t: t[torch.from_numpy(index).to(t.device)])
+        places = torch.from_numpy(as_index(index, len(self)))
+        return self._batch.map(lambda t: t[places.to(t.device)])
 
     def __len__(self) -> int:
         return len(self._batch)
@@ -43,13 +50,13 @@ class FixedBatchTask(Task):
 def twisted(model: Callable, task: Task, batch: Batch, rotation: Float[Tensor, "sample 3 3"]) -> dict[str, Tensor]:
     """Twisted predictions z(g) = rho(g)^-1 f(g x) of each sample under its rotation, by term."""
     response = model(task.rotate(batch, rotation).inputs)
-    return {t.name: action.twist(t.irreps, rotation.to(response[t.name]), response[t.name]) for t in task.terms}
+    return {t.name: action.twist(t.irreps, rotation, response[t.name]) for t in task.terms}
 
 
 @torch.no_grad()
 def inner_products(
     evaluation: Evaluation,
-    index: Int[Array, " sample"],
+    index: Index,
     quaternion: Float[Tensor, "sample rotation 4"],
     labels: bool = False,
     parity: Int[Array, " rotation"] | None = None,
@@ -62,18 +69,23 @@ def inner_products(
     rotoreflections.
 
     Args:
-        index: samples of the task.
+        index: samples of the task: indices as an array, tensor or list, or a mask.
         quaternion: rotations of each sample.
         labels: whether to add `label` [2, label], the shares of the labels of `Task.attribution` in total and equiv.
         parity: 1 for a rotation, -1 for a rotoreflection; None if all are rotations.
         losses: losses other than the squared error. They add `convex` [loss, 4, term, sample]: total, mean and equiv
             by jackknife, and the loss of predicting zero.
+
+    Raises:
+        UserError: indices of no samples, weights that are no shares of a sample, or targets that are not finite.
     """
+    index = as_index(index)
     parity = np.ones(quaternion.shape[1], np.int8) if parity is None else parity
     task, size, pieces = evaluation.task, max(evaluation.chunk // quaternion.shape[1], 1), []
     for start in range(0, len(index), size):
         part = slice(start, start + size)
         batch = evaluation.batch(index[part])
+        check_batch(task, batch)
         z = _predict_twisted(evaluation, batch, quaternion[part], parity)
         rotated = {name: values[:, parity == 1] for name, values in z.items()}
         pieces.append(_products(task, z, batch) | _other_losses(task, rotated, batch, losses or {}))
@@ -100,9 +112,9 @@ def _predict_twisted(
 ) -> dict[str, Float[Tensor, "sample rotation *v c"]]:
     """Twisted predictions of every sample under its rotations; a forward pass takes one chunk."""
     model, task, chunk = evaluation.model, evaluation.task, evaluation.chunk
-    copies, like = batch.repeat(quaternion.shape[1]), next(iter(batch.targets.values()))
+    copies, where = batch.repeat(quaternion.shape[1]), (evaluation.device, evaluation.dtype)
     sign = torch.from_numpy(np.tile(parity, len(batch))) if parity is not None else 1
-    rotation = so3.matrix(quaternion.reshape(-1, 4), sign).to(like)
+    rotation = so3.matrix(quaternion.reshape(-1, 4), sign).to(*where)
     slices = [slice(s, s + chunk) for s in range(0, len(copies), chunk)]
     pieces = [twisted(model, task, copies.map(lambda t, s=s: t[s]), rotation[s]) for s in slices]
     found = {t.name: torch.cat([z[t.name] for z in pieces]) for t in task.terms}

@@ -144,11 +144,13 @@ def _frame_words(training: Training) -> str:
     last, attrs = training.last("weighted"), training.twirl.attrs
     gap, close, nudge = training.twirl["frame_gap"].values, 100 * attrs["frame_close"], 100 * attrs["frame_nudge"]
     ratio = (float(last["frame_change"]) / float(last["pass_change"])) ** 0.5
+    symmetric = int((gap < attrs["frame_degenerate"]).sum())
+    free = f" Of these, {symmetric} have no defined frames and are averaged over 24 or 60 rotations." * bool(symmetric)
     return (
         f" The frames leave an equivariance error of {say(float(last['frame_loss_equiv']))}. They jump where two "
         f"moments of the points are equal: {int((100 * gap < close).sum())} of {len(gap)} samples have two moments "
-        f"closer than {say(close)} %. When points move by {say(nudge)} % of the size of their sample, predictions "
-        f"change {say(ratio)} times as much as those of one pass."
+        f"closer than {say(close)} %.{free} When points move by {say(nudge)} % of the size of their sample, "
+        f"predictions change {say(ratio)} times as much as those of one pass."
     )
 
 

@@ -16,9 +16,10 @@ from .other_tools import translation_table
 def section(trainings: Sequence[Training]) -> Section:
     """Spectra by degree and by irrep of every term, and the error as other tools define it."""
     terms = distinct_terms(trainings)
-    figures = [degrees.spectrum(trainings, t) for t in terms if degrees.measured(trainings, t)]
-    if figures:
-        figures += [degrees.effective_degree(trainings, terms[0]), averaging_residual.residuals(trainings, terms[0])]
+    above = [t for t in terms if degrees.measured(trainings, t)]  # the error of another term is rounding error
+    figures = [degrees.spectrum(trainings, t) for t in above]
+    if above:
+        figures += [degrees.effective_degree(trainings, above[0]), averaging_residual.residuals(trainings, above[0])]
     figures += [f for t in terms if (f := irreps.irreps(trainings, t))]
     tables = present_tables({"The same error as other tools define it": translation_table(trainings)})
     return Section("spectrum", "Spectrum of the equivariance error", figures=figures, tables=tables)

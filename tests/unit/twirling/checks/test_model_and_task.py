@@ -2,58 +2,14 @@
 
 import dataclasses
 
-import numpy as np
 import pytest
 import torch
 import toys
+from refusals import Changed, Through, changed, few, refused, rotation
 
 from twirlscope.contracts import Term
 from twirlscope.errors import UserError
-from twirlscope.geometry import so3
-from twirlscope.twirling import checks
-
-
-def few(samples=6):
-    task = toys.force_field()
-    return task, task.batch(np.arange(samples)), rotation(samples)
-
-
-def rotation(samples):
-    return so3.matrix(so3.haar(samples, generator=torch.Generator().manual_seed(0))).float()
-
-
-def refused(text, model=None, task=None, batch=None, R=None):
-    default = few()
-    task, batch, R = task or default[0], batch or default[1], default[2] if R is None else R
-    with pytest.raises(UserError, match=text):
-        checks.check_model_and_task(toys.Well() if model is None else model, task, batch, R)
-
-
-class Changed(toys.Well):
-    """Well whose output passes through a function."""
-
-    def __init__(self, change):
-        super().__init__()
-        self.change = change
-
-    def forward(self, inputs):
-        return self.change(super().forward(inputs))
-
-
-class Through(toys.Well):
-    """Well whose forces pass through a module."""
-
-    def __init__(self, module):
-        super().__init__()
-        self.inner = torch.nn.Sequential(module)
-
-    def forward(self, inputs):
-        out = super().forward(inputs)
-        return out | {"forces": self.inner(out["forces"].flatten(0, 1)).reshape(out["forces"].shape)}
-
-
-def changed(**new):
-    return Changed(lambda out: out | {k: f(out) for k, f in new.items()})
+from twirlscope.twirling.checks import model_and_task as checks
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -138,50 +94,6 @@ def test_check_finite__refuses_nan_on_padding_and_says_so():
     refused(r"forces: expected finite numbers.*on padding only: fill it with 0", changed(forces=forces))
 
 
-@pytest.mark.parametrize(
-    ("model", "text"),
-    [
-        (Through(torch.nn.Dropout(0.5)), r"in training mode: inner\.0 \(Dropout\); call model\.eval\(\)"),
-        (changed(forces=lambda out: out["forces"] + torch.randn(3)), r"look for functional dropout or sampling"),
-    ],
-)
-def test_check_deterministic__refuses_a_random_model(model, text):
-    refused(rf"term forces: expected the same prediction for the same batch, .* apart .*{text}", model)
-
-
-def test_check_deterministic__names_no_module_for_a_functional_dropout():
-    model = changed(forces=lambda out: torch.nn.functional.dropout(out["forces"], 0.5))
-    refused("no dropout or batch norm is in training mode", model)
-
-
-@pytest.mark.parametrize(
-    ("model", "text"),
-    [
-        (Through(torch.nn.BatchNorm1d(3)), r"apart .*in training mode: inner\.0 \(BatchNorm1d\); call model\.eval\(\)"),
-        (changed(forces=lambda out: out["forces"] - out["forces"].abs().max()), "sums over the batch or unmasked"),
-    ],
-)
-def test_check_samples_independent__refuses_a_model_that_mixes_samples(model, text):
-    refused(rf"term forces: expected the same prediction for a sample alone .*{text}", model)
-
-
-def test_check_samples_independent__refuses_a_model_that_fails_for_one_sample():
-    """Batch norm of one value per sample has no variance to divide by."""
-
-    class Normed(toys.Well):
-        def __init__(self):
-            super().__init__()
-            self.norm = torch.nn.BatchNorm1d(1)
-
-        def forward(self, inputs):
-            out = super().forward(inputs)
-            return out | {"energy": self.norm(out["energy"])}
-
-    refused(
-        r"ValueError for a sample alone \(Expected more than 1 value.*norm \(BatchNorm1d\); call model\.eval", Normed()
-    )
-
-
 def test_check_model_and_task__leaves_the_model_and_the_random_state_unchanged():
     task, batch, R = few()
     model = Through(torch.nn.Sequential(torch.nn.BatchNorm1d(3), torch.nn.Dropout(0.5)))
@@ -192,18 +104,6 @@ def test_check_model_and_task__leaves_the_model_and_the_random_state_unchanged()
     assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
     assert torch.equal(state, torch.random.get_rng_state())
     assert model.training
-
-
-def test_check_model_and_task__asks_for_two_passes_and_a_sample_alone():
-    task, batch, R = few()
-    sizes = []
-
-    def model(inputs):
-        sizes.append(len(inputs["positions"]))
-        return toys.Well()(inputs)
-
-    checks.check_model_and_task(model, task, batch, R)
-    assert sizes == [6, 6, 1]
 
 
 @pytest.mark.parametrize(
@@ -230,3 +130,70 @@ def test_check_irreps__refuses_inputs_that_do_not_fit_or_do_not_exist():
     flat = dataclasses.replace(batch, inputs=batch.inputs | {"positions": batch.inputs["positions"].flatten(1)})
     with pytest.raises(UserError, match="order the components along the last axis"):
         checks.check_model_and_task(toys.Well(), task, flat, R)
+
+
+class Careless(toys.Well):
+    """Well that does something to its inputs first."""
+
+    def __init__(self, what):
+        super().__init__()
+        self.what = what
+
+    def forward(self, inputs):
+        given = dict(inputs)
+        self.what(inputs)
+        return super().forward(given)
+
+
+@pytest.mark.parametrize(
+    ("what", "text"),
+    [
+        (lambda i: i.pop("numbers"), "removes 'numbers'"),
+        (lambda i: i.update(mask=1), "adds 'mask'"),
+        (lambda i: i.update(positions=2 * i["positions"]), "replaces 'positions'"),
+        (lambda i: i["numbers"].clamp_(max=1), "overwrites 'numbers' in place"),
+    ],
+)
+def test_checked_pass__refuses_a_model_that_changes_its_inputs(what, text):
+    refused(f"a model that leaves its inputs as they are, got one that {text}; begin forward with", Careless(what))
+
+
+def test_checked_pass__names_the_remedy_for_forces_without_enable_grad():
+    class Conservative(toys.Well):
+        def forward(self, inputs):
+            x = inputs["positions"].detach().requires_grad_()
+            energy = super().forward(inputs | {"positions": x})["energy"]
+            return {"energy": energy, "forces": -torch.autograd.grad(energy.sum(), x)[0]}
+
+    refused(r"predicts within torch\.no_grad, .*put them into `with torch\.enable_grad\(\):`", Conservative())
+
+
+@pytest.mark.parametrize(
+    ("weights", "text"),
+    [
+        (lambda w: (w > 0).float(), r"sum to 1 over a sample, .* got 6 of 6 .* of sum \d; for a plain mean divide"),
+        (lambda w: w - 0.01, "weights of at least 0"),
+        (lambda w: w * torch.nan, "finite weights"),
+        (lambda w: w[:, :1], "one weight for each vector"),
+    ],
+)
+def test_check_batch__refuses_weights_that_are_no_shares(weights, text):
+    batch = few()[1]
+    spoilt = dataclasses.replace(batch, weights=batch.weights | {"forces": weights(batch.weights["forces"])})
+    refused(f"weights of forces: .*{text}", batch=spoilt)
+
+
+def test_check_batch__refuses_targets_that_are_not_finite_and_passes_weights_below_one():
+    task, batch, R = few()
+    spoilt = dataclasses.replace(batch, targets=batch.targets | {"energy": batch.targets["energy"] * torch.nan})
+    refused("target of energy: expected finite numbers, got NaN or infinity in 6 of 6", batch=spoilt)
+    half = dataclasses.replace(batch, weights={k: 0.5 * v for k, v in batch.weights.items()})
+    checks.check_model_and_task(toys.Well(), task, half, R)
+
+
+def test_check_irreps__refuses_integers_that_would_turn():
+    batch = few()[1]
+    spoilt = dataclasses.replace(batch, targets=batch.targets | {"forces": batch.targets["forces"].long()})
+    refused(r"term forces: expected a floating-point tensor, as '1o' is rotated, got torch\.int64", batch=spoilt)
+    spoilt = dataclasses.replace(batch, inputs=batch.inputs | {"positions": batch.inputs["positions"].long()})
+    refused("input positions: expected a floating-point tensor", batch=spoilt)

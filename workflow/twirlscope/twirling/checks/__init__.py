@@ -1,0 +1,1 @@
+"""Refusals of models, tasks and samples with which a number would be wrong."""
