@@ -85,3 +85,13 @@ def test_choose_samples__takes_a_sorted_subset_or_the_whole_split():
     assert len(set(chosen) & set(split)) == 6
     assert (np.diff(chosen) > 0).all()
     np.testing.assert_array_equal(spectra.choose_samples(split, HessianSettings(samples=30)), split)
+
+
+def test_problem__has_the_objective_of_the_samples_with_a_target():
+    task, known = toys.partly_labelled(12)
+    task.terms = task.terms[:1]
+    settings = HessianSettings(**QUICK)
+    problem = spectra.problem_of(task, np.arange(12), 68, settings)
+    quaternion = sample_rotations("D2", 12, 0, 0)
+    some = Objective(network(), task, task.batch(known), quaternion[known])
+    assert problem.objective(network()).values() == pytest.approx(some.values(), rel=1e-6)

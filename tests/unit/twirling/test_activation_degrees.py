@@ -146,3 +146,13 @@ def test_degrees_dataset__is_declared_and_holds_means_and_paired_errors():
     change = measured[0].removed[0, 1, 0] - measured[0].full[0]
     assert found["degree_removed_loss"][0, 0, 1, 0] == pytest.approx(measured[0].removed[0, 1, 0].mean())
     assert found["degree_removed_loss_error"][0, 0, 1, 0] == pytest.approx(change.std(ddof=1) / 12**0.5)
+
+
+def test_measure_degrees__has_the_loss_of_the_samples_with_a_target():
+    task, known = toys.partly_labelled(12)
+    model = tensor_product()
+    every, some = (
+        activation_degrees.measure_degrees(Evaluation(model, task, dtype=torch.float64), index).full.mean(1)
+        for index in (np.arange(12), known)
+    )
+    assert every[0] == pytest.approx(some[0], rel=1e-5)

@@ -146,3 +146,10 @@ def test_frame_averaged__refuses_unknown_names():
 
 def test_frame_averaging__example_in_its_docstring_runs():
     assert doctest.testmod(frame_averaging).failed == 0
+
+
+def test_measure_frames__of_a_term_without_some_targets_is_that_of_the_samples_that_have_one():
+    task, known = toys.partly_labelled(12)
+    model = toys.Well(0.5)
+    every, some = (measure_frames(Evaluation(model, task), index, TwirlSettings()) for index in (np.arange(12), known))
+    np.testing.assert_allclose(every["frame_loss"][0], some["frame_loss"][0], rtol=1e-4)

@@ -14,7 +14,7 @@ from ..contracts import Batch, Evaluation, Task
 from ..errors import UserError
 from ..estimators.gradient_statistics import PARTS, Batches, with_errors
 from ..geometry import so3
-from ..losses import mse
+from ..losses import balanced, mse
 from ..runtime.precision import differentiable
 from ..settings.gradient import GradientSettings
 from ..storage.arrays.gradient import GRADIENT
@@ -112,7 +112,8 @@ def measure(
         UserError: a loss or gradient is not finite.
     """
     model, task, chunk = evaluation.model, evaluation.task, evaluation.chunk
-    batches, pieces = [task.batch(i) for i in index], []
+    every, size, pieces = balanced(task.batch(index.ravel())), index.shape[1], []
+    batches = [every.map(lambda t, s=s: t[s : s + size]) for s in range(0, index.size, size)]
     for b, batch in enumerate(batches):
         pieces.append(part_gradients(Objective(model, task, batch, quaternion[b], chunk, unbiased=True)))
         if not (pieces[-1][0].isfinite().all() and np.isfinite(pieces[-1][1]).all()):

@@ -16,6 +16,7 @@ from ..estimators import condition_numbers
 from ..estimators.condition_numbers import MEASURES, SIDES
 from ..estimators.eigenvalues import Spectrum, converged
 from ..geometry.rotation_sets import sample_rotations
+from ..losses import balanced
 from ..runtime.devices import device_of
 from ..settings.hessian import HessianSettings
 from .derivative_check import Certificate, certify
@@ -59,7 +60,7 @@ class Problem:
 
     def objective(self, model: torch.nn.Module, some: slice = slice(None)) -> Objective:
         """Loss on some of the samples."""
-        batch, unbiased = self.batch.map(lambda t: t[some]), "mean_plugin" in self.parts
+        batch, unbiased = balanced(self.batch.map(lambda t: t[some])), "mean_plugin" in self.parts
         return Objective(model, self.task, batch, self.quaternion[some], self.settings.chunk, unbiased)
 
     def matrices(self) -> Iterator[Key]:

@@ -17,6 +17,7 @@ from ..contracts import Evaluation
 from ..curvature import gradients, nearest_symmetric
 from ..curvature.objective import Objective
 from ..geometry.rotation_sets import sample_rotations
+from ..losses import balanced
 from ..runtime import precision
 from ..runtime.devices import device_of
 from ..runtime.progress import Progress
@@ -45,7 +46,7 @@ def gradient(train: Path, data: Path, out: Path, settings: GradientSettings, sha
     device = "cuda" if device_of(settings.device) == "cuda" else "cpu"
     dtype = getattr(torch, settings.dtype)
     steps, found, descents = (share or Share()).of(run.steps), [], {}
-    searched, flat = evenly_spaced(run.steps, settings.nearest), run.task.batch(index.ravel())
+    searched, flat = evenly_spaced(run.steps, settings.nearest), balanced(run.task.batch(index.ravel()))
     progress = Progress("gradient", len(steps), "checkpoint")
     for step in steps:
         model = run.model(step, dtype).to(device)

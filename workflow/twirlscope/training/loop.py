@@ -19,7 +19,7 @@ from .. import plugins
 from .._typing import Array, Int, Tensor
 from ..contracts import Batch, Model, Task
 from ..errors import Stopped, UserError
-from ..losses import weighted_loss
+from ..losses import balanced, weighted_loss
 from ..runtime.devices import device_of, hardware
 from ..runtime.identity import STATE_FILE
 from ..runtime.progress import Progress
@@ -142,11 +142,12 @@ class Loop:
         print(f"resumed at step {self.step} from {folder / STATE_FILE}", flush=True)
 
     def batch(self, update: int) -> Batch:
-        """The whole batch of an update, the same in every process."""
+        """The whole batch of an update, the same in every process; its losses are means over samples with a target."""
         seed, size = self.seed, self.settings.batch
         index = batch_index(self.index, update, size, seed)
         rotation = rotations(self.settings.augment, size, seed, update)
-        return self.task.training_batch(index, np.random.default_rng([seed, NOISE, update]), rotation, self.device)
+        random = np.random.default_rng([seed, NOISE, update])
+        return balanced(self.task.training_batch(index, random, rotation, self.device))
 
     def update(self) -> None:
         """One optimiser update."""
