@@ -129,7 +129,6 @@ def test_flat_update__is_in_the_order_of_the_trained_parameters():
     model = torch.nn.Linear(2, 1)
     update = {"bias": torch.tensor([3.0]), "weight": torch.tensor([[1.0, 2.0]])}
     assert flat_update(model, update).tolist() == [1.0, 2.0, 3.0]
-    assert flat_update(model, None) is None
 
 
 def test_measure__of_a_term_without_some_targets_is_unbiased_for_the_samples_that_have_one():

@@ -15,6 +15,7 @@ import xarray as xr
 from .._typing import Sequence
 from ..contracts import Evaluation
 from ..curvature import gradients, nearest_symmetric
+from ..curvature.gradients import Update
 from ..curvature.objective import Objective
 from ..geometry.rotation_sets import sample_rotations
 from ..losses import balanced
@@ -34,7 +35,8 @@ def gradient(train: Path, data: Path, out: Path, settings: GradientSettings, sha
     """Measure every checkpoint of a run, or the share of one job, and write `gradient.zarr.zip`.
 
     Gradients are taken at the weights of the checkpoint, which are the EMA where the run has one. The update is that of
-    the weights that the optimiser changed, in the step that led to the checkpoint.
+    the weights that the optimiser changed, in the step that led to the checkpoint. Its products are with the gradients
+    halfway through it.
 
     Raises:
         UserError: a loss or gradient is not finite, a checkpoint is missing, or the data have no such split.
@@ -51,7 +53,8 @@ def gradient(train: Path, data: Path, out: Path, settings: GradientSettings, sha
     for step in steps:
         model = run.model(step, dtype).to(device)
         evaluation = Evaluation(model, run.task, device, dtype, settings.chunk)
-        found.append(gradients.measure(evaluation, index, quaternion, settings, run.update(step), step))
+        update = Update(run.update(step), run.halfway(step, dtype).to(device)) if step else None
+        found.append(gradients.measure(evaluation, index, quaternion, settings, update, step))
         if step in searched:
             objective = Objective(model, run.task, flat, quaternion.flatten(0, 1), settings.chunk, unbiased=True)
             descents[step] = nearest_symmetric.descend(objective, settings.nearest_share, settings.nearest_steps)
