@@ -178,6 +178,7 @@ def hessian(steps=(0, 100, 3000), seed=0, ritz=60, probes=4, independent=False):
         "definition": ("measure", np.array([text for _, text in MEASURES.values()], object)),
     }
     coordinates = {"curvature": ("hessian", "gauss_newton"), "part": parts, "side": SIDES, "measure": tuple(MEASURES)}
+    coordinates["replicate"] = ("group 1", "group 2")
     coordinates = {k: np.array(v, object) for k, v in coordinates.items()} | {"step": np.array(steps, np.int64)}
     kind = "independent" if independent else "O"
     attrs = {"samples": 64, "rotations": 24, "rotation_set": kind, "probes": probes, "lanczos_steps": 80}
