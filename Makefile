@@ -4,6 +4,7 @@
 # make docs          config/REFERENCE.md and the JSON schema, from the settings classes
 # make check-slurm   the jobs that `snakemake --profile profiles/slurm` (or PROFILE) would submit; needs no cluster
 # make bench         cost of twirling and curvature in units of forward passes and gradients, and cost of reading data
+# make calibrate     how often intervals hold a known truth, written to docs/calibration.md; minutes
 # make clean         removes the environment and caches, no results
 #
 # TORCH=cpu (default), cu126, cu130 ...: torch build of a new environment; a Python that already has torch keeps it
@@ -17,7 +18,7 @@ PROFILE ?= profiles/slurm
 READY := $(VENV)/ready$(TORCH:%=-%)
 export PATH := $(abspath $(VENV))/bin:$(PATH)
 
-.PHONY: run test check-slurm bench lint format docs clean
+.PHONY: run test check-slurm bench calibrate mutants lint format docs clean
 
 run: $(READY)
 	snakemake --cores $(CORES) $(ARGS)
@@ -33,6 +34,9 @@ bench: $(READY)-dev
 	python tests/bench/bench_twirl.py
 	python tests/bench/bench_hessian.py
 	python tests/bench/bench_reading.py
+
+calibrate: $(READY)-dev
+	python tests/bench/calibrate.py --out docs/calibration.md
 
 lint: $(READY)-dev
 	ruff check .

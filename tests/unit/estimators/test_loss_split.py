@@ -85,11 +85,17 @@ def test_resampled_means__are_paired_between_arrays_and_do_not_depend_on_the_blo
     np.testing.assert_allclose(bootstrap.resampled_means(values, 20, 1), whole, rtol=1e-12)
 
 
-def test_split__of_independent_rotations_is_the_design_of_one_rotation_a_replicate():
+def test_split__of_independent_rotations_is_that_of_predictions_taken_in_pairs():
+    """From the predictions themselves: no Gram matrix, no split of a design."""
     random = np.random.default_rng(2)
-    gram, cross, square = products(random.normal(size=(6, 4, 3)), random.normal(size=(6, 3)))
-    design = loss_split.split_design(gram[:, :, None, :, None], cross[..., None], square, np.ones(1))
-    np.testing.assert_array_equal(loss_split.split(gram, cross, square), design)
+    z, y = random.normal(size=(6, 4, 3)), random.normal(size=(6, 3))
+    found = loss_split.split(*products(z, y))
+    pairs = [(i, j) for i in range(4) for j in range(i)]
+    equiv = np.mean([((z[:, i] - z[:, j]) ** 2).mean(-1) / 2 for i, j in pairs], 0)
+    mean = np.mean([((z[:, i] - y) * (z[:, j] - y)).mean(-1) for i, j in pairs], 0)
+    np.testing.assert_allclose(found.equiv, equiv, rtol=1e-12)
+    np.testing.assert_allclose(found.mean, mean, rtol=1e-11)
+    np.testing.assert_allclose(found.total, ((z - y[:, None]) ** 2).mean((1, 2)), rtol=1e-12)
 
 
 def test_split_design__equals_the_pairs_of_different_replicates():
