@@ -26,8 +26,8 @@ How often the intervals of the report hold the truth, in simulations at the size
 
 Quantities that the report prints with a standard error are taken with the Student interval of that error. An interval
 of 95 % should hold the truth in 95 of 100 simulations. The last digits are noise: ± is the standard error of a share
-from so many simulations. A number counts as converged by the rule of the report,
-and as off if it is more than 15 % off.
+from so many simulations. A number counts as converged by the rule of the report, and as off if it is more than 15 %
+off.
 """
 
 

@@ -12,6 +12,7 @@ from scipy import stats
 from twirlscope.curvature.lanczos import dense, lanczos, rademacher
 from twirlscope.estimators import condition_numbers
 from twirlscope.estimators.condition_numbers import MEASURES, estimate, measure_side, ratio
+from twirlscope.estimators.eigenvalues import Spectrum
 
 CASES = [(name, part, steps) for name in medium_models.MODELS for part in ("mean", "equiv") for steps in (0, 100)]
 
@@ -209,6 +210,62 @@ def test_ratio__interval_holds_the_ratio_of_other_samples_about_as_often_as_it_s
     hits, without = sample_ratios.coverage(40, 6, 3, ("kappa_E90", "effective_rank"), depth=(3, 16))
     assert (hits > 0.85).all()
     assert (without < 0.75).all(), "probes and depth alone do not know how much the samples matter"
+
+
+def made(weight, half=None, most=None):
+    """A run without any converged value, so that its weights stay as they are."""
+    nodes = np.array([-3.0, 1.0, 4.0])
+    return Spectrum(nodes, np.full(3, 9.0), np.array(weight), 10, False, np.zeros(0), half, most)
+
+
+def by_hand(spectrum, side):
+    """Sums of magnitudes by probe over the largest, from the weights of `made`."""
+    magnitude = {"absolute": [3.0, 1.0, 4.0], "positive": [0.0, 1.0, 4.0]}[side]
+    return 10 * spectrum.weight @ magnitude / 4
+
+
+ONE = [[0.2, 0.7, 0.1], [0.3, 0.4, 0.3], [0.1, 0.8, 0.1], [0.2, 0.6, 0.2]]
+OTHER = [[0.5, 0.4, 0.1], [0.2, 0.7, 0.1], [0.4, 0.3, 0.3], [0.1, 0.5, 0.4]]
+
+
+@pytest.mark.parametrize("side", condition_numbers.SIDES)
+def test_estimate__of_a_mean_over_probes_has_its_standard_error_and_its_changes_with_depth(side):
+    half, most = made(OTHER), made([OTHER[0]] * 4)
+    one = made(ONE, half, most)
+    found, each = estimate(one, MEASURES["effective_rank"][0], side), by_hand(one, side)
+    assert found.value == pytest.approx(each.mean())
+    assert found.error == pytest.approx(each.std(ddof=1) / 2)
+    assert found.depth_bias == pytest.approx(each.mean() - by_hand(half, side).mean())
+    changes = [abs(each.mean() - by_hand(s, side).mean()) for s in (half, most)]
+    assert found.change == pytest.approx(max(changes))
+    assert found.probes == 4
+    assert np.isnan(estimate(made(ONE), MEASURES["effective_rank"][0], side).change)
+
+
+@pytest.mark.parametrize("side", condition_numbers.SIDES)
+def test_ratio__interval_is_that_of_probes_and_samples_in_squares_and_of_the_depth_on_top(side):
+    measure = MEASURES["effective_rank"][0]
+    shallow = [made([row] * 4) for row in (ONE[1], OTHER[2], ONE[0], OTHER[1])]
+    one, other = made(ONE, shallow[0], shallow[2]), made(OTHER, shallow[1], shallow[3])
+    groups = [(made([a] * 4), made([b] * 4)) for a, b in zip(ONE, OTHER, strict=True)]
+    left = [
+        np.log(np.delete(by_hand(one, side), k).mean() / np.delete(by_hand(other, side), k).mean()) for k in range(4)
+    ]
+    noise = stats.t.ppf(0.975, 3) * np.sqrt(3 / 4 * ((left - np.mean(left)) ** 2).sum())
+    middle = np.log(by_hand(one, side).mean() / by_hand(other, side).mean())
+    depths = [np.log(by_hand(a, side).mean() / by_hand(b, side).mean()) for a, b in (shallow[:2], shallow[2:])]
+    bias = max(abs(middle - depth) for depth in depths)
+    spread = [np.log(by_hand(a, side).mean() / by_hand(b, side).mean()) for a, b in groups]
+    samples = stats.t.ppf(0.975, 3) * np.std(spread, ddof=1) / 2
+    for chosen, width in ((None, noise + bias), (groups, np.hypot(noise, samples) + bias)):
+        expected = np.exp([middle, middle - width, middle + width])
+        np.testing.assert_allclose(ratio(one, other, measure, side, chosen), expected)
+    assert np.isfinite(ratio(one, other, measure, side, groups[:3])).all()
+    assert np.isnan(ratio(made(ONE, shallow[0]), other, measure, side)[1:]).all()
+
+
+def test_energy_count__of_less_than_the_first_is_a_part_of_it():
+    assert condition_numbers.energy_count(np.array([4.0, 1.0]), np.array([2.0, 2.0]), 0.2) == pytest.approx(0.5)
 
 
 def spectra(name, part, steps, scale=1.0):
