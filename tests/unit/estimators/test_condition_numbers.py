@@ -239,6 +239,8 @@ def test_estimate__of_a_mean_over_probes_has_its_standard_error_and_its_changes_
     changes = [abs(each.mean() - by_hand(s, side).mean()) for s in (half, most)]
     assert found.change == pytest.approx(max(changes))
     assert found.probes == 4
+    assert estimate(made(ONE[:3]), MEASURES["effective_rank"][0], side).error > 0
+    assert np.isnan(estimate(made(ONE[:2]), MEASURES["effective_rank"][0], side).error)
     assert np.isnan(estimate(made(ONE), MEASURES["effective_rank"][0], side).change)
 
 

@@ -232,7 +232,7 @@ def _noise_of_probes(one: Spectrum, other: Spectrum, measure: Measure, side: str
     left_out = np.log(_leave_one_out(one, measure, side)) - np.log(_leave_one_out(other, measure, side))
     middle, changes = _log_ratio(one, other, measure, side), []
     for name in ("half", "most"):
-        pair = [s if s.complete else getattr(s, name) for s in (one, other)]
+        pair = [getattr(s, name) for s in (one, other)]
         changes.append(math.nan if None in pair else abs(middle - _log_ratio(*pair, measure, side)))
     return _student(len(left_out)) * _jackknife(left_out), float(np.max(changes))
 
