@@ -4,6 +4,8 @@
 # make docs          config/REFERENCE.md and the JSON schema, from the settings classes
 # make check-slurm   the jobs that `snakemake --profile profiles/slurm` (or PROFILE) would submit; needs no cluster
 # make bench         cost of twirling and curvature in units of forward passes and gradients, and cost of reading data
+# make calibrate     how often intervals hold a known truth, written to docs/calibration.md; minutes
+# make mutants       share of small changes of the central modules that their tests notice; an hour, ARGS=loss_split for one
 # make clean         removes the environment and caches, no results
 #
 # TORCH=cpu (default), cu126, cu130 ...: torch build of a new environment; a Python that already has torch keeps it
@@ -17,7 +19,7 @@ PROFILE ?= profiles/slurm
 READY := $(VENV)/ready$(TORCH:%=-%)
 export PATH := $(abspath $(VENV))/bin:$(PATH)
 
-.PHONY: run test check-slurm bench lint format docs clean
+.PHONY: run test check-slurm bench calibrate mutants lint format docs clean
 
 run: $(READY)
 	snakemake --cores $(CORES) $(ARGS)
@@ -33,6 +35,12 @@ bench: $(READY)-dev
 	python tests/bench/bench_twirl.py
 	python tests/bench/bench_hessian.py
 	python tests/bench/bench_reading.py
+
+calibrate: $(READY)-dev
+	python tests/bench/calibrate.py --out docs/calibration.md
+
+mutants: $(READY)-mutants
+	python tests/bench/mutants.py --show $(ARGS)
 
 lint: $(READY)-dev
 	ruff check .
@@ -53,6 +61,9 @@ $(READY): pyproject.toml envs/constraints.txt envs/create.sh
 
 $(READY)-dev: $(READY)
 	sh envs/create.sh "$(PYTHON)" "$(VENV)" "$(TORCH)" ".[test,oracle,lint,slurm]" $(@F)
+
+$(READY)-mutants: $(READY)
+	sh envs/create.sh "$(PYTHON)" "$(VENV)" "$(TORCH)" ".[test,mutants]" $(@F)
 
 $(READY)-slurm: $(READY)
 	sh envs/create.sh "$(PYTHON)" "$(VENV)" "$(TORCH)" ".[slurm]" $(@F)

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 import xarray as xr
 
-from twirlscope.curvature.gradients import dataset_of
+from twirlscope.curvature.gradients import Along, dataset_of
 from twirlscope.estimators.condition_numbers import MEASURES, SIDES
 from twirlscope.report.inventory import RunFiles
 from twirlscope.report.trainings import Training
@@ -182,6 +182,7 @@ def hessian(steps=(0, 100, 3000), seed=0, ritz=60, probes=4, independent=False):
         "definition": ("measure", np.array([text for _, text in MEASURES.values()], object)),
     }
     coordinates = {"curvature": ("hessian", "gauss_newton"), "part": parts, "side": SIDES, "measure": tuple(MEASURES)}
+    coordinates["replicate"] = ("group 1", "group 2")
     coordinates = {k: np.array(v, object) for k, v in coordinates.items()} | {"step": np.array(steps, np.int64)}
     kind = "independent" if independent else "O"
     attrs = {"samples": 64, "rotations": 24, "rotation_set": kind, "probes": probes, "lanczos_steps": 80}
@@ -195,7 +196,10 @@ def gradient(steps=STEPS, seed=0, batches=6, samples=4):
     for step in steps:
         scale = np.array([2 / (1 + step / 1000), 4 / (1 + step / 10)])
         rows = scale[:, None] * (1 + 0.5 * random.normal(size=(batches, 2, 80)))
-        update = None if step == 0 else torch.tensor(-0.01 * rows.mean((0, 1)))
+        change = -0.01 * rows.mean((0, 1))
+        products = np.array([rows[..., at] @ change[at] for at in places.values()])  # [layer, batch, part]
+        squares = np.array([change[at] @ change[at] for at in places.values()])
+        update = None if step == 0 else Along(products.swapaxes(1, 2), squares)
         loss = scale[:, None] * random.uniform(0.4, 0.6, (2, batches))
         found.append(dataset_of(torch.tensor(rows), loss, update, places, samples, 1e-7))
     about = {"samples": batches * samples, "batches": batches, "rotations": 2, "split": "train"}

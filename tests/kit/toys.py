@@ -55,6 +55,14 @@ def crystals(samples: int = 40, seed: int = 0) -> xr.Dataset:
     return data.assign(stress_scale=((), 0.5))
 
 
+def partly_labelled(samples: int = 40, seed: int = 0) -> tuple[ForceField, np.ndarray]:
+    """Force-field task on `frames`, three of every four without forces, and the indices of those with forces."""
+    data = frames(samples, seed)
+    known = np.arange(samples) % 4 == 0
+    data["forces"].values[~np.repeat(known, data["atoms"].values)] = np.nan
+    return ForceField(ForceField.Settings(), data), np.flatnonzero(known)
+
+
 def many_frames(samples: int, atoms: int, seed: int = 0) -> xr.Dataset:
     """Many prepared frames, generated at once, each with between `atoms` / 2 and `atoms` atoms."""
     random = np.random.default_rng(seed)

@@ -1,10 +1,12 @@
 """Losses of single samples against closed forms, invariance and derivatives."""
 
+import numpy as np
 import pytest
 import torch
+import toys
 
 from twirlscope.errors import UserError
-from twirlscope.losses import LOSSES, huber, inner, l1, l2, loss_of, mse
+from twirlscope.losses import LOSSES, balanced, has_target, huber, inner, l1, l2, loss_of, loss_terms, mse
 
 
 def example():
@@ -87,3 +89,20 @@ def test_inner__is_bilinear_and_gives_the_mse():
 def test_loss_of__names_the_nearest_loss():
     with pytest.raises(UserError, match="did you mean 'mse'"):
         loss_of("mes")
+
+
+def test_balanced__makes_the_loss_of_a_term_the_mean_over_samples_with_a_target():
+    task, known = toys.partly_labelled(8)
+    batch, model = task.batch(np.arange(8)), toys.Well(0.3)
+    found = loss_terms(task, model(batch.inputs), balanced(batch))
+    some = task.batch(known)
+    torch.testing.assert_close(found["forces"], loss_terms(task, model(some.inputs), some)["forces"])
+    assert found["energy"] == loss_terms(task, model(batch.inputs), batch)["energy"]
+    np.testing.assert_array_equal(np.flatnonzero(has_target(batch)["forces"]), known)
+
+
+def test_balanced__leaves_weights_alone_where_no_sample_or_every_sample_has_a_target():
+    task, known = toys.partly_labelled(8)
+    for index in (known, np.array([1, 2, 3])):
+        batch = task.batch(index)
+        assert torch.equal(balanced(batch).weights["forces"], batch.weights["forces"])

@@ -2,12 +2,14 @@
 
 The first axis of a prediction is the sample and the last holds its components (xyz, one scalar, ...). The axes between
 are the vectors of a sample (its atoms, voxels). `weights` sums to 1 over the vectors of a sample, so a loss is their
-weighted mean.
+weighted mean. It is 0 on all vectors of a sample without a target, which no mean over samples may count.
 """
 
 from __future__ import annotations
 
-from ._typing import Float, Tensor
+from dataclasses import replace
+
+from ._typing import Bool, Float, Tensor
 from .contracts import Batch, Task
 from .errors import UserError
 
@@ -84,8 +86,23 @@ def loss_of(kind: str):
     return LOSSES[kind]
 
 
+def has_target(batch: Batch) -> dict[str, Bool[Tensor, " sample"]]:
+    """True for samples that have a target of a term, by term; the weights of the others are 0."""
+    return {name: (w.reshape(len(w), -1) > 0).any(1) for name, w in batch.weights.items()}
+
+
+def balanced(batch: Batch) -> Batch:
+    """The batch with weights such that a mean over its samples is the mean over those that have a target, by term.
+
+    Weights are multiplied by the number of samples over that of the samples with a target. So apply it once, and to a
+    whole batch, before it is cut into pieces. A term without any target keeps its weights, and its loss is 0.
+    """
+    known = {name: some.sum().clamp(min=1) for name, some in has_target(batch).items()}
+    return replace(batch, weights={name: w * (len(w) / known[name]) for name, w in batch.weights.items()})
+
+
 def loss_terms(task: Task, prediction: dict[str, Tensor], batch: Batch) -> dict[str, Float[Tensor, ""]]:
-    """The training loss of each term, mean over samples, unweighted."""
+    """The training loss of each term, mean over the samples of a `balanced` batch, unweighted."""
     return {
         t.name: loss_of(t.loss)(prediction[t.name], batch.targets[t.name], batch.weights[t.name]).mean()
         for t in task.terms

@@ -5,17 +5,18 @@ import pytest
 import torch
 import toys
 from e3nn import o3
-from linear_forces import Linear, exact_gradients, forces_task
+from linear_forces import MATRIX, Linear, exact_gradients, forces_task
 from toy_model import Mlp
 
 from twirlscope import losses
 from twirlscope.contracts import Evaluation, Model
-from twirlscope.curvature.gradients import flat_update, layers_of, part_gradients, total_gradient
+from twirlscope.curvature.gradients import flat_update, layers_of, measure, part_gradients, total_gradient
 from twirlscope.curvature.objective import Objective
 from twirlscope.estimators.gradient_statistics import gradient_statistics
 from twirlscope.geometry import action, so3
 from twirlscope.geometry.rotation_sets import sample_rotations
 from twirlscope.settings.base import Settings
+from twirlscope.settings.gradient import GradientSettings
 
 
 class Equivariant(Model):
@@ -128,4 +129,23 @@ def test_flat_update__is_in_the_order_of_the_trained_parameters():
     model = torch.nn.Linear(2, 1)
     update = {"bias": torch.tensor([3.0]), "weight": torch.tensor([[1.0, 2.0]])}
     assert flat_update(model, update).tolist() == [1.0, 2.0, 3.0]
-    assert flat_update(model, None) is None
+
+
+def test_measure__of_a_term_without_some_targets_is_unbiased_for_the_samples_that_have_one():
+    """With 3 of 4 targets unknown, batches of 2 often have none, and still have the gradients of the others."""
+    task, known = toys.partly_labelled(30)
+    task.terms = task.terms[:1]
+    index = np.random.default_rng(0).integers(0, 30, (400, 2))
+    quaternion = sample_rotations("independent", index.size, 2, 0).reshape(400, 2, 2, 4)
+    model = Linear().double()
+    settings = GradientSettings(batches=400, samples=2, device="cpu")
+    found = measure(Evaluation(model, task, dtype=torch.float64), index, quaternion, settings, None, 0)
+    some = task.batch(known).to("cpu", torch.float64)
+    c = losses.inner(some.inputs["positions"], some.inputs["positions"], some.weights["forces"]).mean() * 3
+    a = MATRIX.trace() / 3
+    exact = (2 * c / 9 * (a + 1)) ** 2 * 3
+    square, error = (
+        found[n].sel(layer="whole", part="mean").item() for n in ("gradient_square", "gradient_square_error")
+    )
+    assert error < 0.2 * exact
+    assert abs(square - exact) < 3 * error

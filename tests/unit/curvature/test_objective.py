@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 import torch
+import toys
 from small_models import SAMPLES, Clouds, Direct, case, plain_losses
 
 from twirlscope.curvature.objective import LOSSES, Objective
 from twirlscope.geometry import rotation_sets
+from twirlscope.losses import balanced
 
 
 @pytest.mark.parametrize("kind", ["D2", "T"])
@@ -50,3 +52,16 @@ def test_output_hessian_product__is_the_hessian_of_each_loss_in_the_predictions(
         exact = torch.autograd.functional.hessian(lambda z, p=part: objective._parts(z, chunk)[p], z)
         columns = [objective.output_hessian_product(e, chunk, part) for e in torch.eye(len(z), dtype=z.dtype)]
         np.testing.assert_allclose(torch.stack(columns), exact, atol=1e-15)
+
+
+def test_objective__of_a_balanced_batch_is_that_of_the_samples_with_a_target_whatever_the_chunk():
+    task, known = toys.partly_labelled(12)
+    task.terms = task.terms[:1]
+    quaternion = rotation_sets.sample_rotations("independent", 12, 2, 0)
+    some = Objective(toys.Well(0.3, (0.1, 0.2, 0.3)).double(), task, task.batch(known), quaternion[known], 8, True)
+    for chunk in (1, 5, 12):
+        batch = balanced(task.batch(np.arange(12)))
+        every = Objective(some.model, task, batch, quaternion, chunk, unbiased=True)
+        assert every.values() == pytest.approx(some.values(), rel=1e-6)
+        theta = every.parameters
+        torch.testing.assert_close(every.gradients(theta), some.gradients(theta), rtol=1e-6, atol=1e-12)

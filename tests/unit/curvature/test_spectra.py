@@ -1,9 +1,10 @@
-"""Spectra of one checkpoint against dense Hessians, halves of the samples, and parts with and without correction."""
+"""Spectra of one checkpoint against dense Hessians, groups of the samples, and parts with and without correction."""
 
 import numpy as np
 import pytest
 import torch
 import toys
+from scipy import stats
 from toy_model import Mlp
 
 from twirlscope.curvature import spectra
@@ -62,20 +63,34 @@ def test_measure__of_independent_rotations_also_has_the_part_that_is_not_correct
     )
 
 
-def test_measure__of_half_of_the_samples_is_that_of_these_samples_at_half_the_depth():
-    found = measured(dtype="float64")
+def test_measure__of_a_group_of_the_samples_is_that_of_these_samples_at_half_the_depth():
+    found = measured(dtype="float64", groups=2)
     samples = TASK.batch(SAMPLES).map(lambda t: t[1::2])
-    odd = Objective(network(), TASK, samples, sample_rotations("D2", 4, 0, 0)[1::2])
-    half = lanczos(operator(odd, "mean"), rademacher(len(odd.parameters), 3, 0), 2)
+    second = Objective(network(), TASK, samples, sample_rotations("D2", 4, 0, 0)[1::2])
+    half = lanczos(operator(second, "mean"), rademacher(len(second.parameters), 3, 0), 2)
     for measure in ("kappa_E90", "effective_rank"):
         stored = found["condition_replicate"].sel(curvature="hessian", part="mean", side="absolute", measure=measure)
-        assert stored.sel(replicate="odd") == pytest.approx(estimate(half, MEASURES[measure][0]).value, rel=1e-6)
+        assert stored.sel(replicate="group 2") == pytest.approx(estimate(half, MEASURES[measure][0]).value, rel=1e-6)
+    assert found["condition_ratio_low"].isnull().all(), "two groups have no spread"
 
 
-def test_measure__can_leave_out_the_gauss_newton_matrix_and_the_halves():
-    found = measured(gauss_newton=False, halves=False)
+def test_measure__ratio_has_the_spread_over_groups_of_samples_in_its_interval():
+    """Exact spectra, so that probes and depth have no errors: a Student interval over the samples, one per group."""
+    found = measured(dtype="float64", lanczos_steps=40, groups=4).sel(curvature="hessian", side="absolute")
+    for measure in ("kappa_E90", "effective_rank"):
+        one = found.sel(measure=measure)
+        each = np.log(one["condition_replicate"].sel(part="mean") / one["condition_replicate"].sel(part="equiv"))
+        width = stats.t.ppf(0.975, 3) * each.values.std(ddof=1) / 2
+        assert np.log(one["condition_ratio_high"] / one["condition_ratio"]) == pytest.approx(width)
+        assert np.log(one["condition_ratio"] / one["condition_ratio_low"]) == pytest.approx(width)
+
+
+def test_measure__can_leave_out_the_gauss_newton_matrix_and_the_groups():
+    found = measured(gauss_newton=False, groups=0)
     assert list(found["curvature"]) == ["hessian"]
     assert found["condition_replicate"].isnull().all()
+    assert found["condition_ratio_low"].isnull().all()
+    assert found["condition_ratio"].drop_sel(measure="negative_energy").notnull().all()
     assert (found["products"] == 3 * 4 + HessianSettings().trace_probes).all()
 
 
@@ -85,3 +100,13 @@ def test_choose_samples__takes_a_sorted_subset_or_the_whole_split():
     assert len(set(chosen) & set(split)) == 6
     assert (np.diff(chosen) > 0).all()
     np.testing.assert_array_equal(spectra.choose_samples(split, HessianSettings(samples=30)), split)
+
+
+def test_problem__has_the_objective_of_the_samples_with_a_target():
+    task, known = toys.partly_labelled(12)
+    task.terms = task.terms[:1]
+    settings = HessianSettings(**QUICK)
+    problem = spectra.problem_of(task, np.arange(12), 68, settings)
+    quaternion = sample_rotations("D2", 12, 0, 0)
+    some = Objective(network(), task, task.batch(known), quaternion[known])
+    assert problem.objective(network()).values() == pytest.approx(some.values(), rel=1e-6)

@@ -98,11 +98,17 @@ def test_resampled_means__are_paired_between_arrays_and_do_not_depend_on_the_blo
     np.testing.assert_allclose(bootstrap.resampled_means(values, 20, 1), whole, rtol=1e-12)
 
 
-def test_split__of_independent_rotations_is_the_design_of_one_rotation_a_replicate():
+def test_split__of_independent_rotations_is_that_of_predictions_taken_in_pairs():
+    """From the predictions themselves: no Gram matrix, no split of a design."""
     random = np.random.default_rng(2)
-    gram, cross, square = products(random.normal(size=(6, 4, 3)), random.normal(size=(6, 3)))
-    design = loss_split.split_design(gram[:, :, None, :, None], cross[..., None], square, np.ones(1))
-    np.testing.assert_array_equal(loss_split.split(gram, cross, square), design)
+    z, y = random.normal(size=(6, 4, 3)), random.normal(size=(6, 3))
+    found = loss_split.split(*products(z, y))
+    pairs = [(i, j) for i in range(4) for j in range(i)]
+    equiv = np.mean([((z[:, i] - z[:, j]) ** 2).mean(-1) / 2 for i, j in pairs], 0)
+    mean = np.mean([((z[:, i] - y) * (z[:, j] - y)).mean(-1) for i, j in pairs], 0)
+    np.testing.assert_allclose(found.equiv, equiv, rtol=1e-12)
+    np.testing.assert_allclose(found.mean, mean, rtol=1e-11)
+    np.testing.assert_allclose(found.total, ((z - y[:, None]) ** 2).mean((1, 2)), rtol=1e-12)
 
 
 def test_split_design__equals_the_pairs_of_different_replicates():
@@ -214,3 +220,37 @@ def test_split_reflected__is_unbiased_and_finds_what_lies_between_the_halves():
 def test_split_reflected__refuses_a_kind_of_one():
     with pytest.raises(ValueError, match="at least 2"):
         loss_split.split_reflected(np.eye(3), np.zeros(3), 1.0, np.array([True, True, False]))
+
+
+def test_split_design__of_many_samples_and_terms_is_that_of_each_alone():
+    random = np.random.default_rng(10)
+    z, y, weight = random.normal(size=(2, 3, 4, 2, 5)), random.normal(size=(2, 3, 5)), np.array([0.3, 0.7])
+    gram, cross, square = products(z.reshape(2, 3, 8, 5), y)
+    gram, cross = gram.reshape(2, 3, 4, 2, 4, 2), cross.reshape(2, 3, 4, 2)
+    every = loss_split.split_design(gram, cross, square, weight)
+    for place in np.ndindex(2, 3):
+        one = loss_split.split_design(gram[place], cross[place], square[place], weight)
+        np.testing.assert_allclose([part[place] for part in every], one, rtol=1e-12)
+
+
+def test_jackknife__of_two_rotations_and_several_terms_is_twice_the_mean_less_that_of_each():
+    random = np.random.default_rng(11)
+    single, averaged = random.normal(size=(3, 4, 2)), random.normal(size=(3, 4))
+    left = single[..., ::-1]  # without one of two rotations, the other is left
+    found = loss_split.split_convex(single, averaged, left)
+    np.testing.assert_allclose(found.mean, 2 * averaged - (single[..., 0] + single[..., 1]) / 2)
+    np.testing.assert_allclose(found.total, (single[..., 0] + single[..., 1]) / 2)
+
+
+@pytest.mark.filterwarnings("error")
+def test_percent__of_a_loss_that_is_zero_or_negative_is_nan_without_a_warning():
+    found = loss_split.percent(np.array([2.0, 0.0, 0.0, -1.0]), np.array([0.5, 0.0, 0.5, 0.5]))
+    assert found.dtype == float
+    np.testing.assert_array_equal(found, [25.0, np.nan, np.nan, np.nan])
+
+
+def test_split_design__refuses_weights_that_are_off_by_more_than_rounding():
+    gram, cross = np.ones((2, 2, 2, 2)), np.ones((2, 2))
+    loss_split.split_design(gram, cross, 1.0, np.array([0.5, 0.5 + 1e-12]))
+    with pytest.raises(ValueError, match="sum to 1"):
+        loss_split.split_design(gram, cross, 1.0, np.array([0.5, 0.5 + 5e-9]))

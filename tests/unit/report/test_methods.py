@@ -35,3 +35,13 @@ def test_bibtex__has_balanced_braces_different_keys_and_the_datasets_citation():
     assert len({entry.split("{")[1].split(",")[0] for entry in entries}) == len(entries) == 5
     assert "Doe 2020" in text
     assert "9.9" in text
+
+
+def test_paragraph__has_the_samples_of_the_hessians_of_every_run():
+    fewer = synthetic.hessian().assign_attrs(samples=3)
+    other = Training("other", 0, synthetic.train(), synthetic.twirl(), fewer)
+    text = methods.paragraph([trained(), trained(1), other])
+    six = synthetic.hessian().attrs["samples"]
+    assert f"on {six} samples (run small)" in text
+    assert "on 3 samples (run other)" in text
+    assert "(run" not in methods.paragraph([trained(), trained(1)]).split("Hessians")[1]

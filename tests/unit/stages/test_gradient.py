@@ -9,15 +9,21 @@ import pytest
 import torch
 import toys
 import xarray as xr
-from linear_forces import MATRIX, TASK, Linear, exact_gradients, forces_task
+from linear_forces import MATRIX, TASK, Linear, exact_gradients, exact_losses, forces_task
 
+from twirlscope.curvature.gradients import choose_batches, flat_update
+from twirlscope.curvature.objective import Objective
 from twirlscope.errors import UserError
+from twirlscope.geometry.rotation_sets import sample_rotations
 from twirlscope.settings.gradient import GradientSettings
 from twirlscope.settings.train import TrainSettings
 from twirlscope.stages import gradient, train
 from twirlscope.storage import registry, store
+from twirlscope.training.checkpoints import Trained
 
 QUICK = {"batches": 4, "samples": 3, "device": "cpu"}
+START = torch.tensor([[0.4, -0.2, 0.9], [0.0, 0.1, -0.6], [0.3, 0.2, 1.2]])  # weights before the last update
+CHANGE = -1.5 * START - 0.7 * torch.eye(3)  # overshoots: gradients after it point the other way
 
 
 class Broken(Linear):
@@ -30,12 +36,12 @@ class Broken(Linear):
 
 @pytest.fixture
 def files(tmp_path):
-    """Run of `Linear` with two equal checkpoints; the update is one step of gradient descent."""
+    """Run of `Linear` with two equal checkpoints, averages far from the weights that the last update changed."""
 
     def make(model=f"{linear_forces.__file__}:Linear"):
         registry.save(toys.frames(), tmp_path / "data.zarr.zip")
         (tmp_path / "kept").mkdir()
-        update = {"inner.matrix": -0.1 * exact_gradients(forces_task()).sum(0).reshape(3, 3).float()}
+        update = {"start": {"inner.matrix": START}, "change": {"inner.matrix": CHANGE}}
         for name, data in (("a.pt", Linear().state_dict()), ("b.pt", Linear().state_dict()), ("u.pt", update)):
             torch.save(data, tmp_path / "kept" / name)
         digest = {n: hashlib.sha256((tmp_path / "kept" / n).read_bytes()).hexdigest() for n in ("a.pt", "b.pt", "u.pt")}
@@ -67,7 +73,6 @@ def test_gradient__finds_the_closed_form_within_its_own_errors(files):
         "gradient_cosine": 0.0,
         "gradient_square_ratio": ((MATRIX - a * one).square().sum() / (3 * (a + 1) ** 2)).item(),
         "gradient_norm_ratio": ((MATRIX - a * one).norm() / (3**0.5 * (a + 1))).item(),
-        "update_share": ((MATRIX - a * one).square().sum() / (MATRIX + one).square().sum()).item(),
         "relative_equiv": ((MATRIX - a * one).square().sum() / (MATRIX + one).square().sum()).item(),
     }
     for name, value in expected.items():
@@ -77,14 +82,27 @@ def test_gradient__finds_the_closed_form_within_its_own_errors(files):
     assert found["layer_parameters"] == 9
 
 
+def test_gradient__of_an_update_are_the_change_of_both_losses_also_where_it_overshoots(files):
+    """Both losses are quadratic in the weights, so the gradients halfway give their change exactly."""
+    *inputs, out = files()
+    gradient.gradient(*inputs, out, GradientSettings(batches=16, samples=30, device="cpu"))
+    found = store.load(out).sel(layer="whole", step=5)
+    change = [b - a for a, b in zip(exact_losses(START), exact_losses(START + CHANGE), strict=True)]
+    for part, exact in zip(("mean", "equiv", "total"), (*change, sum(change)), strict=True):
+        value, error = (found[n].sel(part=part).item() for n in ("update_change", "update_change_error"))
+        assert abs(value - exact) < 3.5 * error
+        assert error < 0.1 * abs(exact)
+    share = change[1] / sum(change)
+    assert abs(found["update_share"] - share) < 3.5 * found["update_share_error"]
+    assert found["update_share_error"] < 0.02
+
+
 def test_gradient__has_no_update_at_step_0(files):
     *inputs, out = files()
     gradient.gradient(*inputs, out, GradientSettings(**QUICK))
     found = store.load(out)
     assert found["update_share"].isel(step=0).isnull().all()
-    assert found["update_square"].sel(step=5, layer="whole") == pytest.approx(
-        0.01 * exact_gradients(forces_task()).sum(0).square().sum()
-    )
+    assert found["update_square"].sel(step=5, layer="whole") == pytest.approx(CHANGE.square().sum())
     np.testing.assert_array_equal(found["gradient_square"][0], found["gradient_square"][1])
 
 
@@ -184,6 +202,22 @@ def test_gradient__measures_every_checkpoint_and_gives_the_same_bytes_twice(trai
     assert found.attrs["samples"] == 12
     assert (found.attrs["dtype"], found.attrs["tf32"]) == ("float32", False)
     assert found["update_share"].isel(step=slice(1, None)).notnull().all()
+
+
+def test_gradient__share_of_an_update_is_that_of_the_losses_before_and_after_it(trained):
+    """The second road: the losses themselves, at the weights before and after the update, not at their average."""
+    run, settings = Trained(trained / "train.zarr.zip", trained / "data.zarr.zip"), GradientSettings(**QUICK)
+    index = choose_batches(run.split("train", "gradient.split"), settings)
+    quaternion = sample_rotations("independent", index.size, settings.rotations, settings.seed)
+    found = store.load(trained / "a.zarr.zip")["update_change"].sel(layer="whole")
+    for step in run.steps[1:]:
+        objective = Objective(
+            run.halfway(step, torch.float64), run.task, run.task.batch(index.ravel()), quaternion, unbiased=True
+        )
+        update, middle = flat_update(objective.model, run.update(step)).double(), objective.parameters.detach()
+        ends = [objective.values(middle + sign * update / 2) for sign in (-1, 1)]
+        change = [ends[1][part] - ends[0][part] for part in ("mean", "equiv", "total")]
+        np.testing.assert_allclose(found.sel(step=step), change, rtol=1e-3, atol=2e-6)
 
 
 def test_gradient__layers_add_up_to_the_whole(trained):

@@ -250,9 +250,13 @@ def test_update__is_the_difference_of_the_weights_of_neighbouring_steps(tmp_path
     train.train(data, tmp_path / "train.zarr.zip", run(), "code")
     trained = Trained(tmp_path / "train.zarr.zip", data)
     assert trained.update(0) is None
+    assert trained.halfway(0) is None
     for step in (1, 2, 3, 4):
         before, after = (trained.model(s).state_dict() for s in (step - 1, step))
         assert same({n: v - before[n] for n, v in after.items()}, trained.update(step))
+        middle = trained.halfway(step, torch.float64).state_dict()
+        for name, value in middle.items():
+            torch.testing.assert_close(value, (before[name].double() + after[name].double()) / 2, rtol=0, atol=1e-7)
 
 
 def test_update__is_that_of_the_weights_and_not_of_their_moving_average(tmp_path, data):
@@ -262,6 +266,7 @@ def test_update__is_that_of_the_weights_and_not_of_their_moving_average(tmp_path
     assert averaged.averaged
     assert not plain.averaged
     assert same(plain.update(40), averaged.update(40))
+    assert same(plain.halfway(40).state_dict(), averaged.halfway(40).state_dict())
     assert not same(plain.model(40).state_dict(), averaged.model(40).state_dict())
 
 

@@ -10,7 +10,7 @@ import torch
 import toys
 from torch.utils.flop_counter import FlopCounterMode
 
-from twirlscope import plugins
+from twirlscope import losses, plugins
 from twirlscope.errors import UserError
 from twirlscope.settings.train import TrainSettings
 from twirlscope.training import batches, forward, optimisers
@@ -150,3 +150,18 @@ def test_weights__that_take_no_part_are_refused_where_several_processes_train():
     with pytest.raises(UserError, match=r"got \['idle.weight', 'idle.bias'\]"):
         forward.require_gradients(model)
     forward.require_gradients(model["used"])
+
+
+@pytest.mark.parametrize("micro_batch", [0, 4])
+def test_update__of_a_term_without_some_targets_has_the_loss_of_the_samples_that_have_one(micro_batch):
+    task, _ = toys.partly_labelled(40)
+    task.terms = task.terms[:1]
+    section = {"name": TOY, "width": 8}
+    settings = TrainSettings(
+        steps=5, warmup=0, batch=30, micro_batch=micro_batch, augment="none", device="cpu", prefetch=0
+    )
+    loop = Loop(task, {"seed": 0, "model": section}, settings, np.arange(30))
+    some = task.batch(np.arange(0, 30, 4))  # a batch of 30 is the whole split
+    expected = losses.weighted_loss(task, loop.model(some.inputs), some).item()
+    loop.update()
+    assert loop.curve.loss[0] == pytest.approx(expected, rel=1e-5)

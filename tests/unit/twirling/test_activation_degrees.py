@@ -150,3 +150,13 @@ def test_degrees_dataset__is_declared_and_holds_means_and_paired_errors():
     found = activation_degrees.degrees_dataset(["features"], measured, cluster)
     means = change.reshape(4, 3).mean(1)
     assert found["degree_removed_loss_error"][0, 0, 1, 0] == pytest.approx(means.std(ddof=1) / 2)
+
+
+def test_measure_degrees__has_the_loss_of_the_samples_with_a_target():
+    task, known = toys.partly_labelled(12)
+    model = tensor_product()
+    every, some = (
+        activation_degrees.measure_degrees(Evaluation(model, task, dtype=torch.float64), index).full.mean(1)
+        for index in (np.arange(12), known)
+    )
+    assert every[0] == pytest.approx(some[0], rel=1e-5)

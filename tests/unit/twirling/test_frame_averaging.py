@@ -227,3 +227,10 @@ def test_frames__refuse_points_that_are_not_finite_and_samples_without_points():
 def test_frame_averaged__refuses_unknown_ways():
     with pytest.raises(UserError, match=r"got .mean. .*known: refuse, average"):
         frame_averaged(crooked, "r", "real", **IRREPS, degenerate="mean")
+
+
+def test_measure_frames__of_a_term_without_some_targets_is_that_of_the_samples_that_have_one():
+    task, known = toys.partly_labelled(12)
+    model = toys.Well(0.5)
+    every, some = (measure_frames(Evaluation(model, task), index, TwirlSettings()) for index in (np.arange(12), known))
+    np.testing.assert_allclose(every["frame_loss"][0], some["frame_loss"][0], rtol=1e-4)

@@ -267,3 +267,17 @@ def test_measure__refuses_integer_targets_of_vectors_and_accepts_those_of_scalar
         measure.measure(
             lambda i: {"arrow": i["points"]}, twisting.FixedBatchTask(whole, {"points": "1o"}, {"arrow": "1o"})
         )
+
+
+def test_measure__of_a_term_without_some_targets_is_that_of_the_samples_that_have_one():
+    """Losses and the loss of predicting zero are means over samples with a target; percentages do not change."""
+    task, known = toys.partly_labelled(80)
+    model = toys.Well(0.6, BIAS)
+    every, some = (
+        measure.measure(model, task, index, TwirlSettings(rotations=2, reflections=2, losses=["l2"]))
+        for index in (np.arange(80), known)
+    )
+    every, some = (d.sel(term="forces").squeeze("convex") for d in (every, some))
+    for name in ("loss_total", "loss_zero", "learned_fraction", "convex_loss_zero", "o3_loss_total"):
+        assert every[name] == pytest.approx(float(some[name]), rel=0.03), name  # these hardly depend on the rotations
+    assert every["loss_equiv"] == pytest.approx(SQUARE, rel=0.5)

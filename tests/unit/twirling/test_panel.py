@@ -118,3 +118,16 @@ def test_panel__of_a_finite_group_has_all_its_rotations_and_its_spectrum_sums_to
     pairs = (own[:, None] + own[..., None] + 2 * error).mean() / 4  # the mean of every two rotations, the same included
     np.testing.assert_allclose(found["twirled_loss_predicted"].sel(rotation_set="haar2"), pairs, rtol=1e-9)
     assert panel.kept_predictions(Evaluation(model, task), chosen, SETTINGS) == []
+
+
+def test_panel__of_a_term_without_some_targets_is_that_of_the_samples_that_have_one():
+    task, known = toys.partly_labelled(40)
+    settings = SETTINGS.model_copy(update={"panel": 40})
+    chosen = panel.panel_of(np.arange(40), settings)
+    measured = panel.measure_panel(Evaluation(toys.Well(0.5, BIAS), task), chosen)
+    data = panel.panel_dataset(chosen, [measured])
+    data = data.assign_coords(step=[0], term=np.array(["forces", "energy", "weighted"], object))
+    forces = panel.summarise_panel(data, chosen, settings).sel(term="forces").isel(step=0)
+    np.testing.assert_allclose(forces["panel_loss_equiv"], SQUARE, rtol=1e-4)
+    np.testing.assert_allclose(forces["lie_error"], 2 * SQUARE, rtol=1e-4)
+    assert len(known) == 10

@@ -54,6 +54,25 @@ def test_split__over_a_whole_group_finds_the_bias_exactly(group):
     np.testing.assert_allclose(found.total[0], reference.total[0] + SQUARE, rtol=1e-7)
 
 
+def test_with_weighted__makes_means_over_samples_those_over_samples_with_a_target():
+    task, known = toys.partly_labelled(12)
+    turns, model = haar(12, 3), toys.Well(0.3, BIAS)
+    losses = {"length": {"forces": "l2", "energy": "l2"}}
+    found = twisting.with_weighted(
+        task, twisting.inner_products(Evaluation(model, task, chunk=9), np.arange(12), turns, True, losses=losses)
+    )
+    some = twisting.inner_products(Evaluation(model, task), known, turns[known], True, losses=losses)
+    for name, axis in {"gram": 1, "cross": 1, "square": 1, "convex": 3}.items():
+        terms = axis - 1
+        mean = found[name].mean(axis)
+        forces, energy, weighted = (mean.take(i, terms if axis == 1 else 2) for i in range(3))
+        exact = some[name].mean(axis).take(0, terms if axis == 1 else 2)
+        np.testing.assert_allclose(forces, exact, rtol=1e-5)
+        np.testing.assert_allclose(weighted, exact + 0.1 * energy, rtol=1e-5)
+    np.testing.assert_allclose(found["label"], some["label"], rtol=1e-5)
+    np.testing.assert_array_equal(np.flatnonzero(found["known"][0]), known)
+
+
 def test_split__does_not_depend_on_the_chunk():
     task, model = toys.force_field(), toys.Well(0.7, BIAS)
     results = [split_of(model, task, np.arange(30), haar(30, 3), chunk=c) for c in (2, 3, 7, 1000)]

@@ -1,9 +1,16 @@
 """Gradients of both parts of the loss at one checkpoint: inner products by layer, among them and with the update.
 
+Products with the update are those of the gradients halfway through it, at weights that are not averaged. Their sum over
+layers is the change of the loss along the update, but for third derivatives (midpoint rule). A checkpoint with averaged
+weights lies elsewhere, and gradients after the update lack its second derivatives.
+
 The loss is the squared error, whatever the training loss.
 """
 
 from __future__ import annotations
+
+from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -14,7 +21,7 @@ from ..contracts import Batch, Evaluation, Task
 from ..errors import UserError
 from ..estimators.gradient_statistics import PARTS, Batches, with_errors
 from ..geometry import so3
-from ..losses import mse
+from ..losses import balanced, mse
 from ..runtime.precision import differentiable
 from ..settings.gradient import GradientSettings
 from ..storage.arrays.gradient import GRADIENT
@@ -22,6 +29,20 @@ from .objective import Objective
 
 WHOLE = "whole"  # name of all layers together
 PRODUCTS = {"mean_mean": (0, 0), "mean_equiv": (0, 1), "equiv_equiv": (1, 1)}
+
+
+class Update(NamedTuple):
+    """Optimiser step that led to a checkpoint: the change of each parameter, and the model halfway through it."""
+
+    change: dict[str, Tensor]
+    halfway: torch.nn.Module
+
+
+class Along(NamedTuple):
+    """Products of an update with the gradients of both parts on every batch, and its square, by layer."""
+
+    product: Float[Array, "layer part batch"]
+    square: Float[Array, " layer"]
 
 
 def choose_batches(index: Int[Array, " known"], settings: GradientSettings) -> Int[Array, "batch sample"]:
@@ -45,10 +66,8 @@ def layers_of(model: torch.nn.Module, depth: int) -> dict[str, Int[Array, " para
     return {layer: np.concatenate(places) for layer, places in found.items()}
 
 
-def flat_update(model: torch.nn.Module, update: dict[str, Tensor] | None) -> Float[Tensor, " n"] | None:
-    """Update of the trained parameters as one vector; None if there was no update (step 0)."""
-    if update is None:
-        return None
+def flat_update(model: torch.nn.Module, update: dict[str, Tensor]) -> Float[Tensor, " n"]:
+    """Update of the trained parameters as one vector."""
     return torch.cat([update[n].flatten() for n, p in model.named_parameters() if p.requires_grad])
 
 
@@ -96,7 +115,7 @@ def measure(
     index: Int[Array, "batch sample"],
     quaternion: Float[Tensor, "batch sample rotation 4"],
     settings: GradientSettings,
-    update: dict[str, Tensor] | None,
+    update: Update | None,
     step: int,
 ) -> xr.Dataset:
     """Dataset of one checkpoint.
@@ -105,16 +124,17 @@ def measure(
         evaluation: the model; its `chunk` is the number of samples differentiated at once.
         index: samples of every batch.
         quaternion: rotations of every sample.
-        update: change of each parameter in the optimiser step that led to the checkpoint.
+        update: optimiser step that led to the checkpoint; None at step 0.
         step: step of the checkpoint, for error messages.
 
     Raises:
         UserError: a loss or gradient is not finite.
     """
-    model, task, chunk = evaluation.model, evaluation.task, evaluation.chunk
-    batches, pieces = [task.batch(i) for i in index], []
+    model, task = evaluation.model, evaluation.task
+    every, size, pieces = balanced(task.batch(index.ravel())), index.shape[1], []
+    batches = [every.map(lambda t, s=s: t[s : s + size]) for s in range(0, index.size, size)]
     for b, batch in enumerate(batches):
-        pieces.append(part_gradients(Objective(model, task, batch, quaternion[b], chunk, unbiased=True)))
+        pieces.append(part_gradients(Objective(model, task, batch, quaternion[b], evaluation.chunk, unbiased=True)))
         if not (pieces[-1][0].isfinite().all() and np.isfinite(pieces[-1][1]).all()):
             cause = _cause_of_nonfinite(model, task, index[b], quaternion[b])
             raise UserError(f"gradient, step {step}", "finite losses and gradients", cause)
@@ -122,8 +142,34 @@ def measure(
     total = total_gradient(evaluation, batches[0], quaternion[0])
     identity = ((total - rows[0].sum(0)).norm() / total.norm()).item()
     loss = np.array([values for _, values in pieces]).T
-    change = flat_update(model, update)
-    return dataset_of(rows, loss, change, layers_of(model, settings.layer_depth), settings.samples, identity)
+    layers, change = layers_of(model, settings.layer_depth), None
+    if update is not None:
+        halfway = replace(evaluation, model=update.halfway)
+        change = along(halfway, batches, quaternion, flat_update(model, update.change), layers)
+    return dataset_of(rows, loss, change, layers, settings.samples, identity)
+
+
+def along(
+    evaluation: Evaluation,
+    batches: Sequence[Batch],
+    quaternion: Float[Tensor, "batch sample rotation 4"],
+    update: Float[Tensor, " n"],
+    layers: dict[str, Int[Array, " parameter"]],
+) -> Along:
+    """Products of an update with the gradients of both parts on every batch, by layer.
+
+    Args:
+        evaluation: of the model halfway through the update.
+        update: change of the trained parameters.
+    """
+    pairs = []
+    for batch, turns in zip(batches, quaternion, strict=True):
+        objective = Objective(evaluation.model, evaluation.task, batch, turns, evaluation.chunk, unbiased=True)
+        rows = part_gradients(objective)[0]
+        change = update.to(rows)
+        pairs.append([(rows[:, at].double() @ change[at].double()).cpu().numpy() for at in layers.values()])
+    squares = [float(update[at].double().square().sum()) for at in layers.values()]
+    return Along(np.moveaxis(np.array(pairs), 0, -1), np.array(squares))
 
 
 def _cause_of_nonfinite(
@@ -144,28 +190,24 @@ def _cause_of_nonfinite(
 def dataset_of(
     rows: Float[Tensor, "batch part n"],
     loss: Float[Array, "part batch"],
-    update: Float[Tensor, " n"] | None,
+    update: Along | None,
     layers: dict[str, Int[Array, " parameter"]],
     samples: int,
     identity: float,
 ) -> xr.Dataset:
     """Dataset of one checkpoint: inner products by layer, their sum as the layer `whole`, and statistics."""
     flat = rows.flatten(0, 1)
-    change = torch.full_like(flat[0], torch.nan) if update is None else update.to(flat)
-    products, squares = [], []
-    for places in layers.values():
-        here, step = flat[:, places].double(), change[places].double()
-        products.append(torch.cat([here, step[None]]) @ here.T)
-        squares.append((step @ step).item())
+    products = [flat[:, at].double() @ flat[:, at].double().T for at in layers.values()]
     each = torch.stack([sum(products), *products]).cpu().numpy()
     shape = (len(each), len(rows), 2)
-    gram = each[:, :-1].reshape(*shape, *shape[1:]).transpose(0, 2, 4, 1, 3)
-    along = each[:, -1].reshape(shape).transpose(0, 2, 1)
-    arrays = with_errors(Batches(gram, loss, along, samples))
+    gram = each.reshape(*shape, *shape[1:]).transpose(0, 2, 4, 1, 3)
+    none = Along(np.full((len(layers), 2, len(rows)), np.nan), np.full(len(layers), np.nan))
+    product, square = (np.concatenate([a.sum(0, keepdims=True), a]) for a in update or none)
+    arrays = with_errors(Batches(gram, loss, product, samples))
     arrays |= {
         "gradient_gram": np.stack([gram[:, p, q] for p, q in PRODUCTS.values()], 1),
-        "update_product": along,
-        "update_square": np.array([sum(squares), *squares]),
+        "update_product": product,
+        "update_square": square,
         "batch_loss": loss,
         "identity_error": np.float64(identity),
     }

@@ -101,12 +101,12 @@ def lanczos(
     run = _krylov(matvec, probes, steps, generator)
     noise = max(noise, torch.finfo(probes.dtype).eps)
     outside = _trace_outside(matvec, run.basis, 0 if run.complete else trace_probes, seed + 1)
-    cut = 0 if run.complete else steps // 2 * len(run.start)
-    half = _spectrum(run, cut, noise, np.zeros(0), None) if cut else None
-    return _spectrum(run, len(run.projected), noise, outside, half)
+    cuts = [0 if run.complete else depth * len(run.start) for depth in (steps // 2, 3 * steps // 4)]
+    shallow = [_spectrum(run, cut, noise, np.zeros(0)) if cut else None for cut in cuts]
+    return _spectrum(run, len(run.projected), noise, outside, *shallow)
 
 
-def _spectrum(run: _Krylov, cut: int, noise: float, rest: Array, half: Spectrum | None) -> Spectrum:
+def _spectrum(run: _Krylov, cut: int, noise: float, rest: Array, *shallow: Spectrum | None) -> Spectrum:
     """Spectrum from the first `cut` rows of the basis; a run of fewer steps is the leading part of a longer one."""
     value, vector = torch.linalg.eigh(run.projected[:cut, :cut])
     if run.complete:
@@ -119,7 +119,7 @@ def _spectrum(run: _Krylov, cut: int, noise: float, rest: Array, half: Spectrum 
     weight = (run.start.T @ vector[: len(run.start)]) ** 2
     weight = (weight / weight.sum(1, keepdim=True)).numpy()
     error = residual.clamp_min(noise * float(value.abs().max())).numpy()
-    return Spectrum(value.numpy(), error, weight, run.basis.shape[1], run.complete, rest, half)
+    return Spectrum(value.numpy(), error, weight, run.basis.shape[1], run.complete, rest, *shallow)
 
 
 def _trace_outside(matvec: Callable, basis: Float[Tensor, "m n"], probes: int, seed: int) -> Float[Array, " fresh"]:

@@ -68,7 +68,7 @@ class Objective:
 
     Args:
         task: rotates the samples; holds the terms of the loss and their weights.
-        batch: the samples, not rotated.
+        batch: the samples, not rotated; `losses.balanced` where some have no target of a term.
         quaternion: the rotations, from `rotation_sets.sample_rotations`.
         chunk: samples differentiated at once; the result does not depend on it.
         unbiased: split for independent rotations, corrected for the bias of the plug-in values.

@@ -1,4 +1,4 @@
-"""Spectra of one checkpoint, for both parts of the loss, both curvatures and both halves of the samples."""
+"""Spectra of one checkpoint, for both parts of the loss, both curvatures and groups of the samples."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from ..estimators import condition_numbers
 from ..estimators.condition_numbers import MEASURES, SIDES
 from ..estimators.eigenvalues import Spectrum, converged
 from ..geometry.rotation_sets import sample_rotations
+from ..losses import balanced
 from ..runtime.devices import device_of
 from ..settings.hessian import HessianSettings
 from .derivative_check import Certificate, certify
@@ -24,7 +25,6 @@ from .objective import PARTS, Objective
 from .operators import CURVATURES, operator
 
 GB = 1e9
-REPLICATES = ("even", "odd")  # halves of the samples, by their position
 ENDS = ("", "_low", "_high")
 
 Key = tuple[str, str]  # curvature, part
@@ -57,9 +57,15 @@ class Problem:
         """Name of the mean part without the correction, which adds negative eigenvalues to its curvature."""
         return "mean_plugin" if "mean_plugin" in self.parts else "mean"
 
+    @property
+    def groups(self) -> list[slice]:
+        """Groups of the samples, by their position; none if there are fewer than two."""
+        count = min(self.settings.groups, len(self.batch))
+        return [slice(k, None, count) for k in range(count)] if count > 1 else []
+
     def objective(self, model: torch.nn.Module, some: slice = slice(None)) -> Objective:
         """Loss on some of the samples."""
-        batch, unbiased = self.batch.map(lambda t: t[some]), "mean_plugin" in self.parts
+        batch, unbiased = balanced(self.batch.map(lambda t: t[some])), "mean_plugin" in self.parts
         return Objective(model, self.task, batch, self.quaternion[some], self.settings.chunk, unbiased)
 
     def matrices(self) -> Iterator[Key]:
@@ -101,7 +107,7 @@ def problem_of(task: Task, index: Int[Array, " sample"], size: int, settings: He
 class CheckpointSpectra:
     """Spectra of one checkpoint.
 
-    replicates: spectra of both halves of the samples, with half of the Lanczos steps.
+    replicates: spectra of groups of the samples, with half of the Lanczos steps; empty if there are none.
     products: number of products with each matrix.
     values: losses by part.
     """
@@ -139,8 +145,7 @@ def spectra(model: torch.nn.Module, problem: Problem, step: int, certificate: Ce
         UserError: products are not finite; the message names the step, and the sample and rotation.
     """
     whole = problem.objective(model)
-    halves = (slice(0, None, 2), slice(1, None, 2)) if problem.settings.halves and len(problem.batch) > 1 else ()
-    some = [problem.objective(model, s) for s in halves]
+    some = [problem.objective(model, group) for group in problem.groups]
     found = CheckpointSpectra({}, {}, {}, whole.values())
     for key in problem.matrices():
         make = [
@@ -211,9 +216,9 @@ def dataset(found: CheckpointSpectra, certificate: Certificate, problem: Problem
     each = {key: _spectrum_arrays(spectrum, problem) for key, spectrum in found.spectra.items()}
     errors = {"hessian": certificate.error, "gauss_newton": certificate.gauss_newton}
     for (curvature, part), arrays in each.items():
-        halves = [_condition_numbers(s) for s in found.replicates[curvature, part]]
-        halves = halves or [np.full((len(SIDES), len(MEASURES)), np.nan)] * len(REPLICATES)
-        arrays["condition_replicate"] = ("side measure replicate", np.stack(halves, -1))
+        groups = [_condition_numbers(s) for s in found.replicates[curvature, part]]
+        groups = groups or [np.full((len(SIDES), len(MEASURES)), np.nan)]
+        arrays["condition_replicate"] = ("side measure replicate", np.stack(groups, -1))
         arrays["certificate_error"] = ("", np.array(errors[curvature][part]))
         arrays["products"] = ("", np.array(found.products[curvature, part]))
     missing = {n: (dims, _missing_like(v)) for n, (dims, v) in next(iter(each.values())).items()}
@@ -232,7 +237,8 @@ def dataset(found: CheckpointSpectra, certificate: Certificate, problem: Problem
         "definition": ("measure", np.array([text for _, text in MEASURES.values()], object)),
     }
     names = {"curvature": problem.curvatures, "part": problem.parts, "side": SIDES, "measure": tuple(MEASURES)}
-    coordinates = {k: np.array(v, object) for k, v in (names | {"replicate": REPLICATES}).items()}
+    names["replicate"] = [f"group {k + 1}" for k in range(max(1, len(problem.groups)))]
+    coordinates = {k: np.array(v, object) for k, v in names.items()}
     at_step = {name: (("step", *dims.split()), values[None]) for name, (dims, values) in stacked.items()}
     return xr.Dataset(at_step | shared, {"step": np.array([step], np.int64)} | coordinates)
 
@@ -284,8 +290,10 @@ def _condition_numbers(spectrum: Spectrum) -> Float[Array, "side measure"]:
 
 def _ratios(found: CheckpointSpectra, problem: Problem) -> dict[str, tuple[str, Array]]:
     """Ratios of each condition number of the mean part to that of the equivariance part, with intervals."""
-    pairs = [[found.spectra[c, part] for part in (problem.uncorrected_mean, "equiv")] for c in problem.curvatures]
-    each = np.array(
-        [[[condition_numbers.ratio(*pair, m, s) for m, _ in MEASURES.values()] for s in SIDES] for pair in pairs]
-    )
+    each = []
+    for curvature in problem.curvatures:
+        keys = [(curvature, part) for part in (problem.uncorrected_mean, "equiv")]
+        pair, groups = [found.spectra[k] for k in keys], list(zip(*(found.replicates[k] for k in keys), strict=True))
+        each.append([[condition_numbers.ratio(*pair, m, s, groups) for m, _ in MEASURES.values()] for s in SIDES])
+    each = np.array(each)
     return {f"condition_ratio{end}": ("curvature side measure", each[..., i]) for i, end in enumerate(ENDS)}

@@ -4,7 +4,8 @@ The Hessian of a network has hundreds of eigenvalues that are zero, so the ratio
 magnitude is rounding. The numbers here are defined by what they measure. Magnitudes are a_i = |lambda_i|, c_i is the
 multiplicity of each (n times its weight), A the largest magnitude, and the energy is the sum over c_i a_i:
 
-    kappa_E90            A / a, where the eigenvalues of magnitude a and above hold 90 % of the energy (E99: 99 %)
+    kappa_E90            A / a(p), where the eigenvalues of magnitude a(p) and above hold the share p of the energy; the
+                         geometric mean over p from 85 to 95 % (E99: from 98.5 to 99.5 %)
     kappa_GD10           2 T / ln 10, T the steps of gradient descent at rate 1 / A that reduce the loss of a
                          quadratic bowl to 10 %, from an isotropic start:
                          sum c a (1 - a / A)^(2 T) = 0.1 sum c a; at least 1 (GD50: half of the loss)
@@ -17,11 +18,17 @@ multiplicity of each (n times its weight), A the largest magnitude, and the ener
 A spectrum of k equal eigenvalues and any number of zeros has condition numbers 1 and ranks k. The side `positive`
 counts positive eigenvalues alone, because the Hessian of the mean part can be strongly indefinite.
 
-Every number has two error bars. The jackknife over probes measures the noise of few probes. The change since half the
-depth of the Lanczos run measures the error of the quadrature.
+At a single p, A / a(p) would be a quantile of a few nodes. It jumps from node to node, and its jackknife is often zero,
+because all probes share the nodes. The mean over p is smooth in the weights.
+
+Every number has two error bars. The jackknife over probes measures the noise of few probes. The change since smaller
+depths of the Lanczos run measures the error of the quadrature. A number has converged if both are small; the limits are
+calibrated on simulated spectra, see docs/calibration.md. The ratio of two parts of a loss has a third error, the spread
+over samples, which is usually the largest.
 
 Source: Rudelson and Vershynin, J. ACM 54, 21 (2007), for the stable rank; Roy and Vetterli, EUSIPCO 2007, and Bartlett
-et al., PNAS 117, 30063 (2020), for effective ranks; Efron, The Jackknife (1982).
+et al., PNAS 117, 30063 (2020), for effective ranks; Efron, The Jackknife (1982). The mean over p is an L-estimator:
+Harrell and Davis, Biometrika 69, 635 (1982).
 """
 
 from __future__ import annotations
@@ -34,43 +41,43 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.stats import t as student
 
-from .._typing import Array, Callable, Float
+from .._typing import Array, Callable, Float, Sequence
+from .bootstrap import standard_error
 from .eigenvalues import Spectrum
 
 SIDES = ("absolute", "positive")
-TOLERANCE = 0.15  # a number that changed by more than this share since half depth has not converged
+TOLERANCE = 0.15  # a number with a larger relative error, of probes and depth together, has not converged
 LEAST_PROBES = 3  # for a standard error; that of two probes is uncertain by 70 %
+LEAST_GROUPS = 3  # of samples, for their spread
 
 Measure = Callable[[Array, Array], float]  # function of eigenvalues and their multiplicities
 
 
 def energy_condition(value: Float[Array, " ritz"], count: Float[Array, " ritz"], share: float) -> float:
-    """Largest magnitude over the one at which magnitudes, summed from the largest on, hold `share` of the energy."""
-    magnitude, _, before = _split_at_share(value, count, share)
-    return float(np.abs(value).max() / magnitude[len(before)])
+    """Largest magnitude over the one at which magnitudes, summed from the largest on, hold a share of the energy.
+
+    The geometric mean over shares from `share` less half of the rest to `share` plus half of the rest.
+    """
+    magnitude, energy = _running_energy(value, count)
+    low, high = share - (1 - share) / 2, share + (1 - share) / 2
+    inside = np.clip(energy[1:], low, high) - np.clip(energy[:-1], low, high)
+    part = inside > 0
+    return float(magnitude[0] * np.exp(-inside[part] @ np.log(magnitude[part]) / inside.sum()))
 
 
 def energy_count(value: Float[Array, " ritz"], count: Float[Array, " ritz"], share: float) -> float:
-    """Number of the largest magnitudes that hold `share` of the energy, the same as in `energy_condition`.
-
-    A node of which only a part is needed counts with that part.
-    """
-    magnitude, missing, before = _split_at_share(value, count, share)
-    return float(before.sum() + missing / magnitude[len(before)])
+    """Number of the largest magnitudes that hold `share` of the energy; a node needed in part counts with that part."""
+    _, energy = _running_energy(value, count)
+    number = np.concatenate([[0.0], np.cumsum(count[np.argsort(-np.abs(value), kind="stable")])])
+    return float(np.interp(share, energy, number))
 
 
-def _split_at_share(value: Array, count: Array, share: float) -> tuple[Array, float, Array]:
-    """Descending magnitudes, split where their running sum reaches `share` of the energy.
-
-    Returns:
-        The magnitudes, the energy that those before the split lack of the share, and the counts before the split.
-    """
+def _running_energy(value: Array, count: Array) -> tuple[Float[Array, " ritz"], Float[Array, " node"]]:
+    """Descending magnitudes, and the share of the energy in the first 0, 1, 2 ... of them."""
     order = np.argsort(-np.abs(value), kind="stable")
-    magnitude, count = np.abs(value)[order], count[order]
-    energy = np.cumsum(count * magnitude)
-    wanted = share * energy[-1] * (1 - 1e-12)  # a sum may round down
-    place = int(np.searchsorted(energy, wanted))
-    return magnitude, wanted - (energy[place - 1] if place else 0.0), count[:place]
+    magnitude = np.abs(value)[order]
+    energy = np.concatenate([[0.0], np.cumsum(count[order] * magnitude)])
+    return magnitude, energy / energy[-1]
 
 
 def descent_condition(value: Float[Array, " ritz"], count: Float[Array, " ritz"], left: float) -> float:
@@ -118,11 +125,11 @@ def negative_energy(value: Float[Array, " ritz"], count: Float[Array, " ritz"]) 
 MEASURES: dict[str, tuple[Measure, str]] = {
     "kappa_E90": (
         partial(energy_condition, share=0.9),
-        "largest magnitude over that at which the largest hold 90 % of the sum of magnitudes",
+        "largest magnitude over that at which the largest hold 90 % of the sum of magnitudes, mean over 85 to 95 %",
     ),
     "kappa_E99": (
         partial(energy_condition, share=0.99),
-        "largest magnitude over that at which the largest hold 99 % of the sum of magnitudes",
+        "largest magnitude over that at which the largest hold 99 % of the sum of magnitudes, mean over 98.5 to 99.5 %",
     ),
     "kappa_GD10": (
         partial(descent_condition, left=0.1),
@@ -156,47 +163,91 @@ class Estimate:
 
     error: standard error over probes; NaN for fewer than `LEAST_PROBES`, 0 if the spectrum is complete.
     depth_bias: the value less that at half depth; NaN if the run has no half, 0 if the spectrum is complete.
+    change: largest magnitude of the changes since half and since three quarters of the depth.
+    probes: number of probes.
     """
 
     value: float
     error: float
     depth_bias: float
+    change: float
+    probes: int
 
     @property
     def converged(self) -> bool:
-        """True if half the products give the same number, to the share `TOLERANCE` of itself; False for NaN."""
-        return abs(self.depth_bias) <= TOLERANCE * abs(self.value)
+        """True if the 95 % interval over probes and the change with depth are together within `TOLERANCE` of the value.
+
+        False for NaN, so also for fewer than `LEAST_PROBES`.
+        """
+        return math.hypot(self.change, _student(self.probes) * self.error) <= TOLERANCE * abs(self.value)
 
 
 def estimate(spectrum: Spectrum, measure: Measure, side: str = "absolute") -> Estimate:
     """A measure of a spectrum, with its error bars."""
-    value = _value(spectrum, measure, side)
+    value, probes = _value(spectrum, measure, side), len(spectrum.weight)
     if spectrum.complete:
-        return Estimate(value, 0.0, 0.0)
-    half = _value(spectrum.half, measure, side) if spectrum.half else math.nan
-    return Estimate(value, _jackknife(_leave_one_out(spectrum, measure, side)), value - half)
+        return Estimate(value, 0.0, 0.0, 0.0, probes)
+    half, most = (math.nan if s is None else _value(s, measure, side) for s in (spectrum.half, spectrum.most))
+    error = _jackknife(_leave_one_out(spectrum, measure, side))
+    return Estimate(value, error, value - half, float(np.maximum(abs(value - half), abs(value - most))), probes)
 
 
-def ratio(one: Spectrum, other: Spectrum, measure: Measure, side: str = "absolute") -> tuple[float, float, float]:
-    """Ratio of a measure of two spectra from the same probes, and its 95 % interval, which includes both errors.
+def ratio(
+    one: Spectrum,
+    other: Spectrum,
+    measure: Measure,
+    side: str = "absolute",
+    groups: Sequence[tuple[Spectrum, Spectrum]] | None = None,
+) -> tuple[float, float, float]:
+    """Ratio of a measure of two spectra from the same probes, and its 95 % interval.
 
-    The logarithm of the ratio is jackknifed, so noise of the probes that both spectra share cancels. Its Student
-    interval is widened on both sides by the change since half depth. The ends are NaN for too few probes or steps.
+    The interval is of the logarithm. The noise of probes is jackknifed, so that noise which both spectra share cancels.
+    The spread over samples is that of the ratios of independent groups of the samples, over the root of their number.
+    Both have Student intervals, added in squares. The largest change with depth widens the interval on both sides.
+
+    Args:
+        groups: both spectra of every group of the samples; None for an interval of these very samples.
 
     Returns:
-        The ratio, and the low and the high end of its interval.
+        The ratio, and the low and the high end of its interval: NaN for too few probes, steps or groups.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
-        logs = [np.log(_value(s, measure, side)) for s in (one, other)]
-        middle = float(logs[0] - logs[1])
-        if one.complete and other.complete:
-            return (float(np.exp(middle)),) * 3
-        left_out = np.log(_leave_one_out(one, measure, side)) - np.log(_leave_one_out(other, measure, side))
-        halves = [np.log(_value(s.half or s, measure, side)) for s in (one, other)]
-        bias = abs(middle - float(halves[0] - halves[1])) if one.half and other.half else math.nan
-        spread = student.ppf(0.975, max(len(left_out) - 1, 1)) * _jackknife(left_out) + bias
+        middle = _log_ratio(one, other, measure, side)
+        noise, bias = _noise_of_probes(one, other, measure, side)
+        spread = noise if groups is None else math.hypot(noise, _spread_over_groups(groups, measure, side))
     with np.errstate(over="ignore"):
-        return float(np.exp(middle)), float(np.exp(middle - spread)), float(np.exp(middle + spread))
+        width = spread + bias
+        return float(np.exp(middle)), float(np.exp(middle - width)), float(np.exp(middle + width))
+
+
+def _log_ratio(one: Spectrum, other: Spectrum, measure: Measure, side: str) -> float:
+    """Logarithm of the ratio of a measure of two spectra."""
+    return float(np.log(_value(one, measure, side)) - np.log(_value(other, measure, side)))
+
+
+def _noise_of_probes(one: Spectrum, other: Spectrum, measure: Measure, side: str) -> tuple[float, float]:
+    """Half-width of the Student interval of a log-ratio over probes, and its largest change with depth."""
+    if one.complete and other.complete:
+        return 0.0, 0.0
+    left_out = np.log(_leave_one_out(one, measure, side)) - np.log(_leave_one_out(other, measure, side))
+    middle, changes = _log_ratio(one, other, measure, side), []
+    for name in ("half", "most"):
+        pair = [getattr(s, name) for s in (one, other)]
+        changes.append(math.nan if None in pair else abs(middle - _log_ratio(*pair, measure, side)))
+    return _student(len(left_out)) * _jackknife(left_out), float(np.max(changes))
+
+
+def _spread_over_groups(groups: Sequence[tuple[Spectrum, Spectrum]], measure: Measure, side: str) -> float:
+    """Half-width of the Student interval of a log-ratio over samples; NaN for fewer than `LEAST_GROUPS`."""
+    if len(groups) < LEAST_GROUPS:
+        return math.nan
+    each = np.array([_log_ratio(*pair, measure, side) for pair in groups])
+    return _student(len(each)) * float(standard_error(each))
+
+
+def _student(count: int) -> float:
+    """Half-width of a 95 % interval from so many numbers, in standard errors."""
+    return float(student.ppf(0.975, max(count - 1, 1)))
 
 
 def _value(spectrum: Spectrum, measure: Measure, side: str) -> float:

@@ -33,6 +33,7 @@ class Spectrum:
         rest: estimates of the trace outside the basis, one per fresh probe; empty if there are none.
         half: the same run at half its depth, from the same products; numbers that differ have not converged. None if
             the run had a single step, or if the basis spans the whole space.
+        most: the same at three quarters of its depth.
     """
 
     value: Float[Array, " ritz"]
@@ -42,6 +43,7 @@ class Spectrum:
     complete: bool
     rest: Float[Array, " fresh"]
     half: Spectrum | None = None
+    most: Spectrum | None = None
 
     def top(self, count: int) -> tuple[Float[Array, " rank"], Float[Array, " rank"]]:
         """The largest values, descending, and their errors, padded with NaN to `count`."""

@@ -32,7 +32,7 @@ class Batches(NamedTuple):
 
     gram: products of the gradients of two parts on two batches.
     loss: both parts of the loss.
-    update: products of the gradients with an update of the parameters.
+    update: products of an update of the parameters with the gradients halfway through it.
     size: samples per batch.
     """
 
@@ -98,9 +98,12 @@ def loss_statistics(loss: Float[Array, "part batch"]) -> dict[str, Values]:
 
 
 def update_statistics(update: Float[Array, "*b part batch"]) -> dict[str, Values]:
-    """First-order change of the parts along an update, and the share of equiv in the change of the total.
+    """Change of the parts along an update, and the share of equiv in the change of the total.
 
     The share is below 0 or above 1 if one part rises while the other falls.
+
+    Args:
+        update: products of the update with the gradients halfway through it.
     """
     change = update.mean(-1) @ WITH_TOTAL.T
     total = change[..., 2]

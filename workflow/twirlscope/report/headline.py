@@ -153,7 +153,10 @@ def _is_heavy(data: xr.Dataset) -> bool:
 
 
 def physical_error(training: Training, term: str) -> tuple[float, str]:
-    """Root mean square error of a component at the last checkpoint, and its unit (eV becomes meV)."""
+    """Root mean square error of a component at the last checkpoint, and its unit (eV becomes meV).
+
+    Every sample counts the same, as in the loss. `benchmarks` pools the atoms of all samples, as is usual for forces.
+    """
     attrs = training.twirl.attrs
     loss = float(training.last(term)["loss_total"])
     value = math.sqrt(loss) * float(attrs[f"scale_{term}"]) if loss >= 0 else math.nan

@@ -15,7 +15,7 @@ from .trainings import Training
 from .wording import term_words
 
 NOT_SHOWN = ("percent_low", "percent_high", "trivial", "at_floor", "loss_zero", "penalty", "floor")  # on the page
-ERROR = Column("errors", "root mean square error")  # of all terms, in one cell on the page
+ERROR = Column("errors", "root mean square error by sample")  # of all terms, in one cell on the page
 COLUMNS = (
     Column("step", "final step", "1"),
     Column("loss", "final loss", "1"),
@@ -45,8 +45,9 @@ def headline_table(trainings: Sequence[Training], lines: Sequence[Headline], lim
             errors[column.name], row[column.name] = column, value
         rows.append(row | _symmetry(line))
     caption = (
-        f"The last checkpoint: held-out loss ({term_words(lines[0].term)}), root mean square error of a component, and "
-        f"the equivariance error with its 95 % interval. Then the first step below {limit:g} %, and the step from "
+        f"The last checkpoint: held-out loss ({term_words(lines[0].term)}), root mean square error of a component, in "
+        "which every sample counts the same (by test set, errors of forces count every atom the same), and the "
+        f"equivariance error with its 95 % interval. Then the first step below {limit:g} %, and the step from "
         "which it stays below to the end; checkpoints that have not yet learned do not count."
     )
     return _table("headline", caption, rows, limit, list(errors.values()))

@@ -9,7 +9,7 @@ import xarray as xr
 
 from .._typing import Mapping, Sequence
 from .trainings import Training, by_run
-from .wording import listed, say
+from .wording import listed, plural, say
 
 PAPER = """@article{shen2025training,
   title = {Training Dynamics of Learning 3D-Rotational Equivariance},
@@ -84,14 +84,26 @@ def _measured(trainings: Sequence[Training]) -> list[str]:
             "prediction and the equivariance error, both estimated without bias (Shen et al., 2025), with 95 % "
             "intervals by a bootstrap over clusters of samples (studentised below 200 clusters)."
         )
-    curved = [t.hessian for t in trainings if t.hessian is not None and "lanczos_steps" in t.hessian.attrs]
-    if curved:
-        a = curved[0].attrs
-        found.append(
-            f"The eigenvalue distributions of the Hessians of both parts were estimated by {a['lanczos_steps']} steps "
-            f"of Lanczos iteration from {a['probes']} random vectors on {a['samples']} samples."
-        )
-    return found
+    return found + _curvature(trainings)
+
+
+def _curvature(trainings: Sequence[Training]) -> list[str]:
+    """The measurement of the Hessians, with the runs of each kind if there are several kinds."""
+    kinds: dict[str, list[str]] = {}
+    for run, seeds in by_run(trainings).items():
+        for a in (t.hessian.attrs for t in seeds if t.hessian is not None):
+            if {"lanczos_steps", "probes", "samples"} <= set(a):
+                kind = f"{a['lanczos_steps']} steps of Lanczos iteration from {a['probes']} random vectors on "
+                kinds.setdefault(kind + plural(a["samples"], "sample"), []).append(run)
+    if not kinds:
+        return []
+    each = list(kinds)
+    if len(kinds) > 1:
+        each = [
+            f"{kind} (run{'s' if len(set(r)) > 1 else ''} {listed(list(dict.fromkeys(r)))})"
+            for kind, r in kinds.items()
+        ]
+    return [f"The eigenvalue distributions of the Hessians of both parts were estimated by {listed(each)}."]
 
 
 def _clusters(attrs: Mapping[str, Any]) -> str:

@@ -10,8 +10,8 @@ from .base import Settings, key
 class GradientSettings(Settings):
     """Measurement of the gradients of both parts of the loss at every checkpoint.
 
-    Cost per checkpoint: about `5 * batches * samples * rotations` forward passes of one rotated sample, and memory for
-    `2 * batches` gradients.
+    Cost per checkpoint: about `10 * batches * samples * rotations` forward passes of one rotated sample, half of them
+    for the update that led to it, and memory for `2 * batches` gradients.
     """
 
     enabled: bool = key(True, "true runs the stage, false skips it")

@@ -30,8 +30,17 @@ class HessianSettings(Settings):
     )
     rotations: int = key(16, "independent rotations per sample, if the set is `independent`", ge=2)
     gauss_newton: bool = key(True, "true measures the Gauss-Newton matrix beside the Hessian")
-    halves: bool = key(True, "true also measures condition numbers on each half of the samples, at half the depth")
-    probes: int = key(3, "random probe vectors, the block size of Lanczos; error bars need 3 or more", ge=1)
+    groups: int = key(
+        3,
+        "groups of the samples on which condition numbers are measured too, at half the depth: the interval of a ratio "
+        "of condition numbers needs 3 or more, for the spread over samples; 0 for none",
+        ge=0,
+    )
+    probes: int = key(
+        3,
+        "random probe vectors, the block size of Lanczos; error bars and converged numbers need 3 or more",
+        ge=1,
+    )
     lanczos_steps: int = key(
         8, "block steps of Lanczos: probes * steps products with each matrix, and as many Ritz values", ge=2
     )

@@ -16,9 +16,11 @@ from .._typing import Array, Float, Int, Sequence, Tensor
 from ..contracts import Evaluation
 from ..curvature import gradients, nearest_symmetric
 from ..curvature.derivative_check import certify_gradient
+from ..curvature.gradients import Update
 from ..curvature.objective import Objective
 from ..geometry import so3
 from ..geometry.rotation_sets import sample_rotations
+from ..losses import balanced
 from ..runtime import precision
 from ..runtime.devices import device_of
 from ..runtime.progress import Progress
@@ -38,8 +40,8 @@ def gradient(train: Path, data: Path, out: Path, settings: GradientSettings, sha
     """Measure every checkpoint of a run, or the share of one job, and write `gradient.zarr.zip`.
 
     Gradients are taken at the weights of the checkpoint, which are the EMA where the run has one. The update is that of
-    the weights that the optimiser changed, in the step that led to the checkpoint. Every checkpoint is certified first,
-    in float64 on a few samples.
+    the weights that the optimiser changed, in the step that led to the checkpoint. Its products are with the gradients
+    halfway through it. Every checkpoint is certified first, in float64 on a few samples.
 
     Raises:
         UserError: the model or task is refused, a gradient is wrong, a loss or gradient is not finite, a checkpoint is
@@ -55,13 +57,15 @@ def gradient(train: Path, data: Path, out: Path, settings: GradientSettings, sha
     searched, flat = evenly_spaced(run.steps, settings.nearest), run.task.batch(index.ravel())
     progress = Progress("gradient", len(steps), "checkpoint")
     check_batch(run.task, flat)
+    flat = balanced(flat)
     for step in steps:
         model = run.model(step, dtype).to(device)
         evaluation = Evaluation(model, run.task, device, dtype, settings.chunk)
         few = index.ravel()[:CHECKED], quaternion.flatten(0, 1)[:CHECKED]
         check(evaluation, *few)
         certify_gradient(Objective(model, run.task, run.task.batch(few[0]), few[1], CHECKED, unbiased=True))
-        found.append(gradients.measure(evaluation, index, quaternion, settings, run.update(step), step))
+        update = Update(run.update(step), run.halfway(step, dtype).to(device)) if step else None
+        found.append(gradients.measure(evaluation, index, quaternion, settings, update, step))
         if step in searched:
             objective = Objective(model, run.task, flat, quaternion.flatten(0, 1), settings.chunk, unbiased=True)
             descents[step] = nearest_symmetric.descend(objective, settings.nearest_share, settings.nearest_steps)

@@ -85,9 +85,30 @@ class Trained:
         Raises:
             UserError: the file is missing or not the one that was written.
         """
-        return self._kept("update", step) if step else None
+        return self._kept("update", step)["change"] if step else None
 
-    def _kept(self, kind: str, step: int) -> dict[str, Tensor]:
+    def halfway(self, step: int, dtype: torch.dtype = torch.float32) -> Model | None:
+        """The model halfway through `update`, in evaluation mode, on the CPU; None at step 0.
+
+        The product of its gradient and the update is the change of the loss, but for third derivatives. The gradient at
+        either end lacks second derivatives too, which count as much as the gradient where the optimiser overshoots.
+
+        Raises:
+            UserError: the file is missing or not the one that was written.
+        """
+        if not step:
+            return None
+        kept = self._kept("update", step)
+        model = plugins.make_model(self._spec["model"], self.task.constants)
+        model.load_state_dict(kept["start"])
+        model = model.to(dtype)
+        with torch.no_grad():
+            for name, parameter in model.named_parameters():
+                if name in kept["change"]:
+                    parameter += kept["change"][name].to(dtype) / 2
+        return model.eval()
+
+    def _kept(self, kind: str, step: int) -> dict:
         """Contents of a file of the run: its `checkpoint` or its `update` at a step."""
         kept = self._manifest.sel(step=step)
         path = self._folder / str(kept[f"{kind}_file"].item())

@@ -19,7 +19,7 @@ from .. import plugins
 from .._typing import Array, Int, Tensor
 from ..contracts import Batch, Model, Task
 from ..errors import Stopped, UserError
-from ..losses import weighted_loss
+from ..losses import balanced, weighted_loss
 from ..runtime.devices import device_of, hardware
 from ..runtime.identity import STATE_FILE
 from ..runtime.progress import Progress
@@ -28,6 +28,7 @@ from . import cost, forward, processes, state
 from .batches import NOISE, WEIGHTS, Loader, batch_index, rotations, seed_of
 from .optimisers import optimiser
 from .processes import SINGLE, ProcessGroup
+from .state import Update
 
 
 def learning_rate(settings: TrainSettings, update: int) -> float:
@@ -82,7 +83,7 @@ class Loop:
         self.curve, self.step, self.seconds, self.devices = Curve(), 0, 0.0, [hardware(self.device)]
         self.meter = cost.Meter(self.device)
         self.keep = set(checkpoint_steps(settings))
-        self.change: dict[str, Tensor] | None = None
+        self.last: Update | None = None
 
     def train(self, folder: Path) -> None:
         """Run to the last step, or to a signal to stop, from the state in the folder if there is one."""
@@ -96,7 +97,7 @@ class Loop:
                 self.seconds = before + time.monotonic() - start
                 reason, kept = self.group.shared_signal(signalled()), self.step in self.keep
                 if kept and self.group.is_main:
-                    state.save_checkpoint(folder, self.step, self.weights(), self.change)
+                    state.save_checkpoint(folder, self.step, self.weights(), self.last)
                 late = time.monotonic() - saved > self.settings.save_every
                 if (kept or reason or late) and self.group.is_main:
                     state.save_state(folder, self.state())
@@ -119,7 +120,7 @@ class Loop:
             "model": self.model.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "average": self.average,
-            "change": self.change,
+            "last": self.last,
             "curve": vars(self.curve),
             "meter": self.meter.state(),
         }
@@ -130,7 +131,7 @@ class Loop:
         if saved is None:
             return
         self.step, self.seconds = saved["step"], saved["seconds"]
-        self.average, self.change = saved["average"], saved["change"]
+        self.average, self.last = saved["average"], saved["last"]
         self.devices = list(dict.fromkeys([*saved["devices"], *self.devices]))
         self.model.load_state_dict(saved["model"])
         fused = [group.get("fused") for group in self.optimiser.param_groups]  # a fact of the device, not of the run
@@ -142,11 +143,12 @@ class Loop:
         print(f"resumed at step {self.step} from {folder / STATE_FILE}", flush=True)
 
     def batch(self, update: int) -> Batch:
-        """The whole batch of an update, the same in every process."""
+        """The whole batch of an update, the same in every process; its losses are means over samples with a target."""
         seed, size = self.seed, self.settings.batch
         index = batch_index(self.index, update, size, seed)
         rotation = rotations(self.settings.augment, size, seed, update)
-        return self.task.training_batch(index, np.random.default_rng([seed, NOISE, update]), rotation, self.device)
+        random = np.random.default_rng([seed, NOISE, update])
+        return balanced(self.task.training_batch(index, random, rotation, self.device))
 
     def update(self) -> None:
         """One optimiser update."""
@@ -157,11 +159,12 @@ class Loop:
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         with self.meter.aside():
-            before = self._trained() if self.step + 1 in self.keep and self.group.is_main else None
+            kept = self.step + 1 in self.keep and self.group.is_main
+            start = {k: v.detach().to("cpu", copy=True) for k, v in self.model.state_dict().items()} if kept else None
         self.optimiser.step()
         self.step += 1
         with self.meter.aside():
-            self.change = before and {k: v - before[k] for k, v in self._trained().items()}
+            self.last = {"start": start, "change": self._change(start)} if kept else None
         self._record(loss, norm, rate)
 
     def _gradients(self, batch: Batch) -> float:
@@ -185,13 +188,10 @@ class Loop:
             forward.require_gradients(self.model)
         return self.group.total(total.item())
 
-    def _trained(self) -> dict[str, Tensor]:
-        """Copy of the parameters that the optimiser updates, for the update that a checkpoint keeps."""
-        return {
-            n: p.detach().to("cpu", torch.float32, copy=True)
-            for n, p in self.model.named_parameters()
-            if p.requires_grad
-        }
+    def _change(self, start: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Change of the parameters that the optimiser updates."""
+        trained = {n: p.detach().to("cpu") for n, p in self.model.named_parameters() if p.requires_grad}
+        return {n: (p - start[n]).float() for n, p in trained.items()}
 
     def weights(self) -> dict[str, Tensor]:
         """Weights that a checkpoint keeps: the EMA if there is one."""

@@ -22,12 +22,15 @@ def update_name(step: int) -> str:
     return f"step{step:09d}.update.pt" if step else ""
 
 
-def save_checkpoint(
-    folder: Path, step: int, weights: Mapping[str, Tensor], update: Mapping[str, Tensor] | None
-) -> None:
+# The optimiser step that led to a checkpoint. `start`: weights before it, never averaged; `change`: that of each
+# parameter that the optimiser updates, in float32.
+Update = dict[str, dict[str, Tensor]]
+
+
+def save_checkpoint(folder: Path, step: int, weights: Mapping[str, Tensor], update: Update | None) -> None:
     """Write the weights at this step, for the stages that measure, and the update that led to it.
 
-    The update is that of the parameters that the optimiser changes, in float32; the weights may be their EMA.
+    The weights may be an EMA. Those of the update are not.
     """
     if step:
         write_whole(folder / update_name(step), lambda p: dump(update, p))

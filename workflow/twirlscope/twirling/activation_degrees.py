@@ -19,7 +19,7 @@ import xarray as xr
 from .._typing import Array, Callable, Float, Int, Sequence, Tensor
 from ..contracts import Batch, Evaluation, Model, Task
 from ..estimators.bootstrap import Clusters, standard_error
-from ..losses import inner
+from ..losses import balanced, inner
 
 MAX_SAMPLES = 32  # samples measured
 
@@ -47,7 +47,7 @@ def measure_degrees(evaluation: Evaluation, index: Int[Array, " sample"]) -> Deg
     degree = {path: degrees_of(irreps) for path, irreps in model.activations.items()}
     if not degree:
         return None
-    batch = evaluation.batch(index[:MAX_SAMPLES])
+    batch = balanced(evaluation.batch(index[:MAX_SAMPLES]))
     outputs: dict[str, list[Tensor]] = {path: [] for path in degree}
     with output_hooks(model, {path: outputs[path].append for path in degree}):
         full = _losses(model, task, batch)

@@ -14,7 +14,7 @@ import xarray as xr
 from .._typing import Array, Callable, Float, Int, Sequence
 from ..contracts import Evaluation, Task
 from ..geometry import action, so3
-from ..losses import inner
+from ..losses import balanced, inner
 from ..settings.twirl import TwirlSettings
 from .activation_degrees import MAX_SAMPLES, DegreeUse, degrees_dataset, measure_degrees
 from .checks.model_and_task import check_model_and_task
@@ -125,7 +125,7 @@ def rounding_error(evaluation: Evaluation, exact: Callable, held: Heldout) -> Fl
     between the target of the rotated sample, rotated back, and the target.
     """
     task = evaluation.task
-    batch = task.batch(held.index[FIRST])
+    batch = balanced(task.batch(held.index[FIRST]))
     rotation, double = so3.matrix(held.quaternion[FIRST, 0]), batch.to("cpu", torch.float64)
     where = evaluation.device, evaluation.dtype
     with torch.no_grad():

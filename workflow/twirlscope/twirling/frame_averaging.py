@@ -38,7 +38,7 @@ from ..estimators.bootstrap import Clusters, standard_error
 from ..estimators.degree_spectrum import error_gram
 from ..geometry import rotation_sets, so3
 from ..geometry.rotation_sets import FRAME_SIGNS
-from ..losses import inner
+from ..losses import balanced, inner
 from ..settings.twirl import TwirlSettings
 from .averaging import Averaged, Tensors, check_names
 from .twisting import inner_products, with_weighted
@@ -243,5 +243,6 @@ def _change(model: Callable, task: Task, one: Batch, other: Batch) -> Float[Arra
     """Mean square change of the predictions between two batches, by term, `weighted` last."""
     a, b = model(one.inputs), model(other.inputs)
     moved = {t.name: (b[t.name] - a[t.name]).double() for t in task.terms}
-    each = [inner(d, d, one.weights[name].double()).mean().item() for name, d in moved.items()]
+    weights = balanced(one).weights
+    each = [inner(d, d, weights[name].double()).mean().item() for name, d in moved.items()]
     return np.array([*each, np.dot([t.weight for t in task.terms], each)])

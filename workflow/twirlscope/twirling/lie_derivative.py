@@ -23,9 +23,9 @@ from .._typing import Array, Callable, Float, Int, Tensor
 from ..contracts import Batch, Evaluation, Task
 from ..errors import UserError
 from ..geometry import so3
-from ..losses import inner
+from ..losses import has_target, inner
 from ..runtime.precision import differentiable, duplicate
-from .twisting import twisted
+from .twisting import over_known, twisted
 
 TOLERANCE = 1e-5  # relative; right derivatives reach 1e-7 to 1e-11, wrong ones are off by percents or more
 FLOOR = 1e-3  # errors are relative to the derivatives, or to this share of the prediction if that is larger
@@ -129,8 +129,11 @@ def _mean_squares(
     index: Int[Array, " sample"],
     quaternion: Float[Tensor, "sample rotation 4"],
 ) -> dict[str, Float[Array, " sample"]]:
-    """Mean over rotations of SUM_a |L_a z|^2 per sample, for every term and `weighted`."""
-    task, K, found = evaluation.task, quaternion.shape[1], []
+    """Mean over rotations of SUM_a |L_a z|^2 per sample, for every term and `weighted`.
+
+    As in `twisting.with_weighted`, the mean of a term over all samples is that over the samples with a target.
+    """
+    task, K, found, known = evaluation.task, quaternion.shape[1], [], []
     for rows in np.array_split(np.arange(len(index) * K), max(1, -(-len(index) * K // evaluation.chunk))):
         samples, copies = np.unique(rows // K, return_inverse=True)
         copies = torch.from_numpy(copies).to(evaluation.device)
@@ -138,7 +141,10 @@ def _mean_squares(
         rotation = so3.matrix(quaternion.reshape(-1, 4)[rows]).to(evaluation.device, evaluation.dtype)
         squares = [_squares(L, batch) for L in derivative(evaluation.model, task, batch, rotation)]
         found.append({t.name: sum(s[t.name] for s in squares).cpu().numpy() for t in task.terms})
+        known.append(np.stack([has_target(batch)[t.name].cpu().numpy() for t in task.terms]))
     values = {t.name: np.concatenate([f[t.name] for f in found]).reshape(-1, K).mean(1) for t in task.terms}
+    factor = over_known(np.concatenate(known, 1))
+    values = {name: each * factor[i] for i, (name, each) in enumerate(values.items())}
     return values | {"weighted": sum(t.weight * values[t.name] for t in task.terms)}
 
 

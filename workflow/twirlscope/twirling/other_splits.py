@@ -10,8 +10,8 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
-from .._typing import Array, Bool, Int
-from ..contracts import Evaluation, Task, split_index
+from .._typing import Array, Int
+from ..contracts import Evaluation, split_index
 from ..estimators import loss_split
 from ..settings.twirl import TwirlSettings
 from .heldout import choose_samples, heldout_of
@@ -49,18 +49,10 @@ def _losses(evaluation: Evaluation, index: Int[Array, " sample"], settings: Twir
     absolute = {"absolute": {t.name: "l1" for t in task.terms}}
     products = inner_products(evaluation, index, turned, losses=absolute)
     parts = loss_split.split(products["gram"], products["cross"], products["square"])
-    chunks = (index[i : i + evaluation.chunk] for i in range(0, len(index), evaluation.chunk))
-    known = np.concatenate([_has_target(task, chunk) for chunk in chunks], 1)
     values = dict(zip(NAMES, (*parts, products["convex"][0, 0]), strict=True))
     weight = np.array([t.weight for t in task.terms])[:, None]
     found = {}
     for name, each in values.items():
-        each = np.where(known, each, np.nan)
+        each = np.where(products["known"], each, np.nan)
         found[name] = np.concatenate([each, (weight * each).sum(0, keepdims=True)])
     return found
-
-
-def _has_target(task: Task, index: Int[Array, " sample"]) -> Bool[Array, "term sample"]:
-    """True for samples that have a target; the weights of the others are 0."""
-    weights = task.batch(index).weights
-    return np.stack([(weights[t.name].reshape(len(index), -1).sum(1) > 0).numpy() for t in task.terms])

@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from .._typing import Array, Callable, Float, Index, Int, Irreps, Mapping, Tensor
+from .._typing import Array, Bool, Callable, Float, Index, Int, Irreps, Mapping, Tensor
 from ..contracts import Batch, Evaluation, Task, Term, as_index
 from ..estimators import loss_split
 from ..geometry import action, so3
-from ..losses import inner, loss_of
+from ..losses import has_target, inner, loss_of
 from .checks.model_and_task import check_batch
 
-Products = dict[str, Array]  # gram [term, sample, K, K], cross [term, sample, K], square [term, sample], see below
+Products = dict[str, Array]  # gram [term, sample, K, K], cross [term, sample, K], square, known [term, sample], below
 
 Losses = Mapping[str, Mapping[str, str]]  # by any name: the kind of loss of each term
 
@@ -64,6 +64,8 @@ def inner_products(
 ) -> Products:
     """Gram matrix of the twisted predictions, their products with the target, and the square of the target, by term.
 
+    `known` is True for samples that have a target; products of the others are 0.
+
     Rotations are stacked into the batch, so the memory of the network depends on `evaluation.chunk` alone, not on the
     number of samples or rotations. Labels and losses other than the squared error are measured without the
     rotoreflections.
@@ -90,10 +92,13 @@ def inner_products(
         rotated = {name: values[:, parity == 1] for name, values in z.items()}
         pieces.append(_products(task, z, batch) | _other_losses(task, rotated, batch, losses or {}))
         if labels:
-            pieces[-1]["label"] = _label_sums(task, rotated, batch) / len(index)
-    axis = {"gram": 1, "cross": 1, "square": 1, "convex": 3}
+            pieces[-1]["label"] = _label_sums(task, rotated, batch)
+    axis = {"gram": 1, "cross": 1, "square": 1, "known": 1, "convex": 3}
     found = {name: np.concatenate([p[name] for p in pieces], axis[name]) for name in pieces[0] if name in axis}
-    return found | ({"label": sum(p["label"] for p in pieces)} if labels else {})
+    if labels:
+        number = [t.name for t in task.terms].index(task.attribution[0])
+        found["label"] = sum(p["label"] for p in pieces) / max(found["known"][number].sum(), 1)
+    return found
 
 
 @torch.no_grad()
@@ -132,7 +137,9 @@ def _products(task: Task, z: dict[str, Tensor], batch: Batch) -> Products:
         gram, cross = flat @ flat.transpose(1, 2), (flat @ y[..., None]).squeeze(-1)
         each.append([t.cpu().numpy() for t in (gram, cross, inner(target, target, weights))])
     gram, cross, square = (np.stack(parts) for parts in zip(*each, strict=True))
-    return {"gram": gram, "cross": cross, "square": square}
+    known = has_target(batch)
+    known = np.stack([known[t.name].cpu().numpy() for t in task.terms])
+    return {"gram": gram, "cross": cross, "square": square, "known": known}
 
 
 def _other_losses(task: Task, z: dict[str, Tensor], batch: Batch, losses: Losses) -> Products:
@@ -154,14 +161,26 @@ def _convex(z: Float[Tensor, "sample rotation *v c"], batch: Batch, term: str, k
 
 
 def with_weighted(task: Task, products: Products) -> Products:
-    """The products with the term `weighted` added, for the split of the weighted loss, which is linear in them."""
+    """The products for means over samples, with the term `weighted` added, the weighted sum of the terms.
+
+    The products of a term are multiplied by the number of samples over that of the samples with a target. So their
+    means over samples are means over the samples with a target, by term, and their weighted sum is the loss.
+    """
     weight = np.array([t.weight for t in task.terms])
+    factor = over_known(products["known"])
     found = dict(products)
     for name, axis in {"gram": 0, "cross": 0, "square": 0, "convex": 2}.items():
         if name in products:
-            summed = np.tensordot(weight, products[name], (0, axis))
-            found[name] = np.concatenate([products[name], np.expand_dims(summed, axis)], axis)
+            each = products[name] * factor.reshape((-1,) + (1,) * (products[name].ndim - axis - 1))
+            found[name] = np.concatenate([each, np.expand_dims(np.tensordot(weight, each, (0, axis)), axis)], axis)
+    found["known"] = np.concatenate([products["known"], products["known"].any(0, keepdims=True)])
     return found
+
+
+def over_known(known: Bool[Array, "term sample"]) -> Float[Array, " term"]:
+    """Number of samples over that of the samples with a target, by term; 1 where no sample has one."""
+    count = known.sum(1)
+    return np.where(count > 0, known.shape[1] / np.maximum(count, 1), 1.0)
 
 
 def _label_sums(task: Task, z: dict[str, Tensor], batch: Batch) -> Float[Array, "2 label"]:

@@ -1,16 +1,21 @@
 """Learning curves: the trainings on each, and figures and table against the stores."""
 
+import dataclasses
 import json
 
+import four_splits
 import numpy as np
 import pytest
 import synthetic
+import toys
 
 from twirlscope.report.sections import contents, learning_curves
 from twirlscope.report.trainings import Training
 from twirlscope.settings.report import ReportSettings
 from twirlscope.stages import report
 from twirlscope.storage import store
+from twirlscope.tasks.force_field import ForceField
+from twirlscope.twirling import measure
 
 PERCENT = {500: 8.0, 2000: 4.0, 14000: 1.0}
 
@@ -88,9 +93,24 @@ def test_last_checkpoints__holds_the_numbers_of_the_stores():
         assert [row[name] for name in learning_curves.LOSSES] == [last[f"loss_{p}"] for p in learning_curves.LOSSES]
         ends = [row[f"percent{end}"] for end in ("", "_low", "_high")]
         assert ends == [last[f"percent_equiv{end}"] for end in ("", "_low", "_high")]
-        assert row["rmse_meV/Å"] == pytest.approx(1700 * float(last["loss_total"]) ** 0.5)
         assert np.isnan(row["rmse_meV/atom"])
         assert row["epochs"] == 3000 * 32 / one.train.attrs["training_samples"]
+
+
+def test_last_checkpoints__error_is_that_of_predictions_made_one_by_one_in_the_unit_of_the_data():
+    """The mean over samples, then the root. An equivariant model has one error in all orientations."""
+    data = four_splits.frames().isel(sample=slice(30))
+    task = ForceField(ForceField.Settings(), four_splits.frames())
+    found = measure.measure(toys.Well(0.8), task, np.arange(30)).expand_dims("step")
+    units = {"scale_forces": task.terms[0].scale, "unit_forces": "eV/Å", "settings": "{}"}
+    trainings = [training(n) for n in (500, 2000)]
+    trainings = [dataclasses.replace(t, twirl=found.assign_attrs(units)) for t in trainings]
+    row = learning_curves.last_checkpoints(trainings).data.query("term == 'forces'").iloc[0]
+    first = data["atoms"].values.sum()
+    error = 1000 * (2 * -0.8 * data["positions"].values[:first] - data["forces"].values[:first])  # meV/Å
+    by_sample = np.split((error**2).mean(1), np.cumsum(data["atoms"].values)[:-1])
+    assert row["rmse_meV/Å"] == pytest.approx(np.mean([s.mean() for s in by_sample]) ** 0.5, rel=1e-4)
+    assert row["rmse_meV/Å"] != pytest.approx(np.concatenate(by_sample).mean() ** 0.5, rel=1e-3)
 
 
 def test_last_checkpoints__leaves_the_sum_out_where_there_is_one_term():

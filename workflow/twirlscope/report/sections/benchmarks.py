@@ -36,21 +36,21 @@ ERRORS = (
     Column("energy_rmse", "energy RMSE", "meV"),
     Column("energy_mae", "energy MAE", "meV"),
     Column("energy_rmse_per_atom", "energy RMSE", "meV/atom"),
-    Column("force_rmse", "force RMSE", "meV/Å"),
-    Column("force_rmse_low", "force RMSE, from", "meV/Å"),
-    Column("force_rmse_high", "force RMSE, to", "meV/Å"),
-    Column("force_mae", "force MAE", "meV/Å"),
-    Column("force_rmse_twirled", "force RMSE, twirled", "meV/Å"),
+    Column("force_rmse", "force RMSE by atom", "meV/Å"),
+    Column("force_rmse_low", "force RMSE by atom, from", "meV/Å"),
+    Column("force_rmse_high", "force RMSE by atom, to", "meV/Å"),
+    Column("force_mae", "force MAE by atom", "meV/Å"),
+    Column("force_rmse_twirled", "force RMSE by atom, twirled", "meV/Å"),
     *percentage("percent_forces", "equivariance error, forces"),
     *percentage("percent_energy", "equivariance error, energy"),
 )
 PUBLISHED_ERRORS = (
     Column("energy_rmse", "energy RMSE", "meV"),
-    Column("force_rmse", "force RMSE", "meV/Å"),
+    Column("force_rmse", "force RMSE by atom", "meV/Å"),
     Column("here", "test sets here"),
 )
 PANELS = {  # column of a figure -> label
-    "force_rmse": "force RMSE\n[meV/Å]",
+    "force_rmse": "force RMSE by atom\n[meV/Å]",
     "percent_forces": "equivariance error\n[% of the force loss]",
 }
 
@@ -183,10 +183,10 @@ def errors_by_set(found: Numbers, labels: str) -> Figure | None:
 
     wide, narrow = style.canvases(draw, len(PANELS), 2.9)
     caption = (
-        "Errors of the last checkpoint on every test set: root mean square error of a force component, and the share "
-        "of the squared error of the forces that is equivariance error, with 95 % intervals over clusters of "
-        "frames (such as molecules). One mark per seed. Read both panels: a network that predicts almost no force has "
-        "almost no equivariance error."
+        "Errors of the last checkpoint on every test set: root mean square error of a force component over all atoms, "
+        "and the share of the squared error of the forces that is equivariance error, in which every frame counts the "
+        "same, with 95 % intervals over clusters of frames (such as molecules). One mark per seed. Read both panels: a "
+        "network that predicts almost no force has almost no equivariance error."
     )
     text = "Errors by test set. " + " ".join(
         f"{row.run}, seed {row.seed}, {row.test_set}: {say(row.force_rmse)} meV/Å, {say(row.percent_forces)} %."
@@ -217,8 +217,10 @@ def error_table(found: Numbers) -> Table:
     caption = (
         "Errors of the last checkpoint on every test set, as force fields are usually reported: energies of whole "
         "molecules (less the part that the composition explains, which is the same for prediction and target), and "
-        "forces by component over all atoms. Means over random orientations of every frame; the twirled prediction is "
-        "the mean over all orientations. With 95 % intervals over clusters of frames (such as molecules)."
+        "forces by component over all atoms, so that large frames count more than in the loss and in errors "
+        "by sample. Means over random orientations of every frame; the twirled prediction is the mean over all "
+        "orientations. In percentages every frame counts the same. With 95 % intervals over clusters of frames (such "
+        "as molecules)."
     )
     return Table("test_sets", caption, found, with_intervals(found, ["force_rmse", "percent_forces", "percent_energy"]))
 

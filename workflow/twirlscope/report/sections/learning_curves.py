@@ -79,7 +79,7 @@ def last_checkpoints(trainings: Sequence[Training]) -> Numbers | None:
         if term != "weighted" or training.twirl.sizes["term"] > 2
     ]
     units = dict.fromkeys(name.removeprefix(RMSE) for row in rows for name in row if name.startswith(RMSE))
-    errors = [Column(f"{RMSE}{unit}", "root mean square error", unit) for unit in units]
+    errors = [Column(f"{RMSE}{unit}", "root mean square error by sample", unit) for unit in units]
     return numbers(pd.DataFrame(rows), [*COLUMNS, *errors]) if rows else None
 
 
@@ -166,7 +166,11 @@ def figure(found: Numbers, dataset: str, term: str, trainings: Sequence[Training
 
 def _caption(found: Numbers, term: str, trainings: Sequence[Training]) -> str:
     rows = found.data
-    error = "root mean square error of a component, " if any(n.startswith(RMSE) for n in rows) else ""
+    error = (
+        "root mean square error of a component (every sample counts the same), "
+        if any(n.startswith(RMSE) for n in rows)
+        else ""
+    )
     caption = (
         f"The last checkpoint ({term_words(term)}) against the number of training samples: held-out loss in units of "
         f"the loss, {error}and the share of the loss that is equivariance error, with 95 % intervals over clusters of "

@@ -28,7 +28,7 @@ GRADIENT = COORDINATES | {
         "step layer split_part batch",
         "float64",
         "1",
-        "inner products of the update and the gradient of a part on a batch",
+        "inner products of the update and the gradient of a part halfway through it, on a batch",
     ),
     "update_square": _v("step layer", "float64", "1", "squared length of the update that led to the checkpoint"),
     "batch_loss": _v("step split_part batch", "float64", "1", "parts of the loss of a batch, unbiased", MATH),
@@ -53,7 +53,9 @@ GRADIENT = COORDINATES | {
         "step part", "float64", "1", "loss of the samples that the gradients are taken on, unbiased", MATH
     ),
     "relative_equiv": _v("step", "float64", "1", "equivariance error over total loss, on the same samples", MATH),
-    "update_change": _v("step layer part", "float64", "1", "first-order change of the loss along the update"),
+    "update_change": _v(
+        "step layer part", "float64", "1", "change of the loss along the update, but for third derivatives"
+    ),
     "nearest_distance": _v(
         "step", "float64", "1", "distance to the nearest more symmetric parameters; NaN at steps without a search"
     ),

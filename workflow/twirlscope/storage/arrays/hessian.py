@@ -16,7 +16,7 @@ HESSIAN = COORDINATES | {
     "curvature": _v("curvature", "str", "1", "matrix: Hessian or Gauss-Newton matrix of the part of the loss"),
     "side": _v("side", "str", "1", "eigenvalues used: all by magnitude, or the positive ones alone"),
     "measure": _v("measure", "str", "1", "condition number or rank"),
-    "replicate": _v("replicate", "str", "1", "half of the samples: at even or odd places"),
+    "replicate": _v("replicate", "str", "1", "group of the samples, by their position"),
     "eigenvalue_top": _v(f"{MATRIX} rank", "float64", "1", "largest eigenvalues, descending", LANCZOS),
     "eigenvalue_bottom": _v(f"{MATRIX} rank", "float64", "1", "smallest eigenvalues, ascending", LANCZOS),
     "ritz_value": _v(f"{MATRIX} ritz", "float64", "1", "nodes of the spectral density", LANCZOS),
@@ -43,22 +43,30 @@ HESSIAN = COORDINATES | {
         NUMBER, "float64", "1", "jackknife standard error of condition over probes; NaN for too few probes"
     ),
     "condition_depth_bias": _v(NUMBER, "float64", "1", "condition less that of the run at half its depth"),
-    "condition_converged": _v(NUMBER, "bool", "1", "true if half the depth gives the same condition, to 15 percent"),
+    "condition_converged": _v(
+        NUMBER,
+        "bool",
+        "1",
+        "true if probes (95 percent interval) and depth (half, three quarters) change condition by at most 15 percent",
+    ),
     "condition_replicate": _v(
-        f"{NUMBER} replicate", "float64", "1", "condition on each half of the samples, at half the depth"
+        f"{NUMBER} replicate", "float64", "1", "condition on each group of the samples, at half the depth"
     ),
     "condition_ratio": _v(
         "step curvature side measure", "float64", "1", "condition of the mean part over that of the equivariance part"
     ),
     "condition_ratio_low": _v(
-        "step curvature side measure", "float64", "1", "low end of the 95 percent interval of condition_ratio"
+        "step curvature side measure",
+        "float64",
+        "1",
+        "low end of the 95 percent interval of condition_ratio over probes, depth and samples; NaN without 3 groups",
     ),
     "condition_ratio_high": _v(
         "step curvature side measure", "float64", "1", "high end of the 95 percent interval of condition_ratio"
     ),
     "definition": _v("measure", "str", "1", "definition of the condition number or rank"),
     "products": _v(
-        MATRIX, "int64", "1", "number of matrix-vector products, including those for the halves of the samples"
+        MATRIX, "int64", "1", "number of matrix-vector products, including those for the groups of the samples"
     ),
     "rank_bound": _v(
         "part",

@@ -2,6 +2,10 @@
 
 Dimensions beside the shared ones: `rotation`, `term` (a term of the loss, or `weighted`, their weighted sum), `panel`
 (samples of the panel), `pair` (of rotations), `set_sample` (samples of all test sets, one after another).
+
+Products and losses by `sample` and `panel` of a sample without a target of a term are 0. Those of the others are
+multiplied by the number of samples over that of the samples with a target, so that plain means are over the latter.
+Those by `set_sample` are NaN without a target, and not multiplied.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 import synthetic
 
 from twirlscope.report.figures import style
-from twirlscope.report.sections.curvature import condition_numbers
+from twirlscope.report.sections.curvature import condition_numbers, section
 from twirlscope.report.trainings import Training
 
 
@@ -27,3 +27,22 @@ def test_conditions__define_every_number_they_show_and_mark_what_has_not_converg
     assert set(figure.numbers.data["definition"]) == set(one.hessian["definition"].values)
     assert len(figure.numbers) == one.hessian["condition"].size
     assert "(not converged)" in figure.alternative
+
+
+def test_sentence__has_no_bar_of_zero_and_no_interval_without_groups_of_samples():
+    one = training()
+    data = one.hessian
+    data["condition_converged"][:] = True
+    data["condition_error"][:] = 0.0
+    assert "± 0" not in section.curvature_sentence(one)
+    assert "± 0" not in condition_numbers.conditions(one, "a").alternative
+    assert "over probes, depth and samples" in section.curvature_sentence(one)
+    data["condition_ratio_low"][:] = float("nan")
+    assert "from too few probes or groups of samples for an interval" in section.curvature_sentence(one)
+
+
+def test_table__has_a_column_for_every_group_of_the_samples():
+    one = training()
+    rows = condition_numbers.condition_numbers_of(one).data
+    stored = one.hessian["condition_replicate"].sel(replicate="group 2").to_dataframe()["condition_replicate"]
+    assert rows["group_2"].tolist() == stored.tolist()

@@ -27,8 +27,8 @@ def condition_numbers_of(training: Training) -> Numbers:
     """Every number of every matrix, side and part, with the ratio of the parts and the definition."""
     data = training.hessian
     rows = data[list(NAMES)].to_dataframe()
-    for i, half in enumerate(data["replicate"].values):
-        rows[f"{half}_half"] = data["condition_replicate"].isel(replicate=i, drop=True).to_series()
+    for i, group in enumerate(data["replicate"].values):
+        rows[str(group).replace(" ", "_")] = data["condition_replicate"].isel(replicate=i, drop=True).to_series()
     ratio = data[list(RATIOS)].to_dataframe().reset_index()
     rows = rows.reset_index().merge(ratio, on=["step", "curvature", "side", "measure"], how="left")
     rows["definition"] = rows["measure"].map(data["definition"].to_series())
@@ -66,7 +66,7 @@ def _words(data: xr.Dataset, place: int) -> str:
 
 def _number(one: xr.Dataset) -> str:
     error = float(one["condition_error"])
-    text = say(float(one["condition"])) + (f" ± {error:.2g}" if np.isfinite(error) else "")
+    text = say(float(one["condition"])) + (f" ± {error:.2g}" if error > 0 else "")  # 0: exact
     return text + ("" if one["condition_converged"] else " (not converged)")
 
 
@@ -123,8 +123,8 @@ def _draw(ax: Axes, one: xr.Dataset, look: style.Look) -> None:
         bars = {"yerr": [np.minimum(error, 0.999 * np.nan_to_num(value))[some], error[some]], "capsize": 2}
         marks = {"fmt": look.marker, "color": colour, "markerfacecolor": face, "markersize": 4.5}
         ax.errorbar(steps[some], value[some], **marks, **bars)
-    for half in one["condition_replicate"].values.T:
-        ax.plot(steps, half, color=colour, linestyle="", marker=".", markersize=3, alpha=0.7)
+    for group in one["condition_replicate"].values.T:
+        ax.plot(steps, group, color=colour, linestyle="", marker=".", markersize=3, alpha=0.7)
 
 
 def _handles(data: xr.Dataset) -> list[Line2D]:
@@ -133,7 +133,7 @@ def _handles(data: xr.Dataset) -> list[Line2D]:
         *style.handles(_looks(data)),
         Line2D([], [], marker="o", markerfacecolor="white", label="not converged", **grey),
         Line2D([], [], marker="_", label="at half the depth", **grey),
-        Line2D([], [], marker=".", markersize=3, label="half of the samples, half the depth", **grey),
+        Line2D([], [], marker=".", markersize=3, label="a group of the samples, half the depth", **grey),
     ]
 
 
@@ -142,8 +142,11 @@ def _caption(training: Training, data: xr.Dataset) -> str:
     defined = "; ".join(f"{SHOWN[m]}, {definitions[m]}" for m in SHOWN)
     return (
         f"{training.label}: condition numbers of the curvature of each part of the loss. {defined}. All count "
-        "eigenvalues by magnitude and leave out zeros. Bars: standard error over probes, if there are three or more. "
-        "Thin lines lead to the value at half the depth of the Lanczos run; if that is more than 15 % away, the number "
-        "has not converged and its point is hollow. Dots: the same on each half of the samples at half the depth, to "
-        "be compared with the ends of the thin lines." + _rank_note(data) + tail_note(data)
+        "eigenvalues by magnitude and leave out zeros. Bars: standard error over probes, if there are three or more; "
+        "the spread over samples is not in them. Thin lines lead to the value at half the depth of the Lanczos run. If "
+        "the 95 % interval over probes and the change since half and three quarters of the depth are together above "
+        "15 %, the number has not converged and its point is hollow. Dots: the same on each group of the samples at "
+        "half the depth; their spread is that over samples, of a smaller number of samples."
+        + _rank_note(data)
+        + tail_note(data)
     )

@@ -82,7 +82,9 @@ def eigenvalues(trainings: Sequence[Training]) -> Figure:
         "Largest and most negative eigenvalues of the Hessian of each part of the loss over training. A line connects "
         "the first rank; smaller points are further ranks. Error bars are the residual bounds of the Lanczos run. "
         "Hollow points: the bound is above a thousandth of the value, which has not converged. Values of the other "
-        "sign are in the CSV file only." + seeds_note(groups) + tail_note(trainings[0].hessian)
+        "sign are in the CSV file only."
+        + seeds_note(groups)
+        + "".join(dict.fromkeys(tail_note(t.hessian) for t in trainings))
     )
     text = "Hessian eigenvalues at both ends. " + " ".join(_words(t) for t in trainings)
     series = {"largest eigenvalue": ("eigenvalue_top", "eigenvalue_top_error")}

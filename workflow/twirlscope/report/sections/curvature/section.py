@@ -46,15 +46,15 @@ def _condition(one: xr.Dataset) -> str:
     value, error = float(one["condition"]), float(one["condition_error"])
     if not one["condition_converged"]:
         return f"not converged ({say(value)}; at half the depth {say(value - float(one['condition_depth_bias']))})"
-    return say(value) + (f" ± {error:.2g}" if math.isfinite(error) else "")
+    return say(value) + (f" ± {error:.2g} over probes" if error > 0 else "")  # NaN: too few probes, 0: exact
 
 
 def _ratio(one: xr.Dataset) -> str:
-    """The ratio of both parts with its interval; with fewer than three probes it has none."""
+    """The ratio of both parts with its interval; with fewer than three probes or groups of samples it has none."""
     value, low, high = (float(one[f"condition_ratio{end}"]) for end in ("", "_low", "_high"))
     if not math.isfinite(low):
-        return ", from too few probes for an interval of their ratio"
-    text = f", a ratio of {say(value)} (95 % interval {say(low)} to {say(high)}"
+        return f", a ratio of {say(value)}, from too few probes or groups of samples for an interval"
+    text = f", a ratio of {say(value)} (95 % interval over probes, depth and samples {say(low)} to {say(high)}"
     return text + (": it is open which is larger)" if low < 1 < high else ")")
 
 

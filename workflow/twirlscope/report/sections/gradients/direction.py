@@ -86,7 +86,7 @@ def cosine(trainings: Sequence[Training]) -> Figure:
 
 
 def share(trainings: Sequence[Training]) -> Figure:
-    """Share of the first-order gain of an update that is gain in the equivariance error."""
+    """Share of the gain of an update that is gain in the equivariance error."""
     line = {"color": style.BLACK, "linestyle": style.DASHED, "linewidth": 1}
 
     def relative(ax: Axes) -> list:
@@ -105,10 +105,12 @@ def share(trainings: Sequence[Training]) -> Figure:
         relative,
     )
     caption = (
-        "Share of an optimiser update that is spent on symmetry: ⟨u, ∇L_equiv⟩ / ⟨u, ∇L_total⟩, the first-order change "
-        "of the equivariance error over that of the total loss along u. u is the one update, weight decay included, "
-        "that led to the checkpoint; gradients are those at the checkpoint, after it. Below 0 or above 1 one part "
-        "rises while the other falls." + BARS + HOLLOW
+        "Share of an optimiser update that is spent on symmetry: ⟨u, ∇L_equiv⟩ / ⟨u, ∇L_total⟩, the change of the "
+        "equivariance error over that of the total loss along u. u is the one update, weight decay included, that led "
+        "to the checkpoint; gradients are those halfway through it, at the weights that the optimiser changed, also "
+        "where checkpoints hold their moving average. Below 0 or above 1 one part rises while the other falls."
+        + BARS
+        + HOLLOW
     )
     caption += f" {outside} values outside the axis are in the CSV file only." if outside else ""
     caption += seeds_note(by_run(trainings)) + samples_note(trainings)

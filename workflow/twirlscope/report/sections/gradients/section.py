@@ -33,7 +33,7 @@ def gradient_sentence(training: Training) -> str:
         return text
     first = data.isel(step=int(np.argmax(sure)))
     share, error = (100 * float(first[n]) for n in ("update_share", "update_share_error"))
-    text += f" Of the first-order change of the loss by the update that led to step {int(first['step'])}, "
+    text += f" Of the change of the loss by the update that led to step {int(first['step'])}, "
     return text + f"{say(share)} ± {error:.2g} % is equivariance error."
 
 

@@ -1,0 +1,71 @@
+"""Coverage of every interval that the report prints, on simulated data whose truth is known; writes a table.
+
+A module in `calibrations/` has one function, `rows(repeats)`, which simulates data at the sizes of the default run. It
+counts how often an interval holds the truth, with the functions that the stages call.
+
+Run: python tests/bench/calibrate.py [--repeats 200] [--only condition_numbers] [--out docs/calibration.md]
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import math
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE), str(HERE.parent / "kit"), str(HERE.parents[1] / "workflow")]
+
+from calibrations.row import Row
+
+HEAD = """# Calibration
+
+How often the intervals of the report hold the truth, in simulations at the sizes of the default run. Written by
+`make calibrate` (`tests/bench/calibrate.py --repeats {repeats}`), which calls the functions that the stages call.
+
+Quantities that the report prints with a standard error are taken with the Student interval of that error. An interval
+of 95 % should hold the truth in 95 of 100 simulations. The last digits are noise: ± is the standard error of a share
+from so many simulations. A number counts as converged by the rule of the report, and as off if it is more than 15 %
+off.
+"""
+
+
+def names() -> list[str]:
+    """The modules with calibrations."""
+    return sorted(p.stem for p in (HERE / "calibrations").glob("*.py") if p.stem not in ("__init__", "row"))
+
+
+def measured(only: list[str], repeats: int) -> list[Row]:
+    """The rows of these modules."""
+    found = []
+    for name in only:
+        found += importlib.import_module(f"calibrations.{name}").rows(repeats)
+        print(f"{name}: done", flush=True)
+    return found
+
+
+def table(rows: list[Row]) -> str:
+    """The rows as a Markdown table."""
+    lines = ["| quantity | data | size | expected | found |", "| --- | --- | --- | --- | --- |"]
+    for row in rows:
+        error = math.sqrt(max(row.share * (1 - row.share), 1 / row.count) / row.count) if row.count else math.nan
+        found = f"{100 * row.share:.1f} ± {100 * error:.1f} % of {row.count}" if row.count else "none of them"
+        lines.append(f"| {row.quantity} | {row.law} | {row.size} | {row.expected} | {found} |")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--repeats", type=int, default=200)
+    parser.add_argument("--only", nargs="*", default=names(), choices=names())
+    parser.add_argument("--out", type=Path, default=None)
+    given = parser.parse_args()
+    text = HEAD.format(repeats=given.repeats) + "\n" + table(measured(given.only, given.repeats))
+    print(text)
+    if given.out:
+        given.out.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

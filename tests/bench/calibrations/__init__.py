@@ -1,0 +1,1 @@
+"""Calibrations: simulations with a known truth, one module per kind of interval."""

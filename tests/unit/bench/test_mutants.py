@@ -1,0 +1,21 @@
+"""The command that changes central modules: its list, and a copy of the repository set up for one of them."""
+
+import tomllib
+
+import pytest
+
+from bench import mutants
+
+
+@pytest.mark.parametrize("module", mutants.MODULES)
+def test_modules__and_their_tests_exist(module):
+    assert (mutants.ROOT / "workflow" / mutants.PACKAGE / module).exists()
+    for path in mutants.MODULES[module]:
+        assert (mutants.ROOT / "tests" / "unit" / path).exists()
+
+
+def test_prepared__changes_one_module_and_runs_its_own_tests(tmp_path):
+    mutants.prepared(tmp_path, "estimators/loss_split.py")
+    config = tomllib.loads((tmp_path / "pyproject.toml").read_text())["tool"]["mutmut"]
+    assert [(tmp_path / p).exists() for p in config["only_mutate"]] == [True]
+    assert [(tmp_path / p).exists() for p in config["pytest_add_cli_args_test_selection"]] == [True]
