@@ -82,13 +82,15 @@ def signalled(tmp_path, data, kind, settings):
         import short_trainings
         import twirlscope.stages.train as t
         from twirlscope.training.loop import Loop
+        from twirlscope.runtime.code_hash import code_hash
         from twirlscope.runtime.job import job
         update = Loop.update
         def slow(loop):
             import time; time.sleep(0.01); update(loop)
         Loop.update = slow
         out = Path({str(tmp_path / "broken" / "train.zarr.zip")!r})
-        with job(SimpleNamespace(rule="train", threads=1, log=[{str(log)!r}])):
+        params = SimpleNamespace(job={{"code": code_hash([])}}, sources=[])
+        with job(SimpleNamespace(rule="train", threads=1, log=[{str(log)!r}], params=params)):
             t.train(Path({str(data)!r}), out, short_trainings.run(**{settings!r}), "code")
     """
     environment = os.environ | {"PYTHONPATH": str(Path(short_trainings.__file__).parent)}

@@ -72,9 +72,7 @@ def gradient(train: Path, data: Path, out: Path, settings: GradientSettings, sha
             print(f"nearest: step {step}, {descents[step].share_left:.2g} of the error left", flush=True)
         progress.advance(f"step {step}")
     progress.close()
-    result = merged(found, steps)
-    if searched:
-        result = result.assign(nearest_symmetric.columns(descents, steps))
+    result = merged(found, steps).assign(nearest_symmetric.columns(descents, steps) if searched else {})
     about = _attributes(run, index.size, settings, device)
     store.save(result.assign_attrs(about), out, GRADIENT)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from .._typing import Array, Bool, Callable, Float, Index, Int, Irreps, Mapping, Tensor
+from .._typing import Array, Bool, Callable, Float, Index, Int, Irreps, Mapping, Sequence, Tensor
 from ..contracts import Batch, Evaluation, Task, Term, as_index
 from ..estimators import loss_split
 from ..geometry import action, so3
@@ -93,9 +93,14 @@ def inner_products(
         pieces.append(_products(task, z, batch) | _other_losses(task, rotated, batch, losses or {}))
         if labels:
             pieces[-1]["label"] = _label_sums(task, rotated, batch)
+    return _gathered(task, pieces)
+
+
+def _gathered(task: Task, pieces: Sequence[Products]) -> Products:
+    """The products of all chunks."""
     axis = {"gram": 1, "cross": 1, "square": 1, "known": 1, "convex": 3}
     found = {name: np.concatenate([p[name] for p in pieces], axis[name]) for name in pieces[0] if name in axis}
-    if labels:
+    if "label" in pieces[0]:
         number = [t.name for t in task.terms].index(task.attribution[0])
         found["label"] = sum(p["label"] for p in pieces) / max(found["known"][number].sum(), 1)
     return found
