@@ -1,6 +1,6 @@
-"""The packaged list of the dataset `conformers`: small molecules by systematic substitution, that fit into its box.
+"""The packaged list of SMILES: small molecules by systematic substitution, that fit into the box of `conformers`.
 
-    python tests/bench/small_molecules.py > workflow/twirlscope/datasets/conformers.smi
+    python tests/bench/small_molecules.py > workflow/twirlscope/datasets/molecular/smiles.smi
 
 Hydrogens on the carbons of a scaffold are replaced by up to two substituents, in all ways. What is not stable, has no
 MMFF94 parameters, or has a conformer that does not fit into the box, is left out. Of the rest, `COUNT` molecules are

@@ -42,10 +42,18 @@ def test_default_run__has_a_control_that_learns_and_whose_equivariance_error_is_
 def test_default_run__prepared_about_three_thousand_frames_of_varied_molecules():
     data = store.load(Path(RESULTS) / "data/molecules.zarr.zip")
     assert data.sizes["sample"] > 2500
-    assert data.sizes["molecule_index"] >= 45
-    assert set(data["element"].values) == {1, 6, 7, 8, 9, 16}
-    assert data["atoms"].values.min() >= 6
+    assert data.sizes["molecule_index"] > 400
+    assert set(data["element"].values) == {1, 6, 7, 8, 9, 16, 17, 35}
     assert data["atoms"].values.max() <= 21
+
+
+@pytest.mark.parametrize("name", ["molecules", "geometries", "backbones"])
+def test_default_run__holds_out_whole_clusters_and_no_copies(name):
+    data = store.load(Path(RESULTS) / f"data/{name}.zarr.zip")
+    train, test = (set(data["cluster"].values[data["split"].values == k].tolist()) for k in (0, 1))
+    assert not train & test
+    assert len(test) >= 20
+    assert data.attrs["duplicates"] == "{}"
 
 
 def test_default_run__learns_the_symmetry_of_backbones_and_most_of_that_of_grids():

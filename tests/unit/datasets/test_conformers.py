@@ -12,9 +12,8 @@ from rdkit import Chem
 from rdkit.Chem import AllChem, rdMolAlign
 
 from twirlscope import plugins
-from twirlscope.datasets.conformers import PACKAGED_LIST
 from twirlscope.datasets.molecular import duplicates
-from twirlscope.datasets.molecular.smiles import embed_conformers, parse_smiles, read_smiles_list
+from twirlscope.datasets.molecular.smiles import SMILES_LIST, embed_conformers, parse_smiles, read_smiles_list
 from twirlscope.errors import UserError, UserErrors
 from twirlscope.stages import prepare
 from twirlscope.storage import store
@@ -240,7 +239,7 @@ def test_prepare__calls_two_spellings_in_two_files_one_molecule(tmp_path):
 
 
 def test_read__of_the_packaged_list_has_enough_different_small_molecules():
-    listed = [smiles for _, smiles in read_smiles_list(PACKAGED_LIST)]
+    listed = [smiles for _, smiles in read_smiles_list(SMILES_LIST)]
     parsed = [parse_smiles(smiles) for smiles in listed]
     assert len(listed) == len({m.smiles for m in parsed}) == 480
     assert {z for m in parsed for z in m.numbers.tolist()} == {1, 6, 7, 8, 9, 16, 17, 35}

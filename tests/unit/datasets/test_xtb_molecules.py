@@ -237,15 +237,21 @@ def test_read__refuses_a_list_that_is_missing_empty_or_not_text(tmp_path, conten
         made.read(0)
 
 
-def test_built_in_list__has_some_fifty_different_small_molecules_that_work():
+def test_built_in_list__has_neutral_molecules_that_work():
     made = plugins.make_dataset({"name": "xtb_molecules"})
     assert made.files() == []
     molecules = [parse_smiles(smiles) for _, smiles in read_smiles_list(SMILES_LIST)]
-    assert len({m.smiles for m in molecules}) == len(molecules) >= 50
-    assert {z for m in molecules for z in m.numbers.tolist()} == {1, 6, 7, 8, 9, 16}
-    assert all(6 <= len(m.numbers) <= 21 and m.charge == m.unpaired == 0 for m in molecules)
-    for molecule in molecules:
+    assert all(m.charge == m.unpaired == 0 for m in molecules)
+    for molecule in molecules[::10]:
         embed_conformers(molecule, 1, np.random.default_rng(0))
+
+
+def test_read_smiles_list__takes_some_evenly_spread_over_the_list(tmp_path):
+    (tmp_path / "a.smi").write_text("# five\nC\nCC\nCCC\nCCCC\nCCCCC\n")
+    assert read_smiles_list(tmp_path / "a.smi", 3) == [(2, "C"), (4, "CCC"), (6, "CCCCC")]
+    assert len(read_smiles_list(tmp_path / "a.smi", 9)) == len(read_smiles_list(tmp_path / "a.smi")) == 5
+    made = plugins.make_dataset({"name": "xtb_molecules", "file": str(tmp_path / "a.smi"), "molecules": 1})
+    assert set(made.read(0).samples["sample_molecule"].values) == {"C"}
 
 
 def test_import__is_light_because_the_workflow_imports_every_dataset():

@@ -21,10 +21,9 @@ from ..settings.base import key
 from ..settings.prepare import DatasetSettings
 from .molecular import duplicates, frames
 from .molecular.sdf_files import read_records
-from .molecular.smiles import Unusable, embed_conformers, parse_smiles, read_smiles_list
+from .molecular.smiles import SMILES_LIST, Unusable, embed_conformers, parse_smiles, read_smiles_list
 from .molecular.xyz_files import read_frames
 
-PACKAGED_LIST = Path(__file__).with_suffix(".smi")  # the packaged list
 STRIDE = 1 << 32  # more records than a file has: samples are ordered by file, then by place
 
 ATTRIBUTES = {
@@ -68,6 +67,7 @@ class Conformers(Dataset):
             "SMILES lists (.smi, .txt), SDF and MOL files (.sdf, .mol) and XYZ files (.xyz), also .gz; empty for the "
             "packaged list of 480 small molecules",
         )
+        molecules: int = key(0, "molecules of each list of SMILES, evenly spread over it; 0 for all", ge=0)
         conformers: int = key(40, "conformers generated per SMILES; a rigid molecule has one that is kept", ge=1)
         min_rmsd: float = key(
             0.02,
@@ -107,7 +107,7 @@ class Conformers(Dataset):
         Raises:
             UserError: a file is missing, damaged, named twice or of an unknown kind.
         """
-        geometries, rejects, files = [], [], self.files() or [PACKAGED_LIST]
+        geometries, rejects, files = [], [], self.files() or [SMILES_LIST]
         require_distinct(files)
         for number, path in enumerate(files):
             for record in self._records(path, number, part):
@@ -161,7 +161,7 @@ class Conformers(Dataset):
     def _conformers(self, path: Path, number: int, part: int) -> Iterator[Geometry | Reject]:
         """Conformers of those molecules of a SMILES list that belong to a part."""
         seen, s = set(), self.settings
-        for i, (line, smiles) in enumerate(read_smiles_list(path)):
+        for i, (line, smiles) in enumerate(read_smiles_list(path, s.molecules)):
             try:
                 molecule = parse_smiles(smiles)
                 if molecule.smiles in seen:

@@ -61,6 +61,7 @@ class XtbMolecules(frames.Frames):
 
         parts: int = key(8, "jobs of the preparation; the result does not depend on it", ge=1)
         file: str = key("", "file with a SMILES and a name per line, # for comments; empty for the packaged list")
+        molecules: int = key(0, "molecules of the list, evenly spread over it; 0 for all", ge=0)
         temperatures: list[Kelvin] = key([300.0, 500.0, 1000.0], "thermostat temperatures", "K", min_length=1)
         frames_per_molecule: int = key(60, "frames per molecule, over all temperatures", ge=1)
         conformers: int = key(4, "trajectories per temperature, each from its own conformer", ge=1)
@@ -86,7 +87,7 @@ class XtbMolecules(frames.Frames):
             UserError: the list cannot be read or has no molecule.
         """
         usable, rejected, seen = [], [], set()
-        for number, (line, smiles) in enumerate(read_smiles_list(self._list)):
+        for number, (line, smiles) in enumerate(read_smiles_list(self._list, self.settings.molecules)):
             try:
                 molecule = parse_smiles(smiles)
                 if molecule.smiles in seen:
@@ -112,7 +113,7 @@ class XtbMolecules(frames.Frames):
         """
         usable = len(set(data["sample_molecule"].values.tolist()))
         data = super().finish(data)
-        listed = len(read_smiles_list(self._list))
+        listed = len(read_smiles_list(self._list, self.settings.molecules))
         unusable, limit = listed - usable, self.settings.max_rejected
         if unusable > limit * listed:
             got = f"{unusable} of {listed}: {rejects.summary(rejects.from_dataset(data))}"

@@ -12,6 +12,7 @@ import numpy as np
 from ..._typing import Array, Float, Int
 from ...errors import UserError
 from ...runtime.input_files import read_text
+from ...settings.steps import evenly_spaced
 
 SMILES_LIST = Path(__file__).with_suffix(".smi")  # the packaged list
 
@@ -44,11 +45,12 @@ class Molecule:
         return np.random.default_rng([seed, *name])
 
 
-def read_smiles_list(path: Path) -> list[tuple[int, str]]:
-    """Line number, from 1, and SMILES of each molecule of a list.
+def read_smiles_list(path: Path, count: int = 0) -> list[tuple[int, str]]:
+    """Line number, from 1, and SMILES of each molecule of a list, or of some of them.
 
     Args:
         path: text file, also .gz, with a SMILES and a name per line; lines that begin with # are comments.
+        count: number of molecules, evenly spread over the list; 0 for all.
 
     Raises:
         UserError: the list cannot be read or has no molecule.
@@ -59,7 +61,7 @@ def read_smiles_list(path: Path) -> list[tuple[int, str]]:
     smiles = [(i, w[0]) for i, w in words if w and not w[0].startswith("#")]
     if not smiles:
         raise UserError(path, "at least one SMILES", "none")
-    return smiles
+    return evenly_spaced(smiles, count) if count else smiles
 
 
 def parse_smiles(smiles: str) -> Molecule:
