@@ -51,8 +51,10 @@ def started(tmp_path, data, **settings):
         from types import SimpleNamespace
         import short_trainings
         import twirlscope.stages.train as t
+        from twirlscope.runtime.code_hash import code_hash
         from twirlscope.runtime.job import job
-        with job(SimpleNamespace(rule="train", threads=2, log=[{str(tmp_path / "train.log")!r}])):
+        params = SimpleNamespace(job={{"code": code_hash([])}}, sources=[])
+        with job(SimpleNamespace(rule="train", threads=2, log=[{str(tmp_path / "train.log")!r}], params=params)):
             out = Path({str(tmp_path / "broken" / "train.zarr.zip")!r})
             t.train(Path({str(data)!r}), out, short_trainings.run(**{settings!r}), "code", 2)
     """

@@ -53,4 +53,5 @@ def _of_one_molecule(twirl: xr.Dataset, data: xr.Dataset) -> bool:
     """True if there is more than one held-out sample, and all are of the same molecule."""
     if "molecule" not in data or twirl.sizes["sample"] < 2:
         return False
-    return len(np.unique(data["molecule"].values[twirl["sample"].values])) == 1
+    held = np.isin(np.arange(data.sizes["sample"]), twirl["sample"].values)
+    return len(np.unique(data["molecule"].values[held])) == 1

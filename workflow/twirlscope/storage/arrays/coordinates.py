@@ -1,4 +1,4 @@
-"""Coordinates that several kinds of store share."""
+"""Coordinates that several kinds of store share, and the cluster of a sample."""
 
 from __future__ import annotations
 
@@ -7,6 +7,12 @@ from .declaration import declared as _v
 COORDINATES = {
     "step": _v("step", "int64", "1", "training step: number of optimiser updates before this checkpoint"),
     "sample": _v("sample", "int64", "1", "index of the sample in the dataset"),
+    "cluster": _v(
+        "sample",
+        "int32",
+        "1",
+        "index of the group of samples that are not independent: frames of a molecule, chains of similar sequence",
+    ),
     "xyz": _v("xyz", "str", "1", "Cartesian axis"),
     "element": _v("element", "int64", "1", "atomic number"),
     "part": _v(

@@ -22,12 +22,6 @@ FRAMES = {
         "sample", "float32", "K", "thermostat temperature of the simulation of the geometry; NaN if unknown"
     ),
     "split": declared("sample", "int8", "1", "split that the sample belongs to, as a flag"),
-    "cluster": declared(
-        "sample",
-        "int32",
-        "1",
-        "index of the group of samples that are not independent: frames of a molecule, chains of similar sequence",
-    ),
     "sample_molecule": declared("sample", "str", "1", "given name of the molecule, or empty; only in stores of parts"),
     "molecule_name": declared(
         "molecule_index", "str", "1", "first given name (e.g. SMILES) of a molecule, else its formula"

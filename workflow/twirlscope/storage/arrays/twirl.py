@@ -11,7 +11,6 @@ Those by `set_sample` are NaN without a target, and not multiplied.
 from __future__ import annotations
 
 from .coordinates import COORDINATES
-from .data import FRAMES
 from .declaration import MATH
 from .declaration import declared as _v
 
@@ -42,7 +41,6 @@ TWIRL = COORDINATES | {
         "sample rotation wxyz", "float64", "1", "rotation as unit quaternion, scalar first; the same at every step"
     ),
     "parity": _v("rotation", "int8", "1", "1 for a rotation, -1 for a rotoreflection (the rotation, then inversion)"),
-    "cluster": FRAMES["cluster"],
     "sample_loss_total": _v("step term sample", "float64", "1", "total loss of a sample, mean over rotations", MATH),
     "sample_loss_mean": _v("step term sample", "float64", "1", "twirled prediction error of a sample, unbiased", MATH),
     "sample_loss_equiv": _v("step term sample", "float64", "1", "equivariance error of a sample, unbiased", MATH),
