@@ -18,11 +18,13 @@ def trained(clusters, run="a", panel=None, **more):
 
 def test_cluster_notes__say_once_per_dataset_where_clusters_are_few():
     (note,) = cluster_notes([trained(19, "a"), trained(19, "b")], {})
-    assert note.startswith("Dataset md: intervals and standard errors over samples are approximate")
-    assert note.endswith("such as molecules: 19 (held-out samples).")
+    assert note.startswith("Intervals and standard errors over samples are approximate")
+    assert note.endswith("such as molecules: dataset md 19 (held-out samples).")
+    (note,) = cluster_notes([trained(19, "a"), trained(7, "b")], {})
+    assert note.endswith(": dataset md 7 to 19 (held-out samples).")
     assert cluster_notes([trained(20)], {}) == []
     (note,) = cluster_notes([trained(30, panel=[0, 0, 1, 2])], {})
-    assert note.endswith(": 3 (panel).")
+    assert note.endswith(": dataset md 3 (panel).")
 
 
 def test_cluster_notes__count_every_test_set_once():
@@ -32,7 +34,7 @@ def test_cluster_notes__count_every_test_set_once():
         "test_set": np.array(["test", "far"], object),
     }
     (note,) = cluster_notes([trained(20, **sets)], {})
-    assert note.endswith(": 5 (test set far).")
+    assert note.endswith(": dataset md 5 (test set far).")
 
 
 def test_cluster_notes__say_where_all_held_out_samples_are_of_one_molecule():

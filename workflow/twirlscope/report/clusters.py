@@ -13,25 +13,38 @@ from .wording import listed
 
 
 def cluster_notes(trainings: Sequence[Training], data: Mapping[str, xr.Dataset]) -> list[str]:
-    """One sentence per dataset with few clusters, and one per dataset whose held-out samples are of one molecule.
+    """One sentence on all datasets with few clusters, and one per dataset whose held-out samples are of one molecule.
 
     Args:
         data: the prepared datasets by name.
     """
-    notes = []
+    notes, few = [], {}
     for training in trainings:
         name = f"Dataset {training.dataset}" if training.dataset else f"Run {training.run}"
-        if few := [f"{count} ({place})" for place, count in _counts(training.twirl).items() if count < FEW_CLUSTERS]:
-            notes.append(
-                f"{name}: intervals and standard errors over samples are approximate, and may be too narrow, since "
-                f"there are few independent clusters of samples, such as molecules: {listed(few)}."
-            )
+        for place, count in _counts(training.twirl).items():
+            if count < FEW_CLUSTERS:
+                few.setdefault(name, {}).setdefault(place, set()).add(count)
         if training.dataset in data and _of_one_molecule(training.twirl, data[training.dataset]):
             notes.append(
                 f"{name}: all held-out samples are of one molecule. Intervals take them for independent, and do not "
                 "tell how the network would do on other molecules."
             )
+    if few:
+        places = [
+            f"{name[0].lower()}{name[1:]} {listed([f'{_range(counts)} ({place})' for place, counts in found.items()])}"
+            for name, found in few.items()
+        ]
+        notes.insert(
+            0,
+            "Intervals and standard errors over samples are approximate, and may be too narrow, where there are few "
+            f"independent clusters of samples, such as molecules: {'; '.join(places)}.",
+        )
     return list(dict.fromkeys(notes))
+
+
+def _range(counts: set[int]) -> str:
+    """The count, or the smallest and the largest of several."""
+    return f"{min(counts)}" if len(counts) == 1 else f"{min(counts)} to {max(counts)}"
 
 
 def _counts(twirl: xr.Dataset) -> dict[str, int]:

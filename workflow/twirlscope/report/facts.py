@@ -153,7 +153,7 @@ def warnings(lines: Sequence[Headline]) -> list[str]:
             top, count = line.top_count
             carry = "carries" if top == 1 else "carry"
             found.append(
-                f"{name}: {top} of {count} samples, or clusters of them, {carry} {share}; "
+                f"{name}: {top} of {count} independent clusters of samples {carry} {share}; "
                 "its interval may be too narrow."
             )
     return found

@@ -147,7 +147,8 @@ class Verdict:
         more = "; a lower bound, which confirms nothing" if one.bound else ""
         more += "" if one.final or self.verdict == HOLDS else "; too short a training to contradict the claim"
         value, low, high = (say(v) for v in (one.value, one.low, one.high))
-        return f"{self.scope} {value} (95 % interval {low} to {high}; {which}{more})"
+        interval = f"95 % interval {low} to {high}" if "unknown" not in (low, high) else "no interval"
+        return f"{self.scope} {value} ({interval}; {which}{more})"
 
 
 def judge(
