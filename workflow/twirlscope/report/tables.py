@@ -81,7 +81,7 @@ def with_intervals(numbers: Numbers, names: Sequence[str]) -> Numbers:
     data, ends = numbers.data.copy(), [f"{name}{end}" for name in names for end in ENDS[1:]]
     for name in names:
         cells = zip(*(data[f"{name}{end}"] for end in ENDS), strict=True)
-        data[name] = [f"{text(p)} ({text(low)} to {text(high)})" if p == p else text(p) for p, low, high in cells]
+        data[name] = [f"{text(p)} ({text(low)} to {text(high)})" if low == low else text(p) for p, low, high in cells]
     return Numbers(data, numbers.columns).without(ends)
 
 

@@ -36,7 +36,7 @@ COLUMNS = (
     Column("reasons", "open because"),
     Column("limits", "limits from"),
 )
-NOT_SHOWN = ("quantity", "statement", "source", "needs", "limits")  # in the table on the page
+NOT_SHOWN = ("quantity", "statement", "source", "needs", "limits", "reasons")  # in the table on the page
 TOLD = 4  # most reasons in a sentence
 
 
