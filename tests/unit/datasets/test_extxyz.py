@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from ase.build import molecule
 from ase.calculators.singlepoint import SinglePointCalculator
+from good_files import outcar
 
 from twirlscope import plugins
 from twirlscope.contracts import split_index
@@ -314,36 +315,8 @@ def test_read__reads_what_ase_writes_in_every_promised_format(tmp_path, name):
     assert not found.rejects
 
 
-OUTCAR = """\
- POTCAR:    PAW_PBE H 15Jun2001
- POTCAR:    PAW_PBE H 15Jun2001
-   VRHFIN =H: ultrasoft test
-   ions per type =               2
- ISPIN  =      1
-   k-points           NKPTS =      1   k-points in BZ     NKDIM =      1   number of bands    NBANDS=      4
- k-points in reciprocal lattice and weights: Gamma
-   0.00000000  0.00000000  0.00000000       1.000
- ---------------------------------------- Iteration    1(   1)  ---------------------------------------
-      direct lattice vectors                 reciprocal lattice vectors
-     8.000000000  0.000000000  0.000000000     0.125000000  0.000000000  0.000000000
-     0.000000000  8.000000000  0.000000000     0.000000000  0.125000000  0.000000000
-     0.000000000  0.000000000  8.000000000     0.000000000  0.000000000  0.125000000
-
- POSITION                                       TOTAL-FORCE (eV/Angst)
- -----------------------------------------------------------------------------------
-      0.00000      0.00000      0.00000         0.100000      0.000000      0.000000
-      0.74000      0.00000      0.00000        -0.100000      0.000000      0.000000
- -----------------------------------------------------------------------------------
-  FREE ENERGIE OF THE ION-ELECTRON SYSTEM (eV)
-  ---------------------------------------------------
-  free  energy   TOTEN  =        -6.77000000 eV
-
-  energy  without entropy=       -6.77000000  energy(sigma->0) =       -6.77000000
-"""
-
-
 def test_read__reads_a_vasp_outcar_whose_reader_needs_a_file_with_a_name(tmp_path):
-    (tmp_path / "OUTCAR").write_text(OUTCAR)
+    (tmp_path / "OUTCAR").write_text(outcar(1))
     found = plugins.make_dataset({"name": "extxyz", "files": [str(tmp_path / "OUTCAR")]}).read(0)
     assert not found.rejects
     assert found.samples["energy"].values.tolist() == [-6.77]

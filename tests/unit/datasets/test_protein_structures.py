@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from good_files import CIF
 
 from twirlscope import plugins
 from twirlscope.datasets.protein import ca_statistics
@@ -105,25 +106,6 @@ def test_read__joins_the_parts_of_a_chain_that_ter_records_split_and_keeps_two_c
     two = read(file, pdb(lines(x[:12]), ["TER"], lines(x[12:], "B"), ["TER"]))
     assert two.samples["atoms"].values.tolist() == [12, 12]
     assert two.samples["sample"].values.tolist() == [0, 1]
-
-
-CIF = """data_x
-loop_
-_atom_site.group_PDB
-_atom_site.id
-_atom_site.type_symbol
-_atom_site.label_atom_id
-_atom_site.label_alt_id
-_atom_site.label_comp_id
-_atom_site.label_asym_id
-_atom_site.label_seq_id
-_atom_site.Cartn_x
-_atom_site.Cartn_y
-_atom_site.Cartn_z
-_atom_site.occupancy
-_atom_site.auth_asym_id
-_atom_site.auth_seq_id
-"""
 
 
 def test_read__joins_a_chain_of_mmcif_that_another_chain_interrupts(tmp_path):
