@@ -8,7 +8,8 @@ from small_models import MODELS, Clouds, Conservative, Direct, Equivariant, Mess
 from torch import nn
 
 from twirlscope.curvature import operators
-from twirlscope.curvature.derivative_check import DIRECTIONS, FIRST, TOLERANCE, certify, certify_gradient
+from twirlscope.curvature.derivative_check import TOLERANCE, certify
+from twirlscope.curvature.gradient_check import DIRECTIONS, FIRST, certify_gradient
 from twirlscope.curvature.objective import Objective
 from twirlscope.curvature.operators import MODES
 from twirlscope.errors import UserError

@@ -19,8 +19,8 @@ from small_models import (
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from twirlscope.curvature.lanczos import dense, lanczos, rademacher
-from twirlscope.curvature.objective import LOSSES, PARTS, Objective
+from twirlscope.curvature.lanczos import dense, lanczos
+from twirlscope.curvature.objective import LOSSES, PARTS, Objective, rademacher
 from twirlscope.curvature.operators import CURVATURES, GRAPHS, MODES, graph_bytes, operator
 from twirlscope.errors import UserError
 from twirlscope.runtime import precision

@@ -8,8 +8,8 @@ from scipy import stats
 from toy_model import Mlp
 
 from twirlscope.curvature import spectra
-from twirlscope.curvature.lanczos import lanczos, rademacher
-from twirlscope.curvature.objective import PARTS, Objective
+from twirlscope.curvature.lanczos import lanczos
+from twirlscope.curvature.objective import PARTS, Objective, rademacher
 from twirlscope.curvature.operators import operator
 from twirlscope.estimators.condition_numbers import MEASURES, estimate
 from twirlscope.geometry.rotation_sets import sample_rotations

@@ -15,18 +15,12 @@ import torch
 from .._typing import Callable, Float, Tensor
 from ..errors import UserError
 from ..runtime.precision import differentiable
-from .lanczos import rademacher
-from .objective import PARTS, Objective, gradient
+from .gradient_check import CERTIFIED, DIRECTIONS, FLOOR, SAFE, STEPS, central, gradient_errors
+from .objective import PARTS, Objective, gradient, rademacher
 from .operators import operator
 from .unsafe_modules import unsafe_modules
 
 TOLERANCE = 1e-6  # relative; right products reach 1e-8 to 1e-11, known wrong ones are above 1e-2
-FIRST = 1e-4  # the same for first derivatives alone: kinks (ReLU) reach 1e-5, missing parts of a graph are above 1e-2
-FLOOR = 1e-3  # errors are relative to the product of the part, or to this share of the total product if that is larger
-STEPS = (1e-5, 1e-6, 1e-4)  # of the differences, tried in turn: the best one depends on the model
-SAFE = 0.1  # a step with an error below this share of the tolerance is good enough
-DIRECTIONS = 3  # some wrong derivatives are right on the first call
-CERTIFIED = (*PARTS, "mean_plugin")
 
 Products = dict[str, Tensor]  # by part
 
@@ -84,7 +78,7 @@ def certify(
     mode = getattr(factory(exact, PARTS[0], mode=mode), "mode", mode)  # the choice of `auto`
     makes = {c: functools.partial(factory, curvature=c, mode=mode) for c in REFERENCES}
     found = {c: _check(make, exact, vectors, c, tolerance) for c, make in makes.items()}
-    slope = _gradient_errors(exact, vectors, tolerance)
+    slope = gradient_errors(exact, vectors, tolerance)
     if not all(e <= tolerance for e in (*slope.values(), *(check.largest() for check in found.values()))):
         raise _wrong_products(exact, mode, found, slope, tolerance)
     first, second = found["hessian"], found["gauss_newton"]
@@ -94,46 +88,6 @@ def certify(
         rounded = factory(working, part, curvature="hessian", mode=mode)(vectors[:, :1])
         precision[part] = _worst(rounded - first.products[part][:, :1], first.scale[part][:1])
     return Certificate(slope, first.error, second.error, symmetry, max(first.split, second.split), precision, mode)
-
-
-def certify_gradient(objective: Objective, seed: int = 0, tolerance: float = FIRST) -> dict[str, float]:
-    """Relative errors of the gradient of each part, against central differences of the loss in float64.
-
-    Forces that are taken without a graph, `create_graph=self.training` and detached outputs give a gradient of 0 for a
-    part of the loss, and no error. Losses that are not finite have no derivatives and are not checked.
-
-    Args:
-        objective: the loss on a few samples.
-        seed: seed of the directions.
-        tolerance: largest relative error allowed.
-
-    Raises:
-        UserError: an error is above the tolerance; the message names the part and what may cause it.
-    """
-    exact = objective.to(torch.float64)
-    if not all(map(math.isfinite, exact.values().values())):
-        return {}
-    vectors = rademacher(len(exact.parameters), DIRECTIONS, seed).to(exact.parameters.device)
-    found = _gradient_errors(exact, vectors, tolerance)
-    wrong = {part: error for part, error in found.items() if not error <= tolerance}
-    if wrong:
-        raise UserError(
-            f"gradient, model {type(objective.model).__name__}",
-            f"gradients within {tolerance:.0e} of central differences of the loss in float64",
-            f"relative errors {', '.join(f'{e:.1e} in L_{p}' for p, e in wrong.items())}; {_cause(exact)}",
-        )
-    return found
-
-
-def _cause(objective: Objective) -> str:
-    """Text that names what may make a gradient wrong: a term without a graph, or randomness."""
-    cut = objective.terms_without_graph()
-    if cut:
-        return (
-            f"{' and '.join(cut)} of the model in evaluation mode {'have' if cut[1:] else 'has'} no graph: take forces "
-            "with create_graph=torch.is_grad_enabled(), not create_graph=self.training, and detach nothing"
-        )
-    return "look for detach, torch.no_grad, numpy and dropout within the model, or for jumps of its predictions"
 
 
 @dataclass(frozen=True)
@@ -189,36 +143,9 @@ def _errors(
     return dict(zip(CERTIFIED, best.max(1).values.tolist(), strict=True))
 
 
-def _central(function: Callable, at: Tensor, vector: Tensor, step: float) -> Tensor:
-    """Derivative along a vector from five points; the truncation error is of fourth order."""
-    near, far = (function(at + h * vector) - function(at - h * vector) for h in (step, 2 * step))
-    return (8 * near - far) / (12 * step)
-
-
-def _gradient_errors(objective: Objective, vectors: Float[Tensor, "n b"], tolerance: float) -> dict[str, float]:
-    """Errors of the gradients by part, relative to their length or, near a minimum, to `FLOOR` times the loss."""
-    at, values = objective.parameters.detach(), objective.values()
-    found = dict(zip(CERTIFIED, objective.gradients(at, CERTIFIED), strict=True))
-    least = FLOOR * max(values["total"], (found["mean"] + found["equiv"]).norm().item())
-
-    def losses(parameters: Tensor) -> Tensor:
-        moved = objective.values(parameters)
-        return torch.tensor([moved[p] for p in CERTIFIED], dtype=torch.float64)
-
-    best = dict.fromkeys(CERTIFIED, math.inf)
-    for step in STEPS:
-        slopes = torch.stack([_central(losses, at, v, step) for v in vectors.T], 1)
-        for part, slope in zip(CERTIFIED, slopes, strict=True):
-            off = (slope - (found[part] @ vectors).cpu()).abs().max().item()
-            best[part] = min(best[part], off / max(found[part].norm().item(), least))
-        if max(best.values()) < SAFE * tolerance:
-            break
-    return best
-
-
 def _gradients(objective: Objective, vector: Float[Tensor, " n"], step: float) -> Float[Tensor, "part n"]:
     """Reference products with the Hessians, from differences of gradients."""
-    return _central(lambda p: objective.gradients(p, CERTIFIED), objective.parameters.detach(), vector, step)
+    return central(lambda p: objective.gradients(p, CERTIFIED), objective.parameters.detach(), vector, step)
 
 
 def _gauss_newton(objective: Objective, vector: Float[Tensor, " n"], step: float) -> Float[Tensor, "part n"]:
@@ -228,7 +155,7 @@ def _gauss_newton(objective: Objective, vector: Float[Tensor, " n"], step: float
     with differentiable():
         for chunk in objective.chunks:
             twisted = lambda p, c=chunk: objective.twisted(p, c).detach()  # noqa: E731
-            Jv = _central(twisted, parameters.detach(), vector, step)
+            Jv = central(twisted, parameters.detach(), vector, step)
             z = objective.twisted(parameters, chunk)
             for row, part in zip(total, CERTIFIED, strict=True):
                 QJv = objective.output_hessian_product(Jv, chunk, part)

@@ -18,16 +18,11 @@ import torch
 from .._typing import Array, Callable, Float, Tensor
 from ..errors import UserError
 from ..estimators.eigenvalues import Spectrum
+from .objective import rademacher
 
 BREAKDOWN = 1e-12  # a new direction shorter than this share of the largest product is rounding, and is replaced
 NOT_FINITE = "the operator returned numbers that are not finite"
 DROP = 1e-3  # a block that a projection shortens below this share is projected once more (Daniel et al.)
-
-
-def rademacher(size: int, probes: int, seed: int) -> Float[Tensor, "n b"]:
-    """Probes of independent random signs, in float64 on the CPU, reproducible by their seed."""
-    generator = torch.Generator().manual_seed(seed)
-    return 2.0 * torch.randint(0, 2, (probes, size), generator=generator).T.double() - 1.0
 
 
 @dataclass(frozen=True)

@@ -192,3 +192,9 @@ def gradient(value: Tensor, at: Tensor, vector: Tensor | None = None, **keys: bo
     if not value.requires_grad:
         return torch.zeros_like(at)
     return torch.autograd.grad(value, at, vector, materialize_grads=True, **keys)[0]
+
+
+def rademacher(size: int, probes: int, seed: int) -> Float[Tensor, "n b"]:
+    """Probes of independent random signs, in float64 on the CPU, reproducible by their seed."""
+    generator = torch.Generator().manual_seed(seed)
+    return 2.0 * torch.randint(0, 2, (probes, size), generator=generator).T.double() - 1.0

@@ -20,8 +20,8 @@ from ..losses import balanced
 from ..runtime.devices import device_of
 from ..settings.hessian import HessianSettings
 from .derivative_check import Certificate, certify
-from .lanczos import Basis, dense, fitting_basis, lanczos, rademacher
-from .objective import PARTS, Objective
+from .lanczos import Basis, dense, fitting_basis, lanczos
+from .objective import PARTS, Objective, rademacher
 from .operators import CURVATURES, operator
 
 GB = 1e9

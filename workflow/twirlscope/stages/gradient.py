@@ -15,7 +15,7 @@ import xarray as xr
 from .._typing import Array, Float, Int, Sequence, Tensor
 from ..contracts import Evaluation
 from ..curvature import gradients, nearest_symmetric
-from ..curvature.derivative_check import certify_gradient
+from ..curvature.gradient_check import certify_gradient
 from ..curvature.gradients import Update
 from ..curvature.objective import Objective
 from ..geometry import so3
