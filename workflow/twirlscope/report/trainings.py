@@ -46,22 +46,21 @@ class Training:
         return {} if self.train is None else self.train.attrs
 
     @cached_property
-    def _by_term(self) -> dict[str, xr.Dataset]:
-        """The measurement of one term of the loss each, and its last checkpoint, as far as somebody asked for it."""
+    def _by_term(self) -> dict[tuple[str, bool], xr.Dataset]:
+        """Measurements by term of the loss, and whether of the last checkpoint alone, as far as they were asked for."""
         return {}
 
     def of_term(self, term: str) -> xr.Dataset:
         """The twirl store for one term of the loss; chosen once, since a report of many runs asks for it often."""
-        if term not in self._by_term:
-            self._by_term[term] = self.twirl.sel(term=term)
-        return self._by_term[term]
+        if (term, False) not in self._by_term:
+            self._by_term[term, False] = self.twirl.sel(term=term)
+        return self._by_term[term, False]
 
     def last(self, term: str) -> xr.Dataset:
         """The twirl store for one term of the loss at the last checkpoint."""
-        name = f"{term}, last"
-        if name not in self._by_term:
-            self._by_term[name] = self.of_term(term).isel(step=-1)
-        return self._by_term[name]
+        if (term, True) not in self._by_term:
+            self._by_term[term, True] = self.of_term(term).isel(step=-1)
+        return self._by_term[term, True]
 
     def labelled(self, data: pd.DataFrame) -> pd.DataFrame:
         """The rows with run and seed as first columns."""
