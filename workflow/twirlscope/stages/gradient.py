@@ -12,13 +12,12 @@ import numpy as np
 import torch
 import xarray as xr
 
-from .._typing import Array, Float, Int, Sequence, Tensor
+from .._typing import Sequence
 from ..contracts import Evaluation
 from ..curvature import gradients, nearest_symmetric
 from ..curvature.gradient_check import certify_gradient
 from ..curvature.gradients import Update
 from ..curvature.objective import Objective
-from ..geometry import so3
 from ..geometry.rotation_sets import sample_rotations
 from ..losses import balanced
 from ..runtime import precision
@@ -29,10 +28,8 @@ from ..settings.steps import evenly_spaced
 from ..storage import store
 from ..storage.arrays.gradient import GRADIENT
 from ..training.checkpoints import Trained
-from ..twirling.checks.model_and_task import check_batch, check_model_and_task
+from ..twirling.checks.model_and_task import CHECKED, check_batch, check_evaluation
 from .gather import Share
-
-CHECKED = 4  # samples on which model, task and gradients are checked
 
 
 @precision.float32()
@@ -62,7 +59,7 @@ def gradient(train: Path, data: Path, out: Path, settings: GradientSettings, sha
         model = run.model(step, dtype).to(device)
         evaluation = Evaluation(model, run.task, device, dtype, settings.chunk)
         few = index.ravel()[:CHECKED], quaternion.flatten(0, 1)[:CHECKED]
-        check(evaluation, *few)
+        check_evaluation(evaluation, *few, rows=settings.rotations * settings.chunk)
         certify_gradient(Objective(model, run.task, run.task.batch(few[0]), few[1], CHECKED, unbiased=True))
         update = Update(run.update(step), run.halfway(step, dtype).to(device)) if step else None
         found.append(gradients.measure(evaluation, index, quaternion, settings, update, step))
@@ -75,17 +72,6 @@ def gradient(train: Path, data: Path, out: Path, settings: GradientSettings, sha
     result = merged(found, steps).assign(nearest_symmetric.columns(descents, steps) if searched else {})
     about = _attributes(run, index.size, settings, device)
     store.save(result.assign_attrs(about), out, GRADIENT)
-
-
-def check(evaluation: Evaluation, index: Int[Array, " sample"], quaternion: Float[Tensor, "sample rotation 4"]) -> None:
-    """Refuses a model or task whose losses would be wrong, on a few samples.
-
-    Raises:
-        UserError: see `check_model_and_task`.
-    """
-    rotation = so3.matrix(quaternion[:, 0]).to(evaluation.device, evaluation.dtype)
-    rows = quaternion.shape[1] * evaluation.chunk
-    check_model_and_task(evaluation.model, evaluation.task, evaluation.batch(index), rotation, index, rows)
 
 
 def _attributes(run: Trained, samples: int, settings: GradientSettings, device: str) -> dict:

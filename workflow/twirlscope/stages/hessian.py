@@ -16,7 +16,6 @@ import torch
 from ..contracts import Evaluation
 from ..curvature import spectra
 from ..curvature.spectra import Problem
-from ..geometry import so3
 from ..runtime import precision
 from ..runtime.devices import hardware
 from ..runtime.identity import identity_of, locked, sha256, short_hash
@@ -26,10 +25,8 @@ from ..storage import store
 from ..storage.arrays.hessian import HESSIAN
 from ..storage.concatenation import concatenated_steps
 from ..training.checkpoints import Trained
-from ..twirling.checks.model_and_task import check_batch, check_model_and_task
+from ..twirling.checks.model_and_task import check_batch, check_evaluation
 from .gather import Share
-
-CHECKED = 4  # samples on which model and task are checked
 
 
 @precision.float32()
@@ -79,19 +76,11 @@ def _checkpoint(run: Trained, step: int, problem: Problem, folder: Path) -> Path
     else:
         model = run.model(step, torch.float64).to(problem.device)
         spectra.require_finite(model, problem, step)  # its error names sample, rotation and step
-        check(model, problem)
+        check_batch(problem.task, problem.batch)
+        exact = Evaluation(model, problem.task, problem.device, torch.float64)
+        check_evaluation(exact, problem.index, problem.quaternion)
         store.save(spectra.measure(model, problem, step), path, HESSIAN)
     return path
-
-
-def check(model: torch.nn.Module, problem: Problem) -> None:
-    """Refuses a model or task whose losses would be wrong, on a few samples. Raises UserError."""
-    few = slice(0, CHECKED)
-    evaluation = Evaluation(model, problem.task, problem.device, torch.float64)
-    rotation = so3.matrix(problem.quaternion[few, 0]).to(problem.device)
-    check_batch(problem.task, problem.batch)
-    index = problem.index[few]
-    check_model_and_task(model, problem.task, evaluation.batch(index), rotation, index)
 
 
 def _attributes(problem: Problem) -> dict:

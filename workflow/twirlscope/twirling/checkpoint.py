@@ -17,7 +17,7 @@ from ..geometry import action, so3
 from ..losses import balanced, inner
 from ..settings.twirl import TwirlSettings
 from .activation_degrees import MAX_SAMPLES, DegreeUse, degrees_dataset, measure_degrees
-from .checks.model_and_task import check_model_and_task
+from .checks.model_and_task import check_evaluation
 from .frame_averaging import measure_frames
 from .heldout import SPLIT, Heldout, heldout_dataset, heldout_of, measure_heldout, summarise
 from .lie_derivative import LieError
@@ -27,7 +27,6 @@ from .prediction_metrics import metrics, metrics_dataset, slices
 from .twisting import Products, twisted
 
 FIRST = slice(0, 16)  # samples on which rounding error and task metrics are measured
-CHECKED = slice(0, 4)  # samples on which the model and the task are checked
 
 
 @dataclass(frozen=True)
@@ -85,7 +84,7 @@ def measure_checkpoint(evaluation: Evaluation, exact: Callable, design: Design, 
     Raises:
         UserError: measurements of this model or task would be wrong.
     """
-    check_evaluation(evaluation, design.held)
+    check_evaluation(evaluation, design.held.index, design.held.quaternion, rows_of(evaluation, design.held))
     panel = design.panel
     return Checkpoint(
         measure_heldout(evaluation, design.held),
@@ -106,16 +105,9 @@ def _measure_whole(
     return measure_heldout(evaluation, held), rounding_error(evaluation, exact, held)
 
 
-def check_evaluation(evaluation: Evaluation, held: Heldout) -> None:
-    """Refuses a model or task whose measurements would be wrong, after a few passes of a few samples.
-
-    Raises:
-        UserError: see `check_model_and_task`.
-    """
-    index, rotation = held.index[CHECKED], so3.matrix(held.quaternion[CHECKED, 0])
-    rows = min(evaluation.chunk, len(held.index) * held.quaternion.shape[1])
-    batch, rotation = evaluation.batch(index), rotation.to(evaluation.device, evaluation.dtype)
-    check_model_and_task(evaluation.model, evaluation.task, batch, rotation, index, rows)
+def rows_of(evaluation: Evaluation, held: Heldout) -> int:
+    """Samples in one forward pass of the measurement of the held-out samples."""
+    return min(evaluation.chunk, len(held.index) * held.quaternion.shape[1])
 
 
 def rounding_error(evaluation: Evaluation, exact: Callable, held: Heldout) -> Float[Array, " term"]:

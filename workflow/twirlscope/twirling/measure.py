@@ -12,7 +12,8 @@ from ..errors import UserError
 from ..runtime import precision
 from ..runtime.devices import device_of
 from ..settings.twirl import TwirlSettings
-from .checkpoint import check_evaluation
+from .checkpoint import rows_of
+from .checks.model_and_task import check_evaluation
 from .heldout import heldout_dataset, heldout_of, measure_heldout, summarise
 from .twisting import FixedBatchTask
 
@@ -55,7 +56,7 @@ def measure(
     index = np.arange(count) if index is None else as_index(index, count)
     evaluation = evaluation_of(model, task, settings, dtype)
     held = heldout_of(task, index, settings, cluster)
-    check_evaluation(evaluation, held)
+    check_evaluation(evaluation, held.index, held.quaternion, rows_of(evaluation, held))
     return summarise(heldout_dataset(task, [0], held, [measure_heldout(evaluation, held)]), settings).isel(step=0)
 
 

@@ -36,7 +36,7 @@ EXCESS = (
     *stored("loss_total", "loss_equiv", "percent_equiv"),
     Column("excess", "excess over the best loss", "1"),
     Column("percent_of_excess", "equivariance error", "% of the excess"),
-    Column("remark", "no excess of"),
+    Column("remark", "why no excess"),
 )
 COVARIATE = (
     *(Column(name, name, "1") for name in ("samples", "low", "high", "middle", *ERRORS)),

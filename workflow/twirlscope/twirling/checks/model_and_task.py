@@ -8,15 +8,31 @@ from __future__ import annotations
 import torch
 
 from ..._typing import Array, Callable, Float, Int, Irreps, Tensor
-from ...contracts import Batch, Task
+from ...contracts import Batch, Evaluation, Task
 from ...errors import UserError
-from ...geometry import action
+from ...geometry import action, so3
 from ...runtime.precision import duplicate
 from .independence import check_deterministic, check_padding_ignored, check_samples_independent
 from .wording import model_name, modules_in_training_mode, term_of
 
+CHECKED = 4  # samples on which model, task and gradients are checked
 ORTHOGONAL = 1e-5  # largest entry of R R^T - 1
 WHOLE = 1e-3  # excess over 1 of the sum of the weights of a sample that rounding explains
+
+
+def check_evaluation(
+    evaluation: Evaluation,
+    index: Int[Array, " sample"],
+    quaternion: Float[Tensor, "sample rotation 4"],
+    rows: int = 0,
+) -> None:
+    """Refuses a model or task whose measurements would be wrong, after a few passes of the first few of the samples.
+
+    Raises:
+        UserError: see `check_model_and_task`.
+    """
+    index, rotation = index[:CHECKED], so3.matrix(quaternion[:CHECKED, 0]).to(evaluation.device, evaluation.dtype)
+    check_model_and_task(evaluation.model, evaluation.task, evaluation.batch(index), rotation, index, rows)
 
 
 @torch.no_grad()
