@@ -20,9 +20,9 @@ import torch
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT / "workflow"), str(ROOT / "tests")]
 
-from twirlscope.contracts import split_index
 from twirlscope.plugins import make_task
 from twirlscope.settings.train import TrainSettings
+from twirlscope.sources import split_index
 from twirlscope.storage import registry
 from twirlscope.storage.ragged import open_samples
 from twirlscope.training.batches import batch_index

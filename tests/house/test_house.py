@@ -212,7 +212,7 @@ def test_schema__is_flat_and_describes_every_key():
 def all_settings() -> dict[str, type[Settings]]:
     found = {n: Config.model_fields[n].annotation for n in ("twirl", "gradient", "hessian", "report")}
     found |= {"config": Config, "run": RunSettings, "train": TrainSettings, "sweep": SweepSettings}
-    found |= {f"{k}.{n}": plugins.find(k, n).Settings for k in plugins.BASES for n in plugins.known(k)}
+    found |= {f"{k}.{n}": plugins.find(k, n).Settings for k in plugins.KINDS for n in plugins.known(k)}
     return found
 
 

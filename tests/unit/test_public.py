@@ -1,6 +1,8 @@
 """The public names: all exist, and a dataset, a task and a model of a user need no other import from the package."""
 
 import ast
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -157,3 +159,19 @@ def test_twirled__model_of_a_user_is_equivariant_to_the_degree_of_the_set(file):
     index = np.arange(36)
     found = [twirlscope.measure(predict, task, index)["loss_equiv"].sel(term="area") for predict in (model, better)]
     assert found[1] < 0.2 * found[0]
+
+
+WITHOUT_TORCH = """
+import sys
+import twirlscope
+from twirlscope import plugins
+from twirlscope.stages import prepare
+for name in ("extxyz", "conformers", "spice", "protein_structures"):
+    plugins.find("dataset", name)
+twirlscope.Dataset, twirlscope.open_store, twirlscope.split, twirlscope.UserError
+sys.exit("torch" in sys.modules)
+"""
+
+
+def test_jobs_that_read_files__do_without_torch_and_its_200_megabytes():
+    subprocess.run([sys.executable, "-c", WITHOUT_TORCH], check=True)

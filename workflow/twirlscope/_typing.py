@@ -1,13 +1,18 @@
 """Type hints for arrays: `Float[Tensor, "sample atom 3"]` gives dtype and shape; tests check both (jaxtyping).
 
+Torch, which takes seconds and 200 MB, is imported with the name `Tensor` only, by modules that compute with it.
+
 Axis names are the dimension words of the stored arrays: sample, atom, rotation, xyz, step, probe, ritz.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from jaxtyping import Bool, Float, Int, UInt
 from numpy import ndarray
-from torch import Tensor
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Array = ndarray
 Values = Float[Array, "..."] | float
@@ -30,3 +35,12 @@ __all__ = [
     "UInt",
     "Values",
 ]
+
+
+def __getattr__(name: str) -> type:
+    """`Tensor`, on first use."""
+    if name != "Tensor":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from torch import Tensor
+
+    return Tensor

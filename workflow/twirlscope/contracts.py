@@ -1,15 +1,14 @@
-"""Base classes of datasets, tasks and models, and the data types that they exchange with the stages.
+"""Base classes of tasks and models, and the data types that they exchange with the stages.
 
-A plug-in is ONE file with one subclass of `Dataset`, `Task` or `Model` and its `Settings` (a closed pydantic model, see
-`settings.base`). Nothing is registered. The config names a plug-in: `force_field` for `tasks/force_field.py`, or
-`my_file.py:MyTask` for a file of the user's own.
+A plug-in is ONE file with one subclass of `Task`, `Model` or `Dataset` (see `sources`) and its `Settings`, a closed
+pydantic model (see `settings.base`). Nothing is registered. The config names a plug-in: `force_field` for
+`tasks/force_field.py`, or `my_file.py:MyTask` for a file of the user's own.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -20,7 +19,6 @@ from ._typing import Array, Callable, Float, Index, Int, Irreps, Tensor
 from .errors import UserError
 from .geometry import action
 from .settings.base import Settings
-from .settings.prepare import DatasetSettings
 
 
 @dataclass(frozen=True)
@@ -207,49 +205,6 @@ class Evaluation:
         return self.task.batch(index).to(self.device, self.dtype)
 
 
-@dataclass(frozen=True)
-class Reject:
-    """A record that cannot be used: its source (file or molecule), its index there, and the reason."""
-
-    source: str
-    index: int
-    reason: str
-
-
-@dataclass
-class Part:
-    """Result of one job of `prepare`: samples (variables of the dataset's kind) and rejects."""
-
-    samples: xr.Dataset | None
-    rejects: list[Reject] = field(default_factory=list)
-
-
-class Dataset(ABC):
-    """A source of samples, determined by settings and seed, whatever the number of parts and cores.
-
-    Args:
-        settings: an instance of `Settings`.
-    """
-
-    Settings: ClassVar[type[DatasetSettings]]
-    kind: ClassVar[str]  # kind of its samples, e.g. "frames"; `storage/arrays/data.py` declares the variables
-
-    def __init__(self, settings: DatasetSettings):
-        self.settings = settings
-
-    def files(self) -> list[Path]:
-        """The files of the user that it reads. They must exist before any job starts; changes rerun `prepare`."""
-        return []
-
-    @abstractmethod
-    def read(self, part: int) -> Part:
-        """The samples of part number `part` of `settings.parts`."""
-
-    @abstractmethod
-    def finish(self, data: xr.Dataset) -> xr.Dataset:
-        """All samples with their `split`, and the quantities computed on the training split (scales, references)."""
-
-
 def as_index(index: Index, count: int | None = None) -> Int[Array, " sample"]:
     """Indices of samples from an array, tensor, list or range of them, or from a mask.
 
@@ -273,15 +228,3 @@ def as_index(index: Index, count: int | None = None) -> Int[Array, " sample"]:
         below = "" if count is None else f" and below {count}"
         raise UserError("index", f"indices from 0{below}", f"{found.min()} to {found.max()}")
     return found
-
-
-def split_index(data: xr.Dataset, name: str) -> Int[Array, " sample"]:
-    """Indices of the samples of a split.
-
-    Raises:
-        ValueError: the data have no such split.
-    """
-    names = data["split"].attrs["flag_meanings"].split()
-    if name not in names:
-        raise ValueError(f"split {name!r} is not among {names}")
-    return np.flatnonzero(data["split"].values == names.index(name))

@@ -12,15 +12,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
-from .contracts import Dataset, Model, Task
 from .errors import UserError, UserErrors
 from .settings.base import Settings, parse
 
-BASES = {"dataset": Dataset, "task": Task, "model": Model}
+if TYPE_CHECKING:
+    from .contracts import Model, Task
+    from .sources import Dataset
+
+KINDS = {"dataset": "sources", "task": "contracts", "model": "contracts"}  # and the module of the base class
 _used: dict[Path, set[Path]] = {}  # by file of the user, the files of its folder that its import imported or opened
 _listeners: list[set[str]] = []  # names of opened files are added to these
 
@@ -71,7 +74,7 @@ def find(kind: str, name: str, where: str = "") -> type:
         UserError: no such plug-in, or the file does not define the class.
     """
     path = file_of(kind, name, where)
-    base = BASES[kind]
+    base = getattr(importlib.import_module(f"{__package__}.{KINDS[kind]}"), kind.capitalize())
     wanted = name.rsplit(":", 1)[1] if ":" in name else None
     module = _import_file(path, where or name) if wanted else importlib.import_module(f"{__package__}.{kind}s.{name}")
     classes = {

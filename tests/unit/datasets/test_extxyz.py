@@ -11,10 +11,10 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from good_files import outcar
 
 from twirlscope import plugins
-from twirlscope.contracts import split_index
 from twirlscope.datasets.molecular import xyz_files
 from twirlscope.datasets.molecular.xyz_files import read_frames
 from twirlscope.errors import UserError, UserErrors
+from twirlscope.sources import split_index
 from twirlscope.stages import prepare
 from twirlscope.storage import store
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from twirlscope import plugins
-from twirlscope.contracts import split_index
 from twirlscope.datasets.molecular.frames import BOHR, HARTREE
 from twirlscope.errors import UserError
+from twirlscope.sources import split_index
 from twirlscope.stages import prepare
 from twirlscope.storage import store
 

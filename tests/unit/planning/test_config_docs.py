@@ -71,7 +71,7 @@ def keys_of(kind, name):
     return config_docs.section(plugins.find(kind, name).Settings)["properties"]
 
 
-PLUGINS = [(kind, name) for kind in plugins.BASES for name in plugins.known(kind)]
+PLUGINS = [(kind, name) for kind in plugins.KINDS for name in plugins.known(kind)]
 
 
 @pytest.mark.parametrize(("kind", "name"), PLUGINS)

@@ -4,10 +4,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from twirlscope.contracts import Part, Reject
 from twirlscope.datasets.molecular import frames
 from twirlscope.errors import UserError
 from twirlscope.settings.prepare import DatasetSettings
+from twirlscope.sources import Part, Reject
 from twirlscope.stages import prepare
 from twirlscope.storage import rejects, store
 

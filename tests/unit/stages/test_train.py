@@ -16,10 +16,10 @@ import torch
 import toy_model
 from short_trainings import run, same, stored_frames, weights  # noqa: F401
 
-from twirlscope.contracts import split_index
 from twirlscope.errors import UserError
 from twirlscope.runtime import identity
 from twirlscope.settings.train import EXECUTION_KEYS, TrainSettings, checkpoint_steps
+from twirlscope.sources import split_index
 from twirlscope.stages import train
 from twirlscope.storage import store
 from twirlscope.training import loop as loop_module

@@ -5,9 +5,9 @@ import toys
 from scipy import stats
 
 from twirlscope import losses, plugins
-from twirlscope.contracts import split_index
 from twirlscope.geometry import so3
 from twirlscope.settings import train
+from twirlscope.sources import split_index
 from twirlscope.tasks import flow_matching
 from twirlscope.training.loop import Loop
 

@@ -4,8 +4,8 @@ import numpy as np
 import torch
 import toys
 
-from twirlscope.contracts import split_index
 from twirlscope.geometry import so3
+from twirlscope.sources import split_index
 from twirlscope.tasks.force_field import ForceField
 
 

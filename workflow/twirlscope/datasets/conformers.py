@@ -14,11 +14,11 @@ import numpy as np
 import xarray as xr
 
 from .._typing import Array, Float, Int, Sequence
-from ..contracts import Dataset, Part, Reject
 from ..errors import UserError
 from ..runtime.input_files import kind_of, require_distinct
 from ..settings.base import key
 from ..settings.prepare import DatasetSettings
+from ..sources import Dataset, Part, Reject
 from .molecular import duplicates, frames
 from .molecular.sdf_files import read_records
 from .molecular.smiles import SMILES_LIST, Unusable, embed_conformers, parse_smiles, read_smiles_list

@@ -9,11 +9,11 @@ from typing import Any, Literal
 import numpy as np
 import xarray as xr
 
-from ..contracts import Part, Reject
 from ..errors import UserError
 from ..runtime.input_files import require_distinct
 from ..settings.base import key
 from ..settings.prepare import DatasetSettings
+from ..sources import Part, Reject
 from .molecular import file_shares, frames, periodic
 from .molecular.frames import BOHR, HARTREE, KCAL_PER_MOL, Frame
 from .molecular.xyz_files import read_frames

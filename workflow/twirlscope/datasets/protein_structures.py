@@ -9,10 +9,10 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..contracts import Part, Reject
 from ..errors import UserError
 from ..runtime.input_files import DamagedFileError, kind_of, read_text
 from ..settings.base import key
+from ..sources import Part, Reject
 from .protein import backbones, pdb_chains
 from .protein.backbones import BackboneSettings, Chain
 

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..contracts import Part, Reject
 from ..errors import UserError
 from ..settings.base import key
 from ..settings.prepare import DatasetSettings
+from ..sources import Part, Reject
 from .molecular import frames
 from .molecular.frames import BOHR, HARTREE, Frame
 

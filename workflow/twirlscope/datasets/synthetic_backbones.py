@@ -10,9 +10,9 @@ import numpy as np
 import torch
 
 from .._typing import Array, Int
-from ..contracts import Part, Reject
 from ..geometry import so3
 from ..settings.base import key
+from ..sources import Part, Reject
 from .protein import backbones, ca_statistics
 from .protein.backbones import BackboneSettings, Chain
 from .protein.folding import Targets, fold

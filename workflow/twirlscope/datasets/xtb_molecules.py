@@ -21,11 +21,11 @@ import xarray as xr
 from pydantic import Field
 
 from .._typing import Array, Callable, Float
-from ..contracts import Part, Reject
 from ..errors import UserError
 from ..geometry import so3
 from ..settings.base import key
 from ..settings.prepare import DatasetSettings
+from ..sources import Part, Reject
 from ..storage import rejects
 from .molecular import frames
 from .molecular.frames import BOHR, HARTREE, KCAL_PER_MOL, Frame

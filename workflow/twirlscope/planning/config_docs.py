@@ -83,7 +83,7 @@ def reference() -> str:
         _table("`sweeps.<sweep>`", sweep["properties"]),
         *(_table(f"`{name}`", root[name]["properties"]) for name in SECTIONS),
     ]
-    for kind in plugins.BASES:
+    for kind in plugins.KINDS:
         tables += _plugin_tables(kind)
     return "\n\n".join([HEADER, *tables]) + "\n"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import plugins
-from ..contracts import Dataset, Model, Task
+from ..contracts import Model, Task
 from ..errors import UserError, UserErrors
 from ..report.inventory import modification_hash
 from ..runtime.code_hash import code_hash, source_name
@@ -18,6 +18,7 @@ from ..settings.base import Settings, parse
 from ..settings.experiment import MEASURES, Config, RunSettings
 from ..settings.hessian import chosen_steps
 from ..settings.train import checkpoint_steps
+from ..sources import Dataset
 from ..training import size_matching
 from . import sweeps
 

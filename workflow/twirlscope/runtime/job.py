@@ -63,15 +63,20 @@ def _place(frame: FrameType | None) -> str:
     return f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno} {frame.f_code.co_name}"
 
 
+def set_threads(count: int) -> None:
+    """Threads of torch, whether it is imported already or will be: jobs that read files do without it."""
+    os.environ["OMP_NUM_THREADS"] = str(count)
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(count)
+
+
 @contextlib.contextmanager
 def job(snakemake: Any) -> Iterator[None]:
     """Context of a script: prints go to the rule's log, with a heartbeat, and torch uses the rule's threads.
 
     It refuses to run other code than the plan hashed. Errors end it as in `exit_with_message`.
     """
-    import torch
-
-    torch.set_num_threads(snakemake.threads)
+    set_threads(snakemake.threads)
     with (
         Path(snakemake.log[0]).open("a", buffering=1) as log,
         contextlib.redirect_stdout(log),

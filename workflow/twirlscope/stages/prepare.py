@@ -13,8 +13,8 @@ import numpy as np
 import xarray as xr
 
 from .._typing import Sequence
-from ..contracts import Dataset
 from ..errors import UserError
+from ..sources import Dataset
 from ..storage import rejects, store
 from ..storage.arrays.data import DATA, REJECTS
 from ..storage.concatenation import concatenated

@@ -17,7 +17,7 @@ import xarray as xr
 
 from .. import plugins
 from .._typing import Float, Tensor
-from ..contracts import Batch, split_index
+from ..contracts import Batch
 from ..errors import UserError
 from ..losses import weighted_loss
 from ..runtime import precision
@@ -25,6 +25,7 @@ from ..runtime.devices import device_of, versions
 from ..runtime.identity import explain_changes, identity_of, locked, sha256, short_hash
 from ..runtime.job import exit_with_message
 from ..settings.train import EXECUTION_KEYS, TrainSettings, checkpoint_steps
+from ..sources import split_index
 from ..storage import store
 from ..storage.arrays.train import TRAIN
 from ..storage.ragged import open_samples

@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from .._typing import Sequence
-from ..contracts import Reject
+from ..sources import Reject
 from .arrays.data import REJECTS
 
 

@@ -9,9 +9,10 @@ import torch
 
 from .. import plugins
 from .._typing import Array, Int, Tensor
-from ..contracts import Model, split_index
+from ..contracts import Model
 from ..errors import UserError
 from ..runtime.identity import sha256
+from ..sources import split_index
 from ..storage import store
 from ..storage.ragged import open_samples
 

@@ -11,9 +11,10 @@ import numpy as np
 import xarray as xr
 
 from .._typing import Array, Int
-from ..contracts import Evaluation, split_index
+from ..contracts import Evaluation
 from ..estimators import loss_split
 from ..settings.twirl import TwirlSettings
+from ..sources import split_index
 from .heldout import choose_samples, heldout_of
 from .twisting import inner_products
 

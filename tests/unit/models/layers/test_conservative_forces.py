@@ -6,13 +6,14 @@ import torch
 import toys
 
 from twirlscope import plugins
-from twirlscope.contracts import Evaluation, split_index
+from twirlscope.contracts import Evaluation
 from twirlscope.curvature import derivative_check
 from twirlscope.curvature.objective import Objective
 from twirlscope.estimators import loss_split
 from twirlscope.geometry import rotation_sets, so3
 from twirlscope.models.layers.conservative_forces import with_forces
 from twirlscope.settings.twirl import TwirlSettings
+from twirlscope.sources import split_index
 from twirlscope.twirling import lie_derivative
 from twirlscope.twirling.measure import measure
 from twirlscope.twirling.twisting import inner_products

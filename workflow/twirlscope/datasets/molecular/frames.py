@@ -14,10 +14,10 @@ import numpy as np
 import xarray as xr
 
 from ..._typing import Array, Callable, Float, Int, Iterable, Sequence
-from ...contracts import Dataset
 from ...errors import UserError
 from ...geometry import cells
 from ...settings.prepare import DatasetSettings
+from ...sources import Dataset
 from . import duplicates, groups, identity, periodic, scales
 
 HARTREE = 27.211386245988  # [eV] CODATA 2018

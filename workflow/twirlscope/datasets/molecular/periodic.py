@@ -8,7 +8,8 @@ import numpy as np
 import xarray as xr
 
 from ..._typing import Array, Sequence
-from ...geometry import stress
+
+COMPONENTS = len(np.tril_indices(3)[0])  # independent ones of a stress, a symmetric matrix
 
 
 def to_dataset(lattices: Sequence[Array], stresses: Sequence[Array | None]) -> xr.Dataset:
@@ -33,4 +34,4 @@ def finish(data: xr.Dataset) -> xr.Dataset:
     squares = (train[np.isfinite(train).all((1, 2))] ** 2).sum((1, 2))
     if not squares.any():
         return data.drop_vars("stress")
-    return data.assign(stress_scale=((), math.sqrt(squares.mean() / stress.COMPONENTS)))
+    return data.assign(stress_scale=((), math.sqrt(squares.mean() / COMPONENTS)))

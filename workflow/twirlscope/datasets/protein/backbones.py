@@ -14,10 +14,10 @@ import xarray as xr
 from pydantic import model_validator
 
 from ..._typing import Array, Float, Int, Sequence
-from ...contracts import Dataset
 from ...errors import UserError
 from ...settings.base import key
 from ...settings.prepare import DatasetSettings
+from ...sources import Dataset
 from ..molecular import duplicates, groups
 from ..molecular.frames import sorted_by_sample
 from . import ca_statistics, sequence_clusters
