@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from twirlscope import contracts
 from twirlscope.datasets.molecular import frames, scales
 from twirlscope.errors import UserError
 from twirlscope.geometry import cells
 from twirlscope.settings.prepare import DatasetSettings
+from twirlscope.sources import split_index
 from twirlscope.storage import registry, store
 
 
@@ -128,7 +128,7 @@ def test_finish__scales_make_the_loss_of_predicting_nothing_one():
     first = np.concatenate([[0], np.cumsum(data["atoms"].values)])
     reference = dict(zip(data["element"].values.tolist(), data["reference_energy"].values, strict=True))
     rest, forces = [], []
-    for i in contracts.split_index(data, "train"):
+    for i in split_index(data, "train"):
         atoms = slice(first[i], first[i + 1])
         numbers = data["numbers"].values[atoms].tolist()
         rest.append((float(data["energy"][i]) - sum(reference[z] for z in numbers)) / len(numbers))
@@ -142,16 +142,16 @@ def test_finish__scales_make_the_loss_of_predicting_nothing_one():
 )
 def test_finish__holds_out_an_exact_share_of_frames(count, fraction, test):
     data = finished([frame(i, [8, 1, 1], i) for i in range(count)], test_fraction=fraction)
-    assert len(contracts.split_index(data, "test")) == test
-    assert len(contracts.split_index(data, "train")) == count - test
+    assert len(split_index(data, "test")) == test
+    assert len(split_index(data, "train")) == count - test
 
 
 def test_finish__holds_out_whole_molecules():
     made = [frame(i, [6] * (1 + i % 10) + [1], i, "") for i in range(60)]
     data = finished(made, split_by="molecule", test_fraction=0.3)
-    test = set(data["molecule"].values[contracts.split_index(data, "test")])
+    test = set(data["molecule"].values[split_index(data, "test")])
     assert len(test) == 3
-    assert not test & set(data["molecule"].values[contracts.split_index(data, "train")])
+    assert not test & set(data["molecule"].values[split_index(data, "train")])
 
 
 def test_finish__draws_another_split_from_another_seed_and_the_same_from_the_same():
@@ -204,7 +204,7 @@ def test_finish__gives_what_the_registry_declares(tmp_path):
     assert back["split"].attrs["flag_meanings"] == "train test"
     assert list(back["split"].attrs["flag_values"]) == [0, 1]
     assert back["forces"].attrs["units"] == "eV angstrom-1"
-    np.testing.assert_array_equal(contracts.split_index(back, "test"), contracts.split_index(data, "test"))
+    np.testing.assert_array_equal(split_index(back, "test"), split_index(data, "test"))
 
 
 def test_to_dataset__of_no_frames_is_none():
