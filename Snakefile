@@ -5,6 +5,7 @@
 #                                     all_hessian)
 #   snakemake --cores 2 -R hessian      a stage again, and what follows from it (hessian_part where it has several jobs)
 #   snakemake --cores 2 --keep-going    all that can be done where a training fails, and then
+#   snakemake --cores 1 keep_trainings  after a change of the code that leaves the meaning of trainings alone: keeps them
 #   snakemake --cores 1 partial_report  the report of what is there, which says what is missing
 #   snakemake --cores 2 --configfile my.yaml
 #
@@ -41,6 +42,7 @@ include: "workflow/rules/twirl.smk"
 include: "workflow/rules/gradient.smk"
 include: "workflow/rules/hessian.smk"
 include: "workflow/rules/gather.smk"
+include: "workflow/rules/keep_trainings.smk"
 
 
 rule all_prepare:
@@ -74,15 +76,20 @@ rule all_hessian:
         ],
 
 
-include: "workflow/rules/report.smk"
-
-
-rule all:
-    default_target: True
+rule all_stores:
     input:
         rules.all_prepare.input,
         rules.all_train.input,
         rules.all_twirl.input,
         rules.all_gradient.input,
         rules.all_hessian.input,
+
+
+include: "workflow/rules/report.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        rules.all_stores.input,
         rules.report.output,

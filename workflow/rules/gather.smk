@@ -10,6 +10,7 @@ rule gather:
             part=plan.jobs(wildcards.stage, wildcards.run),
             **wildcards,
         ),
+        stale=reruns.of("gather"),
     output:
         "<results>/runs/{run}/seed{seed}/{stage}.zarr.zip",
     log:

@@ -3,6 +3,7 @@ rule hessian:
     input:
         train="<results>/runs/{run}/seed{seed}/train.zarr.zip",
         data=lambda wildcards: f"<results>/data/{plan.dataset_of(wildcards.run)}.zarr.zip",
+        stale=reruns.of("hessian"),
     output:
         "<results>/runs/{run}/seed{seed}/hessian.zarr.zip",
     log:

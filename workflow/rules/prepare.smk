@@ -2,6 +2,7 @@ rule prepare_part:
     """Samples of one part of a dataset; parts are independent and the result does not depend on their number."""
     input:
         lambda wildcards: plan.files(wildcards.dataset),
+        stale=reruns.of("prepare"),
     output:
         temp("<results>/data/{dataset}.parts/{part}.zarr.zip"),
     log:
@@ -31,6 +32,7 @@ rule prepare:
             dataset=wildcards.dataset,
             part=plan.parts(wildcards.dataset),
         ),
+        stale=reruns.of("prepare"),
     output:
         "<results>/data/{dataset}.zarr.zip",
     log:

@@ -1,11 +1,8 @@
 rule report:
     """One page that tells the story; every figure as SVG and PDF, every number as CSV, and `summary.zarr.zip`."""
     input:
-        data=collect("<results>/data/{dataset}.zarr.zip", dataset=plan.datasets),
-        train=rules.all_train.input,
-        twirl=rules.all_twirl.input,
-        gradient=rules.all_gradient.input,
-        hessian=rules.all_hessian.input,
+        rules.all_stores.input,
+        stale=reruns.of("report"),
     output:
         report(
             directory("<results>/report"),
@@ -34,6 +31,8 @@ rule report:
 
 rule partial_report:
     """The same page from what is there, where runs failed or are not done: it runs nothing, and names what is missing."""
+    input:
+        stale=reruns.of("partial_report"),
     output:
         directory("<results>/partial_report"),
     log:
@@ -49,7 +48,6 @@ rule partial_report:
     params:
         job=plan.report(partial=True),
         sources=plan.sources("report"),
-        there=lambda wildcards: plan.times(Path(workflow.pathvars.apply("<results>"))),
     message:
         "report of what is there: {output}/index.html"
     script:

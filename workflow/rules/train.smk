@@ -3,6 +3,7 @@ rule train:
     killed or failed job loses nothing and goes on where it was."""
     input:
         lambda wildcards: f"<results>/data/{plan.dataset_of(wildcards.run)}.zarr.zip",
+        stale=reruns.of("train"),
     output:
         "<results>/runs/{run}/seed{seed}/train.zarr.zip",
     log:

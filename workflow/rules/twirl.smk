@@ -3,6 +3,7 @@ rule twirl:
     input:
         train="<results>/runs/{run}/seed{seed}/train.zarr.zip",
         data=lambda wildcards: f"<results>/data/{plan.dataset_of(wildcards.run)}.zarr.zip",
+        stale=reruns.of("twirl"),
     output:
         "<results>/runs/{run}/seed{seed}/twirl.zarr.zip",
     log:

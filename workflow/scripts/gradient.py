@@ -15,4 +15,5 @@ with job(snakemake):
         Path(snakemake.output[0]),
         GradientSettings(**snakemake.params.job["settings"]),
         Share(**snakemake.params.job["share"]),
+        snakemake.params.job,
     )

@@ -14,6 +14,6 @@ with job(snakemake):
         Path(snakemake.input.data),
         Path(snakemake.output[0]),
         HessianSettings(**snakemake.params.job["settings"]),
-        snakemake.params.job["code"],
         Share(**snakemake.params.job["share"]),
+        snakemake.params.job,
     )

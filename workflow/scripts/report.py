@@ -10,7 +10,6 @@ from twirlscope.stages.report import report
 from twirlscope.settings.report import ReportSettings
 
 out, plan = Path(snakemake.output[0]), snakemake.params.job
-
 with job(snakemake):
     found = available(plan, out.parent, Path(snakemake.log[0]).parent)
     report(
@@ -22,4 +21,5 @@ with job(snakemake):
         versions(),
         plan["sweeps"],
         found.missing,
+        found.record,
     )

@@ -102,7 +102,7 @@ def files(tmp_path):
 
 def test_hessian__writes_certified_spectra_of_both_parts(files, capsys):
     train, data, out = files()
-    hessian(train, data, out, HessianSettings(**QUICK), "code")
+    hessian(train, data, out, HessianSettings(**QUICK), job={"code": "code"})
     found = store.load(out)
     sizes = {"step": 3, "curvature": 2, "part": 2, "rank": 3, "ritz": 12, "ritz_half": 6, "probe": 3}
     assert found.sizes == sizes | {"side": 2, "measure": 9, "replicate": 3}
@@ -119,16 +119,16 @@ def test_hessian__writes_certified_spectra_of_both_parts(files, capsys):
 def test_hessian__gives_the_same_bytes_twice(files):
     train, data, out = files()
     settings = HessianSettings(**QUICK, checkpoints=1)
-    hessian(train, data, out, settings, "code")
+    hessian(train, data, out, settings, job={"code": "code"})
     first = out.read_bytes()
-    hessian(train, data, out, settings, "code")
+    hessian(train, data, out, settings, job={"code": "code"})
     assert out.read_bytes() == first
 
 
 def test_hessian__killed_in_the_middle_goes_on_with_the_next_checkpoint_and_gives_the_same_bytes(files, monkeypatch):
     train, data, out = files()
     settings = HessianSettings(**QUICK | {"lanczos_steps": 2}, checkpoints=2)
-    hessian(train, data, out, settings, "code")
+    hessian(train, data, out, settings, job={"code": "code"})
     whole = out.read_bytes()
     out.unlink()
     done, spectra = [], stage.spectra.measure
@@ -141,10 +141,10 @@ def test_hessian__killed_in_the_middle_goes_on_with_the_next_checkpoint_and_give
 
     monkeypatch.setattr(stage.spectra, "measure", killed)
     with pytest.raises(KeyboardInterrupt):
-        hessian(train, data, out, settings, "code")
+        hessian(train, data, out, settings, job={"code": "code"})
     assert not out.exists()
     monkeypatch.setattr(stage.spectra, "measure", lambda *given: done.append(given[2]) or spectra(*given))
-    hessian(train, data, out, settings, "code")
+    hessian(train, data, out, settings, job={"code": "code"})
     assert done == [0, 16]
     assert out.read_bytes() == whole
     assert not (out.parent / "hessian").exists()
@@ -163,9 +163,15 @@ def test_hessian__never_goes_on_from_what_other_settings_or_code_have_left(files
 
     monkeypatch.setattr(stage.spectra, "measure", killed)
     with pytest.raises(KeyboardInterrupt):
-        hessian(train, data, out, HessianSettings(**QUICK, checkpoints=2), "code")
+        hessian(train, data, out, HessianSettings(**QUICK, checkpoints=2), job={"code": "code"})
     other = {"seed": 1} if change == "settings" else {}
-    hessian(train, data, out, HessianSettings(**QUICK, **other, checkpoints=2), "other" if not other else "code")
+    hessian(
+        train,
+        data,
+        out,
+        HessianSettings(**QUICK, **other, checkpoints=2),
+        job={"code": "other" if not other else "code"},
+    )
     assert done == [0, 0, 16]
 
 
@@ -175,13 +181,13 @@ def test_hessian__names_sample_rotation_and_step_of_a_product_that_is_not_finite
     broken["positions"][4] = np.nan  # an atom of the second sample
     registry.save(broken, data)
     with pytest.raises(UserError, match=r"step 4.*infinity for sample 1, rotation 0 \("):
-        hessian(train, data, out, HessianSettings(**QUICK | {"samples": 4}, steps=[4]), "code")
+        hessian(train, data, out, HessianSettings(**QUICK | {"samples": 4}, steps=[4]), job={"code": "code"})
     assert not out.exists()
 
 
 def test_hessian__says_when_the_basis_is_smaller_than_requested(files, capsys):
     train, data, out = files()
-    hessian(train, data, out, HessianSettings(**QUICK, basis_memory=4e-6, checkpoints=1), "code")
+    hessian(train, data, out, HessianSettings(**QUICK, basis_memory=4e-6, checkpoints=1), job={"code": "code"})
     assert "float32, 3.26e-06 GB of 4e-06 GB, less than requested" in capsys.readouterr().out
     assert store.load(out).attrs["basis_dtype"] == "float32"
     assert store.load(out).attrs["tf32"] is False
@@ -190,11 +196,11 @@ def test_hessian__says_when_the_basis_is_smaller_than_requested(files, capsys):
 def test_hessian__refuses_a_model_whose_derivatives_are_wrong(files):
     train, data, out = files("Wrong")
     with pytest.raises(UserError, match="LayerNorm"):
-        hessian(train, data, out, HessianSettings(**QUICK), "code")
+        hessian(train, data, out, HessianSettings(**QUICK), job={"code": "code"})
     assert not out.exists()
 
 
 def test_hessian__refuses_a_split_that_the_data_lack(files):
     train, data, out = files()
     with pytest.raises(UserError, match=r"hessian\.split"):
-        hessian(train, data, out, HessianSettings(**QUICK, split="validation"), "code")
+        hessian(train, data, out, HessianSettings(**QUICK, split="validation"), job={"code": "code"})

@@ -41,7 +41,7 @@ class Spice(frames.Frames):
         file: str = key(..., "SPICE HDF5 file", min_length=1)
         subsets: list[str] = key([], "subsets used, by the beginning of their names; empty for all")
         labels: str = key("ωB97M-D3(BJ)/def2-TZVPPD (SPICE)", "level of theory; the report prints it")
-        parts: int = key(16, "jobs that read the file; each needs memory for one part of the frames", ge=1)
+        parts: int = key(16, "jobs that read the file; each needs memory for one part of the frames", shapes=(), ge=1)
 
     def files(self) -> list[Path]:
         """File of the user."""

@@ -30,7 +30,7 @@ class SyntheticBackbones(backbones.Backbones):
     class Settings(BackboneSettings):
         """Number and length of the chains, and steps of the folding."""
 
-        parts: int = key(4, "jobs of the preparation; the result does not depend on it", ge=1)
+        parts: int = key(4, "jobs of the preparation; the result does not depend on it", shapes=(), ge=1)
         split_by: str = key("chain", "unit of the split: single chains, as there are no sequences", pattern="chain")
         shortest: int = key(48, "minimum number of residues per chain", ge=4)
         longest: int = key(96, "maximum number of residues per chain", ge=4)

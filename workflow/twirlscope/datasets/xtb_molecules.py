@@ -59,7 +59,7 @@ class XtbMolecules(frames.Frames):
     class Settings(DatasetSettings):
         """Molecules, dynamics, and accuracy of the labels."""
 
-        parts: int = key(8, "jobs of the preparation; the result does not depend on it", ge=1)
+        parts: int = key(8, "jobs of the preparation; the result does not depend on it", shapes=(), ge=1)
         file: str = key("", "file with a SMILES and a name per line, # for comments; empty for the packaged list")
         molecules: int = key(0, "molecules of the list, evenly spread over it; 0 for all", ge=0)
         temperatures: list[Kelvin] = key([300.0, 500.0, 1000.0], "thermostat temperatures", "K", min_length=1)

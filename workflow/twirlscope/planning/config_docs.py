@@ -28,7 +28,7 @@ SHARED = {"dataset": DatasetSettings}  # keys that all plug-ins of a kind have
 LIMITS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
 FIRST = ["description", "type", "items", "enum", *LIMITS]  # order of the words of an entry; the others follow
 LAST = ["default", "additionalProperties", "properties", "required"]
-DROPPED = {"title", "$defs"}
+DROPPED = {"title", "$defs", "shapes"}
 
 Entry = dict[str, Any]
 

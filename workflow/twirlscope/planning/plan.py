@@ -11,14 +11,14 @@ from typing import Any
 from .. import plugins
 from ..contracts import Model, Task
 from ..errors import UserError, UserErrors
-from ..report.inventory import modification_hash
 from ..runtime.code_hash import code_hash, source_name
-from ..runtime.identity import fingerprint, short_hash
-from ..settings.base import Settings, parse
+from ..runtime.identity import fingerprint
+from ..settings.base import MEASUREMENTS, Settings, keys_for, parse
 from ..settings.experiment import MEASURES, Config, RunSettings
 from ..settings.hessian import chosen_steps
 from ..settings.train import checkpoint_steps
 from ..sources import Dataset
+from ..storage import made_from
 from ..training import size_matching
 from . import sweeps
 
@@ -113,7 +113,7 @@ class Plan:
         return {
             "dataset": {"name": section["name"], **settings},
             "files": files,
-            "code": code_hash(self.sources_of_data(dataset)),
+            "code": self._hash(self.sources_of_data(dataset)),
         }
 
     def train(self, run: str, seed: int) -> dict[str, Any]:
@@ -121,12 +121,13 @@ class Plan:
         return {"run": self._training_of(run) | {"seed": int(seed)}, "code": self._code("train", run)}
 
     def _training_of(self, run: str) -> dict[str, Any]:
-        """The training of a run as the config says it, defaults filled in."""
+        """The training of a run as the config says it, defaults filled in, without what only shapes measurements."""
         spec = self.config.runs[run]
-        task = plugins.settings_of("task", spec.task, "task")[0].model_dump()
+        task = plugins.settings_of("task", spec.task, "task")[0]
+        measured = {key for stage in MEASUREMENTS for key in keys_for(type(task), stage)}
         return {
             "dataset": spec.dataset,
-            "task": {"name": spec.task["name"], **task},
+            "task": {"name": spec.task["name"], **task.model_dump(exclude=measured)},
             "model": size_matching.settings_of(spec.model, "model")[0],
             "train": spec.train.model_dump(),
         }
@@ -134,7 +135,13 @@ class Plan:
     def measure(self, stage: str, run: str, part: int | str = 0) -> dict[str, Any]:
         """Parameters of a job of a stage that measures checkpoints (`twirl`, `gradient`, `hessian`)."""
         share = {"number": int(part), "jobs": len(self.jobs(stage, run))}
-        return {"settings": self._measured(stage, run).model_dump(), "code": self._code(stage, run), "share": share}
+        return self._measurement(stage, run) | {"code": self._code(stage, run), "share": share}
+
+    def _measurement(self, stage: str, run: str) -> dict[str, Any]:
+        """Settings of a stage for a run, and the keys of its task that shape the measurement and not the training."""
+        task = plugins.settings_of("task", self.config.runs[run].task, "task")[0]
+        own = task.model_dump(include=set(keys_for(type(task), stage)))
+        return {"settings": self._measured(stage, run).model_dump(), "task": own}
 
     def jobs(self, stage: str, run: str) -> range:
         """Numbers of the jobs that share the checkpoints of a run: as many as wanted, but none without a checkpoint."""
@@ -152,7 +159,7 @@ class Plan:
 
     def gather(self) -> dict[str, Any]:
         """Parameters of the jobs that merge the stores of several jobs."""
-        return {"code": code_hash(self.sources("gather"))}
+        return {"code": self._code("gather")}
 
     def report(self, partial: bool = False) -> dict[str, Any]:
         """Parameters of the report, or of the partial one."""
@@ -165,7 +172,7 @@ class Plan:
                 "swept": run in self._swept,
                 "hessian": (run, seed) in curved,
                 "gradient": (run, seed) in gradient,
-                "settings": short_hash(self._training_of(run) | {"seed": int(seed)}),
+                "settings": self._settings_hashes(run, int(seed)),
             }
             for run, seed in self.runs
         ]
@@ -175,8 +182,17 @@ class Plan:
             "sweeps": self.sweeps,
             "partial": partial,
             "config": self.config.model_dump(),
-            "code": code_hash(self.sources("report")),
+            "code": self._code("report"),
         }
+
+    def _settings_hashes(self, run: str, seed: int) -> dict[str, str]:
+        """Hashes of the settings of a training and of its measurements, by stage, as in the records of stores."""
+        found = {"train": made_from.of_run(self._training_of(run) | {"seed": seed})}
+        for stage in MEASURES:
+            found[stage] = made_from.of_settings(
+                stage, self._measured(stage, run), self._measurement(stage, run)["task"]
+            )
+        return {stage: made_from.settings_hash(record) for stage, record in found.items()}
 
     def _merge(self, members: list[sweeps.Member]) -> None:
         """Note the runs of every sweep. A run that is trained like another is merged with it and pools its seeds.
@@ -196,20 +212,21 @@ class Plan:
 
     def _settings_text(self, run: str, measured: bool) -> str:
         """Settings of the training of a run, and of its measurement where asked for, as text; defaults filled in."""
-        measures = [self._measured(stage, run).model_dump() for stage in MEASURES] if measured else []
-        return json.dumps([self._training_of(run), measures], sort_keys=True)
-
-    def times(self, results: Path) -> str:
-        """Hash of the modification times of all stores; triggers the partial report."""
-        return modification_hash(self.report(), results)
+        measures = [self._measurement(stage, run) for stage in MEASURES] if measured else []
+        own = [self._measurement(stage, run)["task"] for stage in MEASURES]  # never merged, as trainings are by a task
+        return json.dumps([self._training_of(run), own, measures], sort_keys=True)
 
     def _measured(self, stage: str, run: str) -> Settings:
         """Settings of a stage for a run; they have been checked."""
         return self.config.measure(stage, run)[0]
 
-    def _code(self, stage: str, run: str) -> str:
+    def _code(self, stage: str, run: str = "") -> str:
         """Hash of the code that a stage of a run reaches, its plug-ins included."""
-        sources = tuple(self.sources(stage, run))
+        return self._hash(self.sources(stage, run))
+
+    def _hash(self, files: list[str]) -> str:
+        """Hash of the code that these files reach."""
+        sources = tuple(files)
         if sources not in self._hashes:
             self._hashes[sources] = code_hash(sources)
         return self._hashes[sources]

@@ -122,9 +122,15 @@ def not_shown_note(trainings: Sequence[Training], shown: Sequence[Training]) -> 
     return [text + "All runs are in the tables, in the claims and in the figures of their sweeps."]
 
 
+def kept_notes(trainings: Sequence[Training]) -> list[str]:
+    """Trainings that were kept although their code had changed."""
+    text = "Run {}: the training was kept on {date}, though its code had changed (hash {before} to {after})."
+    return [text.format(t.label, **change) for t in trainings for change in t.kept]
+
+
 def data_notes(trainings: Sequence[Training], data: Mapping[str, xr.Dataset]) -> list[str]:
-    """Reasons in the data to doubt numbers: samples in two splits, few clusters of samples."""
-    return [*duplicates_note(data), *cluster_notes(trainings, data)]
+    """Where trainings and data come from, as far as it matters: kept trainings, samples in two splits, few clusters."""
+    return [*kept_notes(trainings), *duplicates_note(data), *cluster_notes(trainings, data)]
 
 
 def duplicates_note(data: Mapping[str, xr.Dataset]) -> list[str]:
@@ -201,6 +207,7 @@ def model_facts(seeds: Sequence[Training]) -> dict[str, str]:
         if run.get(name):
             found[heading] = _flat(run[name])
     found["Cost"] = cost_words(seeds)
+    found["Kept across changes of its code"] = " ".join(kept_notes(seeds))
     places = [str(attrs["device"])] if "device" in attrs else []
     found["Environment"] = "; ".join(places + [f"{k} {v}" for k, v in _json(attrs.get("versions")).items()])
     return {name: text for name, text in found.items() if text}

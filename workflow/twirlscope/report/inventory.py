@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..runtime.identity import short_hash
-from ..storage import store
+from ..storage import made_from
 
 SHOWN = 12  # most runs with figures and sentences of their own: more lines cannot be read in one figure
 TAIL = 4096  # bytes at the end of a log
@@ -39,39 +38,63 @@ class Inventory:
 
     datasets: by name.
     missing: one sentence per training or store that is missing.
+    record: of what the report is made from.
     """
 
     runs: Sequence[RunFiles]
     datasets: Mapping[str, Path]
     missing: Sequence[str]
+    record: made_from.Record
 
 
 def available(plan: Mapping[str, Any], results: Path, logs: Path) -> Inventory:
     """The stores in the results folder, of all that the plan of a report names.
 
-    A training without its train or twirl store is left out. A partial report also leaves out trainings with other
-    settings than those of the plan.
+    A training without its train or twirl store is left out. Stores that do not belong together count as missing, and
+    for a partial report also stores with other settings than those of the plan.
     """
     runs, missing, waiting = [], [], []
     for spec in plan["runs"]:
         files = _files(spec, results)
         label = f"Run {files.run}, seed {files.seed}"
-        absent = [stage for stage, path in _stages(files).items() if not path.exists()]
-        if {"train", "twirl"} & set(absent):
-            reason = _reason(absent[0], files, logs)
-            if reason:
-                missing.append(f"{label} is not in this report: {absent[0]} did not finish ({reason}).")
+        absent = {s: _reason(s, files, logs) for s, path in _stages(files).items() if not path.exists()}
+        absent |= _unusable(files, spec["settings"] if plan["partial"] else {}, results, absent)
+        if first := next((s for s in ("train", "twirl") if s in absent), None):
+            if absent[first]:
+                missing.append(f"{label} is not in this report: {absent[first]}.")
             else:
                 waiting.append(f"{files.run} (seed {files.seed})")
-        elif plan["partial"] and _settings(files.train) != spec["settings"]:
-            missing.append(f"{label} is not in this report: what is there was trained with other settings.")
         else:
             runs.append(replace(files, **dict.fromkeys(absent)))
-            missing += [f"{label}: {s} is missing ({_reason(s, files, logs) or 'not run yet'})." for s in absent]
+            missing += [f"{label}: {stage} is missing ({why or 'not run yet'})." for stage, why in absent.items()]
     if waiting:
         missing.append(f"Not run yet, and not in this report: {', '.join(waiting)}.")
     datasets = {name: results / "data" / f"{name}.zarr.zip" for name in plan["datasets"]}
-    return Inventory(runs, {name: path for name, path in datasets.items() if path.exists()}, missing)
+    record = made_from.of_report(plan, stores_of(plan, results), results)
+    return Inventory(runs, {name: path for name, path in datasets.items() if path.exists()}, missing, record)
+
+
+def _unusable(files: RunFiles, settings: Mapping[str, str], results: Path, absent: Collection[str]) -> dict[str, str]:
+    """By stage, why an existing store of a training is not used.
+
+    Args:
+        settings: by stage, the hash of the settings that are wanted; stages that are not named may have any.
+        absent: stages without a store.
+    """
+    found, data = {}, results / "data" / f"{files.dataset}.zarr.zip"
+    read = {"data": made_from.content_hash(data)} if data.exists() else {}
+    if "train" not in absent:
+        read["checkpoints"] = made_from.attributes(files.train).get("checkpoints")
+    for stage, path in _stages(files).items():
+        record = None if stage in absent else made_from.recorded(path)
+        if record is None:
+            continue
+        other = [k for k, v in read.items() if k in record and json.loads(record[k]) != v]
+        if settings and made_from.settings_hash(record) != settings[stage]:
+            found[stage] = f"what is there is the {stage} of other settings"
+        elif other:
+            found[stage] = f"what is there is the {stage} of other {' and '.join(other)}"
+    return found
 
 
 def shown_runs(files: Sequence[RunFiles]) -> set[str]:
@@ -83,16 +106,10 @@ def shown_runs(files: Sequence[RunFiles]) -> set[str]:
     return set(runs)
 
 
-def modification_hash(plan: Mapping[str, Any], results: Path) -> str:
-    """Hash of the stores' modification times; a change makes the partial report again."""
-    paths = [path for spec in plan["runs"] for path in _stages(_files(spec, results)).values()]
-    return short_hash({str(path): path.stat().st_mtime_ns for path in paths if path.exists()})
-
-
-def _settings(train: Path) -> str:
-    """Hash of the settings of a training, as the plan has it."""
-    with store.open_store(train) as data:
-        return short_hash(json.loads(data.attrs["run"]))
+def stores_of(plan: Mapping[str, Any], results: Path) -> list[Path]:
+    """The stores that a report reads if they exist."""
+    data = [results / "data" / f"{name}.zarr.zip" for name in plan["datasets"]]
+    return data + [path for spec in plan["runs"] for path in _stages(_files(spec, results)).values()]
 
 
 def _files(spec: Mapping[str, Any], results: Path) -> RunFiles:
@@ -114,4 +131,5 @@ def _reason(stage: str, files: RunFiles, logs: Path) -> str:
     if not log.exists():
         return ""
     lines = log.read_bytes()[-TAIL:].decode(errors="replace").split("\n")
-    return next((line.strip() for line in reversed(lines) if line.strip()), "its log is empty")
+    last = next((line.strip() for line in reversed(lines) if line.strip()), "its log is empty")
+    return f"{stage} did not finish ({last})"

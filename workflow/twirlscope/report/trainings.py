@@ -12,6 +12,7 @@ import pandas as pd
 import xarray as xr
 
 from .._typing import Array, Bool, Sequence
+from ..storage.made_from import ATTRIBUTE
 
 ROUNDING = 2.0  # times the floor: below this an equivariance error is rounding error
 
@@ -35,10 +36,22 @@ class Training:
 
     @cached_property
     def spec(self) -> dict[str, Any]:
-        """The settings of the run: task, model, train, seed, dataset; {} where the store does not hold them."""
+        """The settings of the run: task, model, train, seed, dataset; {} where the store does not hold them.
+
+        Keys of the task that shape measurements alone are those of the measurement.
+        """
         text = self.attrs.get("run")
         spec = json.loads(text) if isinstance(text, str) else text
-        return spec if isinstance(spec, dict) else {}
+        if not isinstance(spec, dict) or "task" not in spec:
+            return spec if isinstance(spec, dict) else {}
+        record = json.loads(self.twirl.attrs.get(ATTRIBUTE, "{}"))
+        measured = {k.removeprefix("task."): json.loads(v) for k, v in record.items() if k.startswith("task.")}
+        return spec | {"task": spec["task"] | measured}
+
+    @property
+    def kept(self) -> list[dict[str, str]]:
+        """The code changes across which the training was kept: hashes `before` and `after`, and `date`."""
+        return json.loads(self.attrs.get("kept", "[]"))
 
     @property
     def attrs(self) -> dict[str, Any]:

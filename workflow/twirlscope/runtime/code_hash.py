@@ -18,6 +18,7 @@ from pathlib import Path
 from ..errors import UserError
 
 ROOT = Path(__file__).parents[1]
+APART = {ROOT / "stages" / "rehearsal.py"}  # modules that refuse or pass, and shape no number
 MESSAGES = {"UserError", "Stopped", "print", "warn", "key"} | {
     n for n in vars(builtins) if n.endswith(("Error", "Warning"))
 }
@@ -71,7 +72,7 @@ def reached(files: Iterable[Path]) -> set[Path]:
     """These files and those that they import, directly or not, with the files beside each under its name.
 
     Files of the package and of the folders of the user's plug-ins count. `__init__.py` files hold no code that acts and
-    are left out.
+    are left out, and so is the rehearsal of a training, with what it alone imports.
 
     Raises:
         ImportError: a relative import in the package that names no module of it.
@@ -80,7 +81,7 @@ def reached(files: Iterable[Path]) -> set[Path]:
     todo = [Path(f).resolve() for f in files]
     while todo:
         path = todo.pop()
-        if path not in found:
+        if path not in found and path not in APART:
             found.add(path)
             found |= {p for p in path.parent.glob(f"{path.stem}.*") if p.suffix != ".py"}
             todo += _imports(path, path.stat().st_mtime_ns)

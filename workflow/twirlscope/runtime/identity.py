@@ -89,6 +89,12 @@ def short_hash(facts: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]
 
 
+def changes(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
+    """The keys in which two identities differ, each as `key: old -> new`."""
+    changed = [k for k in sorted(old.keys() | new.keys()) if old.get(k) != new.get(k)]
+    return [f"{key}: {old.get(key, 'absent')} -> {new.get(key, 'absent')}" for key in changed]
+
+
 def explain_changes(folder: Path, identity: dict[str, str]) -> None:
     """Write the identity into the folder, and print the differences to the newest run with another identity beside it.
 
@@ -100,8 +106,7 @@ def explain_changes(folder: Path, identity: dict[str, str]) -> None:
         return
     newest = max(others, key=lambda p: p.stat().st_mtime)
     old = json.loads(newest.read_text())
-    changed = [k for k in sorted(old.keys() | identity.keys()) if old.get(k) != identity.get(k)]
     print(f"not resumed: the checkpoints in {newest.parent} belong to another run. What changed:")
-    for key in changed:
-        print(f"  {key}: {old.get(key, 'absent')} -> {identity.get(key, 'absent')}")
+    for line in changes(old, identity):
+        print(f"  {line}")
     print("training starts from step 0 in a folder of its own; the old one is left as it is", flush=True)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..errors import UserError
+
+MEASUREMENTS = ("twirl", "gradient", "hessian")
 
 
 class Settings(BaseModel):
@@ -16,9 +19,27 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, validate_default=True)
 
 
-def key(default: Any = ..., text: str = "", unit: str = "", **limits: Any) -> Any:
-    """A config key with its default, description, unit and limits (`ge`, `gt`, `le`, `lt`, `min_length`)."""
-    return Field(default, description=text + (f" [{unit}]" if unit else ""), **limits)
+def key(default: Any = ..., text: str = "", unit: str = "", shapes: Sequence[str] | None = None, **limits: Any) -> Any:
+    """A config key with its default, description, unit and limits (`ge`, `gt`, `le`, `lt`, `min_length`).
+
+    Args:
+        shapes: the stages whose results depend on the key. None for the stage that the section belongs to and all that
+            follow from it; `MEASUREMENTS` or one of them for a key of a task that no training depends on; `()` for a
+            key that only says how a machine does the work.
+    """
+    extra = {} if shapes is None else {"json_schema_extra": {"shapes": list(shapes)}}
+    return Field(default, description=text + (f" [{unit}]" if unit else ""), **extra, **limits)
+
+
+def keys_apart(cls: type[Settings], stage: str) -> list[str]:
+    """Keys of a section that the results of a stage do not depend on."""
+    shapes = {n: (f.json_schema_extra or {}).get("shapes") for n, f in cls.model_fields.items()}
+    return [name for name, stages in shapes.items() if stages is not None and stage not in stages]
+
+
+def keys_for(cls: type[Settings], stage: str) -> list[str]:
+    """Keys of the section of a task that a stage depends on and the training does not."""
+    return [name for name in keys_apart(cls, "train") if name not in keys_apart(cls, stage)]
 
 
 def parse(cls: type[Settings], values: object, where: str) -> tuple[Settings | None, list[UserError]]:

@@ -14,7 +14,7 @@ class GradientSettings(Settings):
     for the update that led to it, and memory for `2 * batches` gradients.
     """
 
-    enabled: bool = key(True, "true runs the stage, false skips it")
+    enabled: bool = key(True, "true runs the stage, false skips it", shapes=())
     split: str = key("train", "split from which the samples are drawn")
     batches: int = key(
         16, "independent batches: norms are products between different batches, errors a jackknife over batches", ge=3
@@ -35,6 +35,8 @@ class GradientSettings(Settings):
     nearest_share: float = key(0.1, "share of the equivariance error at which the search ends", gt=0, lt=1)
     nearest_steps: int = key(60, "largest number of steps of the search; each needs a gradient on all samples", ge=1)
     dtype: Literal["float32", "float64"] = key("float32", "precision of the gradients; products are summed in float64")
-    chunk: int = key(8, "samples differentiated at once", ge=1)
-    device: Literal["auto", "cpu", "cuda"] = key("auto", "device to evaluate on")
-    jobs: int = key(1, "jobs that share the checkpoints; the result does not depend on it", ge=1, exclude=True)
+    chunk: int = key(8, "samples differentiated at once", shapes=(), ge=1)
+    device: Literal["auto", "cpu", "cuda"] = key("auto", "device to evaluate on", shapes=())
+    jobs: int = key(
+        1, "jobs that share the checkpoints; the result does not depend on it", shapes=(), ge=1, exclude=True
+    )

@@ -17,7 +17,7 @@ class HessianSettings(Settings):
     Cost per checkpoint: about `4 * samples * rotations * probes * lanczos_steps` gradients of one rotated sample.
     """
 
-    enabled: bool = key(True, "true runs the stage, false skips it")
+    enabled: bool = key(True, "true runs the stage, false skips it", shapes=())
     checkpoints: int = key(
         3, "number of checkpoints to measure, evenly spread over those of the run, first and last included", ge=1
     )
@@ -57,15 +57,17 @@ class HessianSettings(Settings):
     dtype: Literal["float32", "float64"] = key(
         "float32", "precision of the products; the check of derivatives is in float64"
     )
-    chunk: int = key(8, "samples differentiated at once", ge=1)
+    chunk: int = key(8, "samples differentiated at once", shapes=(), ge=1)
     keep_memory: float = key(
-        2.0, "memory for gradient graphs kept between products, which makes them twice as fast", "GB", ge=0
+        2.0, "memory for gradient graphs kept between products, which makes them twice as fast", "GB", shapes=(), ge=0
     )
     certificate_samples: int = key(
         1, "samples on which derivatives are checked by finite differences at every checkpoint", ge=1
     )
-    device: Literal["auto", "cpu", "cuda"] = key("auto", "device to evaluate on")
-    jobs: int = key(1, "jobs that share the checkpoints; the result does not depend on it", ge=1, exclude=True)
+    device: Literal["auto", "cpu", "cuda"] = key("auto", "device to evaluate on", shapes=())
+    jobs: int = key(
+        1, "jobs that share the checkpoints; the result does not depend on it", shapes=(), ge=1, exclude=True
+    )
 
 
 def chosen_steps(steps: Sequence[int], settings: HessianSettings) -> list[int]:

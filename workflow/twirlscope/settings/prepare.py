@@ -11,7 +11,7 @@ class DatasetSettings(Settings):
     """Keys of every dataset; the `Settings` of a dataset adds its own."""
 
     seed: int = key(0, "seed of everything random in the preparation", ge=0)
-    parts: int = key(1, "jobs that share the preparation; the result does not depend on it", ge=1)
+    parts: int = key(1, "jobs that share the preparation; the result does not depend on it", shapes=(), ge=1)
     split_by: Literal["molecule", "frame"] = key(
         "molecule",
         "held out are all frames of a molecule, or single frames of molecules that are in the train split too",

@@ -8,16 +8,15 @@ from pydantic import model_validator
 
 from .base import Settings, key
 
-# Keys that only say how a machine executes a training. Like the number of processes, they are no part of the identity
-# of a run: a run started on a laptop resumes on several GPUs, and another division of batches repeats no training.
-# They change rounding, as another machine does, and dropout masks if a batch is divided; batch norm, which would change
-# more, is refused there. `precision` and `tf32` are
-# not among them, because they affect all later numbers.
-EXECUTION_KEYS = ("save_every", "device", "micro_batch", "activation_checkpointing", "compile", "prefetch")
-
 
 class TrainSettings(Settings):
-    """Training of a run."""
+    """Training of a run.
+
+    Keys with `shapes=()` only say how a machine executes it. Like the number of processes, they are no part of its
+    identity: a run started on a laptop resumes on several GPUs, and another division of batches repeats no training.
+    They change rounding, as another machine does, and dropout masks if a batch is divided; batch norm, which would
+    change more, is refused there. `precision` and `tf32` affect all later numbers and do belong to its identity.
+    """
 
     steps: int = key(1000, "number of optimiser updates", ge=1)
     samples: int = key(0, "samples of the train split to use, the same first ones for every seed; 0 uses all", ge=0)
@@ -47,26 +46,31 @@ class TrainSettings(Settings):
     checkpoints_per_decade: int = key(
         5, "checkpoints per decade of steps, from step 1, in addition to step 0 and the last step", ge=1
     )
-    save_every: float = key(30.0, "time between saves of the state from which a killed run resumes", "s", gt=0)
+    save_every: float = key(
+        30.0, "time between saves of the state from which a killed run resumes", "s", shapes=(), gt=0
+    )
     precision: Literal["float32", "bf16"] = key(
         "float32",
         "precision of matrix products in training; bf16 uses autocast, with weights and their updates in float32",
     )
     tf32: bool = key(False, "true lets a GPU round float32 products to TensorFloat-32, which is several times faster")
-    device: Literal["auto", "cpu", "cuda", "mps"] = key("auto", "device to train on; auto takes a GPU if there is one")
+    device: Literal["auto", "cpu", "cuda", "mps"] = key(
+        "auto", "device to train on; auto takes a GPU if there is one", shapes=()
+    )
     micro_batch: int = key(
         0,
         "most samples per forward pass of a process, to save memory: gradients of passes add up; 0 for all at once",
+        shapes=(),
         ge=0,
     )
     activation_checkpointing: bool = key(
-        False, "true recomputes activations inside of blocks in the backward pass, to save memory"
+        False, "true recomputes activations inside of blocks in the backward pass, to save memory", shapes=()
     )
     compile: bool = key(
-        False, "true compiles the model with torch.compile: faster updates after some minutes of compilation"
+        False, "true compiles the model with torch.compile: faster updates after some minutes of compilation", shapes=()
     )
     prefetch: int = key(
-        2, "batches made in advance, in a thread, while the model computes; 0 makes each when needed", ge=0
+        2, "batches made in advance, in a thread, while the model computes; 0 makes each when needed", shapes=(), ge=0
     )
 
     @model_validator(mode="after")

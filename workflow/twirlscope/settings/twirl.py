@@ -38,9 +38,13 @@ class TwirlSettings(Settings):
     panel_replicates: int = key(3, "random orientations of the set for each sample of the panel", ge=2)
     highest_degree: int = key(5, "highest degree of the spectrum", ge=1, le=40)
     kept: int = key(2, "samples whose twisted predictions, or slices through predicted fields, are stored", ge=0)
-    chunk: int = key(256, "rotated samples in memory at once", ge=2)
-    device: Literal["auto", "cpu", "cuda"] = key("auto", "device to evaluate on, in float32 with sums in float64")
-    jobs: int = key(1, "jobs that share the checkpoints; the result does not depend on it", ge=1, exclude=True)
+    chunk: int = key(256, "rotated samples in memory at once", shapes=(), ge=2)
+    device: Literal["auto", "cpu", "cuda"] = key(
+        "auto", "device to evaluate on, in float32 with sums in float64", shapes=()
+    )
+    jobs: int = key(
+        1, "jobs that share the checkpoints; the result does not depend on it", shapes=(), ge=1, exclude=True
+    )
 
     @model_validator(mode="after")
     def _enough_reflections(self):

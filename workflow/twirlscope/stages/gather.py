@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .._typing import Sequence
-from ..storage import store
+from ..storage import made_from, store
 from ..storage.concatenation import concatenated_steps
 
 
@@ -31,7 +31,12 @@ class Share:
 
 
 def gather(parts: Sequence[Path], out: Path) -> None:
-    """Merge the stores of all jobs of a stage into one."""
+    """Merge the stores of all jobs of a stage into one.
+
+    Raises:
+        UserError: the jobs measured with different settings, code or data.
+    """
+    made_from.require_same(parts, "stores of jobs")
     found = [store.load(part) for part in parts]
     arrays = {name: variable for data in found for name, variable in store.declarations(data).items()}
     store.save(concatenated_steps(found), out, arrays)

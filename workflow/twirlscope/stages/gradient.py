@@ -27,13 +27,15 @@ from ..settings.gradient import GradientSettings
 from ..settings.steps import evenly_spaced
 from ..storage import store
 from ..storage.arrays.gradient import GRADIENT
-from ..training.checkpoints import Trained
+from ..training.checkpoints import Job, Trained
 from ..twirling.checks.model_and_task import CHECKED, check_batch, check_evaluation
 from .gather import Share
 
 
 @precision.float32()
-def gradient(train: Path, data: Path, out: Path, settings: GradientSettings, share: Share | None = None) -> None:
+def gradient(
+    train: Path, data: Path, out: Path, settings: GradientSettings, share: Share | None = None, job: Job | None = None
+) -> None:
     """Measure every checkpoint of a run, or the share of one job, and write `gradient.zarr.zip`.
 
     Gradients are taken at the weights of the checkpoint, which are the EMA where the run has one. The update is that of
@@ -44,7 +46,7 @@ def gradient(train: Path, data: Path, out: Path, settings: GradientSettings, sha
         UserError: the model or task is refused, a gradient is wrong, a loss or gradient is not finite, a checkpoint is
             missing, or the data have no such split.
     """
-    run = Trained(train, data)
+    run = Trained(train, data, job)
     index = gradients.choose_batches(run.split(settings.split, "gradient.split"), settings)
     quaternion = sample_rotations("independent", index.size, settings.rotations, settings.seed, run.task.group)
     quaternion = quaternion.reshape(*index.shape, settings.rotations, 4)
@@ -70,8 +72,7 @@ def gradient(train: Path, data: Path, out: Path, settings: GradientSettings, sha
         progress.advance(f"step {step}")
     progress.close()
     result = merged(found, steps).assign(nearest_symmetric.columns(descents, steps) if searched else {})
-    about = _attributes(run, index.size, settings, device)
-    store.save(result.assign_attrs(about), out, GRADIENT)
+    store.save(result.assign_attrs(_attributes(run, index.size, settings, device)), out, GRADIENT)
 
 
 def _attributes(run: Trained, samples: int, settings: GradientSettings, device: str) -> dict:
@@ -85,6 +86,7 @@ def _attributes(run: Trained, samples: int, settings: GradientSettings, device: 
         **precision.attributes(settings.dtype, device),
         "labels": run.labels,
         "settings": json.dumps(settings.model_dump()),
+        **run.made_from("gradient", settings),
     }
 
 

@@ -18,20 +18,20 @@ from ..curvature import spectra
 from ..curvature.spectra import Problem
 from ..runtime import precision
 from ..runtime.devices import hardware
-from ..runtime.identity import identity_of, locked, sha256, short_hash
+from ..runtime.identity import locked, short_hash
 from ..runtime.progress import Progress
 from ..settings.hessian import HessianSettings, chosen_steps
 from ..storage import store
 from ..storage.arrays.hessian import HESSIAN
 from ..storage.concatenation import concatenated_steps
-from ..training.checkpoints import Trained
+from ..training.checkpoints import Job, Trained
 from ..twirling.checks.model_and_task import check_batch, check_evaluation
 from .gather import Share
 
 
 @precision.float32()
 def hessian(
-    train: Path, data: Path, out: Path, settings: HessianSettings, code: str, share: Share | None = None
+    train: Path, data: Path, out: Path, settings: HessianSettings, share: Share | None = None, job: Job | None = None
 ) -> None:
     """Measure the chosen checkpoints of a run, or the share of one job, and write `hessian.zarr.zip`.
 
@@ -41,20 +41,20 @@ def hessian(
         train: `train.zarr.zip` of the run.
         data: the prepared dataset.
         out: `hessian.zarr.zip`, written last and whole.
-        code: hash of the code that shapes the result.
         share: of the checkpoints; all if left out.
+        job: keys of the task, and the hash of the code.
 
     Raises:
         UserError: the model or task is refused, derivatives of the model are wrong or not finite, a checkpoint is
             missing, the data have no such split, or the basis does not fit into the memory allowed.
     """
-    run = Trained(train, data)
+    run = Trained(train, data, job)
     steps = (share or Share()).of(chosen_steps(run.steps, settings))
     index = spectra.choose_samples(run.split(settings.split, "hessian.split"), settings)
     size = sum(p.numel() for p in run.model(steps[0]).parameters() if p.requires_grad)
     problem = spectra.problem_of(run.task, index, size, settings)
-    shaping = {"settings": settings.model_dump(), "code": code, "train": sha256(train), "data": sha256(data)}
-    identity = identity_of(shaping | {"torch": torch.__version__, "device": hardware(problem.device)})
+    record = run.made_from("hessian", settings)
+    identity = record | {"torch": torch.__version__, "device": hardware(problem.device)}
     folder = out.with_name(out.name.removesuffix(".zarr.zip")) / short_hash(identity)
     progress = Progress("hessian", len(steps), "checkpoint")
     with locked(folder):
@@ -64,7 +64,8 @@ def hessian(
             progress.advance(f"step {step}")
         progress.close()
         result = concatenated_steps([store.load(path) for path in kept])
-        store.save(result.assign_attrs(_attributes(problem) | {"labels": run.labels}), out, HESSIAN)
+        about = _attributes(problem) | {"labels": run.labels} | record
+        store.save(result.assign_attrs(about), out, HESSIAN)
     shutil.rmtree(folder.parent)
 
 

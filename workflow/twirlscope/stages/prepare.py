@@ -15,20 +15,25 @@ import xarray as xr
 from .._typing import Sequence
 from ..errors import UserError
 from ..sources import Dataset
-from ..storage import rejects, store
+from ..storage import made_from, rejects, store
 from ..storage.arrays.data import DATA, REJECTS
 from ..storage.concatenation import concatenated
+from ..storage.made_from import Record
 
 
-def prepare_part(dataset: Dataset, part: int, out: Path) -> None:
+def prepare_part(dataset: Dataset, part: int, out: Path, record: Record | None = None) -> None:
     """Read one part and store its samples, which may be none, and its rejects.
+
+    Args:
+        record: of what it is made from; the store of the whole dataset takes it over.
 
     Raises:
         UserError: the source of the dataset is missing, or wrong as a whole.
     """
     found = dataset.read(part)
     samples = xr.Dataset() if found.samples is None else found.samples
-    store.save(samples.merge(rejects.to_dataset(found.rejects), combine_attrs="no_conflicts"), out, DATA)
+    data = samples.merge(rejects.to_dataset(found.rejects), combine_attrs="no_conflicts")
+    store.save(data.assign_attrs(made_from.attribute(record or {})), out, DATA)
 
 
 def prepare(dataset: Dataset, parts: Sequence[Path], out: Path) -> None:
@@ -39,15 +44,18 @@ def prepare(dataset: Dataset, parts: Sequence[Path], out: Path) -> None:
         out: the store to write; it appears whole or not at all.
 
     Raises:
-        UserError: no usable sample, or more than `max_rejected` of the records are not usable.
+        UserError: no usable sample, or more than `max_rejected` of the records are not usable, or parts that were made
+            from different things.
     """
+    made_from.require_same(parts, "parts")
     with contextlib.ExitStack() as opened:
         stored = [opened.enter_context(store.open_store(path)) for path in parts]
         found = [reject for part in stored for reject in rejects.from_dataset(part)]
         samples = [part.drop_vars(REJECTS) for part in stored if "sample" in part.sizes]
         _check(dataset, sum(part.sizes["sample"] for part in samples), found)
         data = _with_cluster(dataset.finish(concatenated(samples).merge(rejects.to_dataset(found))))
-        store.save(data.assign_attrs(_about(dataset, data, len(found))), out, DATA)
+        record = made_from.attribute(made_from.recorded(parts[0]) or {})
+        store.save(data.assign_attrs(_about(dataset, data, len(found)) | record), out, DATA)
 
 
 def _with_cluster(data: xr.Dataset) -> xr.Dataset:

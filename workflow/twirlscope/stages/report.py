@@ -18,8 +18,9 @@ from ..report.sections.sweeps import Members
 from ..report.trainings import Training, terms_of
 from ..runtime.atomic import write_folder
 from ..settings.report import ReportSettings
-from ..storage import store
+from ..storage import made_from, store
 from ..storage.arrays.twirl import TWIRL
+from ..storage.made_from import Record
 
 HEADLINE = {"sample_loss_equiv", "cluster"}  # arrays by sample that the headline needs
 LARGE = {"rotation", "pair", "panel_rotation"}  # dimensions of Gram matrices, which the report does not need
@@ -34,6 +35,7 @@ def report(
     provenance: Mapping[str, str],
     sweeps: Mapping[str, Members] | None = None,
     missing: Sequence[str] = (),
+    record: Record | None = None,
 ) -> None:
     """Write the folder `out`, whole or not at all; an existing folder is replaced at the very end.
 
@@ -44,6 +46,7 @@ def report(
         provenance: versions, hardware and the like, by name.
         sweeps: by name, the runs of each and their values.
         missing: sentences on trainings that are not in the report.
+        record: of what the report is made from, for `summary.zarr.zip`.
 
     Raises:
         UserError: there is no training, or the term `report.term` was not measured.
@@ -58,7 +61,8 @@ def report(
     content = facts.page_content(
         trainings, dataset_of, data, config, settings, provenance, sections, with_figures, missing
     )
-    write_folder(Path(out), lambda folder: _fill(folder, content, trainings))
+    about = made_from.attribute(record or {})
+    write_folder(Path(out), lambda folder: _fill(folder, content, trainings, about))
 
 
 def _check(trainings: Sequence[Training], settings: ReportSettings, missing: Sequence[str]) -> None:
@@ -96,7 +100,7 @@ def _read_dataset(path: Path) -> xr.Dataset:
         return lazy[kept].load()
 
 
-def _fill(folder: Path, content: page.Content, trainings: Sequence[Training]) -> None:
+def _fill(folder: Path, content: page.Content, trainings: Sequence[Training], about: Mapping[str, str]) -> None:
     """Write all files of the report."""
     for sub in ("figures", "tables"):
         (folder / sub).mkdir()
@@ -108,7 +112,7 @@ def _fill(folder: Path, content: page.Content, trainings: Sequence[Training]) ->
     tables = [table for section in content.sections for _, table in section.tables]
     for item in (content.headline, content.terms, content.trainings, *tables, *rejects, *figures):
         (folder / "tables" / f"{item.name}.csv").write_text(item.numbers.csv, encoding="utf-8", newline="\n")
-    store.save(summary(trainings), folder / "summary.zarr.zip", TWIRL)
+    store.save(summary(trainings).assign_attrs(about), folder / "summary.zarr.zip", TWIRL)
     (folder / "twirl.json").write_text(export.exported(trainings), encoding="utf-8")
     (folder / "charts.js").write_text(vega.bundle(), encoding="utf-8")
     (folder / "index.html").write_text(page.html(content), encoding="utf-8")

@@ -22,19 +22,20 @@ from ..errors import UserError
 from ..losses import weighted_loss
 from ..runtime import precision
 from ..runtime.devices import device_of, versions
-from ..runtime.identity import explain_changes, identity_of, locked, sha256, short_hash
+from ..runtime.identity import explain_changes, locked, sha256, short_hash
 from ..runtime.job import exit_with_message
-from ..settings.train import EXECUTION_KEYS, TrainSettings, checkpoint_steps
+from ..settings.train import TrainSettings, checkpoint_steps
 from ..sources import split_index
-from ..storage import store
+from ..storage import made_from, store
 from ..storage.arrays.train import TRAIN
+from ..storage.made_from import Record
 from ..storage.ragged import open_samples
 from ..training import cost, forward, size_matching, state
 from ..training.batches import NOISE, batch_index, nested_subset
 from ..training.loop import Loop
 from ..training.optimisers import optimiser
 from ..training.processes import SINGLE, ProcessGroup, connected, job_of_this_process, launch
-from ..twirling.checks.before_training import check_before_training
+from . import rehearsal
 
 COSTED = 2  # batches on which FLOPs, memory and inference are measured
 
@@ -56,19 +57,20 @@ def train(data: Path, out: Path, run: dict[str, Any], code: str, processes: int 
         SystemExit: one of several processes raised one of these and printed it.
     """
     settings = TrainSettings(**run["train"])
-    facts = {"run": run, "code": code, "data": sha256(data), "torch": torch.__version__}
-    identity = identity_of(facts, without=[f"run.train.{name}" for name in EXECUTION_KEYS])
+    record = made_from.of_training(run, code, data)
+    identity = record | {"torch": torch.__version__}
     folder = out.parent / "checkpoints" / short_hash(identity)
     with locked(folder):
         explain_changes(folder, identity)
         if processes == 1:
-            _train(SINGLE, data, out, run, folder)
+            _train(SINGLE, data, out, run, folder, record)
         else:
             check_processes(device_of(settings.device, double=False), processes)
-            launch(__name__, {"data": str(data), "out": str(out), "run": run, "folder": str(folder)}, processes)
+            job = {"data": str(data), "out": str(out), "run": run, "folder": str(folder), "record": record}
+            launch(__name__, job, processes)
 
 
-def _train(group: ProcessGroup, data: Path, out: Path, run: dict[str, Any], folder: Path) -> None:
+def _train(group: ProcessGroup, data: Path, out: Path, run: dict[str, Any], folder: Path, record: Record) -> None:
     """Train as one process of a group; the main process writes."""
     settings, dataset = TrainSettings(**run["train"]), open_samples(data)
     index = nested_subset(split_index(dataset, "train"), settings.samples)
@@ -77,10 +79,15 @@ def _train(group: ProcessGroup, data: Path, out: Path, run: dict[str, Any], fold
     with precision.float32(settings.tf32):
         loop = Loop(task, run, settings, index, group)
         pieces = group.size * len(group.parts(settings.batch, settings.micro_batch))
-        check_before_training(loop.model, task, index, loop.device, pieces)
+        rehearsal.check(loop, pieces)
+        loop.resume(folder)
+        if group.is_main:
+            loop.cost = loop.cost or _cost(loop)
+        if group.is_main and not loop.step:
+            rehearsal.rehearse(loop, folder, data, out, lambda path: _publish(loop, folder, run, record, path))
         loop.train(folder)
         if group.is_main:
-            store.save(_manifest(loop, folder, run), out, TRAIN)
+            _publish(loop, folder, run, record, out)
 
 
 def check_processes(device: str, processes: int) -> None:
@@ -94,8 +101,8 @@ def check_processes(device: str, processes: int) -> None:
         raise UserError("resources.gpu", f"at most the {have} GPUs that this job sees", processes)
 
 
-def _cost(loop: Loop) -> xr.Dataset:
-    """Cost of the finished training, measured on its first few batches, in pieces of one pass of one process."""
+def _cost(loop: Loop) -> dict[str, float | str]:
+    """FLOPs, memory and inference time, measured on the first few batches, in pieces of one pass of one process."""
     task, size, random = loop.task, loop.settings.batch, np.random.default_rng([loop.seed, NOISE])
     few = loop.settings.micro_batch or math.ceil(size / loop.group.size)
     index = [batch_index(loop.index, update, size, loop.seed)[:few] for update in range(COSTED)]
@@ -104,18 +111,25 @@ def _cost(loop: Loop) -> xr.Dataset:
     def loss(batch: Batch) -> Float[Tensor, ""]:
         return weighted_loss(task, loop.model(batch.inputs), batch)
 
-    state, inputs = (loop.optimiser.state_dict(), loop.average), [b.inputs for b in batches]
-    found = cost.measure(loop.model, inputs, [partial(loss, b) for b in batches], loop.meter, state)
-    own, reason = cost.optimiser_flops(loop.model, lambda model: optimiser(model, loop.settings, loop.device))
+    own, state, reason = cost.first_update(loop.model, lambda model: optimiser(model, loop.settings, loop.device))
+    inputs, losses = [b.inputs for b in batches], [partial(loss, b) for b in batches]
+    found = cost.measure(loop.model, inputs, losses, (state, loop.average))
     found["flops_update"] = found["flops_update"] * size / few + own
-    found.attrs["cost_missing"] = found.attrs["cost_missing"] or reason
+    return found | {"cost_missing": found["cost_missing"] or reason, "threads": torch.get_num_threads()}
+
+
+def _publish(loop: Loop, folder: Path, run: dict[str, Any], record: Record, path: Path) -> None:
+    """Write `train.zarr.zip` of the checkpoints up to the step that the loop has reached."""
+    found = _manifest(loop, folder, run, record).merge(cost.metered(loop.meter), combine_attrs="no_conflicts")
     found["device_hours"] = found["device_hours"] * loop.group.size
-    return found
+    numbers = {k: ((), v) for k, v in loop.cost.items() if k in TRAIN}
+    words = {k: v for k, v in loop.cost.items() if k not in TRAIN}
+    store.save(found.assign(numbers).assign_attrs(words), path, TRAIN)
 
 
-def _manifest(loop: Loop, folder: Path, run: dict[str, Any]) -> xr.Dataset:
+def _manifest(loop: Loop, folder: Path, run: dict[str, Any], record: Record) -> xr.Dataset:
     """The curve, and the checkpoints with their hashes."""
-    steps = checkpoint_steps(loop.settings)
+    steps = [step for step in checkpoint_steps(loop.settings) if step <= loop.step]
     checkpoints, updates = ([name(s) for s in steps] for name in (state.checkpoint_name, state.update_name))
     curve = {k: ("update", np.asarray(v, np.float32)) for k, v in vars(loop.curve).items()}
     manifest = {
@@ -125,7 +139,10 @@ def _manifest(loop: Loop, folder: Path, run: dict[str, Any]) -> xr.Dataset:
         "update_sha256": [sha256(folder / f) if f else "" for f in updates],
     }
     columns = {k: ("step", np.array(v, object)) for k, v in manifest.items()}
+    hashes = manifest["checkpoint_sha256"] + manifest["update_sha256"]
     attributes = {
+        **made_from.attribute(record),
+        "checkpoints": made_from.hash_of_checkpoints(record, hashes),
         "folder": f"checkpoints/{folder.name}",
         "run": json.dumps(run, sort_keys=True),
         "training_samples": len(loop.index),
@@ -137,17 +154,17 @@ def _manifest(loop: Loop, folder: Path, run: dict[str, Any]) -> xr.Dataset:
         "device": "; ".join(loop.devices),  # one after the other, where it was resumed
         "processes": loop.group.size,
         "versions": json.dumps(versions()),
+        "kept": json.dumps(state.kept_changes(folder)),
     }
-    return xr.Dataset(curve | columns, {"step": np.array(steps, np.int64)}, attributes).merge(
-        _cost(loop), combine_attrs="no_conflicts"
-    )
+    return xr.Dataset(curve | columns, {"step": np.array(steps, np.int64)}, attributes)
 
 
 def _join() -> None:
     """Train as one of several processes, with the job that the process which started it hands over."""
     job = job_of_this_process()
     with exit_with_message("train"), connected(job) as group:
-        _train(group, Path(job["data"]), Path(job["out"]), job["run"], Path(job["folder"]))
+        paths = {name: Path(job[name]) for name in ("data", "out", "folder")}
+        _train(group, run=job["run"], record=job["record"], **paths)
 
 
 if __name__ == "__main__":

@@ -18,14 +18,16 @@ from ..runtime.progress import Progress
 from ..settings.twirl import TwirlSettings
 from ..storage import store
 from ..storage.arrays.twirl import TWIRL
-from ..training.checkpoints import Trained
+from ..training.checkpoints import Job, Trained
 from ..twirling.checkpoint import checkpoints_dataset, design_of, measure_checkpoint, measure_last_checkpoint
 from ..twirling.heldout import Heldout, choose_samples
 from .gather import Share
 
 
 @precision.float32()
-def twirl(train: Path, data: Path, out: Path, settings: TwirlSettings, share: Share | None = None) -> None:
+def twirl(
+    train: Path, data: Path, out: Path, settings: TwirlSettings, share: Share | None = None, job: Job | None = None
+) -> None:
     """Measure all checkpoints of a run, or the share of one job, and write `twirl.zarr.zip`.
 
     Two passes: few independent rotations on the whole held-out set, for the losses; many on a fixed panel, for the
@@ -35,7 +37,7 @@ def twirl(train: Path, data: Path, out: Path, settings: TwirlSettings, share: Sh
     Raises:
         UserError: a checkpoint is missing or damaged, the data have no such split, or the model is refused.
     """
-    run = Trained(train, data)
+    run = Trained(train, data, job)
     device, index = device_of(settings.device), choose_samples(run.split(settings.split, "twirl.split"), settings)
     design = design_of(run.task, index, settings, run.samples["cluster"].values[index])
     steps, measured = (share or Share()).of(run.steps), []
@@ -70,6 +72,7 @@ def _attributes(run: Trained, settings: TwirlSettings, held: Heldout, device: st
         "trivial_below": settings.trivial_below,
         **precision.attributes("float32", device),
         "settings": json.dumps(settings.model_dump()),
+        **run.made_from("twirl", settings),
         "labels": run.labels,
         **terms,
     }

@@ -20,7 +20,7 @@ import xarray as xr
 from .._typing import Array, Float, Int, Tensor
 from ..contracts import Batch, Task, Term
 from ..geometry import action, so3, voxels
-from ..settings.base import Settings, key
+from ..settings.base import MEASUREMENTS, Settings, key
 from ..storage.ragged import Ragged
 
 BLOCK = 1 << 12  # molecules at a time, where a computation covers all
@@ -53,6 +53,7 @@ class VoxelDenoising(Task):
             "rotations of the measurement; octahedral: the 24 that are exact on a grid, and the losses also under all, "
             "as with atoms; atoms: all, applied to atoms and noise before the grid; trilinear: all, by interpolation, "
             "which removes most of the noise",
+            shapes=MEASUREMENTS,
         )
 
     name = "voxel_denoising"

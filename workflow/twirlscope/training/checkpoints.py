@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from .. import plugins
-from .._typing import Array, Int, Tensor
+from .._typing import Array, Int, Mapping, Tensor
 from ..contracts import Model
 from ..errors import UserError
 from ..runtime.identity import sha256
+from ..settings.base import Settings
 from ..sources import split_index
-from ..storage import store
+from ..storage import made_from, store
 from ..storage.ragged import open_samples
+
+Job = Mapping[str, Any]  # parameters of the job that measures a run
 
 
 class Trained:
@@ -23,6 +27,8 @@ class Trained:
     Args:
         train: its `train.zarr.zip`; the checkpoints lie in the folder beside it that the store names.
         data: the prepared dataset it was trained on.
+        job: `task`, keys of the task that shape measurements and not the training (defaults if left out), and `code`,
+            the hash of the code that measures.
 
     Attributes:
         steps: steps of the checkpoints, ascending.
@@ -32,14 +38,15 @@ class Trained:
         labels: the level of theory of the targets, in words.
 
     Raises:
-        UserError: no such files, or others than a run and a prepared dataset.
+        UserError: no such files, or others than a run and the prepared dataset that it was trained on.
     """
 
-    def __init__(self, train: str | Path, data: str | Path):
+    def __init__(self, train: str | Path, data: str | Path, job: Job | None = None):
         manifest = store.load(train)
         if "run" not in manifest.attrs:
             got = f"{Path(train).name} without a run; the arguments are Trained(train, data)"
             raise UserError(train, "the train.zarr.zip of a run", got)
+        self._stores, self._job = (Path(train), Path(data)), dict(job or {})
         self._folder = Path(train).parent / manifest.attrs["folder"]
         self._spec = json.loads(manifest.attrs["run"])
         self.steps = [int(s) for s in manifest["step"].values]
@@ -48,10 +55,21 @@ class Trained:
             raise UserError(
                 data, "the prepared dataset that the run was trained on", f"{Path(data).name} without splits"
             )
+        _require_data(train, data, manifest.attrs)
         self.averaged = bool(self._spec.get("train", {}).get("ema"))
         self._manifest = manifest
         self.labels = str(self.samples.attrs.get("labels", "not stated"))
-        self.task = plugins.make_task(self._spec["task"], self.samples)
+        self.task = plugins.make_task(self._spec["task"] | self._job.get("task", {}), self.samples)
+
+    def made_from(self, stage: str, settings: Settings) -> dict[str, str]:
+        """The attribute of a measurement of this run that says what it was made from.
+
+        Args:
+            stage: `twirl`, `gradient` or `hessian`.
+            settings: of the measurement.
+        """
+        task, code = self._job.get("task", {}), self._job.get("code", "")
+        return made_from.attribute(made_from.of_measurement(stage, settings, task, code, *self._stores))
 
     def split(self, name: str, key: str) -> Int[Array, " sample"]:
         """Indices of the samples of a split of the data.
@@ -118,3 +136,20 @@ class Trained:
         if sha256(path) != kept[f"{kind}_sha256"].item():
             raise UserError(path, f"the {kind} that was written", "a file with another content; train again")
         return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _require_data(train: str | Path, data: str | Path, attributes: Mapping[str, Any]) -> None:
+    """Refuse data other than those that a run was trained on.
+
+    Raises:
+        UserError: paths and hashes of both.
+    """
+    record = json.loads(attributes.get(made_from.ATTRIBUTE, "{}"))
+    if "data" not in record:
+        print(f"warning: {train} does not say which data it was trained on; {data} are taken for them", flush=True)
+        return
+    wanted, got = json.loads(record["data"]), made_from.content_hash(data)
+    if got != wanted:
+        raise UserError(
+            data, f"the data that {train} was trained on, with the hash {wanted}", f"data with the hash {got}"
+        )

@@ -1,7 +1,7 @@
 """Cost of a training and of its model, measured the same way in every run: time, FLOPs, memory, energy.
 
-Time and energy are metered during the updates of the training itself. The rest is measured when the training is over,
-on a few of its batches, in well under the time of a few dozen updates.
+Time and energy are metered during the updates of the training itself. The rest is measured once, before the first
+update, on a few batches, in well under the time of a few dozen updates: what fails there costs no training.
 
 What torch's counter knows of FLOPs are matrix products, convolutions and attention, a multiplication and an addition
 two of them, forwards, backwards and in the optimiser (Muon orthogonalises by products). It omits all that goes by
@@ -54,6 +54,7 @@ class Meter:
     def __init__(self, device: str):
         self.elapsed: list[float] = []  # until after each update
         self.energy = 0.0
+        self.device = device
         self._counter, self._aside = energy_counter(device), (0.0, 0.0)
 
     @contextlib.contextmanager
@@ -115,13 +116,12 @@ def measure(
     model: torch.nn.Module,
     inputs: Sequence[Named],
     losses: Sequence[Callable[[], Float[Tensor, ""]]],
-    meter: Meter,
     state: object,
-) -> xr.Dataset:
-    """Cost of a finished training and of its model, as stored in `train.zarr.zip`.
+) -> dict[str, float | str]:
+    """FLOPs, memory and inference time of a model, by name of the array in `train.zarr.zip`.
 
-    Afterwards the weights are unchanged, gradients are gone, and running means of the model (batch norm) have moved.
-    Where the FLOP counter fails, FLOPs are NaN and the attribute `cost_missing` says why.
+    Afterwards the model is as it was, and gradients are gone. Where the FLOP counter fails, FLOPs are NaN and
+    `cost_missing` says why.
 
     Args:
         model: on its device, in training mode.
@@ -129,6 +129,28 @@ def measure(
         losses: for each of them, a function that returns its loss.
         state: tensors, nested in any way, that live from update to update beside the model: the optimiser's state.
     """
+    with _as_it_was(model):
+        return _measured(model, inputs, losses, state)
+
+
+def metered(meter: Meter) -> xr.Dataset:
+    """Time and energy of the updates of a training, on one device, as stored in `train.zarr.zip`."""
+    devices = 1 if meter.device != "cpu" else torch.get_num_threads()
+    found = {
+        "seconds_update": np.median(np.diff([0.0, *meter.elapsed])) if meter.elapsed else math.nan,
+        "device_hours": (meter.elapsed or [0.0])[-1] * devices / 3600,
+        "device_energy": meter.energy,
+    }
+    columns = {"elapsed": ("update", np.array(meter.elapsed, np.float64))}
+    return xr.Dataset(columns | {k: ((), float(v)) for k, v in found.items()})
+
+
+def _measured(
+    model: torch.nn.Module,
+    inputs: Sequence[Named],
+    losses: Sequence[Callable[[], Float[Tensor, ""]]],
+    state: object,
+) -> dict[str, float | str]:
     samples, device = sum(len(next(iter(b.values()))) for b in inputs), next(model.parameters()).device
     model.zero_grad(set_to_none=True)
     update, peak, reason = _counted(lambda: [loss().backward() for loss in losses], device)
@@ -137,19 +159,24 @@ def measure(
         inference, _, failed = _counted(lambda: [model(b) for b in inputs], device)
         seconds = [_seconds(lambda b=b: model(b), device) / len(next(iter(b.values()))) for b in inputs]
     kept = sum(t.nbytes for t in tree_leaves((model.state_dict(), state)) if isinstance(t, Tensor))
-    devices = 1 if device.type != "cpu" else torch.get_num_threads()
-    found = {
+    return {
         "flops_update": update / len(losses),
         "flops_inference": inference / samples,
-        "seconds_update": np.median(np.diff([0.0, *meter.elapsed])),
-        "seconds_inference": np.mean(seconds),
+        "seconds_inference": float(np.mean(seconds)),
         "memory_peak": (peak if device.type == "cuda" else peak + kept) / 1e6,
-        "device_hours": meter.elapsed[-1] * devices / 3600,
-        "device_energy": meter.energy,
+        "cost_missing": reason or failed,
     }
-    columns = {"elapsed": ("update", np.array(meter.elapsed))} | {k: ((), float(v)) for k, v in found.items()}
-    attributes = {"threads": torch.get_num_threads(), "cost_missing": reason or failed}
-    return xr.Dataset(columns, attrs=attributes)
+
+
+@contextlib.contextmanager
+def _as_it_was(model: torch.nn.Module) -> Iterator[None]:
+    """The model afterwards has the buffers (running means of batch norm) that it had, and no random number is used."""
+    device, buffers = next(model.parameters()).device, {n: b.clone() for n, b in model.named_buffers()}
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        yield
+    with torch.no_grad():
+        for name, buffer in model.named_buffers():
+            buffer.copy_(buffers[name])
 
 
 @contextlib.contextmanager
@@ -168,24 +195,30 @@ def flops(work: Callable[[], object]) -> int:
     return counter.get_total_flops()
 
 
-def optimiser_flops(
+def first_update(
     model: torch.nn.Module, optimiser: Callable[[torch.nn.Module], torch.optim.Optimizer]
-) -> tuple[float, str]:
-    """FLOPs of one update of an optimiser, and why they are NaN if so; AdamW has none, since it works by element.
+) -> tuple[float, object, str]:
+    """FLOPs of an update of an optimiser, its state after it, and why the FLOPs are NaN if so.
+
+    AdamW has no FLOPs, since it works by element.
 
     Args:
         model: is copied, so that its weights stay.
         optimiser: makes the optimiser of a model.
     """
 
+    state: list[object] = []
+
     def update() -> None:
         twin = copy.deepcopy(model)
         for weight in twin.parameters():
             weight.grad = torch.ones_like(weight)
-        optimiser(twin).step()
+        made = optimiser(twin)
+        made.step()
+        state.append(made.state_dict())
 
     found, _, reason = _counted(update, next(model.parameters()).device)
-    return found, reason
+    return found, state, reason
 
 
 def _counted(work: Callable[[], object], device: torch.device) -> tuple[float, float, str]:

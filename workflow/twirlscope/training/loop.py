@@ -80,14 +80,17 @@ class Loop:
         self.running = forward.prepare_model(self.model, settings, self.device, group)
         self.loader = Loader(self.batch, settings.steps, settings.prefetch, self.device)
         self.average = {k: v.clone() for k, v in self.model.state_dict().items()} if settings.ema else None
-        self.curve, self.step, self.seconds, self.devices = Curve(), 0, 0.0, [hardware(self.device)]
+        self.curve, self.step, self.seconds, self.devices = Curve(), 0, 0.0, []
         self.meter = cost.Meter(self.device)
         self.keep = set(checkpoint_steps(settings))
         self.last: Update | None = None
+        self.cost: dict[str, float | str] | None = None  # measured before the first update
 
     def train(self, folder: Path) -> None:
-        """Run to the last step, or to a signal to stop, from the state in the folder if there is one."""
-        self.resume(folder)
+        """Run to the last step, or to a signal to stop."""
+        if self.step == self.settings.steps:
+            return
+        self.devices = list(dict.fromkeys([*self.devices, hardware(self.device)]))
         progress = Progress("train", self.settings.steps, "update", done=self.step)
         start = saved = time.monotonic()
         before = self.seconds
@@ -123,6 +126,7 @@ class Loop:
             "last": self.last,
             "curve": vars(self.curve),
             "meter": self.meter.state(),
+            "cost": self.cost,
         }
 
     def resume(self, folder: Path) -> None:
@@ -132,7 +136,7 @@ class Loop:
             return
         self.step, self.seconds = saved["step"], saved["seconds"]
         self.average, self.last = saved["average"], saved["last"]
-        self.devices = list(dict.fromkeys([*saved["devices"], *self.devices]))
+        self.devices, self.cost = saved["devices"], saved.get("cost")
         self.model.load_state_dict(saved["model"])
         fused = [group.get("fused") for group in self.optimiser.param_groups]  # a fact of the device, not of the run
         self.optimiser.load_state_dict(saved["optimiser"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ import torch
 from .._typing import Mapping, Tensor
 from ..runtime.atomic import write_whole
 from ..runtime.identity import STATE_FILE
+
+KEPT_FILE = "kept.json"
 
 
 def checkpoint_name(step: int) -> str:
@@ -47,6 +50,12 @@ def load_state(folder: Path, device: str) -> dict[str, Any] | None:
     """The saved state, with its tensors on the device; None where there is none."""
     path = folder / STATE_FILE
     return torch.load(path, map_location=device, weights_only=True) if path.exists() else None
+
+
+def kept_changes(folder: Path) -> list[dict[str, str]]:
+    """The code changes across which the training in a folder was kept: hashes `before` and `after`, and `date`."""
+    path = folder / KEPT_FILE
+    return json.loads(path.read_text()) if path.exists() else []
 
 
 def dump(data: Any, path: Path) -> None:
