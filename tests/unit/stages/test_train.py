@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 import time
+import types
 from pathlib import Path
 
 import numpy as np
@@ -17,13 +18,12 @@ import toy_model
 from short_trainings import run, same, stored_frames, weights  # noqa: F401
 
 from twirlscope.errors import UserError
-from twirlscope.runtime import identity
-from twirlscope.settings.train import EXECUTION_KEYS, TrainSettings, checkpoint_steps
+from twirlscope.settings.train import TrainSettings, checkpoint_steps
 from twirlscope.sources import split_index
-from twirlscope.stages import train
-from twirlscope.storage import store
+from twirlscope.stages import rehearsal, train
+from twirlscope.storage import made_from, store
+from twirlscope.training import cost, processes, state
 from twirlscope.training import loop as loop_module
-from twirlscope.training import processes, state
 from twirlscope.training.checkpoints import Trained
 from twirlscope.training.loop import Loop, learning_rate
 
@@ -174,10 +174,9 @@ def test_train__refuses_to_resume_a_changed_run_and_says_what_changed(tmp_path, 
     "change", [{"micro_batch": 2}, {"prefetch": 0}, {"compile": True}, {"device": "auto"}, {"save_every": 1.0}], ids=str
 )
 def test_identity__is_not_changed_by_facts_of_the_machine(change):
-    without = [f"run.train.{name}" for name in EXECUTION_KEYS]
-    made = [identity.identity_of({"run": run(**settings), "code": "code"}, without) for settings in ({}, change)]
+    made = [made_from.of_run(run(**settings)) for settings in ({}, change)]
     assert made[0] == made[1]
-    shaping = identity.identity_of({"run": run(precision="bf16", tf32=True), "code": "code"}, without)
+    shaping = made_from.of_run(run(precision="bf16", tf32=True))
     assert {k for k in shaping if shaping[k] != made[0][k]} == {"run.train.precision", "run.train.tf32"}
 
 
@@ -204,10 +203,12 @@ def test_train__resumed_with_passes_of_another_size_goes_on_and_says_where_it_ra
 def test_train__whose_checkpoints_exist_only_publishes_them(tmp_path, data, monkeypatch):
     out = tmp_path / "train.zarr.zip"
     train.train(data, out, run(), "code")
+    first = out.read_bytes()
     out.unlink()
     monkeypatch.setattr(Loop, "update", lambda loop: pytest.fail("trained again"))
+    monkeypatch.setattr(cost, "measure", lambda *_: pytest.fail("timed again"))
     train.train(data, out, run(), "code")
-    assert out.exists()
+    assert out.read_bytes() == first, "what others are made of does not change where nothing was trained"
 
 
 def test_train__stops_with_advice_when_the_loss_is_not_finite(tmp_path, data):
@@ -345,3 +346,78 @@ def test_train__refuses_batch_norm_in_micro_batches_only(tmp_path, data):
     train.train(data, tmp_path / "train.zarr.zip", run(steps=5) | model, "code")
     with pytest.raises(UserError, match=r"outer\.2 \(BatchNorm1d\) in 2 passes per update"):
         train.train(data, tmp_path / "other.zarr.zip", run(steps=5, micro_batch=2) | model, "code2")
+
+
+def fails(*_, **__):
+    raise RuntimeError("only at the end")
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        (cost, "measure"),
+        (cost, "first_update"),
+        (cost, "metered"),
+        (train, "_manifest"),
+        (train, "versions"),
+        (rehearsal, "measure_checkpoint"),
+        (rehearsal, "checkpoints_dataset"),
+        (store, "save"),
+    ],
+    ids=lambda v: getattr(v, "__name__", v),
+)
+def test_train__fails_before_its_first_update_where_it_would_fail_after_its_last(
+    tmp_path, data, monkeypatch, module, name
+):
+    monkeypatch.setattr(Loop, "update", lambda loop: pytest.fail("trained in vain"))
+    monkeypatch.setattr(module, name, fails)
+    with pytest.raises(RuntimeError, match="only at the end"):
+        train.train(data, tmp_path / "train.zarr.zip", run(), "code")
+    assert not list(tmp_path.glob("**/*.rehearsal*"))
+
+
+def test_train__that_does_not_fit_on_the_disk_is_refused_with_both_sizes(tmp_path, data, monkeypatch):
+    monkeypatch.setattr(rehearsal.shutil, "disk_usage", lambda _: types.SimpleNamespace(free=2000))
+    with pytest.raises(UserError, match=r"room for 11 checkpoints of .* MB, .* GB in all, got 2e-06 GB free"):
+        train.train(data, tmp_path / "train.zarr.zip", run(), "code")
+
+
+def test_train__where_its_store_may_not_be_written_says_so_before_the_first_update(tmp_path, data, monkeypatch):
+    monkeypatch.setattr(Loop, "update", lambda loop: pytest.fail("trained in vain"))
+    write = store.write_whole
+
+    def refuses(path, fill):
+        if path.suffix == ".zip":
+            raise UserError(path, "room and permission to write it", "Permission denied")
+        write(path, fill)
+
+    monkeypatch.setattr(store, "write_whole", refuses)
+    with pytest.raises(UserError, match="permission to write"):
+        train.train(data, tmp_path / "train.zarr.zip", run(), "code")
+
+
+def test_rehearsal__leaves_the_training_bit_for_bit_as_it_was(tmp_path, data, monkeypatch):
+    train.train(data, tmp_path / "a" / "train.zarr.zip", run(steps=5), "code")
+    monkeypatch.setattr(rehearsal, "rehearse", lambda *_: None)
+    monkeypatch.setattr(train, "_cost", lambda loop: {"cost_missing": "", "threads": 1})
+    monkeypatch.setattr(store, "save", lambda *_: None)
+    train.train(data, tmp_path / "b" / "train.zarr.zip", run(steps=5), "code")
+    found = [next(tmp_path.glob(f"{name}/checkpoints/*/{state.checkpoint_name(5)}")) for name in "ab"]
+    assert found[0].read_bytes() == found[1].read_bytes()
+
+
+def test_rehearsal__is_not_repeated_where_a_training_is_resumed(tmp_path, data, monkeypatch):
+    update, out = Loop.update, tmp_path / "train.zarr.zip"
+
+    def dies(loop):
+        if loop.step == 20:
+            raise KeyboardInterrupt
+        update(loop)
+
+    monkeypatch.setattr(Loop, "update", dies)
+    with pytest.raises(KeyboardInterrupt):
+        train.train(data, out, run(), "code")
+    monkeypatch.setattr(Loop, "update", update)
+    monkeypatch.setattr(rehearsal, "rehearse", lambda *_: pytest.fail("rehearsed again"))
+    train.train(data, out, run(), "code")
+    assert out.exists()
