@@ -11,7 +11,7 @@ import yaml
 from snakemake.utils import update_config
 
 from twirlscope.planning.plan import Plan
-from twirlscope.storage import registry, store
+from twirlscope.storage import made_from, registry, store
 
 OVERLAY = """
 runs: {unaugmented: null, equivariant: null, backbones: null, voxels: null}
@@ -48,6 +48,8 @@ def pretend(work: Path, plan: Plan, model: str = "augmented") -> list[tuple[str,
         folder.mkdir(parents=True)
         for stage in STAGES:
             os.link(source / f"{stage}.zarr.zip", folder / f"{stage}.zarr.zip")
-        said = json.dumps(plan.train(run, seed)["run"], sort_keys=True)
-        registry.save(trained.assign_attrs(run=said), folder / "train.zarr.zip")
+        job = plan.train(run, seed)
+        record = made_from.of_training(**job, data=work / "results" / "data" / f"{plan.dataset_of(run)}.zarr.zip")
+        said = {"run": json.dumps(job["run"], sort_keys=True)} | made_from.attribute(record)
+        registry.save(trained.assign_attrs(said), folder / "train.zarr.zip")
     return made

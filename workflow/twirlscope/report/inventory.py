@@ -86,14 +86,13 @@ def _unusable(files: RunFiles, settings: Mapping[str, str], results: Path, absen
     if "train" not in absent:
         read["checkpoints"] = made_from.attributes(files.train).get("checkpoints")
     for stage, path in _stages(files).items():
-        record = None if stage in absent else made_from.recorded(path)
-        if record is None:
+        if stage in absent:
             continue
-        other = [k for k, v in read.items() if k in record and json.loads(record[k]) != v]
+        record, made = made_from.recorded(path) or {}, "trained" if stage == "train" else "measured"
         if settings and made_from.settings_hash(record) != settings[stage]:
-            found[stage] = f"what is there is the {stage} of other settings"
-        elif other:
-            found[stage] = f"what is there is the {stage} of other {' and '.join(other)}"
+            found[stage] = f"what is there was {made} with other settings"
+        elif other := [k for k, v in read.items() if k in record and json.loads(record[k]) != v]:
+            found[stage] = f"what is there was {made} on other {' and '.join(other)}"
     return found
 
 

@@ -112,7 +112,9 @@ def _fill(folder: Path, content: page.Content, trainings: Sequence[Training], ab
     tables = [table for section in content.sections for _, table in section.tables]
     for item in (content.headline, content.terms, content.trainings, *tables, *rejects, *figures):
         (folder / "tables" / f"{item.name}.csv").write_text(item.numbers.csv, encoding="utf-8", newline="\n")
-    store.save(summary(trainings).assign_attrs(about), folder / "summary.zarr.zip", TWIRL)
+    pooled = summary(trainings)
+    pooled.attrs |= about
+    store.save(pooled, folder / "summary.zarr.zip", TWIRL)
     (folder / "twirl.json").write_text(export.exported(trainings), encoding="utf-8")
     (folder / "charts.js").write_text(vega.bundle(), encoding="utf-8")
     (folder / "index.html").write_text(page.html(content), encoding="utf-8")

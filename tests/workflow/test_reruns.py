@@ -1,0 +1,114 @@
+"""Results without `.snakemake`, as after a copy or a clone: what is stale runs again, with the reason, and no more."""
+
+import os
+import shutil
+
+import pytest
+
+from twirlscope.storage import made_from, store
+
+REPORT = "report: results/report/index.html"
+RUNS = ("augmented", "unaugmented", "equivariant", "backbones", "voxels")
+
+
+@pytest.fixture
+def copied(project, tmp_path):
+    """The results of the smoke run, copied with their times and without Snakemake's memory."""
+    shutil.copytree(project.work, tmp_path / "work", ignore=shutil.ignore_patterns(".snakemake"))
+    return type(project)(project.code, tmp_path / "work")
+
+
+def job(stage, run):
+    return f"{stage}: run {run}, seed 0"
+
+
+def test_copied_results__ask_for_nothing(copied):
+    assert copied.jobs() == set()
+
+
+@pytest.mark.parametrize(
+    ("overlay", "expected", "why"),
+    [
+        (
+            "twirl: {rotations: 3}",
+            {job("twirl", run) for run in RUNS},
+            "results/runs/voxels/seed0/twirl.zarr.zip is made again: settings.rotations: 4 -> 3",
+        ),
+        (
+            "runs: {unaugmented: {train: {steps: 14}}}",
+            {job(stage, "unaugmented") for stage in ("train", "twirl", "gradient", "hessian")},
+            "results/runs/unaugmented/seed0/train.zarr.zip is made again: run.train.steps: 12 -> 14",
+        ),
+        (
+            "runs: {backbones: {task: {generate: 3}}}",
+            {job("twirl", "backbones")},
+            "results/runs/backbones/seed0/twirl.zarr.zip is made again: task.generate: 4 -> 3",
+        ),
+        (
+            "runs: {augmented: {train: {prefetch: 0, save_every: 9.0}}}",
+            set(),
+            "results/report is made again: config.runs.augmented.train.prefetch: 2 -> 0",
+        ),
+    ],
+    ids=("measurement", "training", "task", "machine"),
+)
+def test_copied_results__after_an_edit_of_the_config_run_again_what_it_changes(
+    copied, overlay, expected, why, tmp_path
+):
+    (tmp_path / "o.yaml").write_text(overlay)
+    output = copied.snakemake("-n", "--configfile", copied.smoke, str(tmp_path / "o.yaml")).output
+    assert why in output
+    assert copied.jobs("--configfile", copied.smoke, str(tmp_path / "o.yaml")) == expected | {REPORT}
+
+
+def test_copied_results__after_an_edit_of_the_code_run_again_what_reaches_it(copied, tmp_path):
+    edited = copied.copy(tmp_path / "edited")
+    path = edited.code / "workflow" / "twirlscope" / "curvature" / "lanczos.py"
+    path.write_text(path.read_text() + "\n\nADDED = 1\n")
+    assert edited.jobs() == {job("hessian", run) for run in ("augmented", "unaugmented", "backbones")} | {REPORT}
+    assert "hessian.zarr.zip is made again: code:" in edited.snakemake("-n").output
+
+
+def test_copied_results__beside_other_data_run_again(copied):
+    """The data of another run under the same name, older than all results."""
+    path = copied.work / "results" / "data" / "geometries.zarr.zip"
+    time = path.stat().st_mtime
+    data = store.load(path)
+    arrays = store.declarations(data)
+    store.save(data.assign(positions=data["positions"] * 2), path, arrays)
+    os.utime(path, (time, time))
+    assert copied.jobs() == {job(stage, "voxels") for stage in ("train", "twirl", "gradient")} | {REPORT}
+
+
+def test_stale_stores__that_a_target_does_not_need_are_left_alone(copied, tmp_path):
+    (tmp_path / "o.yaml").write_text("{twirl: {rotations: 3}, gradient: {seed: 1}}")
+    found = copied.jobs("--configfile", copied.smoke, str(tmp_path / "o.yaml"), "--", "all_gradient")
+    assert {name.split(":")[0] for name in found} == {"gradient"}
+
+
+def test_trainings__that_are_kept_across_a_change_of_the_code_do_not_run_again(copied, tmp_path):
+    edited = copied.copy(tmp_path / "edited")
+    path = edited.code / "workflow" / "twirlscope" / "training" / "loop.py"
+    path.write_text(path.read_text() + "\n\nADDED = 1\n")
+    assert {job("train", run) for run in RUNS} <= edited.jobs()
+    edited.snakemake("--", "keep_trainings")
+    log = (edited.work / "logs" / "keep_trainings.log").read_text()
+    assert log.count("kept, finished") == len(RUNS)
+    assert edited.jobs() == {REPORT}
+    edited.snakemake()
+    assert "the training was kept on" in (edited.work / "results" / "report" / "index.html").read_text()
+    assert edited.jobs() == set()
+
+
+def test_partial_report__of_copied_results_is_made_again_where_they_changed(copied):
+    copied.snakemake("--", "partial_report")
+    shutil.rmtree(copied.work / ".snakemake")
+    assert copied.jobs("--", "partial_report") == set()
+    path = copied.work / "results" / "runs" / "voxels" / "seed0" / "twirl.zarr.zip"
+    record = made_from.recorded(path)
+    data = store.load(path).assign_attrs(made_from.attribute(record | {"settings.rotations": "9"}))
+    store.save(data.assign_attrs(rotations=9), path, store.declarations(data))
+    assert copied.jobs("--", "partial_report") == {"report of what is there: results/partial_report/index.html"}
+    copied.snakemake("--", "partial_report")
+    page = (copied.work / "results" / "partial_report" / "index.html").read_text()
+    assert "Run voxels, seed 0 is not in this report: what is there was measured with other settings." in page
