@@ -41,7 +41,12 @@ class Project:
 
     def jobs(self, *arguments: str) -> set[str]:
         """What a dry run would do, as the messages of its jobs up to the first bracket."""
-        found = re.findall(r"^Job \d+: (.+)$", self.snakemake("-n", *arguments).output, re.MULTILINE)
+        return self.jobs_in(self.snakemake("-n", *arguments).output)
+
+    @staticmethod
+    def jobs_in(output: str) -> set[str]:
+        """The messages of the jobs in the output of a dry run."""
+        found = re.findall(r"^Job \d+: (.+)$", output, re.MULTILINE)
         return {message.split(" (")[0] for message in found}
 
     def copy(self, folder: Path) -> Project:

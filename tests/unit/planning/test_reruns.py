@@ -290,3 +290,25 @@ def test_comparison__of_two_hundred_stores_takes_no_time_to_speak_of(tmp_path, m
     stores = stores_of(plan.report(), results)
     assert len(stores) > 200
     assert len(opened) == len(stores) + 1  # and the report
+
+
+def test_partial_report__is_made_again_where_a_store_comes_changes_or_goes(tmp_path):
+    results, plan = tmp_path / "results", Plan(copy.deepcopy(DEFAULT))
+    make(plan, results)
+    summary = paths("partial_report", results)[1]
+
+    def fresh():
+        now = record(plan, "partial_report", results)
+        store.save(xr.Dataset(attrs=made_from.attribute(now)), summary, {})
+        assert stale(plan, "partial_report", summary, results) == ""
+
+    fresh()
+    train = paths("train", results, run="voxels", seed="0")[1]
+    store.save(xr.Dataset(attrs=made_from.attributes(train) | {"seconds": 3.0}), train, {})
+    assert "content of runs/voxels/seed0/train.zarr.zip" in stale(plan, "partial_report", summary, results)
+    fresh()
+    train.unlink()
+    assert "content of runs/voxels/seed0/train.zarr.zip" in stale(plan, "partial_report", summary, results)
+    assert "config.twirl.rotations: 4 -> 6" in stale(
+        Plan(changed("twirl.rotations", 6)), "partial_report", summary, results
+    )

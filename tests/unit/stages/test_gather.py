@@ -5,6 +5,7 @@ import pytest
 import toys
 import xarray as xr
 
+from twirlscope.errors import UserError
 from twirlscope.settings.gradient import GradientSettings
 from twirlscope.settings.hessian import HessianSettings
 from twirlscope.settings.train import TrainSettings
@@ -32,7 +33,7 @@ def files(tmp_path_factory):
 STAGES = {
     "twirl": (twirl, [TwirlSettings(panel=6, resamples=100, losses=["l2", "huber"], device="cpu")]),
     "gradient": (gradient, [GradientSettings(batches=4, samples=3, nearest=2, nearest_steps=3, device="cpu")]),
-    "hessian": (hessian, [HessianSettings(checkpoints=4, samples=2, lanczos_steps=3, device="cpu"), "code"]),
+    "hessian": (hessian, [HessianSettings(checkpoints=4, samples=2, lanczos_steps=3, device="cpu")]),
 }
 
 
@@ -68,3 +69,13 @@ def test_in_order__puts_attributes_that_differ_side_by_side():
     found = concatenation.concatenated_steps([part([0, 4], "b; a"), part([2], "a"), part([1, 3], "c")])
     assert found.attrs == {"device": "a; b; c", "split": "test"}
     assert list(found["step"]) == [0, 1, 2, 3, 4]
+
+
+def test_gather__refuses_shares_that_were_measured_with_different_settings(files, tmp_path):
+    parts = [tmp_path / f"{i}.zarr.zip" for i in range(2)]
+    for number, part in enumerate(parts):
+        settings = TwirlSettings(panel=0, resamples=100 + number, device="cpu")
+        twirl(*files, part, settings, Share(number, 2))
+    with pytest.raises(UserError, match=r"stores of jobs made from the same .* which differ in settings\.resamples"):
+        gather.gather(parts, tmp_path / "gathered.zarr.zip")
+    assert not (tmp_path / "gathered.zarr.zip").exists()
