@@ -1,5 +1,7 @@
 # The config, checked, as `plan`. This file lies beside the package because Snakemake puts the folder of an included
 # file on the path of rules and scripts: the package needs no installation, wherever the working directory is.
+from pathlib import Path
+
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
@@ -15,4 +17,7 @@ except UserErrors as mistakes:
     raise WorkflowError(
         f"the config has {len(mistakes.errors)} mistake(s):\n{mistakes}"
     ) from None
-reruns = Reruns(plan, workflow, logger.warning)
+results = Path(
+    workflow.pathvars.apply("<results>")
+)  # now: that of a module holds while it is read
+reruns = Reruns(plan, workflow, results, logger.warning)

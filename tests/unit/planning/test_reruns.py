@@ -261,16 +261,15 @@ def test_reruns__force_the_stale_store_of_a_job_once_and_say_why_in_the_main_pro
     said, plan = [], Plan(changed("twirl.rotations", 6))
     workflow = types.SimpleNamespace(
         is_main_process=True,
-        pathvars=types.SimpleNamespace(apply=lambda text: text.replace("<results>", str(results))),
         dag=types.SimpleNamespace(forcefiles=set()),
     )
     for stage in ("train", "twirl", "twirl"):
-        assert Reruns(plan, workflow, said.append).of(stage)({"run": "augmented", "seed": "0"}) == []
+        assert Reruns(plan, workflow, results, said.append).of(stage)({"run": "augmented", "seed": "0"}) == []
     output = str(results / "runs" / "augmented" / "seed0" / "twirl.zarr.zip")
     assert workflow.dag.forcefiles == {output}
     assert said[0] == f"{output} is made again: settings.rotations: 4 -> 6"
     workflow.is_main_process, workflow.dag = False, None
-    assert Reruns(plan, workflow, said.append).of("twirl")({"run": "augmented", "seed": "0"}) == []
+    assert Reruns(plan, workflow, results, said.append).of("twirl")({"run": "augmented", "seed": "0"}) == []
 
 
 def test_comparison__of_two_hundred_stores_takes_no_time_to_speak_of(tmp_path, monkeypatch):

@@ -30,11 +30,12 @@ class Reruns:
     Args:
         plan: the checked config.
         workflow: Snakemake's.
+        results: folder of the results.
         say: prints a line.
     """
 
-    def __init__(self, plan: Plan, workflow: Any, say: Callable[[str], None]):
-        self._plan, self._workflow, self._say = plan, workflow, say
+    def __init__(self, plan: Plan, workflow: Any, results: Path, say: Callable[[str], None]):
+        self._plan, self._workflow, self._results, self._say = plan, workflow, results, say
         self._seen: set[str] = set()
 
     def of(self, stage: str) -> Callable[[Any], list[str]]:
@@ -43,12 +44,11 @@ class Reruns:
 
     def trainings(self) -> dict[str, Any]:
         """Parameters of the job that keeps trainings across a change of their code."""
-        results = Path(self._workflow.pathvars.apply("<results>"))
         jobs = [
             self._plan.train(run, seed)
             | {
-                "out": str(paths("train", results, run=run, seed=str(seed))[1]),
-                "data": str(paths("prepare", results, dataset=self._plan.dataset_of(run))[1]),
+                "out": str(paths("train", self._results, run=run, seed=str(seed))[1]),
+                "data": str(paths("prepare", self._results, dataset=self._plan.dataset_of(run))[1]),
             }
             for run, seed in self._plan.runs
         ]
@@ -57,13 +57,12 @@ class Reruns:
     def _force(self, stage: str, wildcards: Any) -> list[str]:
         """Force the job of these wildcards if its store is stale, and say why. Jobs themselves do not compare."""
         if self._workflow.is_main_process:
-            results = Path(self._workflow.pathvars.apply("<results>"))
             names = dict(wildcards.items())
             stage = names.pop("stage", stage)
-            output, store = paths(stage, results, **names)
+            output, store = paths(stage, self._results, **names)
             if str(output) not in self._seen:
                 self._seen.add(str(output))
-                if why := stale(self._plan, stage, store, results, **names):
+                if why := stale(self._plan, stage, store, self._results, **names):
                     self._workflow.dag.forcefiles.add(str(output))
                     self._say(f"{output} is made again: {why}")
         return []
