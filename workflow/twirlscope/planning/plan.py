@@ -109,10 +109,9 @@ class Plan:
         """Parameters of the jobs that prepare a dataset."""
         section = self.config.datasets[dataset]
         settings = self._datasets[dataset].settings.model_dump()
-        files = {str(f): fingerprint(f) for f in self._datasets[dataset].files()}
         return {
             "dataset": {"name": section["name"], **settings},
-            "files": files,
+            "files": {str(f): fingerprint(f) for f in self._datasets[dataset].files()},
             "code": self._hash(self.sources_of_data(dataset)),
         }
 
