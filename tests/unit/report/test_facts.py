@@ -1,5 +1,7 @@
 """Texts and tables of the page, from complete stores and from stores without attributes."""
 
+import json
+
 import numpy as np
 import synthetic
 import xarray as xr
@@ -9,6 +11,7 @@ from twirlscope.report import facts, headline, headline_tables
 from twirlscope.report.sections import equivariance_error, loss_parts
 from twirlscope.report.trainings import Training
 from twirlscope.settings.report import ReportSettings
+from twirlscope.storage import made_from
 
 
 def test_page_content__leaves_out_what_the_stores_do_not_say():
@@ -77,3 +80,21 @@ def test_dataset_card__says_whether_molecules_are_on_both_sides():
     apart = data.assign(molecule=("sample", data["split"].values.astype(np.int32)))
     assert facts.dataset_card("md", apart).facts["Held out"] == "molecules that are not in the train split"
     assert "Held out" not in facts.dataset_card("chains", data.drop_vars("molecule")).facts
+
+
+def test_kept_trainings__are_named_with_both_hashes_and_the_date_in_the_notes_and_in_the_card():
+    change = {"before": "aaa", "after": "bbb", "date": "2026-01-31"}
+    kept = Training("a", 1, synthetic.train().assign_attrs(kept=json.dumps([change])), synthetic.twirl())
+    other = Training("b", 0, synthetic.train(), synthetic.twirl())
+    said = "Run a, seed 1: the training was kept on 2026-01-31, though its code had changed (hash aaa to bbb)."
+    assert facts.kept_notes([other, kept]) == [said]
+    assert said in facts.data_notes([other, kept], {})
+    assert facts.model_facts([kept])["Kept across changes of its code"] == said
+    assert "Kept across changes of its code" not in facts.model_facts([other])
+
+
+def test_spec__of_a_training_has_the_keys_of_its_task_that_its_measurement_used():
+    record = {"task.action": '"atoms"', "settings.rotations": "4"}
+    measured = synthetic.twirl().assign_attrs(made_from.attribute(record))
+    found = Training("a", 0, synthetic.train(), measured).spec
+    assert found["task"] == Training("a", 0, synthetic.train(), synthetic.twirl()).spec["task"] | {"action": "atoms"}
