@@ -22,7 +22,7 @@ ABOUT = {
     "note": "read from figures, and from the data files of the repository",
 }
 NEVER_LEARNED = "has never learned: its loss stays fifty times that of the others at the end"
-FEW_ROWS = "has ten printed rows alone, none between the early and the late ones"
+TEN_ROWS = "proteina-wandb/prot-default.ipynb"  # printed rows, none between the early and the late ones
 
 
 def reading_error(row: dict) -> float:
@@ -39,13 +39,6 @@ def reading_error(row: dict) -> float:
     return 0.03 if noisy else 0.003
 
 
-def remark(row: dict) -> str:
-    """A reason why the training decides no claim; empty for none."""
-    if row["variant"] == "augmented":
-        return NEVER_LEARNED
-    return FEW_ROWS if row["source"] == "proteina-wandb/prot-default.ipynb" else ""
-
-
 def rows(points: pd.DataFrame) -> list[dict]:
     """One row per curve, in the order of the points."""
     found = []
@@ -55,7 +48,8 @@ def rows(points: pd.DataFrame) -> list[dict]:
         row["time"] = None if pd.isna(row["time"]) else float(row["time"])
         row["corrected"] = {"yes": True, "no": False}.get(row["corrected"])  # None: no correction is needed
         row["error"] = reading_error(row)
-        row["remark"] = remark(row)
+        row["complete"] = row["source"] != TEN_ROWS
+        row["remark"] = NEVER_LEARNED if row["variant"] == "augmented" else ""
         part = part.sort_values("step", kind="stable")
         found.append(row | {"step": part["step"].astype(int).tolist(), "value": part["value"].tolist()})
     return found

@@ -4,8 +4,8 @@ A DIP is the lowest value before the first rise of a quarter or more. The course
 checkpoints: between two of them the logarithm of the percentage is taken as linear in that of the step. A time is
 therefore given as a range of steps, from one checkpoint to another.
 
-Intervals resample the samples (whole clusters), the same for all checkpoints. A rise counts if it is
-large against its error: noise makes no dip. `tests/bench/calibrations/courses.py` simulates courses and counts how often the intervals
+Intervals resample the samples (whole clusters), the same for all checkpoints. A rise counts if it is large against its
+error: noise makes no dip. `tests/bench/calibrations/courses.py` simulates courses and counts how often the intervals
 hold the truth.
 """
 
@@ -156,22 +156,49 @@ def _with_choice(
     risen: int,
     cluster: Clusters,
 ) -> Measured:
-    """The course with room for the choice among checkpoints: the lowest estimate is too low on average.
-
-    The high end of the dip is a simultaneous bound, of the checkpoints that may be the lowest by their own intervals;
-    the low end of the highest value likewise.
-    """
-    low, high = ends
-    dip = np.flatnonzero(low[:risen] <= high[:risen].min())
-    top = risen + np.flatnonzero(high[risen:] >= low[risen:].max())
-    dip_high = -100 * lower_bound_of_largest(-equiv[dip], total[dip], cluster)
-    dip_high = found.value.dip * math.exp(max(dip_high / found.value.dip - 1, 0)) if found.value.dip > 0 else dip_high
-    top_low = 100 * lower_bound_of_largest(equiv[top], total[top], cluster)
+    """The course with room for the choice of the lowest and of the highest checkpoint."""
+    before, after = ([values[part] for values in (total, equiv, *ends)] for part in (slice(risen), slice(risen, None)))
     return Measured(
         found.value,
-        found.low._replace(highest=min(float(found.low.highest), top_low)),
-        found.high._replace(dip=max(float(found.high.dip), dip_high)),
+        found.low._replace(highest=interval_of_highest(*after, cluster)[0]),
+        found.high._replace(dip=interval_of_lowest(*before, cluster)[1]),
     )
+
+
+def interval_of_lowest(
+    total: Float[Array, "step sample"],
+    equiv: Float[Array, "step sample"],
+    low: Float[Array, " step"],
+    high: Float[Array, " step"],
+    cluster: Clusters = None,
+) -> tuple[float, float]:
+    """Ends of the 95 % interval of the lowest percentage of several checkpoints.
+
+    The lowest estimate is too low on average, because its noise is selected with it. The high end is therefore a
+    simultaneous bound, of the checkpoints that may be the lowest by their own intervals.
+
+    Args:
+        low, high: ends of the interval of the percentage at each checkpoint.
+    """
+    may_be = low <= high.min()
+    lowest = float((100 * equiv.mean(-1) / total.mean(-1)).min())
+    bound = -100 * lower_bound_of_largest(-equiv[may_be], total[may_be], cluster)
+    if 0 < lowest < bound < math.inf:
+        bound = lowest * math.exp(bound / lowest - 1)  # the errors of a positive number lean to the high side
+    return float(low.min()), max(float(high.min()), bound)
+
+
+def interval_of_highest(
+    total: Float[Array, "step sample"],
+    equiv: Float[Array, "step sample"],
+    low: Float[Array, " step"],
+    high: Float[Array, " step"],
+    cluster: Clusters = None,
+) -> tuple[float, float]:
+    """Ends of the 95 % interval of the highest percentage, see `interval_of_lowest`."""
+    may_be = high >= low.max()
+    bound = 100 * lower_bound_of_largest(equiv[may_be], total[may_be], cluster)
+    return min(float(low.max()), bound), float(high.max())
 
 
 def between(step: Real[Array, " step"], low: float, high: float) -> tuple[float, float]:

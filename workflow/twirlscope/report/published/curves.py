@@ -37,6 +37,7 @@ class PublishedCurve:
     corrected: True with the factor K / (K - 1) of K rotations, False without, None if none is needed.
     source: file of the repository.
     error: largest relative error of reading.
+    complete: False for a few points with a wide gap, from which no course follows.
     remark: a reason not to count the training; empty for none.
     """
 
@@ -49,6 +50,7 @@ class PublishedCurve:
     corrected: bool | None
     source: str
     error: float
+    complete: bool
     remark: str
     step: Float[Array, " step"]
     value: Float[Array, " step"]
