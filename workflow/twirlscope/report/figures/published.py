@@ -34,6 +34,13 @@ def draw(ax: Axes, curves: Sequence[PublishedCurve], scale: float = 1.0, line: s
         ax.plot(curve.step, scale * curve.value, color=COLOUR, linestyle=line, linewidth=1.0, zorder=1)
 
 
+def name_models(ax: Axes, curves: Sequence[PublishedCurve]) -> None:
+    """The name of the model at the first point of its first curve."""
+    for curve in {c.model: c for c in reversed(curves)}.values():
+        place = {"xytext": (0, 5), "textcoords": "offset points", "color": style.GREY, "size": 7}
+        ax.annotate(curve.label.split(",")[0], (curve.step[0], curve.value[0]), **place)
+
+
 def handle(words: str) -> Line2D:
     """The entry of the legend."""
     return Line2D([], [], color=COLOUR, linewidth=1.0, label=words)

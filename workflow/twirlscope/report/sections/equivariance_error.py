@@ -22,7 +22,7 @@ from ..numbers import ENDS, Column, Numbers, numbers, percentage
 from ..published.curves import PublishedCurve
 from ..section import Section
 from ..tables import Table, interval, present_tables, with_intervals
-from ..trainings import Training, by_run, distinct_terms, with_term
+from ..trainings import Training, by_run, distinct_terms, primary_term, with_term
 from ..wording import AT_EDGE, floor_note, hollow_note, labels_note, not_learned, say, term_words
 
 SYMBOLS = (  # by atomic number, from 1
@@ -134,7 +134,7 @@ def percent(trainings: Sequence[Training], term: str, threshold: float) -> Figur
     groups, table = by_run(chosen), percent_numbers(chosen, term)
     rows, steps = table.data, steps_of(chosen)
     seen = rows["percent_equiv"].where(~floored(chosen, term))
-    grey = published.references(chosen, "percent_equiv")
+    grey = published.references([t for t in chosen if term in ("weighted", primary_term(t))], "percent_equiv")
     limits = {float(t.twirl.attrs["trivial_below"]) for t in chosen if "trivial_below" in t.twirl.attrs}
 
     def draw(canvas: Canvas, columns: int, behind: Sequence[PublishedCurve] = ()) -> None:
@@ -146,6 +146,7 @@ def percent(trainings: Sequence[Training], term: str, threshold: float) -> Figur
         for value in limits:
             lower.axhline(value, color=style.GREY, linestyle=":", linewidth=1)
         published.draw(upper, behind)
+        published.name_models(upper, behind)
         axis = np.array([*steps, *published.steps(behind)])
         style.log_axis(upper, [*seen, threshold, *(v for c in behind for v in c.value)], LABEL.replace(" [", "\n["))
         style.step_axis(upper, axis, "")

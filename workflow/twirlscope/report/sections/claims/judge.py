@@ -27,6 +27,7 @@ from ...trainings import Training
 from ...wording import listed, say
 
 HOLDS, CONTRADICTED, OPEN = "holds", "contradicted", "open"
+PART = ", "  # between a task and a part of its samples, in a scope
 NOT_RUN = "not run"  # there are published trainings alone
 COLUMNS = (
     Column("value", "value", "1"),
@@ -42,7 +43,8 @@ COLUMNS = (
     Column("published_count", "published trainings"),
     Column("published_within", "published, agree"),
 )
-CSV_ONLY = ("quantity", "statement", "source", "needs", "reasons", "published_count", "published_within")
+CSV_ONLY = ("quantity", "statement", "source", "needs", "reasons", "published_value", "published_label")
+CSV_ONLY += ("published_count", "published_within")
 TOLD = 4  # most reasons in a sentence
 
 
@@ -195,7 +197,7 @@ def _by_scope(claim: Claim, found: Sequence[Evidence], absent: Mapping[str, Sequ
         verdict = CONTRADICTED if CONTRADICTED in each else HOLDS if set(each) == {HOLDS} else OPEN
         deciding = [one for one, its in zip(evidence, each, strict=True) if its == verdict]
         worst = max([one for one in deciding if not math.isnan(one.value)] or deciding, key=claim.excess)
-        gone = absent.get(scope.split(", ")[0], ()) if claim.levels else ()
+        gone = absent.get(scope.split(PART)[0], ()) if claim.levels else ()
         verdict = OPEN if verdict == HOLDS and gone else verdict
         reasons = [f"{one.label} {one.doubt}" for one in evidence if one.doubt] + [
             f"{run} has no results" for run in gone
@@ -206,7 +208,10 @@ def _by_scope(claim: Claim, found: Sequence[Evidence], absent: Mapping[str, Sequ
 
 
 def sentences(verdicts: Sequence[Verdict], published: Sequence[Verdict] = ()) -> list[str]:
-    """One sentence per claim: its verdicts, then the numbers, then the verdicts of published trainings."""
+    """One sentence per claim: its verdicts, then the numbers, then the verdicts of published trainings.
+
+    Numbers and reasons of parts of the samples, such as times, are in the table alone.
+    """
     found = []
     for claim, group in groupby(verdicts, key=lambda v: v.claim):
         every = list(group)
@@ -216,16 +221,27 @@ def sentences(verdicts: Sequence[Verdict], published: Sequence[Verdict] = ()) ->
         if every[0].worst is None:
             found.append(f"{head}: {OPEN}, needs {claim.needs}.{theirs}")
             continue
-        values = ", ".join(v.number for v in every)
+        whole = [v for v in every if PART not in v.scope]
+        values = ", ".join(v.number for v in whole)
         text = f"{head}: {_kinds(every)}. {claim.quantity[0].upper()}{claim.quantity[1:]}, {claim.allowed}: {values}."
-        found.append(text + _reasons([reason for v in every for reason in v.reasons]) + theirs)
+        found.append(text + _reasons([reason for v in whole for reason in v.reasons]) + theirs)
     return found
 
 
 def _kinds(verdicts: Sequence[Verdict]) -> str:
     """The scopes of each verdict, such as `holds for a and b, open for c`."""
     scopes = {kind: [v.scope for v in verdicts if v.verdict == kind] for kind in (HOLDS, CONTRADICTED, OPEN)}
-    return ", ".join(f"{kind} for {listed(names)}" for kind, names in scopes.items() if names)
+    every = [v.scope for v in verdicts]
+    return ", ".join(f"{kind} for {listed(_together(names, every))}" for kind, names in scopes.items() if names)
+
+
+def _together(names: Sequence[str], every: Sequence[str]) -> list[str]:
+    """Scopes in words, with the parts of a task in one: `flow_matching (every t)`, `flow_matching (t 0.5 to 0.7)`."""
+    found = [name for name in names if PART not in name]
+    for task in dict.fromkeys(name.split(PART)[0] for name in names if PART in name):
+        mine, of_all = ([n.split(PART)[1] for n in some if n.startswith(task + PART)] for some in (names, every))
+        found.append(f"{task} ({'every t' if len(mine) == len(of_all) else '; '.join(mine)})")
+    return found
 
 
 def _reasons(reasons: Sequence[str]) -> str:
@@ -240,7 +256,7 @@ def claims_table(verdicts: Sequence[Verdict], published: Sequence[Verdict] = ())
     for claim in dict.fromkeys(v.claim for v in (*verdicts, *published)):
         ours, theirs = ({v.scope: v for v in found if v.claim is claim} for found in (verdicts, published))
         ours = {scope: v for scope, v in ours.items() if scope or not theirs}
-        rows += [_row(claim, scope, ours.get(scope), theirs.get(scope)) for scope in dict.fromkeys([*ours, *theirs])]
+        rows += [_row(claim, scope, ours.get(scope), theirs.get(scope)) for scope in sorted({*ours, *theirs})]
     table = numbers(pd.DataFrame(rows), COLUMNS)
     caption = (
         "Each claim with the number that decides it: of all trainings that count, the one furthest outside the limits, "
@@ -248,9 +264,13 @@ def claims_table(verdicts: Sequence[Verdict], published: Sequence[Verdict] = ())
         "contradicted if one lies wholly outside, for several trainings with wider intervals (Bonferroni). "
         "Otherwise it is open, and always if a training has not learned or its interval is doubtful. Published: the "
         "same test of the published curves, whose intervals hold the error of reading figures alone, with the number "
-        f"that decides. Limits are those of the paper, or ours where it gives none. Published curves: {source()}."
+        "that decides. Limits are the paper's, or ours where it gives none; that 2 % should last is our reading. "
+        f"Published curves: {source()}."
     )
-    return Table("claims", caption, table, with_intervals(table, ["value"]).without(CSV_ONLY))
+    shown = with_intervals(table, ["value"]).without(CSV_ONLY)
+    theirs = zip(table.data["published"], table.data["published_value"], strict=True)
+    data = shown.data.assign(published=[f"{kind} ({say(x)})" if x == x else kind for kind, x in theirs])
+    return Table("claims", caption, table, numbers(data, shown.columns))
 
 
 def _row(claim: Claim, scope: str, ours: Verdict | None, theirs: Verdict | None) -> dict:

@@ -45,8 +45,8 @@ def by_time(trainings: Sequence[Training], threshold: float) -> Figure | None:
     if not chosen:
         return None
     rows = pd.concat([bin_rows(t, part) for t in chosen for part in time_bins(t)], ignore_index=True)
-    curves = published.references(chosen, "percent_equiv")
-    bins = list(dict.fromkeys([*sorted(rows["time"].unique())]))
+    bins = sorted(rows["time"].unique())
+    curves = [c for c in published.references(chosen, "percent_equiv") if bin_of(c.time) in bins]
     groups, steps = by_run(chosen), steps_of(chosen)
     looks, seen = run_looks(groups), [*rows["percent_equiv"], threshold]
     beyond = [v for c in curves for v in c.value]

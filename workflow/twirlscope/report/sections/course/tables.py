@@ -10,7 +10,7 @@ from ....estimators.course import Measured, between
 from ...numbers import Column, Numbers, numbers, percentage, rows_to_data
 from ...published.curves import published_curves, source
 from ...tables import Table, with_intervals
-from ...trainings import Training, distinct_terms, primary_term, with_term
+from ...trainings import Training, distinct_terms, off_floor, primary_term, with_term
 from ...wording import listed, say
 from .courses import EVERY, TimeBin, course_of, published_course, time_bins
 
@@ -59,7 +59,7 @@ def course_numbers(trainings: Sequence[Training], threshold: float) -> Numbers |
     rows = [
         _training_row(training, term, threshold, part)
         for term in distinct_terms(trainings)
-        for training in with_term(trainings, term)
+        for training in off_floor(with_term(trainings, term), term)
         for part in (None, *time_bins(training))
         if course_of(training, term, threshold, part).measured is not None
     ]
@@ -107,10 +107,13 @@ def _brief(full: Numbers) -> Numbers:
 
 
 def range_words(low: float, high: float) -> str:
-    """A range of steps, such as `398 to 1000`; `after 3500` for a time that the training did not reach."""
+    """A range of steps, such as `398 to 1000`.
+
+    It is `by 46` for the first checkpoint that has learned, and `after 3500` for a time that was not reached.
+    """
     if math.isinf(high):
         return f"after {say(low)}"
-    return say(high) if low == high else f"{say(low)} to {say(high)}"
+    return f"by {say(high)}" if low == high else f"{say(low)} to {say(high)}"
 
 
 def course_table(trainings: Sequence[Training], threshold: float) -> Table | None:
@@ -119,9 +122,9 @@ def course_table(trainings: Sequence[Training], threshold: float) -> Table | Non
     caption = (
         "Course of the equivariance error in percent of the held-out loss, at the checkpoints that have learned: first "
         f"value, range of steps in which it is first at {threshold:g} % or less, dip (the lowest value before the "
-        "first rise of a quarter or more that is clear of noise), highest value after the dip, last value, and range of "
-        f"steps from which it stays at {threshold:g} % or less. In brackets 95 % intervals, bootstrap over clusters of "
-        "samples, the same resamples at all checkpoints; ranges of steps lie between checkpoints. `after` a step: not "
+        "first rise of a quarter or more that is clear of noise), highest value after the dip, last value, and range "
+        f"of steps from which it stays at {threshold:g} % or less. In brackets 95 % intervals, bootstrap over clusters "
+        "of samples, the same resamples at all checkpoints; ranges of steps lie between checkpoints. `after` a step: not "
         "within the training. No dip: no such rise. Flow matching also by the time on its path."
     )
     return None if found is None else Table("courses", caption, found, _brief(found))
@@ -154,18 +157,25 @@ def sentences(trainings: Sequence[Training], threshold: float) -> list[str]:
 def _sentence(training: Training, threshold: float) -> str:
     term = primary_term(training)
     one = course_of(training, term, threshold)
-    if one.measured is None:
+    if one.measured is None or not off_floor([training], term):
         return ""
     cells = row(one.step, one.measured)
     first, limit = range_words(cells["first_from"], cells["first_to"]), f"{threshold:g} %"
     text_ = f"{training.label}, {term}: from {say(cells['start'])} % at step {say(cells['start_step'])}"
-    text_ += f", first at {limit} or less in steps {first}" if math.isfinite(cells["first_to"]) else f", not at {limit}"
+    text_ += (
+        f", first at {limit} or less {_at_steps(first)}" if math.isfinite(cells["first_to"]) else f", not at {limit}"
+    )
     if math.isfinite(cells["dip"]):
         text_ += f"; lowest {say(cells['dip'])} % at step {say(cells['dip_step'])}, then up to "
         text_ += f"{say(cells['highest'])} % at step {say(cells['highest_step'])}"
     text_ += f"; {say(cells['end'])} % at the end."
     above = [part.words for part in time_bins(training) if _ends_above(training, term, threshold, part)]
     return text_ + (f" Above {limit} at the end for {listed(above)}." if above else "")
+
+
+def _at_steps(first: str) -> str:
+    """A range of steps in a sentence."""
+    return f"by step {first.removeprefix('by ')}" if first.startswith("by") else f"in steps {first}"
 
 
 def _ends_above(training: Training, term: str, threshold: float, part: TimeBin) -> bool:

@@ -16,7 +16,7 @@ from ....estimators.loss_split import percent
 from ....estimators.weightings import mean_of_batch_ratios, plugin
 from ...numbers import Column, Numbers, numbers, rows_to_data
 from ...tables import Table
-from ...trainings import Training, distinct_terms, with_term
+from ...trainings import Training, distinct_terms, off_floor, with_term
 from .courses import time_bins
 
 PARTITIONS, SEED = 200, 0  # random divisions into batches, whose results are averaged
@@ -32,10 +32,12 @@ COLUMNS = (
 )
 
 
-def weighting_numbers(trainings: Sequence[Training], batch: int) -> Numbers:
-    """All weightings at the last checkpoint, one row per training and term."""
-    rows = [_row(t, term, batch) for term in distinct_terms(trainings) for t in with_term(trainings, term)]
-    return numbers(rows_to_data(rows), COLUMNS)
+def weighting_numbers(trainings: Sequence[Training], batch: int) -> Numbers | None:
+    """All weightings at the last checkpoint, one row per training and term; None without any that has an error."""
+    rows = [
+        _row(t, term, batch) for term in distinct_terms(trainings) for t in off_floor(with_term(trainings, term), term)
+    ]
+    return numbers(rows_to_data(rows), COLUMNS) if rows else None
 
 
 def _row(training: Training, term: str, batch: int) -> dict[str, Any]:
@@ -60,8 +62,9 @@ def _pair(
     return dict(zip(names, (float(percent(total.mean(), equiv.mean())), 100 * batches), strict=True))
 
 
-def weighting_table(trainings: Sequence[Training], batch: int) -> Table:
-    """All weightings at the last checkpoint."""
+def weighting_table(trainings: Sequence[Training], batch: int) -> Table | None:
+    """All weightings at the last checkpoint; None without an equivariance error."""
+    found = weighting_numbers(trainings, batch)
     caption = (
         "Equivariance error at the last checkpoint in percent of the same held-out losses, weighted in other ways. The "
         "ratio of means is the one of this report. The mean of batch ratios takes the ratio in every batch of "
@@ -69,4 +72,4 @@ def weighting_table(trainings: Sequence[Training], batch: int) -> Table:
         "percentages seem to be such means. The plug-in variance lacks the factor K / (K - 1) of K rotations. Weighted "
         "as x1: the error of the clean chain in place of that of the velocity, which weighs samples by (1 - t)²."
     )
-    return Table("weightings", caption, weighting_numbers(trainings, batch))
+    return None if found is None else Table("weightings", caption, found)
