@@ -146,9 +146,9 @@ def _censored(values: Float[Array, " step"]) -> Float[Array, " step"]:
 
 
 def learned_steps(training: Training, steps: Array) -> Bool[Array, " step"]:
-    """True at checkpoints that have learned; False at those that were not measured by the stage twirl."""
+    """True at checkpoints that have learned, as far as the stage twirl has measured them."""
     trivial = training.twirl["trivial"].sel(term=primary_term(training), drop=True)
-    return ~trivial.reindex(step=steps, fill_value=True).values.astype(bool)
+    return ~trivial.reindex(step=steps, fill_value=False).values.astype(bool)
 
 
 def nearest_points(training: Training) -> tuple[Array, Array]:

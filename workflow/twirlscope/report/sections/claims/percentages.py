@@ -23,6 +23,7 @@ from .judge import Evidence
 
 SMALL = 2.0  # percent
 LAST = 10_000  # updates within which the error should become small
+DIVERGED = "has a loss that is not a number"
 LEVELS = 1.5  # sizes are different if the largest is at least this many times the smallest
 IDLE = {"device", "save_every", "checkpoints_per_decade"}  # keys of the `train` section that change no weight
 MAY_VARY = {  # by kind of group, the keys of the `train` section that may differ within it
@@ -119,6 +120,8 @@ def _reached(curve: Curve) -> Evidence:
     if not early.learned[-1:].any():
         return curve.unknown(f"has not learned by update {LAST:,}")
     early = early.at(early.learned)
+    if not np.isfinite(early.percent).all():
+        return curve.unknown(DIVERGED)
     low, high = interval_of_lowest(early.total, early.equiv, early.low, early.high, curve.cluster)
     lowest = early.at(np.arange(len(early.step)) == early.percent.argmin())
     final = bool(curve.step[-1] >= LAST)
@@ -130,6 +133,8 @@ def _stays(curve: Curve) -> Evidence:
     if not len(small):
         return curve.unknown(f"is at {SMALL:g} % or below at no checkpoint that has learned")
     later = curve.at(curve.learned & (np.arange(len(curve.step)) >= small[0]))
+    if not np.isfinite(later.percent).all():
+        return curve.unknown(DIVERGED)
     low, high = interval_of_highest(later.total, later.equiv, later.low, later.high, curve.cluster)
     value, end = float(later.percent.max()), int(curve.step[-1])
     early = f"ends at update {end:,}, too early to show that it stays" if end < LAST and value <= SMALL else ""

@@ -124,8 +124,8 @@ def course_table(trainings: Sequence[Training], threshold: float) -> Table | Non
         f"value, range of steps in which it is first at {threshold:g} % or less, dip (the lowest value before the "
         "first rise of a quarter or more that is clear of noise), highest value after the dip, last value, and range "
         f"of steps from which it stays at {threshold:g} % or less. In brackets 95 % intervals, bootstrap over clusters "
-        "of samples, the same resamples at all checkpoints; ranges of steps lie between checkpoints. `after` a step: not "
-        "within the training. No dip: no such rise. Flow matching also by the time on its path."
+        "of samples, the same resamples at all checkpoints; ranges of steps lie between checkpoints. `after` a step: "
+        "not within the training. No dip: no such rise. Flow matching also by the time on its path."
     )
     return None if found is None else Table("courses", caption, found, _brief(found))
 
@@ -161,16 +161,16 @@ def _sentence(training: Training, threshold: float) -> str:
         return ""
     cells = row(one.step, one.measured)
     first, limit = range_words(cells["first_from"], cells["first_to"]), f"{threshold:g} %"
-    text_ = f"{training.label}, {term}: from {say(cells['start'])} % at step {say(cells['start_step'])}"
-    text_ += (
+    words = f"{training.label}, {term}: from {say(cells['start'])} % at step {say(cells['start_step'])}"
+    words += (
         f", first at {limit} or less {_at_steps(first)}" if math.isfinite(cells["first_to"]) else f", not at {limit}"
     )
     if math.isfinite(cells["dip"]):
-        text_ += f"; lowest {say(cells['dip'])} % at step {say(cells['dip_step'])}, then up to "
-        text_ += f"{say(cells['highest'])} % at step {say(cells['highest_step'])}"
-    text_ += f"; {say(cells['end'])} % at the end."
+        words += f"; lowest {say(cells['dip'])} % at step {say(cells['dip_step'])}, then up to "
+        words += f"{say(cells['highest'])} % at step {say(cells['highest_step'])}"
+    words += f"; {say(cells['end'])} % at the end."
     above = [part.words for part in time_bins(training) if _ends_above(training, term, threshold, part)]
-    return text_ + (f" Above {limit} at the end for {listed(above)}." if above else "")
+    return words + (f" Above {limit} at the end for {listed(above)}." if above else "")
 
 
 def _at_steps(first: str) -> str:

@@ -39,4 +39,4 @@ def _is_fair(seeds: Sequence[Training], own: float, end: float) -> bool:
         own: cost of the whole run.
     """
     constant = float(seeds[0].spec["train"].get("final_learning_rate", 1.0)) == 1
-    return abs(own - end) <= NEAR * end or (constant and own >= end)
+    return bool(abs(own - end) <= NEAR * end or (constant and own >= end))
