@@ -139,7 +139,7 @@ def gradient_points(training: Training) -> tuple[Array, Array]:
     return _censored(x[good]), _censored(y[good])
 
 
-def _censored(values: Float[Array, " step"]) -> Float[Array, " step"]:
+def _censored(values: Float[Array, " step"]) -> Float[Array, " some"]:
     """The values, with the smallest positive one in place of those at or below zero; empty without a positive one."""
     positive = values[values > 0]
     return np.maximum(values, positive.min()) if len(positive) else positive

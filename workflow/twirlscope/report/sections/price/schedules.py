@@ -12,7 +12,7 @@ from ...._typing import Sequence
 from ...trainings import Training
 from .comparison import Comparison, cost_of
 
-NEAR = 0.1  # largest relative difference of two costs that are the same
+NEAR = 0.2  # largest relative difference of two costs that are the same; times on shared machines vary as much
 
 
 def ended_together(comparison: Comparison, axis: str = "time") -> Comparison | None:
