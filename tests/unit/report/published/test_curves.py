@@ -72,6 +72,10 @@ def test_course__of_every_published_training_is_the_described_one():
             assert np.isinf(value) or value == pytest.approx(limit, rel=0.2), found.label
 
 
+def test_page__is_calculated_from_the_packaged_table():
+    assert published_table.PAGE.read_text() == published_table.page()
+
+
 def test_reference__is_one_curve_per_task_or_one_per_time():
     sizes = {task: len(reference_curves(task, "percent_equiv")) for task in REFERENCES}
     assert sizes == {"force_field": 1, "flow_matching": 8, "voxel_denoising": 1}

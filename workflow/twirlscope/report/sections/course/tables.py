@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ...._typing import Sequence
+from ...._typing import Array, Real, Sequence
 from ....estimators.course import Measured, between
 from ...numbers import Column, Numbers, numbers, percentage, rows_to_data
 from ...published.curves import published_curves, source
@@ -34,7 +34,7 @@ COLUMNS = (
 # numbers
 
 
-def row(step: Sequence[float], found: Measured) -> dict[str, Any]:
+def row(step: Real[Array, " step"], found: Measured) -> dict[str, Any]:
     """The columns of a course.
 
     Args:
@@ -86,7 +86,7 @@ def published_numbers(tasks: Sequence[str], threshold: float) -> Numbers | None:
 # tables
 
 
-def _brief(full: Numbers) -> Numbers:
+def brief(full: Numbers) -> Numbers:
     """The numbers for the page: intervals and steps in the cells of their values."""
     shown = with_intervals(full, list(VALUES))
     data = shown.data.copy()
@@ -127,7 +127,7 @@ def course_table(trainings: Sequence[Training], threshold: float) -> Table | Non
         "of samples, the same resamples at all checkpoints; ranges of steps lie between checkpoints. `after` a step: "
         "not within the training. No dip: no such rise. Flow matching also by the time on its path."
     )
-    return None if found is None else Table("courses", caption, found, _brief(found))
+    return None if found is None else Table("courses", caption, found, brief(found))
 
 
 def published_table(trainings: Sequence[Training], threshold: float) -> Table | None:
@@ -138,7 +138,7 @@ def published_table(trainings: Sequence[Training], threshold: float) -> Table | 
         f"definitions. In brackets the error of reading figures alone. {source()}. Published force fields were trained "
         "without rotated samples, but for one."
     )
-    return None if found is None else Table("published_courses", caption, found, _brief(found))
+    return None if found is None else Table("published_courses", caption, found, brief(found))
 
 
 def tasks_of(trainings: Sequence[Training]) -> list[str]:
