@@ -159,20 +159,26 @@ def percent(trainings: Sequence[Training], term: str, threshold: float) -> Figur
 
     wide, narrow = style.canvases(lambda *a: draw(*a, grey), 1, 4.6)
     plain = style.canvases(draw, 1, 4.6) if grey else None
-    caption = (
-        f"Above: share of the held-out loss ({term_words(term)}) that is equivariance error. Below: learned fraction, "
-        "1 less total loss over loss of predicting zero; dotted: its limit." + hollow_note(chosen)
-    )
-    caption += " Bands: 95 % intervals." + seeds_note(groups) + floor_note(chosen, term, AT_EDGE) + labels_note(chosen)
-    if (rows["learned_fraction"] < LEARNED_LEAST).any():
-        caption += f" Learned fractions below {LEARNED_LEAST:g} are in the CSV file only."
-    caption += published.note(grey)
     text = f"Percent of the held-out loss of {term_words(term)} that is equivariance error, over training steps. "
     text += " ".join(f"{t.label}: {_percent_words(t, term)}" for t in chosen)
     title = f"Percent equivariance error: {term_words(term)}"
     chart = Chart("step", {"equivariance error": _ends("percent_equiv")}, LABEL, rule=threshold)
     table = published.joined(table, grey, "percent_equiv", term)
+    caption = _percent_caption(chosen, term, rows) + published.note(grey)
     return Figure(f"percent_{term}", wide, narrow, title, caption, text, table, chart, plain)
+
+
+def _percent_caption(chosen: Sequence[Training], term: str, rows: pd.DataFrame) -> str:
+    caption = (
+        f"Above: share of the held-out loss ({term_words(term)}) that is equivariance error. Below: learned fraction, "
+        "1 less total loss over loss of predicting zero; dotted: its limit." + hollow_note(chosen)
+    )
+    caption += (
+        " Bands: 95 % intervals." + seeds_note(by_run(chosen)) + floor_note(chosen, term, AT_EDGE) + labels_note(chosen)
+    )
+    if (rows["learned_fraction"] < LEARNED_LEAST).any():
+        caption += f" Learned fractions below {LEARNED_LEAST:g} are in the CSV file only."
+    return caption
 
 
 def _ends(name: str) -> tuple[str, ...]:

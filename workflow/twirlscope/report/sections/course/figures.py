@@ -70,24 +70,26 @@ def by_time(trainings: Sequence[Training], threshold: float) -> Figure | None:
 
         return panels
 
-    caption = (
-        "Equivariance error over training by the time on the path of the flow, 0 noise and 1 chain: percent of the "
-        "held-out loss of the samples with these times, with 95 % intervals. Dashed: "
-        f"{threshold:g} %." + hollow_note(chosen) + seeds_note(groups) + labels_note(chosen)
-    )
-    if curves:
-        caption += f" Grey: {published.words(curves)}, in the panel of their time."
-    table = numbers(
-        pd.concat([rows, _published_rows(curves)], ignore_index=True) if curves else rows,
-        [*stored("step", *NAMES), Column("samples", "samples")],
-    )
+    every = pd.concat([rows, _published_rows(curves)], ignore_index=True) if curves else rows
+    table = numbers(every, [*stored("step", *NAMES), Column("samples", "samples")])
     text = "Percent equivariance error over training steps by time on the path. "
     text += " ".join(_words(part, run, seed) for (run, seed), part in rows.groupby(["run", "seed"], sort=False))
     chart = Chart("step", {"equivariance error": tuple(NAMES)}, LABEL, panel=("time",), rule=threshold)
     wide, narrow = style.canvases(draw(True), len(bins), 2.3)
     plain = style.canvases(draw(False), len(bins), 2.3) if curves else None
     title = "Equivariance error by time on the path"
-    return Figure("percent_by_time", wide, narrow, title, caption, text, table, chart, plain)
+    return Figure(
+        "percent_by_time", wide, narrow, title, _caption(chosen, curves, threshold), text, table, chart, plain
+    )
+
+
+def _caption(chosen: Sequence[Training], curves: Sequence[PublishedCurve], threshold: float) -> str:
+    caption = (
+        "Equivariance error over training by the time on the path of the flow, 0 noise and 1 chain: percent of the "
+        "held-out loss of the samples with these times, with 95 % intervals. Dashed: "
+        f"{threshold:g} %." + hollow_note(chosen) + seeds_note(by_run(chosen)) + labels_note(chosen)
+    )
+    return caption + (f" Grey: {published.words(curves)}, in the panel of their time." if curves else "")
 
 
 def _words(rows: pd.DataFrame, run: str, seed: int) -> str:
