@@ -263,8 +263,9 @@ def claims_table(verdicts: Sequence[Verdict], published: Sequence[Verdict] = ())
         "with its 95 % interval. A claim holds if the intervals of all trainings lie within the limits. It is "
         "contradicted if one lies wholly outside, for several trainings with wider intervals (Bonferroni). "
         "Otherwise it is open, and always if a training has not learned or its interval is doubtful. Published: the "
-        "same test of published curves, with the number that decides and the error of reading figures alone. Limits are the paper's, or ours where it gives none; that 2 % should last is our reading. "
-        f"Steps of published flow matching are row numbers of logs. Published curves: {source()}."
+        "same test of published curves, with the number that decides and the error of reading figures alone. Limits "
+        "are the paper's, or ours where it gives none; that 2 % should last is our reading. Steps of published flow "
+        f"matching are row numbers of logs. Published curves: {source()}."
     )
     shown = with_intervals(table, ["value"]).without(CSV_ONLY)
     theirs = zip(table.data["published"], table.data["published_value"], strict=True)

@@ -18,6 +18,7 @@ from ...wording import hollow_note, labels_note, say
 from .courses import RESAMPLES, TimeBin, bin_of, time_bins
 
 NAMES = [f"percent_equiv{end}" for end in ENDS]
+TITLE = "Equivariance error by time on the path"
 LABEL = "equivariance error\n[% of held-out loss]"
 
 
@@ -48,8 +49,7 @@ def by_time(trainings: Sequence[Training], threshold: float) -> Figure | None:
     bins = sorted(rows["time"].unique())
     curves = [c for c in published.references(chosen, "percent_equiv") if bin_of(c.time) in bins]
     groups, steps = by_run(chosen), steps_of(chosen)
-    looks, seen = run_looks(groups), [*rows["percent_equiv"], threshold]
-    beyond = [v for c in curves for v in c.value]
+    looks, seen, beyond = run_looks(groups), [*rows["percent_equiv"], threshold], [v for c in curves for v in c.value]
 
     def draw(with_published: bool):
         def panels(canvas: Canvas, columns: int) -> None:
@@ -65,15 +65,15 @@ def by_time(trainings: Sequence[Training], threshold: float) -> Figure | None:
                 axis = [*steps, *(published.steps(curves) if with_published else [])]
                 style.step_axis(panel.ax, np.array(axis), panel.x("training step"))
                 panel.ax.set_title(words)
-            handles = [*run_handles(groups), style.band()]
-            style.legend(canvas, [*handles, published.handle("published")] if with_published and curves else handles)
+            more = [published.handle("published")] if with_published and curves else []
+            style.legend(canvas, [*run_handles(groups), style.band(), *more])
 
         return panels
 
     every = pd.concat([rows, _published_rows(curves)], ignore_index=True) if curves else rows
     table = numbers(every, [*stored("step", *NAMES), Column("samples", "samples")])
-    text = "Percent equivariance error over training steps by time on the path. "
-    text += " ".join(_words(part, run, seed) for (run, seed), part in rows.groupby(["run", "seed"], sort=False))
+    words = " ".join(_words(part, *key) for key, part in rows.groupby(["run", "seed"], sort=False))
+    text = f"Percent equivariance error over training steps by time on the path. {words}"
     chart = Chart("step", {"equivariance error": tuple(NAMES)}, LABEL, panel=("time",), rule=threshold)
     wide, narrow = style.canvases(draw(True), len(bins), 2.3)
     plain = style.canvases(draw(False), len(bins), 2.3) if curves else None
