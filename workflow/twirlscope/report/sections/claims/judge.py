@@ -43,8 +43,8 @@ COLUMNS = (
     Column("published_count", "published trainings"),
     Column("published_within", "published, agree"),
 )
-CSV_ONLY = ("quantity", "statement", "source", "needs", "reasons", "published_value", "published_label")
-CSV_ONLY += ("published_count", "published_within")
+PUBLISHED = ("published_value", "published_label", "published_count", "published_within")
+CSV_ONLY = ("quantity", "statement", "source", "needs", "reasons", *PUBLISHED)
 TOLD = 4  # most reasons in a sentence
 
 
@@ -208,10 +208,7 @@ def _by_scope(claim: Claim, found: Sequence[Evidence], absent: Mapping[str, Sequ
 
 
 def sentences(verdicts: Sequence[Verdict], published: Sequence[Verdict] = ()) -> list[str]:
-    """One sentence per claim: its verdicts, then the numbers, then the verdicts of published trainings.
-
-    Numbers and reasons of parts of the samples, such as times, are in the table alone.
-    """
+    """One sentence per claim: its verdicts, the numbers of whole tasks, and the verdicts of published trainings."""
     found = []
     for claim, group in groupby(verdicts, key=lambda v: v.claim):
         every = list(group)

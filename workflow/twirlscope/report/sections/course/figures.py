@@ -72,9 +72,8 @@ def by_time(trainings: Sequence[Training], threshold: float) -> Figure | None:
 
     every = pd.concat([rows, _published_rows(curves)], ignore_index=True) if curves else rows
     table = numbers(every, [*stored("step", *NAMES), Column("samples", "samples")])
-    words = " ".join(_words(part, *key) for key, part in rows.groupby(["run", "seed"], sort=False))
-    text = f"Percent equivariance error over training steps by time on the path. {words}"
-    chart = Chart("step", {"equivariance error": tuple(NAMES)}, LABEL, panel=("time",), rule=threshold)
+    text = f"{TITLE}. " + " ".join(_words(part, *key) for key, part in rows.groupby(["run", "seed"], sort=False))
+    chart = Chart("step", {TITLE: tuple(NAMES)}, LABEL, panel=("time",), rule=threshold)
     wide, narrow = style.canvases(draw(True), len(bins), 2.3)
     plain = style.canvases(draw(False), len(bins), 2.3) if curves else None
     title = "Equivariance error by time on the path"
