@@ -226,6 +226,7 @@ def worlds():
     """All worlds, claim by claim."""
     return [
         *_share_worlds(),
+        *_lasting_worlds(),
         *_level_worlds(),
         *_penalty_worlds(),
         *_condition_worlds(),
@@ -240,7 +241,7 @@ def _in_a_cube(training):
 
 def _share_worlds():
     def world(truth, words, draw):
-        return World("quickly small", truth, words, draw)
+        return World("reached within 10,000", truth, words, draw)
 
     for sigma, held in ((1.0, 72), (1.0, 324), (2.0, 72), (2.0, 324)):
         law = f"{held} samples, lognormal of sigma {sigma:g}"
@@ -250,6 +251,13 @@ def _share_worlds():
     yield world("false", "4 %", lambda r: [shares(r, 4.0)])
     yield world("open", "1 %, another not learned", lambda r: [shares(r, 1.0), untrained(shares(r, 1.0, run="b"))])
     yield world("open", "1 % under the rotations of a cube", lambda r: [_in_a_cube(shares(r, 1.0))])
+
+
+def _lasting_worlds():
+    for name, before in (("stays below", [1.5]), ("small at the end", [])):
+        for truth, percent in (("true", 2.0), ("false", 2.1), ("true", 1.0), ("false", 4.0)):
+            draw = lambda r, p=percent, b=before: [shares(r, [*b, p])]  # noqa: E731
+            yield World(name, truth, f"{percent:g} % at the end", draw)
 
 
 def _level_worlds():

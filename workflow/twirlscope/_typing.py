@@ -8,7 +8,7 @@ Axis names are the dimension words of the stored arrays: sample, atom, rotation,
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from jaxtyping import Bool, Float, Int, UInt
+from jaxtyping import Bool, Float, Int, Real, UInt
 from numpy import ndarray
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ __all__ = [
     "Iterable",
     "Iterator",
     "Mapping",
+    "Real",
     "Sequence",
     "Tensor",
     "UInt",

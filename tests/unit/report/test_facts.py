@@ -8,7 +8,7 @@ import xarray as xr
 from synthetic import control
 
 from twirlscope.report import facts, headline, headline_tables
-from twirlscope.report.sections import equivariance_error, loss_parts
+from twirlscope.report.sections import equivariance_error, loss_curves
 from twirlscope.report.trainings import Training
 from twirlscope.settings.report import ReportSettings
 from twirlscope.storage import made_from
@@ -62,9 +62,11 @@ def test_labels__stand_in_the_head_of_the_page_and_under_the_figures(tmp_path):
     one = Training("a", 0, synthetic.train(), data, synthetic.hessian())
     content = facts.page_content([one], {}, {}, {}, ReportSettings(), {}, [], [one], [])
     assert content.summary.endswith("Labels: GFN2-xTB (semiempirical).")
-    for figure in (loss_parts.losses([one], "forces"), equivariance_error.percent([one], "forces", 2.0)):
+    for figure in (loss_curves.losses([one], "forces"), equivariance_error.percent([one], "forces", 2.0)):
         assert "Labels: GFN2-xTB (semiempirical)." in figure.caption
-    assert "Labels" not in loss_parts.losses([Training("a", 0, synthetic.train(), synthetic.twirl())], "forces").caption
+    assert (
+        "Labels" not in loss_curves.losses([Training("a", 0, synthetic.train(), synthetic.twirl())], "forces").caption
+    )
 
 
 def test_duplicates_note__counts_held_out_samples_of_the_train_split():

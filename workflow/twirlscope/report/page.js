@@ -100,9 +100,20 @@
     return button;
   }
 
+  function publishedSwitch(figure, name) {
+    const box = make("input", { type: "checkbox", checked: true });
+    const picture = figure.querySelector("picture"), kind = () => (box.checked ? "" : "_plain");
+    box.addEventListener("change", () => {
+      picture.querySelector("source").srcset = `figures/${name}${kind()}_narrow.svg`;
+      picture.querySelector("img").src = `figures/${name}${kind()}.svg`;
+    });
+    return make("label", { className: "published" }, box, " published curves");
+  }
+
   for (const figure of document.querySelectorAll("figure[data-name]")) {
     const name = figure.dataset.name, links = figure.querySelector(".links");
     links.prepend(toggles(figure, name, "Numbers", listed), " ");
+    if ("plain" in figure.dataset) links.prepend(publishedSwitch(figure, name), " ");
     if (document.getElementById(`chart-${name}`)) links.prepend(toggles(figure, name, "Explore", explore), " ");
   }
 

@@ -75,6 +75,11 @@ class Training:
             self._by_term[term, True] = self.of_term(term).isel(step=-1)
         return self._by_term[term, True]
 
+    @cached_property
+    def courses(self) -> dict[tuple[str, str], Any]:
+        """Courses of the percentage by term and part of the samples, as far as they were asked for."""
+        return {}
+
     def labelled(self, data: pd.DataFrame) -> pd.DataFrame:
         """The rows with run and seed as first columns."""
         return pd.DataFrame({"run": self.run, "seed": self.seed, **dict(data.items())}, index=data.index)
@@ -90,6 +95,22 @@ def terms_of(trainings: Sequence[Training]) -> list[str]:
     """All terms of the loss, the weighted sum first."""
     names = dict.fromkeys(str(t) for training in trainings for t in training.twirl["term"].values)
     return sorted(names, key=lambda name: name != "weighted")
+
+
+def primary_term(training: Training) -> str:
+    """The first term of the loss, such as the forces: the one that a task is about."""
+    return next((str(t) for t in training.twirl["term"].values if t != "weighted"), "weighted")
+
+
+def under_all_rotations(training: Training, term: str) -> tuple[xr.Dataset, bool]:
+    """Losses of the training under all rotations, and False; or under the 24 of a cube, a lower bound, and True."""
+    data = training.twirl.sel(term=term)
+    if "so3_percent_equiv" in data:
+        whole = [name for name in data.variables if name.startswith("so3_")]
+        return data.drop_vars([n.removeprefix("so3_") for n in whole], errors="ignore").rename(
+            {n: n.removeprefix("so3_") for n in whole}
+        ), False
+    return data, str(training.twirl.attrs.get("group", "SO3")) != "SO3"
 
 
 def distinct_terms(trainings: Sequence[Training]) -> list[str]:

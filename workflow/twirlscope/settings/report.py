@@ -17,3 +17,6 @@ class ReportSettings(Settings):
         lt=100,
     )
     term: str = key("weighted", "term of the loss in the headline; `weighted` is the weighted sum of all terms")
+    batch: int = key(
+        64, "samples of a batch, in the mean of batch ratios that is shown beside the ratio of means", ge=1
+    )

@@ -11,7 +11,7 @@ import vl_convert
 from twirlscope.report.figures import vega
 from twirlscope.report.figures.figure import Chart
 from twirlscope.report.numbers import Column, numbers
-from twirlscope.report.sections import equivariance_error, loss_parts
+from twirlscope.report.sections import equivariance_error, loss_curves
 from twirlscope.report.sections.gradients import norms
 from twirlscope.report.trainings import Training
 
@@ -23,7 +23,7 @@ def training(run="small", seed=0):
 TRAININGS = [training(), training(seed=1), training("other")]
 FIGURES = {
     "percent": lambda: equivariance_error.percent(TRAININGS, "weighted", 2.0),
-    "losses": lambda: loss_parts.losses(TRAININGS, "energy"),
+    "losses": lambda: loss_curves.losses(TRAININGS, "energy"),
     "ratio": lambda: norms.ratio(TRAININGS),
     "noise": lambda: norms.noise(TRAININGS),
     "norms": lambda: norms.norms(TRAININGS),

@@ -8,7 +8,8 @@ import toys
 from matplotlib.text import Text
 
 from twirlscope.report.figures import style
-from twirlscope.report.sections import equivariance_error, loss_parts
+from twirlscope.report.published.curves import reference_curves
+from twirlscope.report.sections import equivariance_error, loss_curves, loss_parts
 from twirlscope.report.trainings import Training
 from twirlscope.twirling import measure
 
@@ -24,10 +25,27 @@ def texts(canvas):
 def test_percent__table_alternative_and_axis_agree_with_the_store():
     one = training()
     figure = equivariance_error.percent([one, training(seed=1)], "weighted", 2.0)
-    first = figure.numbers.data[figure.numbers.data["seed"] == 0]
+    rows = figure.numbers.data
+    first = rows[(rows["seed"] == 0) & (rows["run"] == "small")]
     np.testing.assert_array_equal(first["percent_equiv"], one.twirl["percent_equiv"].sel(term="weighted"))
     assert f"{one.twirl['percent_equiv'].sel(term='weighted').values[-1]:.3g} % at step 3000" in figure.alternative
-    assert {"0", "1k", "2 %"} <= set(texts(figure.wide))
+    assert {"0", "2 %", "published"} <= set(texts(figure.wide))
+
+
+def test_percent__has_the_published_curve_of_the_task_behind_and_a_drawing_without_it():
+    one = training()
+    figure = equivariance_error.percent([one], "forces", 2.0)
+    (published,) = reference_curves("force_field", "percent_equiv")
+    mine = figure.numbers.data[figure.numbers.data["run"] == f"published: {published.label}"]
+    np.testing.assert_array_equal(mine["percent_equiv"], published.value)
+    np.testing.assert_array_equal(mine["step"], published.step)
+    grey = [line for line in figure.wide.axes[0].lines if line.get_color() == style.PUBLISHED.colour]
+    assert [len(line.get_xdata()) for line in grey if len(line.get_xdata())] == [len(published.step)]
+    assert not [line for line in figure.plain[0].axes[0].lines if line.get_color() == style.PUBLISHED.colour]
+    assert {"_plain.svg", "_plain_narrow.svg"} <= set(figure.files)
+    assert published.label in figure.caption
+    assert "arXiv 2512.02303" in figure.caption
+    assert equivariance_error.percent([one], "energy", 2.0).plain is None  # nothing is published on energies
 
 
 def test_percent__draws_checkpoints_that_have_not_learned_hollow():
@@ -40,7 +58,7 @@ def test_percent__draws_checkpoints_that_have_not_learned_hollow():
 @pytest.mark.parametrize("steps", [(0,), (3000,), (0, 3000), (5, 6), (0, 1, 10**6)])
 def test_figures__can_be_drawn_from_any_checkpoints(steps):
     one = training(steps=steps)
-    for figure in (equivariance_error.percent([one], "weighted", 2.0), loss_parts.losses([one], "energy")):
+    for figure in (equivariance_error.percent([one], "weighted", 2.0), loss_curves.losses([one], "energy")):
         assert figure.files[".svg"].startswith(b"<?xml")
         assert style.rendered(figure.narrow, "svg")
 

@@ -14,21 +14,6 @@ def training(run="small", seed=0, **course):
     return Training(run, seed, synthetic.train(300, seed), synthetic.twirl(seed=seed, **course), synthetic.hessian())
 
 
-def test_losses__table_holds_the_numbers_of_the_store():
-    one = training()
-    table = loss_parts.losses([one], "forces").numbers.data
-    for part in ("total", "mean", "equiv"):
-        np.testing.assert_array_equal(table[f"loss_{part}"], one.twirl[f"loss_{part}"].sel(term="forces"))
-        np.testing.assert_array_equal(table[f"loss_{part}_high"], one.twirl[f"loss_{part}_high"].sel(term="forces"))
-    np.testing.assert_allclose(table["loss_mean"] + table["loss_equiv"], table["loss_total"], rtol=1e-12)
-
-
-def test_losses__counts_estimates_that_do_not_fit_a_logarithmic_axis():
-    one = training()
-    one.twirl["loss_mean"][-1] = -0.01
-    assert "1 estimates at or below zero" in loss_parts.losses([one], "forces").caption
-
-
 def test_covariate__is_the_time_of_each_sample(measured):
     training, task = measured
     times = task.batch(np.arange(60)).inputs["time"].numpy()

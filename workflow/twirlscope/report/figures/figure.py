@@ -45,6 +45,7 @@ class Figure:
     alternative: for readers who cannot see the figure, with its most important numbers.
     numbers: everything that is drawn.
     chart: the interactive version; None where a picture says all.
+    plain: the wide and the narrow drawing without published curves; None where there are none.
     """
 
     name: str
@@ -55,9 +56,12 @@ class Figure:
     alternative: str
     numbers: Numbers
     chart: Chart | None = None
+    plain: tuple[Canvas, Canvas] | None = None
 
     @cached_property
     def files(self) -> dict[str, bytes]:
         """The drawings as files, by the end of their names."""
         kinds = {".svg": (self.wide, "svg"), "_narrow.svg": (self.narrow, "svg"), ".pdf": (self.wide, "pdf")}
+        if self.plain is not None:
+            kinds |= {"_plain.svg": (self.plain[0], "svg"), "_plain_narrow.svg": (self.plain[1], "svg")}
         return {end: rendered(canvas, kind) for end, (canvas, kind) in kinds.items()}

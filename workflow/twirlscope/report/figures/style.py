@@ -46,6 +46,8 @@ PARTS = {  # parts of the loss
     "equiv": Look(RED, LINES[3], "^", "equivariance error"),
 }
 
+PUBLISHED = Look("#a0a0a0", "-", "o", "published")
+
 RC = {
     "axes.axisbelow": True,
     "axes.edgecolor": GREY,

@@ -21,6 +21,7 @@ from .figure import Chart, Figure
 
 ROWS = 2000  # most rows on the page of a figure without a chart; the CSV file has all
 DIGITS = 4  # significant digits of the numbers on the page
+PUBLISHED = "published: "  # beginning of the names of published curves
 STROKE = 1.8  # width of a line [pixel]; dashes of matplotlib are in units of it
 SHAPES = {"o": "circle", "s": "square", "^": "triangle-up", "D": "diamond", "v": "triangle-down", "P": "cross"}
 SHAPES |= {"<": "triangle-left", "X": "M-1,-.5L-.5,-1L0,-.5L.5,-1L1,-.5L.5,0L1,.5L.5,1L0,.5L-.5,1L-1,.5L-.5,0Z"}
@@ -145,6 +146,9 @@ def _with_controls(base: alt.Chart, rows: pd.DataFrame) -> tuple[alt.Chart, list
     if len(panels) > 1:
         controls.append(alt.param(name="panel", value=panels[0], bind=alt.binding_select(options=panels, name="show ")))
         base = base.transform_filter("datum.panel == panel")
+    if rows["line"].str.startswith(PUBLISHED).any():
+        controls.append(alt.param(name="published", value=True, bind=alt.binding_checkbox(name="published curves ")))
+        base = base.transform_filter(f"published || !startsWith(datum.line, {json.dumps(PUBLISHED)})")
     if len(seeds) > 1:
         controls.append(alt.param(name="seeds", value=True, bind=alt.binding_checkbox(name="all seeds ")))
         base = base.transform_filter(f"seeds || datum.seed == {json.dumps(seeds[0])}")
@@ -174,7 +178,7 @@ def _marks(
 ) -> list[alt.Chart]:
     """Bands, lines and points; a line that is not picked fades."""
     legend = alt.Legend(title=None, orient="top", columns=0, labelLimit=400, symbolOpacity=1)
-    looks = [LOOKS.get(line, style.look_of(i)) for i, line in enumerate(lines)]
+    looks = [_look(line, i) for i, line in enumerate(lines)]
     values = {
         alt.Color: [_colour(look.colour) for look in looks],
         alt.StrokeDash: [_dash(look.line) for look in looks],
@@ -195,6 +199,13 @@ def _marks(
     marks.append(base.mark_line(strokeWidth=STROKE).encode(y=y, color=colour, strokeDash=dash, opacity=bright))
     marked = base.mark_point(size=38, filled=True)
     return [*marks, marked.encode(y=y, color=colour, shape=shape, opacity=bright, tooltip=tips)]
+
+
+def _look(line: str, number: int) -> style.Look:
+    """The look of a line: grey for published curves, that of its part of the loss, or that of its number."""
+    if line.startswith(PUBLISHED):
+        return style.PUBLISHED
+    return LOOKS.get(line, style.look_of(number))
 
 
 def _colour(colour: str) -> str:

@@ -22,6 +22,7 @@ from . import (
     training,
 )
 from .claims import section as claims
+from .course import section as course
 from .curvature import section as curvature
 from .gradients import section as gradients
 from .price import section as price
@@ -44,9 +45,10 @@ def all_sections(
         members: by sweep, its runs and their values.
     """
     found = [
-        claims.section(every, settings.term, members),
+        claims.section(every, members),
         sweeps.section(every, members, settings),
         equivariance_error.section(shown, every, settings.threshold),
+        course.section(every, shown, settings.threshold, settings.batch),
         loss_parts.section(shown, every),
         benchmarks.section(shown, data),
         learning_curves.section(every),

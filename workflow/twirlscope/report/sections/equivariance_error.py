@@ -14,14 +14,15 @@ from matplotlib.lines import Line2D
 from ..._typing import Sequence
 from ...estimators import loss_split
 from ...settings.steps import evenly_spaced
-from ..figures import style
+from ..figures import published, style
 from ..figures.curves import curve, floored, points, run_handles, seeds_note, steps_of, twirl_numbers
 from ..figures.figure import Chart, Figure
 from ..figures.style import Look
 from ..numbers import ENDS, Column, Numbers, numbers, percentage
+from ..published.curves import PublishedCurve
 from ..section import Section
 from ..tables import Table, interval, present_tables, with_intervals
-from ..trainings import Training, by_run, distinct_terms, with_term
+from ..trainings import Training, by_run, distinct_terms, primary_term, with_term
 from ..wording import AT_EDGE, floor_note, hollow_note, labels_note, not_learned, say, term_words
 
 SYMBOLS = (  # by atomic number, from 1
@@ -133,9 +134,10 @@ def percent(trainings: Sequence[Training], term: str, threshold: float) -> Figur
     groups, table = by_run(chosen), percent_numbers(chosen, term)
     rows, steps = table.data, steps_of(chosen)
     seen = rows["percent_equiv"].where(~floored(chosen, term))
+    grey = published.references([t for t in chosen if term in ("weighted", primary_term(t))], "percent_equiv")
     limits = {float(t.twirl.attrs["trivial_below"]) for t in chosen if "trivial_below" in t.twirl.attrs}
 
-    def draw(canvas: Canvas, columns: int) -> None:
+    def draw(canvas: Canvas, columns: int, behind: Sequence[PublishedCurve] = ()) -> None:
         upper, lower = canvas.subplots(2, 1, sharex=True, height_ratios=(2.2, 1))
         for i, seeds in enumerate(groups.values()):
             for training in reversed(seeds):
@@ -143,27 +145,40 @@ def percent(trainings: Sequence[Training], term: str, threshold: float) -> Figur
         upper.axhline(threshold, color=style.BLACK, linestyle=style.DASHED, linewidth=1)
         for value in limits:
             lower.axhline(value, color=style.GREY, linestyle=":", linewidth=1)
-        style.log_axis(upper, [*seen, threshold], "equivariance error\n[% of held-out loss]")
-        style.step_axis(upper, steps, "")
-        style.step_axis(lower, steps)
+        published.draw(upper, behind)
+        published.name_models(upper, behind)
+        axis = np.array([*steps, *published.steps(behind)])
+        style.log_axis(upper, [*seen, threshold, *(v for c in behind for v in c.value)], LABEL.replace(" [", "\n["))
+        style.step_axis(upper, axis, "")
+        style.step_axis(lower, axis)
         lower.set_ylim(max(np.nanmin([*rows["learned_fraction"], 0.0]), LEARNED_LEAST) - 0.07, 1.05)
         lower.set_ylabel("learned\nfraction")
         canvas.align_ylabels()
-        style.legend(canvas, [*run_handles(groups), *_percent_handles(threshold, not_learned(chosen))])
+        found = [*run_handles(groups), *_percent_handles(threshold, not_learned(chosen))]
+        style.legend(canvas, [*found, *([published.handle("published")] if behind else [])])
 
-    wide, narrow = style.canvases(draw, 1, 4.6)
-    caption = (
-        f"Above: share of the held-out loss ({term_words(term)}) that is equivariance error. Below: learned fraction, "
-        "1 less total loss over loss of predicting zero; dotted: its limit." + hollow_note(chosen)
-    )
-    caption += " Bands: 95 % intervals." + seeds_note(groups) + floor_note(chosen, term, AT_EDGE) + labels_note(chosen)
-    if (rows["learned_fraction"] < LEARNED_LEAST).any():
-        caption += f" Learned fractions below {LEARNED_LEAST:g} are in the CSV file only."
+    wide, narrow = style.canvases(lambda *a: draw(*a, grey), 1, 4.6)
+    plain = style.canvases(draw, 1, 4.6) if grey else None
     text = f"Percent of the held-out loss of {term_words(term)} that is equivariance error, over training steps. "
     text += " ".join(f"{t.label}: {_percent_words(t, term)}" for t in chosen)
     title = f"Percent equivariance error: {term_words(term)}"
     chart = Chart("step", {"equivariance error": _ends("percent_equiv")}, LABEL, rule=threshold)
-    return Figure(f"percent_{term}", wide, narrow, title, caption, text, table, chart)
+    table = published.joined(table, grey, "percent_equiv", term)
+    caption = _percent_caption(chosen, term, rows) + published.note(grey)
+    return Figure(f"percent_{term}", wide, narrow, title, caption, text, table, chart, plain)
+
+
+def _percent_caption(chosen: Sequence[Training], term: str, rows: pd.DataFrame) -> str:
+    caption = (
+        f"Above: share of the held-out loss ({term_words(term)}) that is equivariance error. Below: learned fraction, "
+        "1 less total loss over loss of predicting zero; dotted: its limit." + hollow_note(chosen)
+    )
+    caption += (
+        " Bands: 95 % intervals." + seeds_note(by_run(chosen)) + floor_note(chosen, term, AT_EDGE) + labels_note(chosen)
+    )
+    if (rows["learned_fraction"] < LEARNED_LEAST).any():
+        caption += f" Learned fractions below {LEARNED_LEAST:g} are in the CSV file only."
+    return caption
 
 
 def _ends(name: str) -> tuple[str, ...]:

@@ -13,22 +13,20 @@ import json
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure as Canvas
-from matplotlib.lines import Line2D
 
 from ..._typing import Sequence
 from ...estimators.bootstrap import standard_error
 from ..figures import style
-from ..figures.curves import curve, floored, seeds_note, steps_of, twirl_numbers
 from ..figures.figure import Chart, Figure
-from ..numbers import ENDS, Column, Numbers, numbers, percentage, stored
+from ..numbers import Column, Numbers, numbers, percentage, stored
 from ..section import Section
 from ..tables import Table, interval, present_tables, with_intervals
 from ..trainings import Training, by_run, distinct_terms, first_seeds, terms_of, with_term
-from ..wording import AT_EDGE, floor_note, labels_note, say, term_words
+from ..wording import labels_note, say, term_words
+from . import loss_curves
 
 BINS = 8  # of equally many samples
 PARTS = ("mean", "equiv")
-FLOOR = "loss_equiv_floor"
 ERRORS = tuple(f"loss_{part}_error" for part in ("total", *PARTS))
 
 EXCESS = (
@@ -149,18 +147,6 @@ def _convex_row(training: Training, loss: str, term: str) -> dict:
 # sentences
 
 
-def _loss_words(training: Training, term: str) -> str:
-    """Total loss and its parts at the first and the last checkpoint."""
-    data = training.of_term(term)
-    first, last = data.isel(step=0), data.isel(step=-1)
-    parts = (
-        f"{look.words} from {say(float(first[f'loss_{p}']))} to {say(float(last[f'loss_{p}']))}"
-        for p, look in style.PARTS.items()
-    )
-    steps = f"from step {int(first['step'])} to step {int(last['step'])}"
-    return f"{training.label}: {steps}, {', '.join(parts)}; predicting zero costs {say(float(data['loss_zero']))}."
-
-
 def _covariate_words(training: Training, rows: pd.DataFrame) -> str:
     """The percentage in every bin."""
     bins = [
@@ -171,46 +157,6 @@ def _covariate_words(training: Training, rows: pd.DataFrame) -> str:
 
 
 # figures
-
-
-def losses(trainings: Sequence[Training], term: str) -> Figure:
-    """Total loss and its two parts over training, one panel per run, with the loss of predicting zero."""
-    chosen = with_term(trainings, term)
-    groups, steps = by_run(chosen), steps_of(chosen)
-    ends = {part: [f"loss_{part}{end}" for end in ENDS] for part in style.PARTS}
-    table = twirl_numbers(trainings, term, [n for names in ends.values() for n in names] + ["loss_zero", FLOOR])
-    values = table.data[[f"loss_{p}" for p in style.PARTS] + ["loss_zero"]].to_numpy()
-    equiv = np.arange(4) == list(style.PARTS).index("equiv")
-    seen = np.where(floored(chosen, term)[:, None] & equiv, np.nan, values)
-
-    def draw(canvas: Canvas, columns: int) -> None:
-        for panel, (run, seeds) in zip(style.panels(canvas, len(groups), columns), groups.items(), strict=True):
-            for training in reversed(seeds):
-                data = training.of_term(term)
-                for part, look in style.PARTS.items():
-                    lines = [data[name].values for name in ends[part]]
-                    curve(panel.ax, data["step"].values, lines, look, main=training is seeds[0])
-            panel.ax.axhline(float(data["loss_zero"]), color=style.GREY, linestyle=":", linewidth=1.2)
-            style.log_axis(panel.ax, seen, panel.y("held-out loss"))
-            style.step_axis(panel.ax, steps, panel.x("training step"))
-            panel.ax.set_title(run)
-        zero = Line2D([], [], color=style.GREY, linestyle=":", linewidth=1.2, label="loss of predicting zero")
-        style.legend(canvas, [*style.handles(style.PARTS.values()), zero, style.band()])
-
-    wide, narrow = style.canvases(draw, len(groups), 2.6)
-    caption = (
-        f"Held-out loss ({term_words(term)}) over training, split exactly into the twirled prediction error and the "
-        "equivariance error; mean squared error in units of the loss. Bands: 95 % intervals, bootstrap over clusters "
-        "of samples. Step 0 stands left of the break."
-    )
-    caption += seeds_note(groups) + floor_note(chosen, term, AT_EDGE) + labels_note(chosen)
-    if hidden := int((values[:, :3] <= 0).sum()):
-        caption += f" {hidden} estimates at or below zero do not fit a logarithmic axis; they are in the CSV file."
-    text = f"Held-out loss of {term_words(term)} over training steps. "
-    text += " ".join(_loss_words(t, term) for t in chosen)
-    title = f"The two parts of the loss: {term_words(term)}"
-    chart = Chart("step", {look.words: tuple(ends[p]) for p, look in style.PARTS.items()}, "held-out loss")
-    return Figure(f"losses_{term}", wide, narrow, title, caption, text, table, chart)
 
 
 def by_covariate(trainings: Sequence[Training], term: str) -> Figure | None:
@@ -285,7 +231,7 @@ def convex_table(trainings: Sequence[Training]) -> Table | None:
 
 def section(trainings: Sequence[Training], every: Sequence[Training]) -> Section:
     """Losses of `trainings` as figures; other losses and excess losses of `every` training as tables."""
-    figures = [losses(trainings, term) for term in distinct_terms(trainings)]
+    figures = [loss_curves.losses(trainings, term) for term in distinct_terms(trainings)]
     figures += [f for t in terms_of(trainings) if t != "weighted" and (f := by_covariate(trainings, t))]
     tables = {"Other losses": convex_table(every), "Excess loss": excess_table(every)}
     return Section("losses", "The two parts of the loss", figures=figures, tables=present_tables(tables))

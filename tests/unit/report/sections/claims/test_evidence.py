@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import synthetic
+import xarray as xr
 from synthetic import claimed as one
 
 from twirlscope.report.sections.claims import evidence
@@ -18,14 +19,24 @@ def verdicts(name, trainings):
     return {v.scope: v.verdict for v in judge([BY_NAME[name]], trainings, "weighted")}
 
 
-def test_small_penalty__is_the_largest_after_the_first_tenth_of_training():
-    training = one(1.0, half=0.1)
+def learned_from(training, step):
+    """The training with checkpoints that have not learned before a step."""
+    data = training.twirl
+    trivial = data["trivial"] | (data["step"] < step)
+    return Training(training.run, training.seed, training.train, data.assign(trivial=trivial), dataset="md")
+
+
+def test_small_penalty__is_the_largest_from_the_first_learned_checkpoint_on():
+    training = learned_from(one(1.0, half=0.1), 1000)
     found = evidence.penalty([training], "weighted")[0]
-    assert found.value == pytest.approx(100 * 5 / 95)  # at step 1000, a tenth: 5 % of the loss
-    assert verdicts("small penalty throughout", [training]) == {"force_field": HOLDS}
-    assert verdicts("small penalty throughout", [one(20.0)]) == {"force_field": CONTRADICTED}
-    assert verdicts("small penalty throughout", [one(9.0, half=1.0)]) == {"force_field": OPEN}
-    assert verdicts("small penalty throughout", [one(1.0, augment="none")]) == {"": OPEN}
+    assert found.value == pytest.approx(100 * 5 / 95)  # at step 1000: 5 % of the loss
+    early = evidence.penalty([learned_from(one(1.0), 1)], "weighted")[0]
+    assert early.value == pytest.approx(100 * 20 / 80)  # at step 10, although nine tenths of training come later
+    name = "small penalty throughout"
+    assert verdicts(name, [training]) == {"force_field": HOLDS}
+    assert verdicts(name, [learned_from(one(20.0), 1000)]) == {"force_field": CONTRADICTED}
+    assert verdicts(name, [learned_from(one(9.0, half=1.0), 1000)]) == {"force_field": OPEN}
+    assert verdicts(name, [one(1.0, augment="none")]) == {"": OPEN}
 
 
 def test_conditioning__on_average_is_the_inverse_ratio_of_effective_ranks():
@@ -84,9 +95,10 @@ def test_penalty__of_the_largest_has_a_low_end_below_that_of_its_checkpoint():
 @pytest.mark.parametrize(("percent", "half", "expected"), [(1.0, 0.1, OPEN), (4.0, 0.1, CONTRADICTED)])
 def test_percent__under_the_rotations_of_a_cube_is_a_lower_bound_that_confirms_nothing(percent, half, expected):
     trainings = [one(percent, half, group="octahedral")]
-    assert verdicts("quickly small", trainings) == {"force_field": expected}
-    assert verdicts("small penalty throughout", trainings) == {"force_field": OPEN}
-    (found,) = judge([BY_NAME["quickly small"]], trainings, "weighted")
+    assert verdicts("reached within 10,000", trainings) == {"force_field": expected}
+    late = [learned_from(t, 1000) for t in trainings]
+    assert verdicts("small penalty throughout", late) == {"force_field": OPEN}
+    (found,) = judge([BY_NAME["reached within 10,000"]], trainings, "weighted")
     assert "a lower bound, which confirms nothing" in found.number
 
 
@@ -97,7 +109,7 @@ def test_percent__of_heavy_tails_decides_nothing():
         equiv = training.twirl["sample_loss_equiv"]
         data = training.twirl.assign(sample_loss_equiv=(equiv.dims, equiv.values * tail / tail.mean()))
         heavy = Training("a", 0, training.train, data)
-        (found,) = judge([BY_NAME["quickly small"]], [heavy], "weighted")
+        (found,) = judge([BY_NAME["reached within 10,000"]], [heavy], "weighted")
         assert found.verdict == OPEN
         assert list(found.reasons) == ["a, seed 0 has heavy tails: a few samples carry its loss"]
 
@@ -106,9 +118,60 @@ def test_percent__of_few_clusters_decides_nothing():
     training = one(1.0)
     cluster = training.twirl["cluster"] // 4
     (found,) = judge(
-        [BY_NAME["quickly small"]],
+        [BY_NAME["reached within 10,000"]],
         [Training("a", 0, training.train, training.twirl.assign(cluster=cluster))],
         "weighted",
     )
     assert found.verdict == OPEN
     assert found.reasons == ("a, seed 0 has 10 independent clusters of held-out samples, too few to see heavy tails",)
+
+
+def with_gradient(steps, relative, ratio, trivial):
+    """A training with these numbers of its gradients at checkpoints, some of which have not learned."""
+    training, points = one(steps=(0, 10, 100, 1000, 10000)), len(steps)
+    gradient = synthetic.gradient().isel(step=[0] * points).assign_coords(step=list(steps))
+    norms = xr.ones_like(gradient["gradient_norm_ratio"]) * xr.DataArray(np.array(ratio), dims="step")
+    gradient = gradient.assign(relative_equiv=("step", np.array(relative)), gradient_norm_ratio=norms)
+    data = training.twirl.isel(step=[0] * points).assign_coords(step=list(steps))
+    data = data.assign(trivial=(data["trivial"].dims, np.array(trivial)[:, None]))
+    return Training("a", 0, training.train, data, gradient=gradient)
+
+
+def test_gradient_points__are_of_learned_checkpoints_and_censor_estimates_below_zero():
+    training = with_gradient(range(6), [9, 8, 4, -1, 2, 1.0], [7, 6, 0.3, 0.2, 0.1, -0.5], [True, True] + [False] * 4)
+    x, y = evidence.gradient_points(training)
+    np.testing.assert_allclose(x, [4, 1, 2, 1])  # the negative one is put at the smallest positive one
+    np.testing.assert_allclose(y, [0.3, 0.2, 0.1, 0.1])
+    none = with_gradient(range(3), [-1.0, -2, -3], [1.0, 1, 1], [False] * 3)
+    assert len(evidence.gradient_points(none)[0]) == 0
+    assert evidence.gradients([none], "weighted")[0].doubt == "has fewer than 6 checkpoints with both numbers"
+
+
+@pytest.mark.parametrize("detected", [1.0, 0.7])
+def test_gradients__of_unrelated_trajectories_hold_in_at_most_5_percent(detected):
+    """Random walks; a share of the estimates is at or below zero."""
+    random, held = np.random.default_rng(0), 0
+    base = with_gradient(range(14), np.ones(14), np.ones(14), [False] * 14)
+    claim = BY_NAME["gradients follow"]
+    for _ in range(200):
+        walks = np.exp(0.3 * np.cumsum(random.standard_normal((2, 14)), 1))
+        walks = np.where(random.random((2, 14)) < detected, walks, -0.1 * walks)
+        norms = xr.ones_like(base.gradient["gradient_norm_ratio"]) * xr.DataArray(walks[1], dims="step")
+        gradient = base.gradient.assign(relative_equiv=("step", walks[0]), gradient_norm_ratio=norms)
+        training = Training("a", 0, base.train, base.twirl, gradient=gradient)
+        held += judge([claim], [training], "weighted")[0].verdict == HOLDS
+    assert held / 200 <= 0.05
+
+
+def test_claims__are_about_the_primary_term_not_about_the_weighted_sum():
+    training = one(1.0)
+    data = training.twirl
+    both = xr.concat([data.assign_coords(term=["forces"]), data.assign_coords(term=["weighted"])], "term")
+    both = both.assign(percent_equiv=both["percent_equiv"] * xr.DataArray([4.0, 1.0], dims="term"))
+    for end in ("low", "high"):
+        name = f"percent_equiv_{end}"
+        both = both.assign({name: both[name] * xr.DataArray([4.0, 1.0], dims="term")})
+    found = [Training("a", 0, training.train, both.assign_attrs(data.attrs), dataset="md")]
+    claim = BY_NAME["small at the end"]
+    assert judge([claim], found, "weighted")[0].verdict == HOLDS
+    assert judge([claim], found, evidence.PRIMARY)[0].verdict == CONTRADICTED

@@ -25,27 +25,27 @@ def test_claims__without_any_training_are_open_and_say_what_they_need():
     assert len({c.name for c in CLAIMS}) == len(CLAIMS)
 
 
-def test_quickly_small__holds_is_contradicted_or_is_open_by_task():
+def test_reached__holds_is_contradicted_or_is_open_by_task():
     trainings = [
         one(1.0, task="force_field"),
         one(4.0, task="voxel_denoising"),
         one(2.05, half=0.2, task="flow_matching"),
     ]
     expected = {"force_field": HOLDS, "voxel_denoising": CONTRADICTED, "flow_matching": OPEN}
-    assert verdicts("quickly small", trainings) == expected
+    assert verdicts("reached within 10,000", trainings) == expected
 
 
-def test_quickly_small__is_not_contradicted_by_a_training_that_stopped_early_but_may_hold():
+def test_reached__is_not_contradicted_by_a_training_that_stopped_early_but_may_hold():
     short = (0, 10, 100, 500, 850)
-    assert verdicts("quickly small", [one(4.0, steps=short)]) == {"force_field": OPEN}
-    assert verdicts("quickly small", [one(1.0, steps=short)]) == {"force_field": HOLDS}
+    assert verdicts("reached within 10,000", [one(4.0, steps=short)]) == {"force_field": OPEN}
+    assert verdicts("reached within 10,000", [one(1.0, steps=short)]) == {"force_field": HOLDS}
 
 
-def test_quickly_small__counts_only_networks_that_learn_the_symmetry_from_turned_samples():
+def test_reached__counts_only_networks_that_learn_the_symmetry_from_turned_samples():
     still = one(30.0, augment="none")
     built_in = one(1e-9, built_in=True)
-    assert verdicts("quickly small", [still, built_in]) == {"": OPEN}
-    assert verdicts("quickly small", [still, built_in, one(1.0)]) == {"force_field": HOLDS}
+    assert verdicts("reached within 10,000", [still, built_in]) == {"": OPEN}
+    assert verdicts("reached within 10,000", [still, built_in, one(1.0)]) == {"force_field": HOLDS}
 
 
 def unlearned(training):
@@ -60,18 +60,20 @@ def test_robustness__is_open_if_a_run_of_the_sweep_has_no_results():
     sweeps = {"data": {"a": {}, "b": {}, "c": {}}, "other": {"x": {}, "y": {}}}
     absent = absent_runs(trainings, sweeps)
     assert absent == {"force_field": ["c"]}
-    found = judge([BY_NAME["whatever the data size"], BY_NAME["quickly small"]], trainings, "weighted", absent)
+    found = judge([BY_NAME["whatever the data size"], BY_NAME["reached within 10,000"]], trainings, "weighted", absent)
     assert [v.verdict for v in found] == [OPEN, HOLDS]
     assert "Open because c has no results." in sentences(found)[0]
     assert absent_runs([*trainings, one(run="c")], sweeps) == {"force_field": []}
 
 
-def test_quickly_small__is_open_with_a_network_that_has_not_learned_and_names_it():
-    found = judge([BY_NAME["quickly small"]], [one(1.0), unlearned(one(0.1, run="b"))], "weighted")
+def test_reached__is_open_with_a_network_that_has_not_learned_and_names_it():
+    found = judge([BY_NAME["reached within 10,000"]], [one(1.0), unlearned(one(0.1, run="b"))], "weighted")
     assert [v.verdict for v in found] == [OPEN]
     assert "Open because b, seed 0 has not learned by update 10,000." in sentences(found)[0]
     both = [one(9.0), unlearned(one(0.1, run="b"))]
-    assert verdicts("quickly small", both) == {"force_field": CONTRADICTED}  # one that has learned is enough for that
+    assert verdicts("reached within 10,000", both) == {
+        "force_field": CONTRADICTED
+    }  # one that has learned is enough for that
 
 
 @pytest.mark.parametrize(

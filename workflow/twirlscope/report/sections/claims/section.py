@@ -8,18 +8,21 @@ from __future__ import annotations
 from ...._typing import Mapping, Sequence
 from ...section import Section
 from ...trainings import Training, by_run
-from .judge import claims_table, judge, sentences
+from .evidence import PRIMARY
+from .judge import claims_table, judge, judge_published, sentences
 from .paper import CLAIMS
 
 
-def section(trainings: Sequence[Training], term: str, sweeps: Mapping[str, Mapping[str, Mapping]]) -> Section:
+def section(trainings: Sequence[Training], sweeps: Mapping[str, Mapping[str, Mapping]]) -> Section:
     """The verdicts on all claims, in sentences and as a table.
 
     Args:
         sweeps: by name, the runs of each sweep and their values.
     """
-    verdicts = judge(CLAIMS, trainings, term, absent_runs(trainings, sweeps))
-    return Section("claims", "Claims", sentences(verdicts), tables=[("Verdicts", claims_table(verdicts))])
+    verdicts = judge(CLAIMS, trainings, PRIMARY, absent_runs(trainings, sweeps))
+    published = judge_published(CLAIMS)
+    table = claims_table(verdicts, published)
+    return Section("claims", "Claims", sentences(verdicts, published), tables=[("Verdicts", table)])
 
 
 def absent_runs(trainings: Sequence[Training], sweeps: Mapping[str, Mapping[str, Mapping]]) -> dict[str, list[str]]:

@@ -104,12 +104,12 @@ def axes(comparison: Comparison, names: Sequence[str] = tuple(AXES)) -> list[Axi
     for name in names:
         if name == "time" and len({t.train.attrs.get("device") for t in every}) > 1:
             continue
-        if all(np.isfinite(_cost(t, name)).all() for t in every):
+        if all(np.isfinite(cost_of(t, name)).all() for t in every):
             found.append(_axis(comparison, name))
     return found
 
 
-def _cost(training: Training, axis: str) -> Float[Array, " step"]:
+def cost_of(training: Training, axis: str) -> Float[Array, " step"]:
     """Cost of the training up to every checkpoint after step 0; NaN if it is not known."""
     step, train = training.twirl["step"].values, training.train
     step = step[step > 0]
@@ -141,7 +141,7 @@ def _run(seeds: Sequence[Training], axis: str) -> Run:
     """A run with one forward pass per inference."""
     loss = np.stack([_samples(t, "total") for t in seeds])
     serving = float(np.median([_serving(t, axis) for t in seeds]))
-    data, cost = seeds[0].twirl, np.stack([_cost(t, axis) for t in seeds])
+    data, cost = seeds[0].twirl, np.stack([cost_of(t, axis) for t in seeds])
     cluster = data["cluster"].values if "cluster" in data else None
     return Run(seeds[0].run, cost, loss, data["sample"].values, serving, cluster)
 

@@ -1,0 +1,1 @@
+"""Published trainings, as a packaged table of points that were read from figures."""
