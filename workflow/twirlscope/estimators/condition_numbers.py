@@ -15,6 +15,12 @@ multiplicity of each (n times its weight), A the largest magnitude, and the ener
     stable_rank          sum c a^2 / A^2
     negative_energy      share of the energy in negative eigenvalues
 
+and, of exact spectra alone, in which magnitudes up to the rounding error count as zero:
+
+    kappa_smallest       A over the smallest magnitude that is not zero
+    kappa_median         A over the median of the magnitudes that are not zero
+    rank                 number of magnitudes that are not zero
+
 A spectrum of k equal eigenvalues and any number of zeros has condition numbers 1 and ranks k. The side `positive`
 counts positive eigenvalues alone, because the Hessian of the mean part can be strongly indefinite.
 
@@ -24,7 +30,7 @@ because all probes share the nodes. The mean over p is smooth in the weights.
 Every number has two error bars. The jackknife over probes measures the noise of few probes. The change since smaller
 depths of the Lanczos run measures the error of the quadrature. A number has converged if both are small; the limits are
 calibrated on simulated spectra, see docs/calibration.md. The ratio of two parts of a loss has a third error, the spread
-over samples, which is usually the largest.
+over samples, which is usually the largest. Exact spectra have this error alone.
 
 Source: Rudelson and Vershynin, J. ACM 54, 21 (2007), for the stable rank; Roy and Vetterli, EUSIPCO 2007, and Bartlett
 et al., PNAS 117, 30063 (2020), for effective ranks; Efron, The Jackknife (1982). The mean over p is an L-estimator:
@@ -122,6 +128,26 @@ def negative_energy(value: Float[Array, " ritz"], count: Float[Array, " ritz"]) 
     return float(count @ np.maximum(-value, 0) / (count @ np.abs(value)))
 
 
+def smallest_condition(value: Float[Array, " eigenvalue"], count: Float[Array, " eigenvalue"]) -> float:
+    """Largest magnitude over the smallest that is not zero."""
+    magnitude = np.abs(value[count * value != 0])
+    return float(magnitude.max() / magnitude.min())
+
+
+def median_condition(value: Float[Array, " eigenvalue"], count: Float[Array, " eigenvalue"]) -> float:
+    """Largest magnitude over the median of those that are not zero."""
+    order = np.argsort(np.abs(value), kind="stable")
+    order = order[(count * value)[order] != 0]
+    magnitude, number = np.abs(value[order]), np.cumsum(count[order])
+    ends = [np.searchsorted(number, number[-1] / 2, side) for side in ("left", "right")]
+    return float(magnitude[-1] / magnitude[ends].mean())
+
+
+def rank(value: Float[Array, " eigenvalue"], count: Float[Array, " eigenvalue"]) -> float:
+    """Number of eigenvalues that are not zero."""
+    return float(count[value != 0].sum())
+
+
 MEASURES: dict[str, tuple[Measure, str]] = {
     "kappa_E90": (
         partial(energy_condition, share=0.9),
@@ -144,7 +170,11 @@ MEASURES: dict[str, tuple[Measure, str]] = {
     "participation_ratio": (participation_ratio, "square of the sum of magnitudes over the sum of their squares"),
     "stable_rank": (stable_rank, "sum of squares over the square of the largest"),
     "negative_energy": (negative_energy, "share of negative eigenvalues in the sum of magnitudes"),
+    "kappa_smallest": (smallest_condition, "largest magnitude over the smallest above the rounding error"),
+    "kappa_median": (median_condition, "largest magnitude over the median of those above the rounding error"),
+    "rank": (rank, "number of magnitudes above the rounding error"),
 }
+EXACT_ONLY = (smallest_condition, median_condition, rank)  # of all eigenvalues; nodes of a quadrature say nothing
 
 
 def measure_side(
@@ -225,6 +255,34 @@ def _log_ratio(one: Spectrum, other: Spectrum, measure: Measure, side: str) -> f
     return float(np.log(_value(one, measure, side)) - np.log(_value(other, measure, side)))
 
 
+def exact_ratio(
+    one: Spectrum,
+    other: Spectrum,
+    measure: Measure,
+    side: str = "absolute",
+    left_out: Sequence[tuple[Spectrum, Spectrum]] = (),
+) -> tuple[float, float, float]:
+    """Ratio of a measure of two exact spectra, and its 95 % interval over samples.
+
+    The interval is of the logarithm: a delete-one jackknife over groups of samples, with the Student factor of their
+    number. The numbers of a group itself would differ in size: a matrix of few samples has a lower rank.
+
+    Args:
+        left_out: both spectra without each of the groups of the samples.
+
+    Returns:
+        The ratio, and the low and the high end of its interval: NaN for fewer than `LEAST_GROUPS` groups.
+
+    Source: Efron, The Jackknife (1982), chapter 3; Shao and Wu, Annals of Statistics 17, 1176 (1989), for groups.
+    """
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        middle, width = _log_ratio(one, other, measure, side), math.nan
+        if len(left_out) >= LEAST_GROUPS:
+            each = np.array([_log_ratio(*pair, measure, side) for pair in left_out])
+            width = _student(len(each)) * _jackknife(each)
+        return float(np.exp(middle)), float(np.exp(middle - width)), float(np.exp(middle + width))
+
+
 def _noise_of_probes(one: Spectrum, other: Spectrum, measure: Measure, side: str) -> tuple[float, float]:
     """Half-width of the Student interval of a log-ratio over probes, and its largest change with depth."""
     if one.complete and other.complete:
@@ -251,14 +309,19 @@ def _student(count: int) -> float:
 
 
 def _value(spectrum: Spectrum, measure: Measure, side: str) -> float:
-    """A measure of a spectrum, with the mean weights of all probes."""
-    return measure_side(measure, spectrum.value, spectrum.size * spectrum.deflated.mean(0), side)
+    """A measure of a spectrum, with the mean weights of all probes; of an exact one without values up to rounding."""
+    if measure in EXACT_ONLY and not spectrum.complete:
+        return math.nan
+    value = spectrum.value
+    if spectrum.complete:
+        value = np.where(np.abs(value) <= spectrum.error, 0.0, value)
+    return measure_side(measure, value, spectrum.size * spectrum.deflated.mean(0), side)
 
 
 def _leave_one_out(spectrum: Spectrum, measure: Measure, side: str) -> Float[Array, " probe"]:
     """The measure of a spectrum without each of the probes in turn; NaN for fewer than `LEAST_PROBES`."""
     counts, probes = spectrum.size * spectrum.deflated, len(spectrum.deflated)
-    if probes < LEAST_PROBES:
+    if probes < LEAST_PROBES or measure in EXACT_ONLY:
         return np.full(probes, np.nan)
     others = ((counts.sum(0) - row) / (probes - 1) for row in counts)
     return np.array([measure_side(measure, spectrum.value, count, side) for count in others])

@@ -16,10 +16,16 @@ HESSIAN = COORDINATES | {
     "curvature": _v("curvature", "str", "1", "matrix: Hessian or Gauss-Newton matrix of the part of the loss"),
     "side": _v("side", "str", "1", "eigenvalues used: all by magnitude, or the positive ones alone"),
     "measure": _v("measure", "str", "1", "condition number or rank"),
-    "replicate": _v("replicate", "str", "1", "group of the samples, by their position"),
+    "replicate": _v("replicate", "str", "1", "samples of a number: one group of them, or all but one group"),
     "eigenvalue_top": _v(f"{MATRIX} rank", "float64", "1", "largest eigenvalues, descending", LANCZOS),
     "eigenvalue_bottom": _v(f"{MATRIX} rank", "float64", "1", "smallest eigenvalues, ascending", LANCZOS),
-    "ritz_value": _v(f"{MATRIX} ritz", "float64", "1", "nodes of the spectral density", LANCZOS),
+    "ritz_value": _v(
+        f"{MATRIX} ritz",
+        "float64",
+        "1",
+        "nodes of the spectral density; all eigenvalues if the store is exact",
+        LANCZOS,
+    ),
     "ritz_error": _v(
         f"{MATRIX} ritz", "float64", "1", "residual bound: an eigenvalue lies within this distance of the node", LANCZOS
     ),
@@ -50,7 +56,10 @@ HESSIAN = COORDINATES | {
         "true if probes (95 percent interval) and depth (half, three quarters) change condition by at most 15 percent",
     ),
     "condition_replicate": _v(
-        f"{NUMBER} replicate", "float64", "1", "condition on each group of the samples, at half the depth"
+        f"{NUMBER} replicate",
+        "float64",
+        "1",
+        "condition on each group of the samples, at half the depth; of exact spectra on all samples but a group",
     ),
     "condition_ratio": _v(
         "step curvature side measure", "float64", "1", "condition of the mean part over that of the equivariance part"
@@ -59,7 +68,8 @@ HESSIAN = COORDINATES | {
         "step curvature side measure",
         "float64",
         "1",
-        "low end of the 95 percent interval of condition_ratio over probes, depth and samples; NaN without 3 groups",
+        "low end of the 95 percent interval of condition_ratio over samples, and over probes and depth unless exact; "
+        "NaN without 3 groups",
     ),
     "condition_ratio_high": _v(
         "step curvature side measure", "float64", "1", "high end of the 95 percent interval of condition_ratio"
