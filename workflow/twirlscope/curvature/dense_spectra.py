@@ -6,6 +6,8 @@ and the sum without a group gives the spectra of a jackknife over groups.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 
@@ -47,7 +49,7 @@ def exact_spectra(model: torch.nn.Module, problem: Problem, mode: str) -> Checkp
     for curvature, matrix in sums.items():
         found.spectra[curvature, "total"] = spectrum_of(matrix, problem)
         found.replicates[curvature, "total"], found.products[curvature, "total"] = [], 0
-    return found
+    return replace(found, hessian=sums["hessian"])
 
 
 def _weight(key: Key, problem: Problem) -> float:

@@ -30,6 +30,7 @@ class Problem:
     """Samples, their rotations and the settings of the spectra; the same at every checkpoint.
 
     cluster: of each sample; samples of different clusters are independent.
+    split: all samples of the split, from which landscapes draw anew.
     size: number of parameters whose curvature is measured.
     basis: of the Lanczos run; None if all eigenvalues are computed.
     """
@@ -38,6 +39,7 @@ class Problem:
     batch: Batch
     index: Int[Array, " sample"]
     cluster: Int[Array, " sample"]
+    split: Int[Array, " known"]
     quaternion: Float[Tensor, "sample rotation 4"]
     settings: HessianSettings
     device: str
@@ -142,6 +144,7 @@ def problem_of(
     size: int,
     settings: HessianSettings,
     cluster: Int[Array, " sample"] | None = None,
+    split: Int[Array, " known"] | None = None,
 ) -> Problem:
     """Samples with their rotations, and the largest basis that fits into the memory; the log states the method.
 
@@ -149,14 +152,22 @@ def problem_of(
         index: samples in the loss.
         size: number of parameters whose curvature is measured.
         cluster: of each sample; all different if left out.
+        split: all samples of the split; those of `index` if left out.
+
+    Raises:
+        UserError: the basis does not fit, or a landscape is wanted of more parameters than `hessian.exact`.
     """
+    if settings.landscape and size > settings.exact:
+        expected = f"0, or a block (hessian.block) of at most {settings.exact} parameters (hessian.exact)"
+        raise UserError("hessian.landscape", expected, f"{settings.landscape}, and {size} parameters")
     quaternion = sample_rotations(settings.rotation_set, len(index), settings.rotations, settings.seed, task.group)
     device = "cuda" if device_of(settings.device) == "cuda" else "cpu"  # other devices have no float64
     cluster = np.arange(len(index)) if cluster is None else np.asarray(cluster)
     basis = None if size <= settings.exact else _basis(size, settings)
     if basis is None:
         print(f"all eigenvalues of dense matrices of {size} parameters", flush=True)
-    return Problem(task, task.batch(index), index, cluster, quaternion, settings, device, size, basis)
+    split = index if split is None else split
+    return Problem(task, task.batch(index), index, cluster, split, quaternion, settings, device, size, basis)
 
 
 def _basis(size: int, settings: HessianSettings) -> Basis:
@@ -178,9 +189,11 @@ class CheckpointSpectra:
         those of a group. Empty if there are none.
     products: number of products with each matrix.
     values: losses by part.
+    hessian: of the total loss, if all eigenvalues are computed.
     """
 
     spectra: dict[Key, Spectrum]
     replicates: dict[Key, list[Spectrum]]
     products: dict[Key, int]
     values: dict[str, float]
+    hessian: Float[Tensor, "n n"] | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 import xarray as xr
 
@@ -12,6 +13,7 @@ from ..estimators.eigenvalues import Spectrum
 from .dense_spectra import exact_spectra
 from .derivative_check import certify
 from .lanczos import lanczos
+from .landscapes import DIRECTIONS, DRAWS, landscape_arrays
 from .objective import Objective, rademacher
 from .operators import operator
 from .problem import GB, CheckpointSpectra, Problem
@@ -40,7 +42,13 @@ def measure(model: torch.nn.Module, problem: Problem, step: int) -> xr.Dataset:
         raise nonfinite_error(model, problem, step) from error
     for (curvature, part), one in found.spectra.items():
         print(f"step {step}, {curvature} of L_{part}: {_summary(one)}", flush=True)
-    return dataset(found, certificate, problem, step).assign_attrs(product_mode=certificate.mode)
+    result = dataset(found, certificate, problem, step).assign_attrs(product_mode=certificate.mode)
+    if not settings.landscape:
+        return result
+    error = float(found.spectra["hessian", "total"].error[0])
+    arrays = landscape_arrays(model, problem, found.hessian, error)
+    result = result.assign({name: (("step", *dims.split()), v[None]) for name, (dims, v) in arrays.items()})
+    return result.assign_coords(draws=np.array(DRAWS, object), direction=np.array(DIRECTIONS, object))
 
 
 def krylov_spectra(model: torch.nn.Module, problem: Problem, mode: str) -> CheckpointSpectra:

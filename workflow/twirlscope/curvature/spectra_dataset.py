@@ -9,6 +9,7 @@ from .._typing import Array, Float
 from ..estimators import condition_numbers
 from ..estimators.condition_numbers import MEASURES, SIDES
 from ..estimators.eigenvalues import Spectrum, converged
+from ..estimators.exact_ratios import exact_ratio
 from .derivative_check import Certificate
 from .problem import CheckpointSpectra, Problem
 
@@ -100,7 +101,7 @@ def _ratios(found: CheckpointSpectra, problem: Problem) -> dict[str, tuple[str, 
     for curvature in problem.curvatures:
         keys = [(curvature, part) for part in (problem.uncorrected_mean, "equiv")]
         pair, groups = [found.spectra[k] for k in keys], list(zip(*(found.replicates[k] for k in keys), strict=True))
-        ratio = condition_numbers.exact_ratio if problem.exact else condition_numbers.ratio
+        ratio = exact_ratio if problem.exact else condition_numbers.ratio
         each.append([[ratio(*pair, m, s, groups) for m, _ in MEASURES.values()] for s in SIDES])
     each = np.array(each)
     return {f"condition_ratio{end}": ("curvature side measure", each[..., i]) for i, end in enumerate(ENDS)}

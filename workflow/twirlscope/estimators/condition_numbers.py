@@ -50,6 +50,7 @@ from scipy.stats import t as student
 from .._typing import Array, Callable, Float, Sequence
 from .bootstrap import standard_error
 from .eigenvalues import Spectrum
+from .exact_measures import EXACT_ONLY, median_condition, rank, smallest_condition
 
 SIDES = ("absolute", "positive")
 TOLERANCE = 0.15  # a number with a larger relative error, of probes and depth together, has not converged
@@ -128,26 +129,6 @@ def negative_energy(value: Float[Array, " ritz"], count: Float[Array, " ritz"]) 
     return float(count @ np.maximum(-value, 0) / (count @ np.abs(value)))
 
 
-def smallest_condition(value: Float[Array, " eigenvalue"], count: Float[Array, " eigenvalue"]) -> float:
-    """Largest magnitude over the smallest that is not zero."""
-    magnitude = np.abs(value[count * value != 0])
-    return float(magnitude.max() / magnitude.min())
-
-
-def median_condition(value: Float[Array, " eigenvalue"], count: Float[Array, " eigenvalue"]) -> float:
-    """Largest magnitude over the median of those that are not zero."""
-    order = np.argsort(np.abs(value), kind="stable")
-    order = order[(count * value)[order] != 0]
-    magnitude, number = np.abs(value[order]), np.cumsum(count[order])
-    ends = [np.searchsorted(number, number[-1] / 2, side) for side in ("left", "right")]
-    return float(magnitude[-1] / magnitude[ends].mean())
-
-
-def rank(value: Float[Array, " eigenvalue"], count: Float[Array, " eigenvalue"]) -> float:
-    """Number of eigenvalues that are not zero."""
-    return float(count[value != 0].sum())
-
-
 MEASURES: dict[str, tuple[Measure, str]] = {
     "kappa_E90": (
         partial(energy_condition, share=0.9),
@@ -174,7 +155,6 @@ MEASURES: dict[str, tuple[Measure, str]] = {
     "kappa_median": (median_condition, "largest magnitude over the median of those above the rounding error"),
     "rank": (rank, "number of magnitudes above the rounding error"),
 }
-EXACT_ONLY = (smallest_condition, median_condition, rank)  # of all eigenvalues; nodes of a quadrature say nothing
 
 
 def measure_side(
@@ -209,7 +189,7 @@ class Estimate:
 
         False for NaN, so also for fewer than `LEAST_PROBES`.
         """
-        return math.hypot(self.change, _student(self.probes) * self.error) <= TOLERANCE * abs(self.value)
+        return math.hypot(self.change, student_width(self.probes) * self.error) <= TOLERANCE * abs(self.value)
 
 
 def estimate(spectrum: Spectrum, measure: Measure, side: str = "absolute") -> Estimate:
@@ -218,7 +198,7 @@ def estimate(spectrum: Spectrum, measure: Measure, side: str = "absolute") -> Es
     if spectrum.complete:
         return Estimate(value, 0.0, 0.0, 0.0, probes)
     half, most = (math.nan if s is None else _value(s, measure, side) for s in (spectrum.half, spectrum.most))
-    error = _jackknife(_leave_one_out(spectrum, measure, side))
+    error = jackknife(_leave_one_out(spectrum, measure, side))
     return Estimate(value, error, value - half, float(np.maximum(abs(value - half), abs(value - most))), probes)
 
 
@@ -242,7 +222,7 @@ def ratio(
         The ratio, and the low and the high end of its interval: NaN for too few probes, steps or groups.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
-        middle = _log_ratio(one, other, measure, side)
+        middle = log_ratio(one, other, measure, side)
         noise, bias = _noise_of_probes(one, other, measure, side)
         spread = noise if groups is None else math.hypot(noise, _spread_over_groups(groups, measure, side))
     with np.errstate(over="ignore"):
@@ -250,37 +230,9 @@ def ratio(
         return float(np.exp(middle)), float(np.exp(middle - width)), float(np.exp(middle + width))
 
 
-def _log_ratio(one: Spectrum, other: Spectrum, measure: Measure, side: str) -> float:
+def log_ratio(one: Spectrum, other: Spectrum, measure: Measure, side: str) -> float:
     """Logarithm of the ratio of a measure of two spectra."""
     return float(np.log(_value(one, measure, side)) - np.log(_value(other, measure, side)))
-
-
-def exact_ratio(
-    one: Spectrum,
-    other: Spectrum,
-    measure: Measure,
-    side: str = "absolute",
-    left_out: Sequence[tuple[Spectrum, Spectrum]] = (),
-) -> tuple[float, float, float]:
-    """Ratio of a measure of two exact spectra, and its 95 % interval over samples.
-
-    The interval is of the logarithm: a delete-one jackknife over groups of samples, with the Student factor of their
-    number. The numbers of a group itself would differ in size: a matrix of few samples has a lower rank.
-
-    Args:
-        left_out: both spectra without each of the groups of the samples.
-
-    Returns:
-        The ratio, and the low and the high end of its interval: NaN for fewer than `LEAST_GROUPS` groups.
-
-    Source: Efron, The Jackknife (1982), chapter 3; Shao and Wu, Annals of Statistics 17, 1176 (1989), for groups.
-    """
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        middle, width = _log_ratio(one, other, measure, side), math.nan
-        if len(left_out) >= LEAST_GROUPS:
-            each = np.array([_log_ratio(*pair, measure, side) for pair in left_out])
-            width = _student(len(each)) * _jackknife(each)
-        return float(np.exp(middle)), float(np.exp(middle - width)), float(np.exp(middle + width))
 
 
 def _noise_of_probes(one: Spectrum, other: Spectrum, measure: Measure, side: str) -> tuple[float, float]:
@@ -288,22 +240,22 @@ def _noise_of_probes(one: Spectrum, other: Spectrum, measure: Measure, side: str
     if one.complete and other.complete:
         return 0.0, 0.0
     left_out = np.log(_leave_one_out(one, measure, side)) - np.log(_leave_one_out(other, measure, side))
-    middle, changes = _log_ratio(one, other, measure, side), []
+    middle, changes = log_ratio(one, other, measure, side), []
     for name in ("half", "most"):
         pair = [getattr(s, name) for s in (one, other)]
-        changes.append(math.nan if None in pair else abs(middle - _log_ratio(*pair, measure, side)))
-    return _student(len(left_out)) * _jackknife(left_out), float(np.max(changes))
+        changes.append(math.nan if None in pair else abs(middle - log_ratio(*pair, measure, side)))
+    return student_width(len(left_out)) * jackknife(left_out), float(np.max(changes))
 
 
 def _spread_over_groups(groups: Sequence[tuple[Spectrum, Spectrum]], measure: Measure, side: str) -> float:
     """Half-width of the Student interval of a log-ratio over samples; NaN for fewer than `LEAST_GROUPS`."""
     if len(groups) < LEAST_GROUPS:
         return math.nan
-    each = np.array([_log_ratio(*pair, measure, side) for pair in groups])
-    return _student(len(each)) * float(standard_error(each))
+    each = np.array([log_ratio(*pair, measure, side) for pair in groups])
+    return student_width(len(each)) * float(standard_error(each))
 
 
-def _student(count: int) -> float:
+def student_width(count: int) -> float:
     """Half-width of a 95 % interval from so many numbers, in standard errors."""
     return float(student.ppf(0.975, max(count - 1, 1)))
 
@@ -327,6 +279,6 @@ def _leave_one_out(spectrum: Spectrum, measure: Measure, side: str) -> Float[Arr
     return np.array([measure_side(measure, spectrum.value, count, side) for count in others])
 
 
-def _jackknife(left_out: Float[Array, " probe"]) -> float:
+def jackknife(left_out: Float[Array, " probe"]) -> float:
     """Standard error from the values without each probe."""
     return float(np.sqrt((len(left_out) - 1) / len(left_out) * ((left_out - left_out.mean()) ** 2).sum()))

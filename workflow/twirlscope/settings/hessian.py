@@ -66,6 +66,19 @@ class HessianSettings(Settings):
         gt=0,
     )
     eigenvalues: int = key(5, "largest eigenvalues kept, and as many of the smallest (most negative)", ge=1)
+    landscape: int = key(
+        0,
+        "points per axis of a plane through every measured checkpoint, along the eigenvectors of the largest and the "
+        "smallest positive eigenvalue, on which losses are computed twice: on the same samples and rotations at every "
+        "point, and on new ones; needs all eigenvalues; 0 for none",
+        ge=0,
+    )
+    landscape_rise: float = key(
+        1.0,
+        "rise of the quadratic approximation of the total loss at the ends of the axis of the largest eigenvalue, as a "
+        "share of the loss; both axes are of equal length",
+        gt=0,
+    )
     seed: int = key(0, "seed of the samples, rotations and probes, the same for every checkpoint and both parts", ge=0)
     dtype: Literal["float32", "float64"] = key(
         "float32", "precision of the products; the check of derivatives is in float64"

@@ -75,7 +75,7 @@ def _problem(run: Trained, step: int, settings: HessianSettings) -> Problem:
     model = run.model(step)
     freeze_outside(model, settings.block)
     size = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    return problem_of(run.task, index, size, settings, cluster[index])
+    return problem_of(run.task, index, size, settings, cluster[index], known)
 
 
 def _checkpoint(run: Trained, step: int, problem: Problem, folder: Path) -> Path:

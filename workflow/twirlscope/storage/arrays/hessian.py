@@ -10,6 +10,8 @@ from .coordinates import COORDINATES
 from .declaration import declared as _v
 
 LANCZOS = "Golub and Meurant, Matrices, Moments and Quadrature (2010), chapters 4 and 6"
+LANDSCAPE = "Li et al., Visualizing the Loss Landscape of Neural Nets, arXiv:1712.09913"
+PLANE = "step draws part"
 MATRIX, NUMBER = "step curvature part", "step curvature part side measure"
 
 HESSIAN = COORDINATES | {
@@ -90,6 +92,31 @@ HESSIAN = COORDINATES | {
     ),
     "precision_error": _v(
         "step part", "float64", "1", "relative error of a Hessian-vector product in the working dtype against float64"
+    ),
+    "draws": _v("draws", "str", "1", "samples and rotations of a landscape: common to all points, or new at each"),
+    "direction": _v("direction", "str", "1", "eigenvalue of the total Hessian along an axis of a landscape"),
+    "landscape_loss": _v(
+        "step draws part point_largest point_smallest",
+        "float64",
+        "1",
+        "part of the loss on a plane through the checkpoint",
+        LANDSCAPE,
+    ),
+    "landscape_shift": _v(
+        "step point", "float64", "1", "coordinate of the points along both axes, a length in the space of parameters"
+    ),
+    "landscape_eigenvalue": _v(
+        "step direction", "float64", "1", "eigenvalue of the Hessian of the total loss along an axis of the landscape"
+    ),
+    "landscape_r_squared": _v(PLANE, "float64", "1", "R squared of a quadratic fit to landscape_loss"),
+    "landscape_autocorrelation": _v(
+        PLANE, "float64", "1", "correlation of landscape_loss at neighbouring points of the plane"
+    ),
+    "landscape_residual_autocorrelation": _v(
+        PLANE, "float64", "1", "the same correlation of the residuals of the quadratic fit"
+    ),
+    "landscape_residual_spread": _v(
+        PLANE, "float64", "1", "root mean square of the residuals of the quadratic fit over the mean loss"
     ),
     "parameters": _v("", "int64", "1", "number of parameters"),
 }
