@@ -149,7 +149,10 @@ def hessian(steps=(0, 100, 3000), seed=0, ritz=60, probes=4, independent=False):
     number = np.array([40.0, 300.0, 30.0, 15.0, 20.0, 12.0, 8.0, 3.0, 0.3]) * 1.3 ** random.standard_normal(
         (*shape, 2, 9)
     )
+    unknown = np.full((*shape, 2, len(MEASURES) - 9), np.nan)  # without all eigenvalues
+    number = np.concatenate([number, unknown], -1)
     unsure = random.random(number.shape) < 0.2
+    unsure |= np.isnan(number)
     matrix, numbers = ("step", "curvature", "part"), ("step", "curvature", "part", "side", "measure")
     paired = ("step", "curvature", "side", "measure")
     ratio = number[:, :, -2] / number[:, :, -1]

@@ -1,5 +1,7 @@
 """Landscapes: exact for a loss that is a quadratic function of the block, and rough for independent draws."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -15,14 +17,15 @@ QUICK = {"samples": 4, "rotation_set": "D2", "groups": 0, "dtype": "float64", "d
 TASK, SAMPLES = toys.force_field(), np.arange(4)
 
 
-def measured(block="outer", **settings):
+def measured(block="outer", step=4, **settings):
     torch.manual_seed(4)
     model = Mlp(Mlp.Settings(width=8), {}).double()
     problems.freeze_outside(model, block)
     size = sum(p.numel() for p in model.parameters() if p.requires_grad)
     settings = HessianSettings(**QUICK | {"landscape": 9} | settings, block=block)
     problem = problems.problem_of(TASK, SAMPLES, size, settings, split=np.arange(12))
-    return spectra.measure(model, problem, 4).isel(step=0)
+    problem = dataclasses.replace(problem, landscape_step=4 if settings.landscape else None)
+    return spectra.measure(model, problem, step).isel(step=0)
 
 
 def test_landscape__of_a_linear_layer_is_the_exact_quadratic_of_its_hessian():
@@ -57,5 +60,8 @@ def test_landscape__on_independent_draws_has_the_noise_of_single_points():
 
 def test_landscape__is_left_out_by_default_and_needs_all_eigenvalues():
     assert "landscape_loss" not in measured(landscape=0)
+    other = measured(step=2)
+    assert other["landscape_loss"].isnull().all(), "of another checkpoint than the last"
+    assert {n: v.shape for n, v in other.items()} == {n: v.shape for n, v in measured().items()}
     with pytest.raises(UserError, match=r"hessian\.landscape.*at most 10 parameters.*36 parameters"):
         measured(exact=10)

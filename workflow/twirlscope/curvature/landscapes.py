@@ -55,6 +55,20 @@ def landscape_arrays(model: torch.nn.Module, problem: Problem, hessian: Float[Te
     return found
 
 
+def no_landscape(problem: Problem) -> Arrays:
+    """The same arrays for a checkpoint without landscapes: NaN."""
+    points, parts = problem.settings.landscape, len(problem.parts)
+    found: Arrays = {
+        "landscape_loss": (
+            "draws part point_largest point_smallest",
+            np.full((len(DRAWS), parts, points, points), np.nan),
+        ),
+        "landscape_shift": ("point", np.full(points, np.nan)),
+        "landscape_eigenvalue": ("direction", np.full(len(DIRECTIONS), np.nan)),
+    }
+    return found | {f"landscape_{n}": ("draws part", np.full((len(DRAWS), parts), np.nan)) for n in ROUGHNESS}
+
+
 def _plane(hessian: Float[Tensor, "n n"], error: float) -> tuple[Float[Array, " direction"], Float[Tensor, "n 2"]]:
     """Largest and smallest positive eigenvalue and their eigenvectors."""
     value, vector = torch.linalg.eigh((hessian + hessian.T) / 2)

@@ -33,6 +33,7 @@ class Problem:
     split: all samples of the split, from which landscapes draw anew.
     size: number of parameters whose curvature is measured.
     basis: of the Lanczos run; None if all eigenvalues are computed.
+    landscape_step: step of the checkpoint with a landscape; None for no landscape.
     """
 
     task: Task
@@ -45,6 +46,7 @@ class Problem:
     device: str
     size: int
     basis: Basis | None
+    landscape_step: int | None = None
 
     @property
     def exact(self) -> bool:

@@ -13,7 +13,7 @@ from ..estimators.eigenvalues import Spectrum
 from .dense_spectra import exact_spectra
 from .derivative_check import certify
 from .lanczos import lanczos
-from .landscapes import DIRECTIONS, DRAWS, landscape_arrays
+from .landscapes import DIRECTIONS, DRAWS, landscape_arrays, no_landscape
 from .objective import Objective, rademacher
 from .operators import operator
 from .problem import GB, CheckpointSpectra, Problem
@@ -43,10 +43,12 @@ def measure(model: torch.nn.Module, problem: Problem, step: int) -> xr.Dataset:
     for (curvature, part), one in found.spectra.items():
         print(f"step {step}, {curvature} of L_{part}: {_summary(one)}", flush=True)
     result = dataset(found, certificate, problem, step).assign_attrs(product_mode=certificate.mode)
-    if not settings.landscape:
+    if problem.landscape_step is None:
         return result
-    error = float(found.spectra["hessian", "total"].error[0])
-    arrays = landscape_arrays(model, problem, found.hessian, error)
+    if step == problem.landscape_step:
+        arrays = landscape_arrays(model, problem, found.hessian, float(found.spectra["hessian", "total"].error[0]))
+    else:
+        arrays = no_landscape(problem)
     result = result.assign({name: (("step", *dims.split()), v[None]) for name, (dims, v) in arrays.items()})
     return result.assign_coords(draws=np.array(DRAWS, object), direction=np.array(DIRECTIONS, object))
 

@@ -68,9 +68,9 @@ class HessianSettings(Settings):
     eigenvalues: int = key(5, "largest eigenvalues kept, and as many of the smallest (most negative)", ge=1)
     landscape: int = key(
         0,
-        "points per axis of a plane through every measured checkpoint, along the eigenvectors of the largest and the "
-        "smallest positive eigenvalue, on which losses are computed twice: on the same samples and rotations at every "
-        "point, and on new ones; needs all eigenvalues; 0 for none",
+        "points per axis of a plane through the last measured checkpoint, along the eigenvectors of the largest and "
+        "the smallest positive eigenvalue, on which losses are computed twice: on the same samples and rotations at "
+        "every point, and on new ones; needs all eigenvalues; 0 for none",
         ge=0,
     )
     landscape_rise: float = key(

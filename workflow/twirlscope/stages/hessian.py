@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -75,7 +76,9 @@ def _problem(run: Trained, step: int, settings: HessianSettings) -> Problem:
     model = run.model(step)
     freeze_outside(model, settings.block)
     size = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    return problem_of(run.task, index, size, settings, cluster[index], known)
+    problem = problem_of(run.task, index, size, settings, cluster[index], known)
+    last = chosen_steps(run.steps, settings)[-1]
+    return replace(problem, landscape_step=last if settings.landscape else None)
 
 
 def _checkpoint(run: Trained, step: int, problem: Problem, folder: Path) -> Path:

@@ -99,7 +99,7 @@ HESSIAN = COORDINATES | {
         "step draws part point_largest point_smallest",
         "float64",
         "1",
-        "part of the loss on a plane through the checkpoint",
+        "part of the loss on a plane through the checkpoint; NaN at all but the last checkpoint",
         LANDSCAPE,
     ),
     "landscape_shift": _v(
