@@ -48,9 +48,9 @@ def roughness_table(trainings: Sequence[Training]) -> Table:
         Column("landscape_residual_spread", "residuals over mean loss", "1"),
     ]
     caption = (
-        "Roughness of the losses on a plane through the checkpoint, at the last measured step of every training: with the same "
-        "samples and rotations at every point (common), and with new ones (independent). Independent noise has a "
-        "correlation of about 0."
+        "Roughness of the losses on a plane through the checkpoint, at the last measured step of every training: with "
+        "the same samples and rotations at every point (common), and with new ones (independent). Independent noise "
+        "has a correlation of about 0."
     )
     return Table("landscapes", caption, numbers(pd.concat(parts, ignore_index=True), columns))
 
