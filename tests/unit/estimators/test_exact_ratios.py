@@ -13,7 +13,9 @@ RANK = MEASURES["effective_rank"][0]
 
 def spectrum(*values):
     value = np.sort(np.array(values, float))
-    return Spectrum(value, np.full(len(value), 1e-12), np.full((1, len(value)), 1 / len(value)), len(value), True, [])
+    return Spectrum(
+        value, np.full(len(value), 1e-12), np.full((1, len(value)), 1 / len(value)), len(value), True, np.zeros(0)
+    )
 
 
 def test_exact_ratio__has_the_jackknife_interval_of_its_logarithm():

@@ -14,7 +14,7 @@ def training():
 def test_landscapes__show_both_draws_of_both_parts_at_the_last_step():
     one = training()
     figure = landscape.landscapes(one, "landscape")
-    assert [ax.get_title().split(": ")[-1] for ax in figure.wide.axes] == ["R² 1.00", "R² 0.25"] * 2
+    assert [ax.get_title("left").split(": ")[-1] for ax in figure.wide.axes] == ["R² 1.00", "R² 0.25"] * 2
     stored = one.hessian["landscape_loss"].isel(step=-1)
     assert len(figure.numbers) == stored.size
     assert figure.numbers.data["landscape_loss"].notna().all()
