@@ -9,7 +9,8 @@ from toy_model import Mlp
 
 from twirlscope.curvature import problem as problems
 from twirlscope.curvature import spectra
-from twirlscope.curvature.dense_spectra import dense_matrix, exact_spectra, spectral_norm, spectrum_of
+from twirlscope.curvature.dense_spectra import dense_matrix, exact_spectra, spectrum_of
+from twirlscope.curvature.lanczos import spectral_norm
 from twirlscope.curvature.objective import Objective
 from twirlscope.errors import UserError
 from twirlscope.estimators.condition_numbers import MEASURES, estimate

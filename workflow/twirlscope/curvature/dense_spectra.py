@@ -8,18 +8,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
 import torch
 
 from .._typing import Float, Tensor
 from ..estimators.eigenvalues import Spectrum
-from .lanczos import NOT_FINITE
+from .lanczos import dense, matrix_of
 from .objective import Objective
 from .operators import operator
 from .problem import GB, CheckpointSpectra, Key, Problem
-
-COLUMNS = 64  # per call of an operator
-POWER_STEPS = 30  # of the power iteration for the length of the rounding error
 
 
 def exact_spectra(model: torch.nn.Module, problem: Problem, mode: str) -> CheckpointSpectra:
@@ -60,41 +56,13 @@ def _weight(key: Key, problem: Problem) -> float:
 
 def dense_matrix(objective: Objective, curvature: str, part: str, mode: str, problem: Problem) -> Float[Tensor, "n n"]:
     """A matrix of a part of the loss on the CPU in float64, not made symmetric, from products with unit vectors."""
-    multiply = operator(objective, part, curvature, mode, problem.settings.keep_memory * GB)
-    size, matrix = problem.size, torch.empty(problem.size, problem.size, dtype=torch.float64)
-    for start in range(0, size, COLUMNS):
-        stop = min(start + COLUMNS, size)
-        columns = torch.zeros(size, stop - start, dtype=torch.float64)
-        columns[start:stop] = torch.eye(stop - start, dtype=torch.float64)
-        matrix[:, start:stop] = multiply(columns)
-    return matrix
+    return matrix_of(operator(objective, part, curvature, mode, problem.settings.keep_memory * GB), problem.size)
 
 
 def spectrum_of(matrix: Float[Tensor, "n n"], problem: Problem) -> Spectrum:
-    """All eigenvalues of the symmetric part of a matrix, each with the error of rounding.
-
-    The antisymmetric part is rounding alone, and the symmetric part has as much of it. The error is twice its length
-    (largest singular value), and at least the rounding of one product.
+    """All eigenvalues of a matrix whose products have the working precision.
 
     Raises:
         FloatingPointError: the matrix is not finite.
     """
-    if not matrix.isfinite().all():
-        raise FloatingPointError(NOT_FINITE)
-    value = torch.linalg.eigvalsh((matrix + matrix.T) / 2).numpy()
-    noise = torch.finfo(getattr(torch, problem.settings.dtype)).eps * np.abs(value).max()
-    error = np.full_like(value, max(noise, 2 * spectral_norm((matrix - matrix.T) / 2)))
-    return Spectrum(value, error, np.full((1, len(value)), 1 / len(value)), len(value), True, np.zeros(0))
-
-
-def spectral_norm(matrix: Float[Tensor, "n n"]) -> float:
-    """Largest singular value, from a power iteration with M'M; at most some percent too small."""
-    generator = torch.Generator().manual_seed(0)
-    vector = torch.randn(len(matrix), dtype=matrix.dtype, generator=generator)
-    length = 0.0
-    for _ in range(POWER_STEPS):
-        vector = vector / vector.norm().clamp_min(torch.finfo(matrix.dtype).tiny)
-        image = matrix @ vector
-        length = image.norm().item()
-        vector = matrix.T @ image
-    return length
+    return dense(matrix, noise=torch.finfo(getattr(torch, problem.settings.dtype)).eps)
