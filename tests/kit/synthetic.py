@@ -149,7 +149,10 @@ def hessian(steps=(0, 100, 3000), seed=0, ritz=60, probes=4, independent=False):
     number = np.array([40.0, 300.0, 30.0, 15.0, 20.0, 12.0, 8.0, 3.0, 0.3]) * 1.3 ** random.standard_normal(
         (*shape, 2, 9)
     )
+    unknown = np.full((*shape, 2, len(MEASURES) - 9), np.nan)  # without all eigenvalues
+    number = np.concatenate([number, unknown], -1)
     unsure = random.random(number.shape) < 0.2
+    unsure |= np.isnan(number)
     matrix, numbers = ("step", "curvature", "part"), ("step", "curvature", "part", "side", "measure")
     paired = ("step", "curvature", "side", "measure")
     ratio = number[:, :, -2] / number[:, :, -1]
@@ -187,6 +190,49 @@ def hessian(steps=(0, 100, 3000), seed=0, ritz=60, probes=4, independent=False):
     kind = "independent" if independent else "O"
     attrs = {"samples": 64, "rotations": 24, "rotation_set": kind, "probes": probes, "lanczos_steps": 80}
     return xr.Dataset(data, coordinates, attrs)
+
+
+def exact_hessian(steps=(0, 100, 3000), seed=0, ratio=3.0, groups=4, landscape=5):
+    """A Hessian store of all eigenvalues: condition numbers of the mean part are `ratio` times as large."""
+    random = np.random.default_rng(seed)
+    data = hessian(steps, seed)
+    total = data.sel(part=["equiv"]).assign_coords(part=np.array(["total"], object))
+    data = xr.concat([data, total], "part", data_vars="minimal").drop_dims("replicate")
+    level = {"mean": ratio, "equiv": 1.0, "total": 2.0}
+    factor = xr.DataArray([level[str(p)] for p in data["part"].values], {"part": data["part"]})
+    shape = {d: data.sizes[d] for d in ("step", "curvature", "part", "side", "measure")}
+    data["condition"] = xr.DataArray(np.full(tuple(shape.values()), 50.0), dims=tuple(shape)) * factor
+    data["condition_converged"] = data["condition"] > 0
+    noise = random.normal(1, 0.05, (*shape.values(), groups))
+    data["condition_replicate"] = data["condition"] * xr.DataArray(noise, dims=(*shape, "replicate"))
+    data["condition_replicate"] = data["condition_replicate"].transpose(*shape, "replicate")
+    for name, factor in (("", 1.0), ("_low", 0.5), ("_high", 2.0)):
+        data[f"condition_ratio{name}"] = data["condition"].sel(part="equiv", drop=True) * 0 + ratio * factor
+    data = data.assign_coords(replicate=np.array([f"all but group {k + 1}" for k in range(groups)], object))
+    attrs = {"samples": 8, "rotations": 4, "rotation_set": "D2", "exact": True, "block": "outer"}
+    data.attrs = attrs
+    return data.merge(_landscape(data, landscape, random)).assign_attrs(attrs) if landscape else data
+
+
+def _landscape(data, points, random):
+    """Landscapes of a bowl at the last step, with noise on independent draws."""
+    shift = np.linspace(-1, 1, points)
+    bowl = 1 + shift[:, None] ** 2 + 0.1 * shift**2 + np.zeros((2, data.sizes["part"], points, points))
+    bowl[1] += random.normal(size=bowl[1].shape)
+    late = np.full(data.sizes["step"], np.nan)
+    late[-1] = 1.0
+    at = lambda values: late.reshape(-1, *[1] * np.ndim(values)) * values  # noqa: E731
+    rough = np.broadcast_to(np.array([1.0, 0.25])[:, None], bowl.shape[:2])
+    plane = ("step", "draws", "part")
+    found = {
+        "landscape_loss": ((*plane, "point_largest", "point_smallest"), at(bowl)),
+        "landscape_shift": (("step", "point"), at(shift)),
+        "landscape_eigenvalue": (("step", "direction"), at(np.array([2.0, 0.2]))),
+    }
+    names = ("r_squared", "autocorrelation", "residual_autocorrelation", "residual_spread")
+    found |= {f"landscape_{name}": (plane, at(rough)) for name in names}
+    coordinates = {"draws": ("common", "independent"), "direction": ("largest", "smallest positive")}
+    return xr.Dataset(found, {k: np.array(v, object) for k, v in coordinates.items()})
 
 
 def gradient(steps=STEPS, seed=0, batches=6, samples=4):

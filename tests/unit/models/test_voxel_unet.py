@@ -6,7 +6,7 @@ import torch
 from twirlscope.errors import UserError
 from twirlscope.models.voxel_unet import SIZES, Attention, Block, GroupNorm, VoxelUnet
 
-PUBLISHED = {"190k": (4, 189_940), "7M": (5, 7.0e6), "28M": (5, 27.9e6), "112M": (5, 111.5e6)}
+PUBLISHED = {"2k": (4, 1844), "190k": (4, 189_940), "7M": (5, 7.0e6), "28M": (5, 27.9e6), "112M": (5, 111.5e6)}
 
 
 def build(size="190k", elements=(1, 6, 7, 8), voxels=16):

@@ -15,6 +15,12 @@ multiplicity of each (n times its weight), A the largest magnitude, and the ener
     stable_rank          sum c a^2 / A^2
     negative_energy      share of the energy in negative eigenvalues
 
+and, of exact spectra alone, in which magnitudes up to the rounding error count as zero:
+
+    kappa_smallest       A over the smallest magnitude that is not zero
+    kappa_median         A over the median of the magnitudes that are not zero
+    rank                 number of magnitudes that are not zero
+
 A spectrum of k equal eigenvalues and any number of zeros has condition numbers 1 and ranks k. The side `positive`
 counts positive eigenvalues alone, because the Hessian of the mean part can be strongly indefinite.
 
@@ -24,7 +30,7 @@ because all probes share the nodes. The mean over p is smooth in the weights.
 Every number has two error bars. The jackknife over probes measures the noise of few probes. The change since smaller
 depths of the Lanczos run measures the error of the quadrature. A number has converged if both are small; the limits are
 calibrated on simulated spectra, see docs/calibration.md. The ratio of two parts of a loss has a third error, the spread
-over samples, which is usually the largest.
+over samples, which is usually the largest. Exact spectra have this error alone.
 
 Source: Rudelson and Vershynin, J. ACM 54, 21 (2007), for the stable rank; Roy and Vetterli, EUSIPCO 2007, and Bartlett
 et al., PNAS 117, 30063 (2020), for effective ranks; Efron, The Jackknife (1982). The mean over p is an L-estimator:
@@ -44,6 +50,7 @@ from scipy.stats import t as student
 from .._typing import Array, Callable, Float, Sequence
 from .bootstrap import standard_error
 from .eigenvalues import Spectrum
+from .exact_measures import EXACT_ONLY, median_condition, rank, smallest_condition
 
 SIDES = ("absolute", "positive")
 TOLERANCE = 0.15  # a number with a larger relative error, of probes and depth together, has not converged
@@ -144,6 +151,9 @@ MEASURES: dict[str, tuple[Measure, str]] = {
     "participation_ratio": (participation_ratio, "square of the sum of magnitudes over the sum of their squares"),
     "stable_rank": (stable_rank, "sum of squares over the square of the largest"),
     "negative_energy": (negative_energy, "share of negative eigenvalues in the sum of magnitudes"),
+    "kappa_smallest": (smallest_condition, "largest magnitude over the smallest above the rounding error"),
+    "kappa_median": (median_condition, "largest magnitude over the median of those above the rounding error"),
+    "rank": (rank, "number of magnitudes above the rounding error"),
 }
 
 
@@ -179,7 +189,7 @@ class Estimate:
 
         False for NaN, so also for fewer than `LEAST_PROBES`.
         """
-        return math.hypot(self.change, _student(self.probes) * self.error) <= TOLERANCE * abs(self.value)
+        return math.hypot(self.change, student_width(self.probes) * self.error) <= TOLERANCE * abs(self.value)
 
 
 def estimate(spectrum: Spectrum, measure: Measure, side: str = "absolute") -> Estimate:
@@ -188,7 +198,7 @@ def estimate(spectrum: Spectrum, measure: Measure, side: str = "absolute") -> Es
     if spectrum.complete:
         return Estimate(value, 0.0, 0.0, 0.0, probes)
     half, most = (math.nan if s is None else _value(s, measure, side) for s in (spectrum.half, spectrum.most))
-    error = _jackknife(_leave_one_out(spectrum, measure, side))
+    error = jackknife(_leave_one_out(spectrum, measure, side))
     return Estimate(value, error, value - half, float(np.maximum(abs(value - half), abs(value - most))), probes)
 
 
@@ -212,7 +222,7 @@ def ratio(
         The ratio, and the low and the high end of its interval: NaN for too few probes, steps or groups.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
-        middle = _log_ratio(one, other, measure, side)
+        middle = log_ratio(one, other, measure, side)
         noise, bias = _noise_of_probes(one, other, measure, side)
         spread = noise if groups is None else math.hypot(noise, _spread_over_groups(groups, measure, side))
     with np.errstate(over="ignore"):
@@ -220,7 +230,7 @@ def ratio(
         return float(np.exp(middle)), float(np.exp(middle - width)), float(np.exp(middle + width))
 
 
-def _log_ratio(one: Spectrum, other: Spectrum, measure: Measure, side: str) -> float:
+def log_ratio(one: Spectrum, other: Spectrum, measure: Measure, side: str) -> float:
     """Logarithm of the ratio of a measure of two spectra."""
     return float(np.log(_value(one, measure, side)) - np.log(_value(other, measure, side)))
 
@@ -230,40 +240,45 @@ def _noise_of_probes(one: Spectrum, other: Spectrum, measure: Measure, side: str
     if one.complete and other.complete:
         return 0.0, 0.0
     left_out = np.log(_leave_one_out(one, measure, side)) - np.log(_leave_one_out(other, measure, side))
-    middle, changes = _log_ratio(one, other, measure, side), []
+    middle, changes = log_ratio(one, other, measure, side), []
     for name in ("half", "most"):
         pair = [getattr(s, name) for s in (one, other)]
-        changes.append(math.nan if None in pair else abs(middle - _log_ratio(*pair, measure, side)))
-    return _student(len(left_out)) * _jackknife(left_out), float(np.max(changes))
+        changes.append(math.nan if None in pair else abs(middle - log_ratio(*pair, measure, side)))
+    return student_width(len(left_out)) * jackknife(left_out), float(np.max(changes))
 
 
 def _spread_over_groups(groups: Sequence[tuple[Spectrum, Spectrum]], measure: Measure, side: str) -> float:
     """Half-width of the Student interval of a log-ratio over samples; NaN for fewer than `LEAST_GROUPS`."""
     if len(groups) < LEAST_GROUPS:
         return math.nan
-    each = np.array([_log_ratio(*pair, measure, side) for pair in groups])
-    return _student(len(each)) * float(standard_error(each))
+    each = np.array([log_ratio(*pair, measure, side) for pair in groups])
+    return student_width(len(each)) * float(standard_error(each))
 
 
-def _student(count: int) -> float:
+def student_width(count: int) -> float:
     """Half-width of a 95 % interval from so many numbers, in standard errors."""
     return float(student.ppf(0.975, max(count - 1, 1)))
 
 
 def _value(spectrum: Spectrum, measure: Measure, side: str) -> float:
-    """A measure of a spectrum, with the mean weights of all probes."""
-    return measure_side(measure, spectrum.value, spectrum.size * spectrum.deflated.mean(0), side)
+    """A measure of a spectrum, with the mean weights of all probes; of an exact one without values up to rounding."""
+    if measure in EXACT_ONLY and not spectrum.complete:
+        return math.nan
+    value = spectrum.value
+    if spectrum.complete:
+        value = np.where(np.abs(value) <= spectrum.error, 0.0, value)
+    return measure_side(measure, value, spectrum.size * spectrum.deflated.mean(0), side)
 
 
 def _leave_one_out(spectrum: Spectrum, measure: Measure, side: str) -> Float[Array, " probe"]:
     """The measure of a spectrum without each of the probes in turn; NaN for fewer than `LEAST_PROBES`."""
     counts, probes = spectrum.size * spectrum.deflated, len(spectrum.deflated)
-    if probes < LEAST_PROBES:
+    if probes < LEAST_PROBES or measure in EXACT_ONLY:
         return np.full(probes, np.nan)
     others = ((counts.sum(0) - row) / (probes - 1) for row in counts)
     return np.array([measure_side(measure, spectrum.value, count, side) for count in others])
 
 
-def _jackknife(left_out: Float[Array, " probe"]) -> float:
+def jackknife(left_out: Float[Array, " probe"]) -> float:
     """Standard error from the values without each probe."""
     return float(np.sqrt((len(left_out) - 1) / len(left_out) * ((left_out - left_out.mean()) ** 2).sum()))

@@ -52,6 +52,7 @@ class Shape:
 
 
 SIZES = {
+    "2k": Shape((2, 2), 1, 1, 1, 0),
     "190k": Shape((8, 16, 32), 1, 1, 4, 0),
     "7M": Shape((8, 16, 32, 128), 2, 3, 4, 2),
     "28M": Shape((16, 32, 64, 256), 2, 3, 8, 2),
@@ -72,7 +73,11 @@ class VoxelUnet(VoxelModel):
     class Settings(Settings):
         """Size by name. `112M` is the published network; grids of 16, 32 or 64 voxels per edge fit all sizes."""
 
-        size: Literal[tuple(SIZES)] = key("190k", "approximate number of parameters; 190k trains in minutes on a CPU")
+        size: Literal[tuple(SIZES)] = key(
+            "190k",
+            "approximate number of parameters; 190k trains in minutes on a CPU, 2k is small enough for all eigenvalues "
+            "of its Hessian",
+        )
         dropout: float = key(0.0, "dropout rate in every block; published: 0.1", ge=0, lt=1)
         average: Literal["none", "octahedral"] = key(
             "none", "octahedral: average predictions over the 24 grid rotations, exactly equivariant at 24 passes"

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from ..contracts import Evaluation
 from ..curvature import spectra
-from ..curvature.spectra import Problem
+from ..curvature.problem import Problem, choose_samples, freeze_outside, problem_of
 from ..runtime import precision
 from ..runtime.devices import hardware
 from ..runtime.identity import locked, short_hash
@@ -50,9 +52,7 @@ def hessian(
     """
     run = Trained(train, data, job)
     steps = (share or Share()).of(chosen_steps(run.steps, settings))
-    index = spectra.choose_samples(run.split(settings.split, "hessian.split"), settings)
-    size = sum(p.numel() for p in run.model(steps[0]).parameters() if p.requires_grad)
-    problem = spectra.problem_of(run.task, index, size, settings)
+    problem = _problem(run, steps[0], settings)
     record = run.made_from("hessian", settings)
     identity = record | {"torch": torch.__version__, "device": hardware(problem.device)}
     folder = out.with_name(out.name.removesuffix(".zarr.zip")) / short_hash(identity)
@@ -69,6 +69,19 @@ def hessian(
     shutil.rmtree(folder.parent)
 
 
+def _problem(run: Trained, step: int, settings: HessianSettings) -> Problem:
+    """Random samples of the split, from different clusters if possible, and the size of the block of parameters."""
+    known = run.split(settings.split, "hessian.split")
+    cluster = run.samples["cluster"].values if "cluster" in run.samples else np.arange(run.samples.sizes["sample"])
+    index = choose_samples(known, settings, cluster[known])
+    model = run.model(step)
+    freeze_outside(model, settings.block)
+    size = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    problem = problem_of(run.task, index, size, settings, cluster[index], known)
+    last = chosen_steps(run.steps, settings)[-1]
+    return replace(problem, landscape_step=last if settings.landscape else None)
+
+
 def _checkpoint(run: Trained, step: int, problem: Problem, folder: Path) -> Path:
     """Certificate and spectra of one checkpoint, in a store of its own, kept aside."""
     path = folder / f"step{step:09d}.zarr.zip"
@@ -76,6 +89,7 @@ def _checkpoint(run: Trained, step: int, problem: Problem, folder: Path) -> Path
         print(f"step {step}: found finished in {folder}", flush=True)
     else:
         model = run.model(step, torch.float64).to(problem.device)
+        freeze_outside(model, problem.settings.block)
         spectra.require_finite(model, problem, step)  # its error names sample, rotation and step
         check_batch(problem.task, problem.batch)
         exact = Evaluation(model, problem.task, problem.device, torch.float64)
@@ -86,16 +100,25 @@ def _checkpoint(run: Trained, step: int, problem: Problem, folder: Path) -> Path
 
 def _attributes(problem: Problem) -> dict:
     """Attributes of the store: settings, samples, precision, device."""
-    settings = problem.settings
-    return {
+    settings, basis = problem.settings, problem.basis
+    lanczos = (
+        {}
+        if basis is None
+        else {
+            "probes": basis.probes,
+            "lanczos_steps": settings.lanczos_steps,
+            "basis_dtype": str(basis.dtype).removeprefix("torch."),
+        }
+    )
+    return lanczos | {
         "samples": len(problem.batch),
+        "clusters": len(np.unique(problem.cluster)),
+        "block": settings.block,
+        "exact": problem.exact,
         "sample_index": problem.index.tolist(),
         "split": settings.split,
         "rotations": problem.quaternion.shape[1],
         "rotation_set": settings.rotation_set,
-        "probes": problem.basis.probes,
-        "lanczos_steps": settings.lanczos_steps,
-        "basis_dtype": str(problem.basis.dtype).removeprefix("torch."),
         **precision.attributes(settings.dtype, problem.device),
         "settings": json.dumps(settings.model_dump()),
     }

@@ -11,6 +11,7 @@ LOOKS = {
     "mean": Look(style.BLUE, "-", "", PARTS["mean"].words),
     "mean_plugin": Look(style.GREEN, (0, (1, 1)), "", "twirled prediction error, not corrected"),
     "equiv": Look(style.RED, (0, (4, 1.2)), "", PARTS["equiv"].words),
+    "total": Look(style.GREY, "-", "", "total loss"),
 }
 MATRICES = {"hessian": "Hessian", "gauss_newton": "Gauss-Newton matrix"}
 

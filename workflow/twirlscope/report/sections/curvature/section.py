@@ -11,9 +11,11 @@ import xarray as xr
 
 from ...._typing import Sequence
 from ...section import Section
-from ...trainings import Training, first_seeds
+from ...trainings import Training, by_run, first_seeds
 from ...wording import say, slug
-from . import condition_numbers, cumulative, density, eigenvalues
+from . import condition_numbers, cumulative, density, eigenvalues, exact, landscape
+from .exact import is_exact
+from .landscape import has_landscape
 
 
 def curvature_sentence(training: Training) -> str:
@@ -59,15 +61,24 @@ def _ratio(one: xr.Dataset) -> str:
 
 
 def section(trainings: Sequence[Training]) -> Section:
-    """Sentences on all trainings with a Hessian; condition numbers and densities of the first seed of every run."""
+    """Ratios of condition numbers where all eigenvalues are known, else those of Lanczos runs; landscapes."""
     measured = [t for t in trainings if t.hessian is not None]
+    known, estimated = [t for t in measured if is_exact(t)], [t for t in measured if not is_exact(t)]
     missing = "; ".join(t.label for t in trainings if t.hessian is None)
-    sentences = [curvature_sentence(t) for t in measured]
+    table = exact.ratio_numbers(known) if known else None
+    sentences = [exact.sentence(run, seeds, table) for run, seeds in by_run(known).items()]
+    sentences += [curvature_sentence(t) for t in estimated]
     sentences += [f"The Hessian was not computed for: {missing}."] if missing else []
-    figures = [eigenvalues.eigenvalues(measured)] if measured else []
-    for training in first_seeds(measured):
+    figures = [exact.ratios(known, table)] if known else []
+    figures += [eigenvalues.eigenvalues(measured)] if measured else []
+    for training in first_seeds(estimated):
         name = f"{slug(training.run)}_seed{training.seed}"
         figures.append(condition_numbers.conditions(training, f"condition_{name}"))
         figures.append(density.densities(training, f"density_{name}"))
         figures.append(cumulative.distribution(training, f"spectra_{name}"))
-    return Section("curvature", "Curvature", sentences, figures)
+    shown = [t for t in measured if has_landscape(t)]
+    for training in first_seeds(shown):
+        figures.append(landscape.landscapes(training, f"landscape_{slug(training.run)}_seed{training.seed}"))
+    tables = [("Ratios of condition numbers", exact.ratio_table(table))] if known else []
+    tables += [("Roughness of landscapes", landscape.roughness_table(shown))] if shown else []
+    return Section("curvature", "Curvature", sentences, figures, tables)
