@@ -18,7 +18,7 @@ from pathlib import Path
 from ..errors import UserError
 
 ROOT = Path(__file__).parents[1]
-MESSAGES = {"UserError", "Stopped", "print", "warn", "key"} | {
+MESSAGES = {"UserError", "Stopped", "needs", "print", "warn", "key"} | {
     n for n in vars(builtins) if n.endswith(("Error", "Warning"))
 }
 
