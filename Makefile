@@ -56,7 +56,7 @@ format: $(READY)-dev
 
 docs: $(READY) $(VENV)/docs/ready
 	python -m twirlscope.planning.config_docs --fix
-	$(VENV)/docs/bin/python -m sphinx --fail-on-warning --nitpicky --fresh-env -q -d docs/_build/doctrees docs docs/_build/html
+	$(VENV)/docs/bin/python -m sphinx --fail-on-warning --fresh-env -q -d docs/_build/doctrees docs docs/_build/html
 	@echo "The documentation: $(CURDIR)/docs/_build/html/index.html"
 
 dist: $(VENV)/docs/ready
