@@ -20,6 +20,7 @@ html_theme = "furo"
 html_title = f"{project} {release}"
 html_show_sphinx = False
 html_copy_source = False
+smartquotes = False
 
 myst_heading_anchors = 3
 myst_enable_extensions = ["colon_fence"]
