@@ -60,7 +60,9 @@ docs: $(READY) $(VENV)/docs/ready
 	@echo "The documentation: $(CURDIR)/docs/_build/html/index.html"
 
 dist: $(VENV)/docs/ready
-	cd $(CURDIR) && $(VENV)/docs/bin/cffconvert --validate
+	@version=$$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml) && grep -q "^version: $$version$$" CITATION.cff && \
+	grep -q "^## $$version" CHANGELOG.md || { echo "pyproject.toml, CITATION.cff, CHANGELOG.md: not one version"; exit 1; }
+	$(VENV)/docs/bin/cffconvert --validate
 	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(VENV)/docs/bin/python -m hatchling build --clean
 
 $(READY): pyproject.toml envs/constraints.txt envs/create.sh
