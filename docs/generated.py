@@ -3,12 +3,13 @@
 From the code: the stores and their arrays, the commands of the package. From config/README.md: one guide per section.
 """
 
-import argparse
 import importlib.util
 import io
+import os
 import re
-from contextlib import redirect_stdout
+from contextlib import redirect_stdout, suppress
 from pathlib import Path
+from unittest.mock import patch
 
 from twirlscope.storage.arrays.coordinates import COORDINATES
 from twirlscope.storage.arrays.data import DATA
@@ -99,13 +100,10 @@ def _help(*arguments: str) -> str:
     """The help text of a command, as a block."""
     main = importlib.import_module("twirlscope.__main__").main
     text = io.StringIO()
-    width = argparse.HelpFormatter
-    argparse.HelpFormatter = lambda prog: width(prog, width=100)  # not the width of the terminal of the build
-    try:
-        with redirect_stdout(text):
-            main([*arguments, "--help"])
-    except SystemExit:
-        pass
-    finally:
-        argparse.HelpFormatter = width
+    with (
+        patch.dict(os.environ, COLUMNS="100"),
+        redirect_stdout(text),
+        suppress(SystemExit),
+    ):  # not the width of a terminal
+        main([*arguments, "--help"])
     return f"```text\n{text.getvalue().strip()}\n```"
