@@ -100,10 +100,7 @@ def _help(*arguments: str) -> str:
     """The help text of a command, as a block."""
     main = importlib.import_module("twirlscope.__main__").main
     text = io.StringIO()
-    with (
-        patch.dict(os.environ, COLUMNS="100"),
-        redirect_stdout(text),
-        suppress(SystemExit),
-    ):  # not the width of a terminal
+    width = {"COLUMNS": "100"}  # not that of the terminal of the build
+    with patch.dict(os.environ, width), redirect_stdout(text), suppress(SystemExit):
         main([*arguments, "--help"])
     return f"```text\n{text.getvalue().strip()}\n```"
