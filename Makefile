@@ -1,7 +1,8 @@
 # make run           the default experiment, from nothing to results/report/index.html
 # make test          all tests
 # make lint          all checks of form; make format mends what can be mended
-# make docs          config/REFERENCE.md and the JSON schema, from the settings classes
+# make docs          the documentation, docs/_build/html/index.html, after writing config/REFERENCE.md and the JSON schema
+# make dist          wheel and source archive in dist/, the same bytes at every build of one commit
 # make check-slurm   the jobs that `snakemake --profile profiles/slurm` (or PROFILE) would submit; needs no cluster
 # make bench         cost of twirling and curvature in units of forward passes and gradients, and cost of reading data
 # make calibrate     how often intervals hold a known truth, written to docs/calibration.md; minutes
@@ -19,7 +20,7 @@ PROFILE ?= profiles/slurm
 READY := $(VENV)/ready$(TORCH:%=-%)
 export PATH := $(abspath $(VENV))/bin:$(PATH)
 
-.PHONY: run test check-slurm bench calibrate mutants lint format docs clean
+.PHONY: run test check-slurm bench calibrate mutants lint format docs dist clean
 
 run: $(READY)
 	snakemake --cores $(CORES) $(ARGS)
@@ -53,11 +54,19 @@ format: $(READY)-dev
 	ruff format .
 	snakefmt Snakefile workflow
 
-docs: $(READY)-dev
+docs: $(READY) $(VENV)/docs/ready
 	python -m twirlscope.planning.config_docs --fix
+	$(VENV)/docs/bin/python -m sphinx --fail-on-warning --fresh-env -q -d docs/_build/doctrees docs docs/_build/html
+	@echo "The documentation: $(CURDIR)/docs/_build/html/index.html"
+
+dist: $(VENV)/docs/ready
+	@version=$$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml) && grep -q "^version: $$version$$" CITATION.cff && \
+	grep -q "^## $$version" CHANGELOG.md || { echo "pyproject.toml, CITATION.cff, CHANGELOG.md: not one version"; exit 1; }
+	$(VENV)/docs/bin/cffconvert --validate
+	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(VENV)/docs/bin/python -m hatchling build --clean
 
 $(READY): pyproject.toml envs/constraints.txt envs/create.sh
-	sh envs/create.sh "$(PYTHON)" "$(VENV)" "$(TORCH)" . $(@F)
+	sh envs/create.sh "$(PYTHON)" "$(VENV)" "$(TORCH)" ".[all]" $(@F)
 
 $(READY)-dev: $(READY)
 	sh envs/create.sh "$(PYTHON)" "$(VENV)" "$(TORCH)" ".[test,oracle,lint,slurm]" $(@F)
@@ -68,5 +77,9 @@ $(READY)-mutants: $(READY)
 $(READY)-slurm: $(READY)
 	sh envs/create.sh "$(PYTHON)" "$(VENV)" "$(TORCH)" ".[slurm]" $(@F)
 
+# tools of their own beside the packages of the environment, which they see and do not change
+$(VENV)/docs/ready: $(READY)
+	sh envs/create.sh "$(abspath $(VENV))/bin/python" "$(VENV)/docs" "" ".[docs,release]" ready
+
 clean:
-	rm -rf "$(VENV)" .pytest_cache .ruff_cache
+	rm -rf "$(VENV)" docs/_build .pytest_cache .ruff_cache

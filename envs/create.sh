@@ -16,9 +16,13 @@ if [ ! -x "$venv/bin/python" ]; then
     echo "environment: creating $venv ($("$python" --version))"
     "$python" -m venv "$venv" || { echo "environment: the module venv is missing (Debian: apt install python3-venv)" >&2; exit 1; }
     if [ -z "$wanted" ] && "$python" -c "$version" >/dev/null 2>&1; then
-        # the packages of PYTHON's environment are seen from ours, after our own
-        "$python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
-            > "$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/outer.pth"
+        # the packages of PYTHON's environment, and of those that it sees itself, are seen from ours, after our own
+        "$python" - > "$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/outer.pth" <<'PY'
+import pathlib, sysconfig
+folder = pathlib.Path(sysconfig.get_path("purelib"))
+outer = folder / "outer.pth"
+print(folder, outer.read_text() if outer.exists() else "", sep="\n")
+PY
     fi
 fi
 pip="$venv/bin/python -m pip --quiet --quiet --disable-pip-version-check"

@@ -248,7 +248,7 @@ def test_module__serves_another_workflow(project, tmp_path):
 configfile: {str(project.code / "config" / "config.yaml")!r}
 
 module twirlscope:
-    snakefile: {str(project.code / "Snakefile")!r}
+    snakefile: {str(project.code / "workflow" / "Snakefile")!r}
     config: config
     pathvars:
         results="elsewhere"

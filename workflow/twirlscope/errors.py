@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 import errno
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS)  # the disk is full, or may not be written
 
@@ -43,6 +44,23 @@ class UserErrors(ValueError):  # noqa: N818
 
 class Stopped(RuntimeError):  # noqa: N818
     """A signal stopped the work, which is saved. It is no mistake: the same job, started again, continues there."""
+
+
+@contextmanager
+def needs(extra: str) -> Iterator[None]:
+    """A context for imports of packages that only an extra of the project installs.
+
+    Raises:
+        UserError: a package is not installed; the message names the extra and the command that installs it.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package == __package__:
+            raise
+        install = f"pip install 'twirlscope[{extra}]'"
+        raise UserError(package, f"a package of the extra {extra!r} ({install})", "none of this name") from error
 
 
 def closest_name(name: str, known: Iterable[str]) -> str | None:

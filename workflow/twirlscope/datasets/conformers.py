@@ -14,7 +14,7 @@ import numpy as np
 import xarray as xr
 
 from .._typing import Array, Float, Int, Sequence
-from ..errors import UserError
+from ..errors import UserError, needs
 from ..runtime.input_files import kind_of, require_distinct
 from ..settings.base import key
 from ..settings.prepare import DatasetSettings
@@ -89,7 +89,8 @@ class Conformers(Dataset):
     kind = "molecules"
 
     def __init__(self, settings: Conformers.Settings):
-        from ase.data import atomic_numbers
+        with needs("chemistry"):
+            from ase.data import atomic_numbers
 
         super().__init__(settings)
         unknown = [s for s in settings.elements if s not in atomic_numbers or s == "X"]

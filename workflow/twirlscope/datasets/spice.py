@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import UserError
+from ..errors import UserError, needs
 from ..settings.base import key
 from ..settings.prepare import DatasetSettings
 from ..sources import Part, Reject
@@ -69,7 +69,8 @@ class Spice(frames.Frames):
 
     def _open(self) -> h5py.File:
         """File, open for reading."""
-        import h5py
+        with needs("chemistry"):
+            import h5py
 
         try:
             return h5py.File(self.settings.file)

@@ -21,7 +21,7 @@ import xarray as xr
 from pydantic import Field
 
 from .._typing import Array, Callable, Float
-from ..errors import UserError
+from ..errors import UserError, needs
 from ..geometry import so3
 from ..settings.base import key
 from ..settings.prepare import DatasetSettings
@@ -171,7 +171,8 @@ def one_thread() -> Iterator[None]:
 
 def mmff_forces(molecule: Molecule) -> Force:
     """Function of positions `[run, atom, 3]` [Å] that gives MMFF94 forces [eV/Å]; the molecule needs a conformer."""
-    from rdkit.Chem import rdForceFieldHelpers
+    with needs("chemistry"):
+        from rdkit.Chem import rdForceFieldHelpers
 
     parameters = rdForceFieldHelpers.MMFFGetMoleculeProperties(molecule.mol)
     field = rdForceFieldHelpers.MMFFGetMoleculeForceField(molecule.mol, parameters)
@@ -229,8 +230,9 @@ def labeller(molecule: Molecule, accuracy: float) -> Callable[[Array], tuple[flo
 
     Source: Bannwarth, Ehlert, Grimme, J. Chem. Theory Comput. 15, 1652 (2019).
     """
-    from tblite.exceptions import TBLiteRuntimeError, TBLiteValueError
-    from tblite.interface import Calculator
+    with needs("chemistry"):
+        from tblite.exceptions import TBLiteRuntimeError, TBLiteValueError
+        from tblite.interface import Calculator
 
     def label(x: Float[Array, "atom 3"]) -> tuple[float, Float[Array, "atom 3"]]:
         if reason := frames.geometry_reject_reason(molecule.numbers, x):

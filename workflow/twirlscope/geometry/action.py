@@ -20,7 +20,7 @@ import re
 import torch
 
 from .._typing import Float, Irreps, Tensor
-from ..errors import UserError
+from ..errors import UserError, needs
 from . import grid_action
 
 # rotation of the voxels of a field, by the word before its irreps
@@ -30,7 +30,8 @@ FIELD_ROTATIONS = {"grid": grid_action.permute, "trilinear": grid_action.triline
 @functools.lru_cache
 def _parse(irreps: str):
     """The e3nn `Irreps` of a string."""
-    from e3nn import o3  # imported here: it takes seconds, and scalars and vectors do not need it
+    with needs("equivariant"):
+        from e3nn import o3  # imported here: it takes seconds, and scalars and vectors do not need it
 
     return o3.Irreps(irreps)
 
@@ -133,7 +134,8 @@ def _block(degree: int, parity: int, rotation: Float[Tensor, "*b 3 3"]) -> Float
 @functools.lru_cache
 def _fixed_directions(degree: int) -> tuple[Tensor, Tensor]:
     """Fixed directions and the pseudo-inverse of their spherical harmonics of this degree."""
-    from e3nn.o3 import spherical_harmonics
+    with needs("equivariant"):
+        from e3nn.o3 import spherical_harmonics
 
     points = torch.randn(4 * degree + 4, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(degree))
     points = points / points.norm(dim=-1, keepdim=True)
@@ -146,7 +148,8 @@ def _wigner(degree: int, rotation: Float[Tensor, "*b 3 3"]) -> Float[Tensor, "*b
     e3nn's own `D_from_matrix` uses Euler angles and constants in single precision. Its error of 1e-6 would exceed the
     rounding error of an equivariant model in float64.
     """
-    from e3nn.o3 import spherical_harmonics
+    with needs("equivariant"):
+        from e3nn.o3 import spherical_harmonics
 
     points, inverse = (t.to(rotation.device) for t in _fixed_directions(degree))
     turned = spherical_harmonics(degree, points @ rotation.transpose(-1, -2), normalize=False)

@@ -11,14 +11,17 @@ import math
 from itertools import pairwise
 
 import torch
-from e3nn import o3
 from torch import nn
 
 from .._typing import Bool, Float, Int, Tensor
+from ..errors import needs
 from ..settings.base import Settings, key
 from .layers.backbone_model import BackboneModel
 from .layers.neighbours import atom_mean, envelope, nearest_neighbours, padded
 from .layers.tensor_products import Edges, InteractionBlock, eager
+
+with needs("equivariant"):
+    from e3nn import o3
 
 MAX_DISTANCE = 100.0  # [nm] no two residues are that far apart
 

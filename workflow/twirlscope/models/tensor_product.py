@@ -15,16 +15,18 @@ from itertools import pairwise
 from typing import Literal
 
 import torch
-from e3nn import o3
 from torch import nn
 
 from .._typing import Float, Tensor
-from ..errors import UserError
+from ..errors import UserError, needs
 from ..geometry import stress
 from ..settings.base import Settings, key
 from .layers.atom_model import AtomModel, by_term
 from .layers.neighbours import envelope, neighbour_pairs, padded
 from .layers.tensor_products import Edges, InteractionBlock, eager
+
+with needs("equivariant"):
+    from e3nn import o3
 
 TERM_IRREPS = {"forces": "1o", "energy": "0e", "stress": stress.IRREPS}
 

@@ -9,10 +9,11 @@ import re
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from .._typing import Sequence
-from ..errors import UserError, UserErrors
+from ..errors import UserError, UserErrors, needs
+
+with needs("workflow"):
+    import yaml
 
 ODD = {  # plain numbers that YAML 1.1 reads in another base, and which base
     re.compile(r"[-+]?0[0-7_]+"): "octal",

@@ -19,7 +19,7 @@ from ..errors import UserError
 
 ROOT = Path(__file__).parents[1]
 APART = {ROOT / "stages" / "rehearsal.py"}  # modules that refuse or pass, and shape no number
-MESSAGES = {"UserError", "Stopped", "print", "warn", "key"} | {
+MESSAGES = {"UserError", "Stopped", "needs", "print", "warn", "key"} | {
     n for n in vars(builtins) if n.endswith(("Error", "Warning"))
 }
 

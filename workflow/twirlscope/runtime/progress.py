@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 import time
 
+from ..errors import needs
+
 
 class Progress:
     """Progress of a loop: a bar on a terminal, else one line every few seconds with rate and remaining time.
@@ -23,7 +25,8 @@ class Progress:
         self._start = self._last = time.monotonic()
         self._bar = None
         if sys.stderr.isatty():
-            from tqdm import tqdm
+            with needs("workflow"):
+                from tqdm import tqdm
 
             self._bar = tqdm(desc=name, total=total, initial=done, unit=f" {unit}", leave=False)
 

@@ -7,20 +7,22 @@ from pathlib import Path
 import xarray as xr
 
 from .._typing import Mapping, Sequence
-from ..errors import UserError
-from ..report import export, facts, page
-from ..report.export import POOLED, summary
-from ..report.figures import vega
-from ..report.inventory import RunFiles, shown_runs
-from ..report.sections.claims.evidence import CURVATURE, GRADIENTS, SAMPLES
-from ..report.sections.contents import all_sections
-from ..report.sections.sweeps import Members
-from ..report.trainings import Training, terms_of
+from ..errors import UserError, needs
 from ..runtime.atomic import write_folder
 from ..settings.report import ReportSettings
 from ..storage import made_from, store
 from ..storage.arrays.twirl import TWIRL
 from ..storage.made_from import Record
+
+with needs("workflow"):
+    from ..report import export, facts, page
+    from ..report.export import POOLED, summary
+    from ..report.figures import vega
+    from ..report.inventory import RunFiles, shown_runs
+    from ..report.sections.claims.evidence import CURVATURE, GRADIENTS, SAMPLES
+    from ..report.sections.contents import all_sections
+    from ..report.sections.sweeps import Members
+    from ..report.trainings import Training, terms_of
 
 HEADLINE = {"sample_loss_equiv", "cluster"}  # arrays by sample that the headline needs
 LARGE = {"rotation", "pair", "panel_rotation"}  # dimensions of Gram matrices, which the report does not need

@@ -18,6 +18,7 @@ import xarray as xr
 
 from .._typing import Array, Callable, Float, Int, Sequence, Tensor
 from ..contracts import Batch, Evaluation, Model, Task
+from ..errors import needs
 from ..estimators.bootstrap import Clusters, standard_error
 from ..losses import balanced, inner
 
@@ -90,7 +91,8 @@ def degrees_dataset(
 
 def degrees_of(irreps: str) -> Int[Array, " feature"]:
     """Degree of every feature of these irreps, in the order of e3nn."""
-    from e3nn.o3 import Irreps  # importing e3nn takes seconds, and most models do not need it
+    with needs("equivariant"):
+        from e3nn.o3 import Irreps  # importing e3nn takes seconds, and most models do not need it
 
     return np.concatenate([np.full(mul * ir.dim, ir.l) for mul, ir in Irreps(irreps)])
 

@@ -15,6 +15,7 @@ from scipy.sparse import coo_array
 from scipy.spatial import cKDTree
 
 from ..._typing import Array, Float, Int, UInt
+from ...errors import needs
 from .groups import joined
 from .scales import BLOCK, blocks
 
@@ -47,8 +48,9 @@ def molecules(data: xr.Dataset, composition: xr.DataArray) -> tuple[Int[Array, "
 
 def formula(composition: xr.DataArray, sample: int) -> str:
     """Formula of a sample in Hill's order."""
-    from ase.data import chemical_symbols
-    from ase.formula import Formula
+    with needs("chemistry"):
+        from ase.data import chemical_symbols
+        from ase.formula import Formula
 
     counts = zip(composition["element"].values.tolist(), composition.values[sample].tolist(), strict=True)
     return Formula.from_dict({chemical_symbols[z]: n for z, n in counts if n}).format("hill")
@@ -56,7 +58,8 @@ def formula(composition: xr.DataArray, sample: int) -> str:
 
 def graph_keys(data: xr.Dataset, composition: xr.DataArray) -> Int[Array, "sample factor"]:
     """Key of the molecular graph of each sample at each threshold of `FACTORS`."""
-    from ase.data import covalent_radii
+    with needs("chemistry"):
+        from ase.data import covalent_radii
 
     keys = np.empty((data.sizes["sample"], len(FACTORS)), np.uint64)
     for frames, part in blocks(data):

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..._typing import Array, Float, Int
+from ...errors import needs
 from ...runtime.input_files import read_lines
 
 FLAT = 1e-3  # [Å] heights that differ by less lie in one plane
@@ -24,7 +25,8 @@ def read_records(path: Path) -> Iterator[Record | str]:
     Raises:
         UserError: the file cannot be read.
     """
-    from rdkit import Chem, rdBase
+    with needs("chemistry"):
+        from rdkit import Chem, rdBase
 
     blocks = split_records(read_lines(path, "an SDF file that can be read"))
     if (first := next(blocks, None)) is None:
@@ -51,7 +53,8 @@ def split_records(lines: Iterable[str]) -> Iterator[str]:
 
 def _parse(mol: Any) -> Record | str:
     """Numbers, positions and canonical SMILES of a molecule of RDKit, or the reason to reject it."""
-    from rdkit import Chem
+    with needs("chemistry"):
+        from rdkit import Chem
 
     if mol is None:
         return "RDKit cannot read the record"

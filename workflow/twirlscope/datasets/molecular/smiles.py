@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..._typing import Array, Float, Int
-from ...errors import UserError
+from ...errors import UserError, needs
 from ...runtime.input_files import read_text
 from ...settings.steps import evenly_spaced
 
@@ -70,7 +70,8 @@ def parse_smiles(smiles: str) -> Molecule:
     Raises:
         Unusable: RDKit cannot read the SMILES, or it has several molecules.
     """
-    from rdkit import Chem, rdBase
+    with needs("chemistry"):
+        from rdkit import Chem, rdBase
 
     with rdBase.BlockLogs():
         mol = Chem.MolFromSmiles(smiles)
@@ -96,8 +97,9 @@ def embed_conformers(molecule: Molecule, count: int, rng: np.random.Generator) -
 
     Source: Riniker and Landrum, J. Chem. Inf. Model. 55, 2562 (2015); Wang et al., ibid. 60, 2044 (2020).
     """
-    from rdkit import rdBase
-    from rdkit.Chem import rdDistGeom, rdForceFieldHelpers
+    with needs("chemistry"):
+        from rdkit import rdBase
+        from rdkit.Chem import rdDistGeom, rdForceFieldHelpers
 
     parameters = rdDistGeom.ETKDGv3()
     parameters.randomSeed, parameters.numThreads = int(rng.integers(1, 2**31 - 1)), 1

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...errors import UserError
+from ...errors import UserError, needs
 from ...runtime.input_files import kind_of, read_decompressed, read_lines
 from .xyz_records import Record, of_atoms, of_lines, one_line
 
@@ -61,8 +61,9 @@ def _read_with_ase(path: Path, folder: Path) -> Iterator[Record | str]:
     Args:
         folder: an empty one, for the file decompressed or under a name without special signs.
     """
-    import ase.io
-    from ase.io.formats import UnknownFileTypeError, filetype, ioformats
+    with needs("chemistry"):
+        import ase.io
+        from ase.io.formats import UnknownFileTypeError, filetype, ioformats
 
     content = read_decompressed(path)
     plain = folder / re.sub(r"[^A-Za-z0-9_.-]", "_", re.sub(r"(?i)\.gz$", "", path.name))

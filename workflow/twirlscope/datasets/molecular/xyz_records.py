@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from ..._typing import Array, Float, Int, Sequence
+from ...errors import needs
 
 PROPERTIES = re.compile(r"(?:^|\s)Properties=\"?([^\s\"]+)")
 SPECIAL = re.compile(r"(?<!\S)(stress|virial)=")
@@ -76,7 +77,8 @@ def of_lines(lines: Sequence[str]) -> Record | str:
 
 def formula(numbers: Int[Array, " atom"]) -> str:
     """Formula in Hill's order; empty where a number is not that of an element."""
-    from ase.symbols import Symbols, chemical_symbols
+    with needs("chemistry"):
+        from ase.symbols import Symbols, chemical_symbols
 
     known = ((numbers >= 0) & (numbers < len(chemical_symbols))).all()
     return Symbols(numbers).get_chemical_formula() if known else ""
@@ -94,7 +96,8 @@ def _wrong_columns(comment: str, columns: int) -> str | None:
 
 def _by_ase(head: str, comment: str, body: Sequence[str]) -> Record | str:
     """The record of a frame, as ASE reads it."""
-    from ase.io.extxyz import read_xyz
+    with needs("chemistry"):
+        from ase.io.extxyz import read_xyz
 
     aside = SPECIAL.sub(rf"{ASIDE}\1=", comment)  # ASE reads 9 numbers alone, and drops their asymmetry
     try:
@@ -226,7 +229,8 @@ def _int32(text: str) -> int:
 
 @lru_cache
 def _atomic_numbers() -> dict[str, int]:
-    from ase.data import atomic_numbers
+    with needs("chemistry"):
+        from ase.data import atomic_numbers
 
     return atomic_numbers
 
@@ -234,6 +238,7 @@ def _atomic_numbers() -> dict[str, int]:
 @lru_cache
 def _of_frames() -> set[str]:
     """Names of results of a calculator for a frame as a whole, which ASE converts to numbers."""
-    from ase.io.extxyz import per_config_properties
+    with needs("chemistry"):
+        from ase.io.extxyz import per_config_properties
 
     return set(per_config_properties) - {"stress"}  # which is kept as the file has it

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..._typing import Array, Float, Iterator, Sequence
+from ...errors import needs
 
 COORDINATES = ("ATOM  ", "HETATM")
 COLUMNS_READ = 66  # of an atom line: old files have the entry and line numbers after the B-factor
@@ -40,7 +41,8 @@ class Piece:
 
 def of_cif(text: str) -> list[Piece]:
     """Polymers of the first model of an mmCIF file, by `label_asym_id`; those after its first block are rejects."""
-    import gemmi
+    with needs("chemistry"):
+        import gemmi
 
     pieces = []
     for number, block in enumerate(gemmi.cif.read_string(text)):
@@ -65,7 +67,8 @@ def of_pdb(text: str) -> list[Piece]:
 
 def _structure(lines: Sequence[str]) -> Any:
     """Structure of gemmi, which stops reading at a line that it takes for the last."""
-    import gemmi
+    with needs("chemistry"):
+        import gemmi
 
     structure = gemmi.read_pdb_string("\n".join(_with_parts_apart(lines)), split_chain_on_ter=True)
     found, wanted = sum(model.count_atom_sites() for model in structure), sum(map(_is_atom, lines))
@@ -143,7 +146,8 @@ def _is_number(text: str) -> bool:
 
 def _part(chain: Any, number: int) -> list[Piece]:
     """The polymer of a part of a chain; ligands and water alone are a reject."""
-    import gemmi
+    with needs("chemistry"):
+        import gemmi
 
     alone = gemmi.Structure()
     alone.add_model(gemmi.Model(1) if hasattr(gemmi.Model(1), "num") else gemmi.Model("1"))
@@ -176,7 +180,8 @@ def _subchains(chain: Any) -> list[Piece]:
 
 def _piece(polymer: Any, name: str, chain: Any) -> Piece:
     """CA trace of a polymer, or the reason why there is none."""
-    import gemmi
+    with needs("chemistry"):
+        import gemmi
 
     kind = polymer.check_polymer_type() if len(polymer) else None
     if kind not in (gemmi.PolymerType.PeptideL, gemmi.PolymerType.PeptideD):
@@ -201,7 +206,8 @@ def _piece(polymer: Any, name: str, chain: Any) -> Piece:
 
 def _not_protein(kind: Any, chain: Any) -> str:
     """Kind of a chain that is no protein, as the reason to reject it."""
-    import gemmi
+    with needs("chemistry"):
+        import gemmi
 
     nucleic = (gemmi.PolymerType.Dna, gemmi.PolymerType.Rna, gemmi.PolymerType.DnaRnaHybrid)
     if kind in nucleic:

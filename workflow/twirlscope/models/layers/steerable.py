@@ -13,11 +13,14 @@ import functools
 import itertools
 
 import torch
-from e3nn import o3
 from torch import nn
 
 from ..._typing import Callable, Float, Tensor
+from ...errors import needs
 from .tensor_products import SIGMOID_GAIN, SILU_GAIN, silu
+
+with needs("equivariant"):
+    from e3nn import o3
 
 SHELL_WIDTH = 0.6  # [voxel] of the radial functions; neighbouring ones overlap
 

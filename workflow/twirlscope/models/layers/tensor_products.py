@@ -14,13 +14,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-import e3nn
 import torch
-from e3nn import o3
-from e3nn.nn import FullyConnectedNet
 from torch import nn
 
 from ..._typing import Callable, Float, Int, Tensor
+from ...errors import needs
+
+with needs("equivariant"):
+    import e3nn
+    from e3nn import o3
+    from e3nn.nn import FullyConnectedNet
 
 SILU_GAIN = 1.6765  # 1 / root mean square of silu of a normal variable, so that layers preserve the variance
 SIGMOID_GAIN = 1.8462  # the same for the sigmoid
