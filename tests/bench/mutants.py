@@ -28,6 +28,8 @@ MODULES = {  # module of the package -> its tests below tests/unit
     "estimators/gradient_statistics.py": ["estimators/test_gradient_statistics.py"],
     "estimators/heavy_tails.py": ["estimators/test_heavy_tails.py"],
     "estimators/loss_split.py": ["estimators/test_loss_split.py"],
+    "estimators/simultaneous.py": ["estimators/test_simultaneous.py"],
+    "estimators/trajectories.py": ["estimators/test_trajectories.py"],
     f"{CLAIMS}/evidence.py": [f"{CLAIMS}/test_evidence.py", f"{CLAIMS}/test_judge.py"],
     f"{CLAIMS}/judge.py": [f"{CLAIMS}/test_judge.py", f"{CLAIMS}/test_paper.py"],
     f"{PRICE}/crossover.py": [f"{PRICE}/test_crossover.py"],
@@ -35,6 +37,9 @@ MODULES = {  # module of the package -> its tests below tests/unit
 SLOW = {  # module -> pytest expression that leaves out its long tests
     "estimators/condition_numbers.py": "not test_spectra and not holds_for_at_most and not standard_quadrature "
     "and not of_other_samples and not seeds",
+    "estimators/loss_split.py": "not covers_the_truth and not removes_the_bias",
+    "estimators/trajectories.py": "not covers_the_truth",
+    "estimators/gradient_statistics.py": "not how_much_estimates_scatter",
 }
 CONFIG = """
 [tool.mutmut]
