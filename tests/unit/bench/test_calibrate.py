@@ -5,9 +5,9 @@ import importlib
 import claim_worlds
 import pytest
 
-from bench import calibrate  # puts `calibrations` on the path
-from calibrations import claims, crossover
-from calibrations.row import Row, covering
+from bench import calibrate
+from bench.calibrations import claims
+from bench.calibrations.row import Row, covering
 
 
 def test_table__has_the_share_its_error_and_the_count_of_every_row():
@@ -42,7 +42,7 @@ def test_claims__have_a_row_for_every_wrong_verdict_and_for_the_right_one(claim)
 def test_page__has_a_section_for_every_kind_of_interval_and_for_verdicts(monkeypatch, tmp_path):
     """The table of each is as long as its rows; the columns of verdicts are their own."""
     monkeypatch.setattr(claim_worlds, "worlds", lambda: claim_worlds._level_worlds())
-    monkeypatch.setattr(crossover, "SEEDS", ((2, 2),))
+    monkeypatch.setattr(importlib.import_module("calibrations.crossover"), "SEEDS", ((2, 2),))
     page = tmp_path / "page.md"
     monkeypatch.setattr(
         "sys.argv", ["calibrate", "--repeats", "1", "--only", "claims", "crossover", "--out", str(page)]
