@@ -19,3 +19,13 @@ def test_prepared__changes_one_module_and_runs_its_own_tests(tmp_path):
     config = tomllib.loads((tmp_path / "pyproject.toml").read_text())["tool"]["mutmut"]
     assert [(tmp_path / p).exists() for p in config["only_mutate"]] == [True]
     assert [(tmp_path / p).exists() for p in config["pytest_add_cli_args_test_selection"]] == [True]
+
+
+def test_page__keeps_the_results_of_modules_that_were_not_measured_again():
+    bootstrap, loss_split = "estimators/bootstrap.py", "estimators/loss_split.py"
+    first = mutants.Result("2026-01-02", 200, 180, ["interval: `a - b` → `a + b`", "pooled: `1 | 2` → `None`"])
+    other = mutants.Result("2026-01-03", 9, 9, [])
+    text = mutants.page({bootstrap: first, loss_split: other})
+    assert mutants.read(text) == {bootstrap: first, loss_split: other}
+    assert f"| {bootstrap} | 200 | 180 | 90 % | 2026-01-02 |" in text
+    assert mutants.read("") == {}

@@ -164,8 +164,8 @@ def _caption(training: Training, data: xr.Dataset) -> str:
         "eigenvalues by magnitude and leave out zeros. Bars: standard error over probes, if there are three or more; "
         "the spread over samples is not in them. Thin lines lead to the value at half the depth of the Lanczos run. If "
         "the 95 % interval over probes and the change since half and three quarters of the depth are together above "
-        "15 %, the number has not converged: its point is hollow, without a bar. Dots: the same on each group of the samples at "
-        "half the depth; their spread is that over samples, of a smaller number of samples."
+        "15 %, the number has not converged: its point is hollow, without a bar. Dots: the same on each group of the "
+        "samples at half the depth; their spread is that over samples, of a smaller number of samples."
         + _rank_note(data)
         + tail_note(data)
     )
