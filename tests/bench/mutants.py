@@ -89,6 +89,11 @@ def outcomes(folder: Path, module: str, jobs: int) -> dict[str, str]:
     return found
 
 
+def function(name: str) -> str:
+    """The function that a change of this name is in, `Class.method` of a method."""
+    return re.sub(r"^x_|^xǁ", "", name.rpartition(".")[2].partition("__mutmut")[0]).replace("ǁ", ".")
+
+
 def difference(folder: Path, name: str) -> str:
     """The change of this name: the old and the new code on one line."""
     shown = subprocess.run([sys.executable, "-m", "mutmut", "show", name], cwd=folder, capture_output=True, text=True)

@@ -29,3 +29,9 @@ def test_page__keeps_the_results_of_modules_that_were_not_measured_again():
     assert mutants.read(text) == {bootstrap: first, loss_split: other}
     assert f"| {bootstrap} | 200 | 180 | 90 % | 2026-01-02 |" in text
     assert mutants.read("") == {}
+
+
+def test_function__is_the_place_of_a_change():
+    assert mutants.function("a.b.loss_split.x_split__mutmut_3") == "split"
+    assert mutants.function("a.b.loss_split.x__pairs__mutmut_12") == "_pairs"
+    assert mutants.function("a.b.eigenvalues.xǁSpectrumǁtop__mutmut_1") == "Spectrum.top"

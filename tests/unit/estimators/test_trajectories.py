@@ -1,5 +1,7 @@
 """Correlations and exponents along trainings, whose checkpoints are not independent."""
 
+import itertools
+
 import claim_worlds
 import numpy as np
 import pytest
@@ -76,7 +78,7 @@ def test_power_law__of_unrelated_numbers_has_an_open_end():
 
 def scores_of(values):
     """Normal scores of the changes, from their places in the sorted list; no two changes are equal."""
-    change = [b - a for a, b in zip(values[:-1], values[1:], strict=True)]
+    change = [b - a for a, b in itertools.pairwise(values)]
     place = [sorted(change).index(c) + 1 for c in change]
     found = np.array([stats.norm.isf(1 - (p - 3 / 8) / (len(change) + 1 / 4)) for p in place])
     return (found - np.mean(found)) / np.std(found)
