@@ -97,7 +97,9 @@ def test_heavy_tails__of_nothing_are_not_a_number_without_a_warning():
 def test_skewness_of_mean__is_that_of_scipy_over_the_root_of_the_number(shape):
     values = np.random.default_rng(0).gamma(2, size=shape)
     np.testing.assert_allclose(heavy_tails.skewness_of_mean(values), stats.skew(values, axis=-1) / 200**0.5)
-    np.testing.assert_allclose(heavy_tails.effective_samples(values) / 200, 1 / (1 + np.var(values, -1) / values.mean(-1) ** 2))
+    np.testing.assert_allclose(
+        heavy_tails.effective_samples(values) / 200, 1 / (1 + np.var(values, -1) / values.mean(-1) ** 2)
+    )
 
 
 @pytest.mark.parametrize(("samples", "top"), [(11, 10), (200, 10), (201, 11), (300, 15)])
