@@ -48,7 +48,7 @@ SLOW = {  # module -> pytest expression that leaves out its long tests
     "estimators/eigenvalues.py": "not more_copies and not far_better",
     "estimators/degree_spectrum.py": "not biased and not less_variance and not predicts_the_residual and not panel "
     "and not traces_of and not less_noise",
-    "estimators/bootstrap.py": "not covers_the and not removes_the_bias and not unbiased",
+    "estimators/bootstrap.py": "not covers_the and not made_by_hand and (interval or pooled or error or means or blocks or sums)",
     f"{PRICE}/crossover.py": "not cover_the_true and not welch",
 }
 CONFIG = """
