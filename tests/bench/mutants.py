@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = "twirlscope"
 CLAIMS, PRICE = "report/sections/claims", "report/sections/price"
 MODULES = {  # module of the package -> its tests below tests/unit
-    "estimators/bootstrap.py": ["estimators/test_bootstrap.py", "estimators/test_loss_split.py"],
+    "estimators/bootstrap.py": ["estimators/test_bootstrap.py"],
     "estimators/condition_numbers.py": ["estimators/test_condition_numbers.py"],
     "estimators/degree_spectrum.py": ["estimators/test_degree_spectrum.py"],
     "estimators/eigenvalues.py": ["estimators/test_eigenvalues.py"],
@@ -48,7 +48,7 @@ SLOW = {  # module -> pytest expression that leaves out its long tests
     "estimators/eigenvalues.py": "not more_copies and not far_better",
     "estimators/degree_spectrum.py": "not biased and not less_variance and not predicts_the_residual and not panel "
     "and not traces_of and not less_noise",
-    "estimators/bootstrap.py": "not covers_the and not made_by_hand and (interval or pooled or error or means or blocks or sums)",
+    "estimators/bootstrap.py": "not covers_the and not made_by_hand",
     f"{PRICE}/crossover.py": "not cover_the_true and not welch",
 }
 CONFIG = """
