@@ -6,7 +6,8 @@
 # make check-slurm   the jobs that `snakemake --profile profiles/slurm` (or PROFILE) would submit; needs no cluster
 # make bench         cost of twirling and curvature in units of forward passes and gradients, and cost of reading data
 # make calibrate     how often intervals hold a known truth, written to docs/calibration.md; minutes
-# make mutants       share of small changes of the central modules that their tests notice; an hour, ARGS=loss_split for one
+# make mutants       share of small changes of the central modules that their tests notice, written to docs/mutants.md; an hour,
+#                    ARGS=loss_split for one
 # make clean         removes the environment and caches, no results
 #
 # TORCH=cpu (default), cu126, cu130 ...: torch build of a new environment; a Python that already has torch keeps it
@@ -41,7 +42,7 @@ calibrate: $(READY)-dev
 	python tests/bench/calibrate.py --out docs/calibration.md
 
 mutants: $(READY)-mutants
-	python tests/bench/mutants.py --show $(ARGS)
+	python tests/bench/mutants.py --out docs/mutants.md $(ARGS)
 
 lint: $(READY)-dev
 	ruff check .

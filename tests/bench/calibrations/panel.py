@@ -17,7 +17,7 @@ WEIGHTS = {1: 1.0, 2: 0.5}  # mean square of the coefficient of each degree
 
 def rows(repeats: int) -> list[Row]:
     """Coverage of q_1, q_2 (Student intervals) and of the effective degree."""
-    settings = TwirlSettings(resamples=500, highest_degree=4)
+    settings = TwirlSettings(highest_degree=4)
     exact = {1: WEIGHTS[1] / 3, 2: WEIGHTS[2] / 5}  # means over rotations of cos^2 and of P_2^2
     lie = 2 * exact[1] + 6 * exact[2]
     degree = np.sqrt(lie / sum(exact.values()) + 0.25) - 0.5

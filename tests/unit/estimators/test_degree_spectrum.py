@@ -373,3 +373,92 @@ def test_spectrum_fit__is_biased_by_what_lies_beyond_its_last_degree():
     turns = quaternion.reshape(1500, 48, 4)
     assert not near(degree_spectrum.spectrum_fit(gram, turns, 2, 2), DEGREES[:3], errors=5)
     assert near(degree_spectrum.spectrum_fit(gram, turns, 2, 3), DEGREES[:3])
+
+
+def fitted_by_hand(gram, quaternion, highest, fitted):
+    """One sample: least squares over all pairs, rows and columns centred, by a design matrix of characters."""
+    n = len(quaternion)
+    rotation = Rotation.from_quat(quaternion, scalar_first=True)
+    angle = np.array([[(a.inv() * b).magnitude() for b in rotation] for a in rotation])
+    degree = np.arange(1, fitted + 1)[:, None, None]
+    with np.errstate(invalid="ignore"):
+        basis = np.sin((2 * degree + 1) * angle / 2) / np.sin(angle / 2) / (2 * degree + 1)
+    basis = np.where(angle < 1e-6, 1.0, basis)
+    centre = np.eye(n) - 1 / n
+    columns = np.stack([(centre @ b @ centre).ravel() for b in (*basis, np.eye(n))], 1)
+    q = np.linalg.lstsq(columns, (centre @ gram @ centre).ravel(), rcond=None)[0][:fitted]
+    rest = gram - np.tensordot(q, basis, 1)
+    return np.concatenate([[rest[~np.eye(n, dtype=bool)].mean()], q])[: highest + 1]
+
+
+@pytest.mark.parametrize(("highest", "fitted"), [(1, 1), (2, 2), (1, 3)])
+def test_spectrum_fit__is_least_squares_over_all_pairs_of_rotations(highest, fitted):
+    quaternion = haar(np.random.default_rng(12), 2, 3, 7)
+    gram = gram_of(polynomial(quaternion))
+    found = degree_spectrum.spectrum_fit(gram, quaternion, highest, fitted)
+    assert found.shape == (2, 3, highest + 1)
+    for place in np.ndindex(2, 3):
+        expected = fitted_by_hand(gram[place], quaternion[place], highest, fitted)
+        np.testing.assert_allclose(found[place], expected, atol=1e-7)
+
+
+@pytest.mark.parametrize("most", [1, 3 * 7**2 * 2, 10**7])
+def test_spectrum_fit__does_not_depend_on_the_numbers_in_memory(most, monkeypatch):
+    quaternion = haar(np.random.default_rng(12), 5, 7)
+    gram = gram_of(polynomial(quaternion))
+    whole, blocks = degree_spectrum.spectrum_fit(gram, quaternion, 2, 2), []
+    inner = degree_spectrum._fitted
+    monkeypatch.setattr(degree_spectrum, "LARGEST", most)
+    monkeypatch.setattr(degree_spectrum, "_fitted", lambda g, h, f: blocks.append(len(g)) or inner(g, h, f))
+    np.testing.assert_allclose(degree_spectrum.spectrum_fit(gram, quaternion, 2, 2), whole, rtol=1e-8)
+    assert blocks == {1: [1] * 5, 294: [2, 2, 1], 10**7: [5]}[most]
+
+
+def test_characters__begin_with_1_and_the_trace_of_the_rotation():
+    found = list(degree_spectrum.characters(np.cos(np.array([0.0, 0.4, 2.0]) / 2), 2))
+    assert len(found) == 3
+    np.testing.assert_array_equal(found[0], 1)
+    np.testing.assert_allclose(found[1], 1 + 2 * np.cos([0.0, 0.4, 2.0]))
+    np.testing.assert_allclose(found[2], 1 + 2 * np.cos([0.0, 0.4, 2.0]) + 2 * np.cos([0.0, 0.8, 4.0]))
+
+
+def test_error_gram__is_that_of_the_errors_of_every_sample_and_term():
+    random = np.random.default_rng(13)
+    z, y = random.normal(size=(2, 3, 4, 5)), random.normal(size=(2, 3, 5))
+    gram, cross, square = z @ z.transpose(0, 1, 3, 2) / 5, (z @ y[..., None])[..., 0] / 5, (y**2).mean(-1)
+    error = z - y[:, :, None]
+    np.testing.assert_allclose(degree_spectrum.error_gram(gram, cross, square), error @ error.transpose(0, 1, 3, 2) / 5)
+    one = degree_spectrum.error_gram(gram[0, 0], cross[0, 0], float(square[0, 0]))
+    np.testing.assert_allclose(one, error[0, 0] @ error[0, 0].T / 5)
+
+
+def test_remainder__is_the_error_above_the_measured_degrees_of_every_sample():
+    q = np.array([[[5.0, 1.0, 2.0], [6.0, 0.5, 0.25]]])
+    np.testing.assert_allclose(degree_spectrum.remainder(q, np.array([[4.0, 0.5]])), [[1.0, -0.25]])
+
+
+def test_twirling_residual__weighs_what_is_known_and_bounds_the_rest():
+    """q_1 = 1, q_2 = 2 and 4 or 1 beyond; the set leaves 0.1, 0.2 of degrees 1 and 2, and 0.05 to 0.5 of 3 and 4."""
+    q, alpha, equiv = (
+        np.array([[5.0, 1.0, 2.0], [5.0, 1.0, 2.0]]),
+        np.array([1, 0.1, 0.2, 0.5, 0.05]),
+        np.array([7, 2.0]),
+    )
+    found = degree_spectrum.twirling_residual(q, alpha, equiv, 0.25)
+    np.testing.assert_allclose(found.value, [0.5 + 4 * 0.25, 0.5 - 0.25])
+    np.testing.assert_allclose(found.low, [0.5 + 4 * 0.05, 0.5 - 0.5])
+    np.testing.assert_allclose(found.high, [0.5 + 4 * 0.5, 0.5 - 0.05])
+    unknown = degree_spectrum.twirling_residual(q, alpha[:3], equiv, 0.25)
+    np.testing.assert_allclose(unknown.low, [0.5, 0.5 - 1])
+    np.testing.assert_allclose(unknown.high, [0.5 + 4, 0.5])
+    np.testing.assert_allclose(unknown.value, found.value)
+    with pytest.raises(ValueError, match=r"^alpha needs the degrees of the spectrum, 0 to 2, got 0 to 1$"):
+        degree_spectrum.twirling_residual(q, alpha[:2], equiv, 0.25)
+
+
+@pytest.mark.filterwarnings("error")
+def test_quantities_of_the_equivariance_error__are_its_root_its_double_and_its_share_of_rotations():
+    equiv = np.array([0.25, 4.0, -1.0])
+    np.testing.assert_array_equal(degree_spectrum.rotational_deviation(equiv), [0.5, 2, np.nan])
+    np.testing.assert_array_equal(degree_spectrum.remul_square(equiv), [0.5, 8, -2])
+    np.testing.assert_array_equal(degree_spectrum.twirled_loss(np.array([1.0, 1, 1]), equiv, 4), [1.0625, 2, 0.75])

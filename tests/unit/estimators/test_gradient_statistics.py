@@ -5,7 +5,9 @@ import pytest
 
 from twirlscope.estimators.gradient_statistics import (
     Batches,
+    above_noise,
     gradient_statistics,
+    positive,
     product_between_batches,
     statistics,
     update_statistics,
@@ -126,3 +128,85 @@ def test_layers__add_up_to_the_whole():
     first, second, whole = (gradient_statistics(g, 4) for g in grams)
     for name in ("gradient_square", "gradient_inner", "gradient_variance"):
         np.testing.assert_allclose(first[name] + second[name], whole[name], atol=1e-12)
+
+
+def by_hand(rows, loss, update, size):
+    """The statistics of gradients `[part, batch, parameter]`, pair by pair."""
+    total = rows.sum(0)
+    parts, n = [rows[0], rows[1], total], rows.shape[1]
+    pairs = [(b, c) for b in range(n) for c in range(n) if b != c]
+    square = np.array([np.mean([p[b] @ p[c] for b, c in pairs]) for p in parts])
+    own = np.array([np.mean([p[b] @ p[b] for b in range(n)]) for p in parts])
+    inner = np.mean([rows[0, b] @ rows[1, c] for b, c in pairs])
+    losses = [loss[0].mean(), loss[1].mean(), loss[0].mean() + loss[1].mean()]
+    change = [np.mean(rows[0] @ update), np.mean(rows[1] @ update), np.mean(total @ update)]
+    return {
+        "gradient_square": square,
+        "gradient_inner": inner,
+        "gradient_cosine": inner / (square[0] * square[1]) ** 0.5,
+        "gradient_square_ratio": square[1] / square[0],
+        "gradient_norm_ratio": (square[1] / square[0]) ** 0.5,
+        "gradient_variance": size * (own - square),
+        "noise_scale": size * (own / square - 1),
+        "gradient_loss": losses,
+        "relative_equiv": losses[1] / losses[2],
+        "update_change": change,
+        "update_share": change[1] / change[2],
+    }
+
+
+def test_with_errors__are_those_of_batches_left_out_by_hand():
+    rows = draws(1, 6, 400, seed=2)[1][0]
+    random = np.random.default_rng(3)
+    loss, update = random.uniform(1, 2, (2, 6)), np.array([-1.0, 0.5, 0.2, 0.3])
+    found = with_errors(Batches(np.einsum("pbn,qcn->pqbc", rows, rows), loss, rows @ update, 400))
+    whole = by_hand(rows, loss, update, 400)
+    kept = [[b for b in range(6) if b != k] for k in range(6)]
+    without = [by_hand(rows[:, k], loss[:, k], update, 400) for k in kept]
+    assert set(found) == {n + e for n in whole for e in ("", "_error")}
+    for name, value in whole.items():
+        np.testing.assert_allclose(found[name], value, rtol=1e-9, err_msg=name)
+        each = np.array([w[name] for w in without])
+        error = np.sqrt(5 / 6 * ((each - each.mean(0)) ** 2).sum(0))
+        np.testing.assert_allclose(found[f"{name}_error"], error, rtol=1e-7, err_msg=name)
+
+
+def test_with_errors__of_three_batches_are_known_and_leading_dimensions_are_free():
+    gram, _ = draws(2, 3, 400, seed=5)
+    random = np.random.default_rng(3)
+    loss, update = random.uniform(1, 2, (2, 3)), random.normal(-1, 0.1, (2, 2, 3))
+    both = with_errors(Batches(gram, loss, update, 400))
+    assert np.isfinite(both["gradient_square_error"]).all()
+    for k in range(2):
+        alone = with_errors(Batches(gram[k], loss, update[k], 400))
+        for name in alone:
+            each = both[name] if "loss" in name or "relative" in name else both[name][k]
+            np.testing.assert_allclose(each, alone[name], rtol=1e-9, err_msg=name)
+
+
+def test_with_errors__of_a_function_of_its_own_are_of_its_names():
+    found = with_errors(batch_of(draws(1, 4, 4)[0][0]), lambda b: {"first": b.loss[0].mean(-1)})
+    assert set(found) == {"first", "first_error"}
+
+
+@pytest.mark.filterwarnings("error")
+def test_ratios__of_nothing_are_not_a_number_without_a_warning():
+    found = gradient_statistics(np.zeros((2, 2, 3, 3)), 4)
+    for name in ("gradient_cosine", "gradient_square_ratio", "gradient_norm_ratio", "noise_scale"):
+        assert np.isnan(found[name]).all(), name
+    np.testing.assert_array_equal(positive(np.array([2.0, 0.0, -1.0])), [2, np.nan, np.nan])
+    gram = np.zeros((2, 2, 2, 2))
+    gram[0, 0] = 1.0
+    assert gradient_statistics(gram, 4)["gradient_norm_ratio"] == 0
+
+
+def test_above_noise__is_more_than_two_standard_errors():
+    np.testing.assert_array_equal(above_noise(np.array([1.9, 2.0, 2.1]), 1.0), [False, False, True])
+    assert above_noise(4.1, 2.0)
+    assert not above_noise(1.0, np.nan)
+
+
+def test_between__names_the_number_of_batches_that_it_refuses():
+    with pytest.raises(ValueError, match=r"^1 batch\(es\): products of different batches need two$"):
+        product_between_batches(np.ones((1, 1)))
+    assert product_between_batches(np.array([[1.0, 2.0], [4.0, 8.0]])) == 3

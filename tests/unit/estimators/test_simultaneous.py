@@ -15,6 +15,46 @@ def test_lower_bound__of_one_mean_is_that_of_students_t():
     assert found == pytest.approx(expected, abs=0.02)
 
 
+@pytest.fixture
+def many_draws(monkeypatch):
+    monkeypatch.setattr(simultaneous, "DRAWS", 100_000)
+
+
+@pytest.mark.parametrize("count", [2, 3, 6])
+def test_lower_bound__of_one_ratio_of_few_clusters_is_that_of_students_t(count, many_draws):
+    random = np.random.default_rng(count)
+    above, below = random.gamma(4, size=(2, 1, count))
+    ratio = above.sum() / below.sum()
+    error = standard_error(above[0] - ratio * below[0]) / below.mean()
+    found = simultaneous.lower_bound_of_largest(above, below)
+    assert (ratio - found) / error == pytest.approx(stats.t.ppf(0.975, count - 1), rel=0.02)
+
+
+def test_lower_bound__of_several_ratios_is_that_of_correlated_normal_errors(many_draws):
+    """Simulated from the correlation of the errors, with no sample left; dimensions of the ratios are free."""
+    random = np.random.default_rng(3)
+    common = random.standard_normal(6)
+    above = 4 + np.stack([[common, 2 * common + 0.3 * random.standard_normal(6)], random.standard_normal((2, 6))])
+    below = random.gamma(9, 1 / 9, (2, 2, 6))
+    ratio = above.mean(-1) / below.mean(-1)
+    rest = above - ratio[..., None] * below
+    error = np.array([standard_error(r) for r in rest.reshape(4, 6)]).reshape(2, 2) / below.mean(-1)
+    scaled = rest.reshape(4, 6)
+    correlation = scaled @ scaled.T / np.sqrt(np.outer(*[(scaled**2).sum(1)] * 2))
+    largest = np.random.default_rng(4).multivariate_normal(np.zeros(4), correlation, 200_000).max(-1)
+    factor = stats.t.ppf(stats.norm.cdf(np.quantile(largest, 0.975)), 5)
+    expected = (ratio - factor * error).max()
+    found = simultaneous.lower_bound_of_largest(above, below)
+    assert found == pytest.approx(expected, abs=0.02 * error.max())
+    assert found == simultaneous.lower_bound_of_largest(above, below)  # the same random numbers
+
+
+@pytest.mark.filterwarnings("error")
+def test_lower_bound__of_numbers_without_any_error_is_the_number():
+    assert simultaneous.lower_bound_of_largest(np.full((2, 9), 3.0), np.full((2, 9), 2.0)) == 1.5
+    assert simultaneous.lower_bound_of_largest(np.ones((2, 1)), np.ones((2, 1))) == -np.inf
+
+
 @pytest.mark.parametrize("count", [1, 10])
 def test_lower_bound__holds_for_the_largest_of_equal_ratios(count):
     random, trials = np.random.default_rng(count), 300

@@ -106,6 +106,15 @@ def test_headline__has_heavy_tails_of_clusters_and_none_of_few_clusters():
     assert not heavy(sample % 10)
 
 
+def test_headline__has_heavy_tails_where_only_the_loss_has_them():
+    data = synthetic.twirl(samples=200).assign(cluster=("sample", np.arange(200, dtype=np.int32)))
+    data["sample_loss_equiv"][:] = 1.0
+    data["sample_loss_mean"][:] = 1.0
+    assert not headline.headline(Training("a", 0, None, data), "weighted", 2.0).heavy_tailed
+    data["sample_loss_mean"][..., 0] = 100.0
+    assert headline.headline(Training("a", 0, None, data), "weighted", 2.0).heavy_tailed
+
+
 def test_sentence__of_a_field_names_its_rotations_and_the_error_of_interpolation():
     one = synthetic.field()
     one.twirl.attrs["group"] = "octahedral"

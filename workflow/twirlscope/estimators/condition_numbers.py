@@ -213,7 +213,8 @@ def ratio(
 
     The interval is of the logarithm. The noise of probes is jackknifed, so that noise which both spectra share cancels.
     The spread over samples is that of the ratios of independent groups of the samples, over the root of their number.
-    Both have Student intervals, added in squares. The largest change with depth widens the interval on both sides.
+    Both have Student intervals, added in squares. The largest change with depth widens the interval on both sides; if
+    one of the numbers has not converged, it can be wide beyond use, and the report shows neither ratio nor interval.
 
     Args:
         groups: both spectra of every group of the samples; None for an interval of these very samples.

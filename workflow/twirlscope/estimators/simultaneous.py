@@ -34,10 +34,11 @@ def lower_bound_of_largest(
     count = influence.shape[-1]
     if count < 2:
         return -math.inf
-    error = np.sqrt((influence**2).sum(-1) * count / (count - 1))
+    size = np.sqrt((influence**2).sum(-1))
+    error = size * math.sqrt(count / (count - 1))
     normal = np.random.default_rng(SEED).standard_normal((DRAWS, count))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        scaled = np.nan_to_num(influence / error[..., None])
+    with np.errstate(invalid="ignore"):
+        scaled = np.nan_to_num(influence / size[..., None])  # a ratio without any error is 0 / 0
     largest = (normal @ scaled.reshape(-1, count).T).max(-1)
     factor = stats.t.ppf(stats.norm.cdf(np.quantile(largest, 0.975)), count - 1)
     return float((ratio - factor * error).max())

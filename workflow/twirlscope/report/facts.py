@@ -155,12 +155,12 @@ def warnings(lines: Sequence[Headline]) -> list[str]:
         if not math.isfinite(line.loss):
             found.append(f"{name}: the loss at the last checkpoint is not a number; the training has diverged.")
         if line.heavy_tailed and not line.at_floor:
-            share = f"{100 * line.top_share:.0f} % of the equivariance error, its tail is heavy"
+            share = f"{100 * line.top_share:.0f} % of the equivariance error"
             top, count = line.top_count
             carry = "carries" if top == 1 else "carry"
             found.append(
-                f"{name}: {top} of {count} independent clusters of samples {carry} {share}; "
-                "its interval may be too narrow."
+                f"{name}: its intervals are approximate, and may be too narrow, because the loss has a heavy tail; "
+                f"{top} of {count} independent clusters of samples {carry} {share}."
             )
     return found
 

@@ -35,7 +35,7 @@ class Headline:
     penalty: 100 loss_equiv / loss_mean, the loss that the twirled prediction would save.
     untrained: step and percentage of the first checkpoint.
     start: step and percentage of the first checkpoint that has learned; None if there is none.
-    heavy_tailed: True if heavy tails may make the interval too narrow, although there are enough clusters.
+    heavy_tailed: True if heavy tails make the interval approximate, although there are enough clusters.
     top_share: share of the equivariance error that the top 1 % of clusters carry; NaN if unknown.
     top_count: number of these clusters, and of all; at least one is the top.
     floor: equivariance error by rounding and turning alone; NaN if unknown.
@@ -116,7 +116,7 @@ def headline(training: Training, term: str, threshold: float) -> Headline:
         untrained=(int(data["step"][0]), float(data["percent_equiv"][0])),
         start=start,
         crossing=crossing(*(data[n].values for n in ("step", "percent_equiv", "trivial")), threshold),
-        heavy_tailed=_is_heavy(last),
+        heavy_tailed=is_heavy(last),
         top_share=top_share(last),
         top_count=top_count(last),
         floor=float(last["loss_equiv_floor"]) if "loss_equiv_floor" in last else math.nan,
@@ -145,11 +145,16 @@ def top_count(data: xr.Dataset) -> tuple[int, int]:
     return math.ceil(count / 100), count
 
 
-def _is_heavy(data: xr.Dataset) -> bool:
-    """True for heavy tails; False for few clusters, which have a note of their own, and if samples are not stored."""
+def is_heavy(data: xr.Dataset) -> bool:
+    """True if heavy tails of the equivariance error or of the loss make intervals at one checkpoint approximate.
+
+    False for few clusters, which have a note of their own, and if samples are not stored.
+    """
     if "sample_loss_equiv" not in data or len(np.unique(data["cluster"])) < FEW_CLUSTERS:
         return False
-    return bool(heavy_tails.is_heavy(data["sample_loss_equiv"].values, data["cluster"].values))
+    equiv, cluster = data["sample_loss_equiv"].values, data["cluster"].values
+    parts = [equiv, equiv + data["sample_loss_mean"].values] if "sample_loss_mean" in data else [equiv]
+    return any(bool(heavy_tails.is_heavy(part, cluster)) for part in parts)
 
 
 def physical_error(training: Training, term: str) -> tuple[float, str]:

@@ -82,7 +82,7 @@ def _measured(trainings: Sequence[Training]) -> list[str]:
         found.append(
             f"At every checkpoint the loss was split on {listed(list(samples))} into the loss of the twirled "
             "prediction and the equivariance error, both estimated without bias (Shen et al., 2025), with 95 % "
-            "intervals by a bootstrap over clusters of samples (studentised below 200 clusters)."
+            "intervals by a bootstrap over clusters of samples (studentised)."
         )
     return found + _curvature(trainings)
 

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from scipy import stats
+from synthetic import claimed
 
 from twirlscope.report.sections.claims.judge import (
     CONTRADICTED,
@@ -82,3 +84,149 @@ def test_verdict__of_a_lower_bound_refutes_at_most_and_confirms_at_least():
     assert [verdict_of([one]).verdict for one in (small, large)] == [OPEN, CONTRADICTED]
     found = [verdict_of([one], least=2.0, most=np.inf).verdict for one in (small, large)]
     assert found == [OPEN, HOLDS]
+
+
+def test_widened__is_the_interval_of_bonferroni_in_logarithms_above_a_positive_number():
+    factor = stats.norm.ppf(1 - 0.025 / 3) / stats.norm.ppf(0.975)
+    one = Evidence("t", "a", 2.0, 1.5, 4.0)
+    assert one.widened(1) == (pytest.approx(1.5), pytest.approx(4.0))
+    assert one.widened(3) == (pytest.approx(2 - 0.5 * factor), pytest.approx(2 * 2**factor))
+    assert Evidence("t", "a", -2.0, -3.0, -1.0).widened(3) == (pytest.approx(-2 - factor), pytest.approx(-2 + factor))
+    assert Evidence("t", "a", 2.0, 1.5, np.inf).widened(3)[1] == np.inf
+    assert Evidence("t", "a", 0.0, -1.0, 1.0).widened(3) == (pytest.approx(-factor), pytest.approx(factor))
+    assert Evidence("t", "a", 2.0, 2.0, 2.0).widened(3) == (2.0, 2.0)
+
+
+def claim_of(evidence=(), **limits):
+    return Claim("n", "S", "s", "the number", "l", "x", lambda *_: list(evidence), **limits)
+
+
+@pytest.mark.parametrize(
+    ("limits", "low", "high", "expected"),
+    [
+        ({"least": 1.0}, 0.5, 2.0, 0.5),
+        ({"least": 1.0}, 1.5, 2.0, -0.5),
+        ({"most": 3.0}, 0.5, 4.0, 1.0),
+        ({"least": 1.0, "most": 3.0}, 0.0, 3.5, 1.0),
+        ({"least": 1.0, "most": 3.0}, 0.9, 3.5, 0.5),
+        ({"most": 3.0}, np.nan, np.nan, np.inf),
+    ],
+)
+def test_excess__is_the_distance_of_the_worse_end_beyond_a_limit(limits, low, high, expected):
+    assert claim_of(**limits).excess(Evidence("t", "a", 1.0, low, high)) == pytest.approx(expected)
+
+
+def test_allowed__names_the_limits():
+    limits = [{"most": 2.0}, {"least": 1.5}, {"least": 0.25, "most": 10.0}]
+    assert [claim_of(**limit).allowed for limit in limits] == ["at most 2", "at least 1.5", "0.25 to 10"]
+
+
+@pytest.mark.parametrize(
+    ("limits", "low", "high", "expected"),
+    [
+        ({"least": 1.0}, 1.0, 2.0, HOLDS),
+        ({"least": 1.0}, 0.2, 0.9, CONTRADICTED),
+        ({"least": 1.0}, 0.2, 1.0, OPEN),
+        ({"most": 2.0}, 2.0, 3.0, OPEN),
+        ({"least": 1.0, "most": 2.0}, 1.0, 2.0, HOLDS),
+        ({"least": 1.0, "most": 2.0}, 0.5, 2.5, OPEN),
+    ],
+)
+def test_verdict__has_limits_that_belong_to_what_is_allowed(limits, low, high, expected):
+    one = Evidence("t", "a", (low + high) / 2, low, high)
+    assert claim_of(**limits).verdict(one) == expected
+
+
+def test_verdict__of_a_scope_without_numbers_names_what_it_needs():
+    (found,) = judge([claim_of(most=2.0)], [], "weighted")
+    assert (found.scope, found.verdict, found.worst, found.count, found.within) == ("", OPEN, None, 0, 0)
+    assert sentences([found]) == ["S (s). Verdict: open, needs x."]
+    (row,) = claims_table([found]).numbers.data.to_dict("records")
+    assert (row["for"], row["label"], row["reasons"]) == ("\N{EN DASH}", "", "")
+    assert np.isnan([row["value"], row["value_low"], row["value_high"]]).all()
+
+
+def test_verdict__of_levels_stays_open_where_a_run_has_no_results():
+    good = [Evidence("t", "a", 1.0, 0.9, 1.1)]
+    absent = {"t": ["b", "c"], "u": ["d"]}
+    for levels, expected, reasons in ((True, OPEN, ("b has no results", "c has no results")), (False, HOLDS, ())):
+        (found,) = judge([claim_of(good, most=2.0, levels=levels)], [], "weighted", absent)
+        assert (found.verdict, found.reasons) == (expected, reasons)
+    (found,) = judge([claim_of([Evidence("v", "a", 1.0, 0.9, 1.1)], most=2.0, levels=True)], [], "weighted", absent)
+    assert found.verdict == HOLDS
+    bad = [Evidence("t", "a", 5.0, 4.9, 5.1)]
+    (found,) = judge([claim_of(bad, most=2.0, levels=True)], [], "weighted", absent)
+    assert (found.verdict, found.reasons) == (CONTRADICTED, ())
+
+
+def test_verdict__gives_the_trainings_and_the_term_to_its_evidence():
+    given, training = [], claimed()
+    judge([Claim("n", "S", "s", "q", "l", "x", lambda *a: given.append(a) or [])], [training], "forces")
+    assert given == [([training], "forces")]
+
+
+def test_verdict__names_a_number_that_is_known_before_one_that_is_not():
+    rows = [Evidence("t", "unknown", doubt="has no number"), Evidence("t", "known", 3.0, 1.0, 5.0)]
+    (found,) = judge([claim_of(rows, most=2.0)], [], "weighted")
+    assert (found.verdict, found.worst.label, found.count, found.within) == (OPEN, "known", 2, 0)
+    assert found.number == "t 3 (95 % interval 1 to 5; known, the worst of 2, 0 of which are within)"
+    (found,) = judge([claim_of(rows[:1], most=2.0)], [], "weighted")
+    assert found.number == "t unknown (unknown)"
+    assert sentences([found])[0].endswith(
+        "The number, at most 2: t unknown (unknown). Open because unknown has no number."
+    )
+
+
+def test_number__says_what_is_missing_for_a_verdict():
+    def number(*row, **more):
+        (found,) = judge([claim_of([Evidence("t", "a", *row, **more)], most=2.0)], [], "weighted")
+        return found.number
+
+    assert number(5.0, 4.0, 6.0, False) == (
+        "t 5 (95 % interval 4 to 6; a; too short a training to contradict the claim)"
+    )
+    assert number(1.0, 0.5, 1.5, False) == "t 1 (95 % interval 0.5 to 1.5; a)"
+    assert number(1.0, 0.5, 1.5, bound=True) == (
+        "t 1 (95 % interval 0.5 to 1.5; a; a lower bound, which confirms nothing)"
+    )
+    assert number(1.0, np.nan, np.nan) == "t 1 (no interval; a)"
+    assert number(1.0, 0.5, np.nan) == "t 1 (no interval; a)"
+
+
+def test_verdict__counts_only_numbers_without_a_doubt_for_the_width_of_intervals():
+    """Alone the number lies outside; with one more number that could be wrong, its interval touches the limit."""
+    outside, other = Evidence("t", "a", 2.5, 2.05, 3.0), Evidence("t", "b", 1.5, 1.0, 1.9)
+    assert verdict_of([outside, Evidence("t", "c", 1.5, 1.0, 1.9, doubt="d")]).verdict == CONTRADICTED
+    assert verdict_of([outside, other]).verdict == OPEN
+    assert verdict_of([Evidence("t", "c", 1.5, 1.0, 1.9, doubt="d")] * 2).verdict == OPEN
+
+
+def test_sentences__give_four_reasons_and_count_the_others():
+    rows = [Evidence("t", f"run {k}", 1.0, 0.5, 1.5, doubt="has no luck") for k in range(6)]
+    for count, end in ((4, "; run 3 has no luck."), (5, "; and 1 more."), (6, "; and 2 more.")):
+        (said,) = sentences(judge([claim_of(rows[:count], most=2.0)], [], "weighted"))
+        assert " Open because run 0 has no luck; run 1 has no luck; " in said
+        assert said.endswith(end)
+
+
+def test_sentences__group_the_scopes_by_verdict_and_keep_the_claims_apart():
+    rows = [Evidence(s, "a", v, v - 0.1, v + 0.1) for s, v in (("t", 1.0), ("u", 5.0), ("v", 2.0), ("w", 1.0))]
+    first, second = sentences(judge([claim_of(rows, most=2.0), claim_of(rows[:1], most=3.0)], [], "weighted"))
+    assert "Verdict: holds for t and w, contradicted for u, open for v. The number, at most 2: t 1 (" in first
+    assert second == "S (s). Verdict: holds for t. The number, at most 3: t 1 (95 % interval 0.9 to 1.1; a)."
+
+
+def test_claims_table__has_every_field_of_a_verdict_and_hides_the_long_ones():
+    rows = [Evidence("t", "a", 2.0, 1.5, 2.5, doubt="d"), Evidence("t", "b", 1.0, 0.5, 1.5, doubt="e")]
+    claim = Claim("n", "S", "s", "q", "l", "x", lambda *_: rows, most=2.0)
+    found = claims_table(judge([claim], [], "weighted"))
+    (row,) = found.numbers.data.to_dict("records")
+    assert row == {
+        "claim": "n", "for": "t", "verdict": OPEN, "quantity": "q", "value": 2.0, "value_low": 1.5, "value_high": 2.5,
+        "allowed": "at most 2", "label": "a", "count": 2, "within": 0, "reasons": "a d; b e", "statement": "S",
+        "source": "s", "limits": "l", "needs": "x",
+    }  # fmt: skip
+    assert found.name == "claims"
+    assert not {"quantity", "statement", "source", "needs", "limits", "reasons"} & set(found.shown.data)
+    assert {"claim", "for", "verdict", "allowed"} <= set(found.shown.data)
+    assert "one furthest outside the limits" in found.caption

@@ -27,7 +27,34 @@ def test_conditions__define_every_number_they_show_and_mark_what_has_not_converg
     assert sum(hollow) == int((~shown["condition_converged"]).sum()) > 0
     assert set(figure.numbers.data["definition"]) == set(one.hessian["definition"].values)
     assert len(figure.numbers) == one.hessian["condition"].size
-    assert "(not converged)" in figure.alternative
+    bars = [c for ax in figure.wide.axes for c in ax.containers if c.has_yerr]
+    assert sum(len(bar[0].get_xdata()) for bar in bars) == int(shown["condition_converged"].sum())
+
+
+def test_numbers__that_have_not_converged_have_no_value_in_words_and_no_interval_anywhere():
+    """A ratio from 1e-6 to 1e11 of numbers that have not converged says nothing."""
+    one = training()
+    data = one.hessian
+    data["condition_converged"][:] = True
+    data["condition_converged"].loc[{"part": "equiv", "measure": "kappa_E90"}] = False
+    data["condition_ratio_low"].loc[{"measure": "kappa_E90"}] = 1e-6
+    data["condition_ratio_high"].loc[{"measure": "kappa_E90"}] = 1e11
+    sentence = section.curvature_sentence(one)
+    assert "and not converged, which leaves their ratio open" in sentence
+    assert sentence.count("a ratio of") == 1
+    figure = condition_numbers.conditions(one, "condition")
+    assert "not converged;" in figure.alternative
+    for text in (sentence, figure.alternative):
+        assert "e-06" not in text
+        assert "e+11" not in text
+    rows = figure.numbers.data
+    doubtful = (rows["measure"] == "kappa_E90") & (rows["part"] == "equiv")
+    assert set(rows["note"][doubtful]) == {"not converged"}
+    assert set(rows["note"][~doubtful]) == {""}
+    assert rows["condition_error"][doubtful].isna().all()
+    assert rows.loc[rows["measure"] == "kappa_E90", list(condition_numbers.RATIOS)].isna().all(axis=None)
+    assert rows.loc[rows["measure"] == "kappa_GD10", list(condition_numbers.RATIOS)].notna().all(axis=None)
+    assert float(data["condition_ratio_high"].sel(measure="kappa_E90").max()) == 1e11  # the store keeps it
 
 
 def test_sentence__has_no_bar_of_zero_and_no_interval_without_groups_of_samples():

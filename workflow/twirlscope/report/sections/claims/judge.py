@@ -5,8 +5,7 @@ wholly outside; with several trainings these intervals are wider (Bonferroni), s
 Otherwise it is OPEN: too few or too short trainings, intervals across a limit, or a training whose number is doubtful.
 A doubtful number decides nothing, but as long as there is one, the claim does not hold.
 
-In simulations at the limit of a claim a verdict is wrong in at most 5 % of all cases; `tests/bench/calibrate_claims.py`
-repeats them.
+In simulations at the limit of a claim a verdict is wrong in at most 5 % of all cases, see docs/calibration.md.
 """
 
 from __future__ import annotations

@@ -18,24 +18,45 @@ from .matrices import LOOKS, MATRICES, tail_note
 SHOWN = {"kappa_E90": "κ_E90", "kappa_GD10": "κ_GD10", "effective_rank": "effective rank"}
 NAMES = ("condition", "condition_error", "condition_depth_bias", "condition_converged")
 RATIOS = ("condition_ratio", "condition_ratio_low", "condition_ratio_high")
+NOT_CONVERGED = "not converged"
 
 
 # numbers
 
 
 def condition_numbers_of(training: Training) -> Numbers:
-    """Every number of every matrix, side and part, with the ratio of the parts and the definition."""
+    """Every number of every matrix, side and part, with the ratio of the parts and the definition.
+
+    A number that has not converged has no standard error, and no ratio: the note says so.
+    """
     data = training.hessian
+    data = data.assign({name: data[name].where(ratio_converged(data)) for name in RATIOS})
+    data["condition_error"] = data["condition_error"].where(data["condition_converged"])
     rows = data[list(NAMES)].to_dataframe()
     for i, group in enumerate(data["replicate"].values):
         rows[str(group).replace(" ", "_")] = data["condition_replicate"].isel(replicate=i, drop=True).to_series()
     ratio = data[list(RATIOS)].to_dataframe().reset_index()
     rows = rows.reset_index().merge(ratio, on=["step", "curvature", "side", "measure"], how="left")
+    rows["note"] = np.where(rows["condition_converged"], "", NOT_CONVERGED)
     rows["definition"] = rows["measure"].map(data["definition"].to_series())
     return numbers(training.labelled(rows), stored("step", *NAMES, *RATIOS))
 
 
+def ratio_converged(data: xr.Dataset) -> xr.DataArray:
+    """True where both numbers of a ratio have converged."""
+    mean = "mean_plugin" if "mean_plugin" in data["part"].values else "mean"
+    return data["condition_converged"].sel(part=[mean, "equiv"]).all("part")
+
+
 # sentences
+
+
+def number_words(one: xr.Dataset) -> str:
+    """A condition number with its standard error over probes; no value of one that has not converged."""
+    if not one["condition_converged"]:
+        return NOT_CONVERGED
+    error = float(one["condition_error"])
+    return say(float(one["condition"])) + (f" ± {error:.2g}" if error > 0 else "")  # NaN: too few probes, 0: exact
 
 
 def _rank_note(data: xr.Dataset) -> str:
@@ -59,15 +80,9 @@ def _words(data: xr.Dataset, place: int) -> str:
     one = data.isel(step=place).sel(curvature="hessian")
     measures = []
     for measure, name in SHOWN.items():
-        parts = [f"{LOOKS[str(p)].words} {_number(one.sel(part=p, measure=measure))}" for p in one["part"].values]
+        parts = [f"{LOOKS[str(p)].words} {number_words(one.sel(part=p, measure=measure))}" for p in one["part"].values]
         measures.append(f"{name}: {', '.join(parts)}")
     return f"Step {int(one['step'])}, Hessian: {'; '.join(measures)}."
-
-
-def _number(one: xr.Dataset) -> str:
-    error = float(one["condition_error"])
-    text = say(float(one["condition"])) + (f" ± {error:.2g}" if error > 0 else "")  # 0: exact
-    return text + ("" if one["condition_converged"] else " (not converged)")
 
 
 # figures
@@ -111,7 +126,10 @@ def _looks(data: xr.Dataset) -> list[style.Look]:
 
 
 def _draw(ax: Axes, one: xr.Dataset, look: style.Look) -> None:
-    """One number over training: standard error as bars, the half-depth value at the end of a thin line."""
+    """One number over training: standard error as bars, the half-depth value at the end of a thin line.
+
+    A number that has not converged is a hollow point, without a bar.
+    """
     colour = look.colour
     steps, value, sure = one["step"].values, one["condition"].values, one["condition_converged"].values
     error, bias = np.nan_to_num(one["condition_error"].values), one["condition_depth_bias"].values
@@ -120,7 +138,8 @@ def _draw(ax: Axes, one: xr.Dataset, look: style.Look) -> None:
     ax.plot(steps, value - bias, color=colour, linestyle="", marker="_", markersize=6, alpha=0.6)
     for known, face in ((True, colour), (False, "white")):
         some = sure == known
-        bars = {"yerr": [np.minimum(error, 0.999 * np.nan_to_num(value))[some], error[some]], "capsize": 2}
+        yerr = [np.minimum(error, 0.999 * np.nan_to_num(value))[some], error[some]]
+        bars = {"yerr": yerr, "capsize": 2} if known else {}
         marks = {"fmt": look.marker, "color": colour, "markerfacecolor": face, "markersize": 4.5}
         ax.errorbar(steps[some], value[some], **marks, **bars)
     for group in one["condition_replicate"].values.T:
@@ -131,7 +150,7 @@ def _handles(data: xr.Dataset) -> list[Line2D]:
     grey = {"color": style.GREY, "linestyle": ""}
     return [
         *style.handles(_looks(data)),
-        Line2D([], [], marker="o", markerfacecolor="white", label="not converged", **grey),
+        Line2D([], [], marker="o", markerfacecolor="white", label=NOT_CONVERGED, **grey),
         Line2D([], [], marker="_", label="at half the depth", **grey),
         Line2D([], [], marker=".", markersize=3, label="a group of the samples, half the depth", **grey),
     ]
@@ -145,8 +164,8 @@ def _caption(training: Training, data: xr.Dataset) -> str:
         "eigenvalues by magnitude and leave out zeros. Bars: standard error over probes, if there are three or more; "
         "the spread over samples is not in them. Thin lines lead to the value at half the depth of the Lanczos run. If "
         "the 95 % interval over probes and the change since half and three quarters of the depth are together above "
-        "15 %, the number has not converged and its point is hollow. Dots: the same on each group of the samples at "
-        "half the depth; their spread is that over samples, of a smaller number of samples."
+        "15 %, the number has not converged: its point is hollow, without a bar. Dots: the same on each group of the "
+        "samples at half the depth; their spread is that over samples, of a smaller number of samples."
         + _rank_note(data)
         + tail_note(data)
     )

@@ -31,8 +31,8 @@ def curvature_sentence(training: Training) -> str:
     )
     for measure, name in (("kappa_E90", "condition number κ_E90"), ("effective_rank", "effective rank")):
         one = data.sel(side="absolute", measure=measure)
-        values = [_condition(one.sel(part=p)) for p in (mean, "equiv")]
-        text += f" The {name} ({one['definition'].item()}) is {' and '.join(values)}{_ratio(one)}."
+        values = [condition_numbers.number_words(one.sel(part=p)) for p in (mean, "equiv")]
+        text += f" The {name} ({one['definition'].item()}; ± over probes) is {' and '.join(values)}{_ratio(one)}."
     return text
 
 
@@ -43,16 +43,13 @@ def _eigenvalue(one: xr.Dataset) -> str:
     return text + ("" if one["eigenvalue_top_converged"] else " (not converged)")
 
 
-def _condition(one: xr.Dataset) -> str:
-    """A condition number with its standard error; one that has not converged with its value at half the depth."""
-    value, error = float(one["condition"]), float(one["condition_error"])
-    if not one["condition_converged"]:
-        return f"not converged ({say(value)}; at half the depth {say(value - float(one['condition_depth_bias']))})"
-    return say(value) + (f" ± {error:.2g} over probes" if error > 0 else "")  # NaN: too few probes, 0: exact
-
-
 def _ratio(one: xr.Dataset) -> str:
-    """The ratio of both parts with its interval; with fewer than three probes or groups of samples it has none."""
+    """The ratio of both parts with its interval.
+
+    Without an interval for fewer than three probes or groups of samples, without a value unless both have converged.
+    """
+    if not condition_numbers.ratio_converged(one):
+        return ", which leaves their ratio open"
     value, low, high = (float(one[f"condition_ratio{end}"]) for end in ("", "_low", "_high"))
     if not math.isfinite(low):
         return f", a ratio of {say(value)}, from too few probes or groups of samples for an interval"
