@@ -1,10 +1,18 @@
 # The config, checked, as `plan`. This file lies beside the package because Snakemake puts the folder of an included
 # file on the path of rules and scripts: the package needs no installation, wherever the working directory is.
+import shlex
+import sys
+from pathlib import Path
+
 from snakemake.exceptions import WorkflowError
 
 from twirlscope.errors import UserErrors
 from twirlscope.planning import config_files
 from twirlscope.planning.plan import Plan
+
+# Snakemake puts the path of Python into shell commands as it is: without quotes, one with a space is cut there
+if Path(sys.executable).exists():
+    sys.executable = shlex.quote(sys.executable)
 
 try:
     config_files.require_unambiguous(workflow.configfiles)
