@@ -6,7 +6,8 @@ import difflib
 import errno
 from collections.abc import Iterable
 
-UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS)  # the disk is full, or may not be written
+# the disk or a quota is full, a file longer than allowed, or the place may not be written
+UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS)
 
 
 class UserError(ValueError):
