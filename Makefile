@@ -5,6 +5,7 @@
 # make check-slurm   the jobs that `snakemake --profile profiles/slurm` (or PROFILE) would submit; needs no cluster
 # make bench         cost of twirling and curvature in units of forward passes and gradients, and cost of reading data
 # make calibrate     how often intervals hold a known truth, written to docs/calibration.md; minutes
+# make check-reliability  faults, such as 200 kills and full disks, and what became of the runs, to docs/reliability.md
 # make mutants       share of small changes of the central modules that their tests notice; an hour, ARGS=loss_split for one
 # make clean         removes the environment and caches, no results
 #
@@ -19,17 +20,22 @@ PROFILE ?= profiles/slurm
 READY := $(VENV)/ready$(TORCH:%=-%)
 export PATH := $(abspath $(VENV))/bin:$(PATH)
 
-.PHONY: run test check-slurm bench calibrate mutants lint format docs clean
+# make knows no names with spaces; one in the path of the project is no matter
+ifneq ($(words $(VENV)),1)
+$(error VENV: expected a path without spaces, got '$(VENV)')
+endif
+
+.PHONY: run test check-slurm bench calibrate check-reliability mutants lint format docs clean
 
 run: $(READY)
-	snakemake --cores $(CORES) $(ARGS)
+	python -m snakemake --cores $(CORES) $(ARGS)
 	@echo "The report: $(CURDIR)/results/report/index.html"
 
 test: $(READY)-dev
 	python -m pytest -n 2
 
 check-slurm: $(READY)-slurm
-	python profiles/slurm/check.py --profile $(PROFILE) $(ARGS)
+	python profiles/slurm/check.py --profile "$(PROFILE)" $(ARGS)
 
 bench: $(READY)-dev
 	python tests/bench/bench_twirl.py
@@ -39,19 +45,22 @@ bench: $(READY)-dev
 calibrate: $(READY)-dev
 	python tests/bench/calibrate.py --out docs/calibration.md
 
+check-reliability: $(READY)-dev
+	python tests/bench/check_reliability.py --out docs/reliability.md
+
 mutants: $(READY)-mutants
 	python tests/bench/mutants.py --show $(ARGS)
 
 lint: $(READY)-dev
-	ruff check .
-	ruff format --check .
-	snakefmt --check Snakefile workflow
-	snakemake --lint
+	python -m ruff check .
+	python -m ruff format --check .
+	python -m snakefmt --check Snakefile workflow
+	python -m snakemake --lint
 
 format: $(READY)-dev
-	ruff check --fix .
-	ruff format .
-	snakefmt Snakefile workflow
+	python -m ruff check --fix .
+	python -m ruff format .
+	python -m snakefmt Snakefile workflow
 
 docs: $(READY)-dev
 	python -m twirlscope.planning.config_docs --fix

@@ -14,10 +14,13 @@ from twirlscope.planning.plan import Plan
 if Path(sys.executable).exists():
     sys.executable = shlex.quote(sys.executable)
 
+given = len(workflow.overwrite_configfiles)  # with --configfile; those named by a Snakefile are read before
+files = [*workflow.configfiles[given:], *workflow.configfiles[:given]]
 try:
-    config_files.require_unambiguous(workflow.configfiles)
+    config_files.require_unambiguous(files)
     plan = Plan(config)
-except UserErrors as mistakes:
+except UserErrors as found:
+    mistakes = config_files.located(found, files)
     raise WorkflowError(
         f"the config has {len(mistakes.errors)} mistake(s):\n{mistakes}"
     ) from None

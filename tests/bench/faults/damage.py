@@ -124,7 +124,9 @@ def dates(seed: int, folder: Path) -> Outcome:
 
 
 FAULTS = [
-    Fault("saved state of a training damaged at a random byte", "one message names it, or identical results", 20, 2, state),
+    Fault(
+        "saved state of a training damaged at a random byte", "one message names it, or identical results", 20, 2, state
+    ),
     Fault("half-written files of a killed job", "removed, identical results", 20, 2, half_written),
     Fault("checkpoint damaged at a random byte", "refused by name", 50, 3, checkpoint),
     Fault("store damaged at a random byte", "refused by name, or every value as it was", 200, 6, stored),
