@@ -14,7 +14,9 @@ from twirlscope.planning.plan import Plan
 if Path(sys.executable).exists():
     sys.executable = shlex.quote(sys.executable)
 
-given = len(workflow.overwrite_configfiles)  # with --configfile; those named by a Snakefile are read before
+given = len(
+    workflow.overwrite_configfiles
+)  # with --configfile; those named by a Snakefile are read before
 files = [*workflow.configfiles[given:], *workflow.configfiles[:given]]
 try:
     config_files.require_unambiguous(files)

@@ -47,6 +47,7 @@ class Stopped(RuntimeError):  # noqa: N818
 
 
 def closest_name(name: str, known: Iterable[str]) -> str | None:
-    """The known name most similar to `name`, or None if none is similar."""
-    match = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
-    return match[0] if match else None
+    """The known name most similar to `name`, in upper or lower case, or None if none is similar."""
+    by_lower_case = {other.lower(): other for other in known}
+    match = difflib.get_close_matches(name.lower(), list(by_lower_case), n=1, cutoff=0.6)
+    return by_lower_case[match[0]] if match else None

@@ -77,9 +77,7 @@ def whole(seed: int, folder: Path) -> Outcome:
 
 
 QUOTE = "'\\''"
-RUNS = {name: None for name in ("unaugmented", "equivariant", "backbones", "voxels")} | {
-    "augmented": {"dataset": "mine"}
-}
+RUNS = dict.fromkeys(("unaugmented", "equivariant", "backbones", "voxels")) | {"augmented": {"dataset": "mine"}}
 FAULTS = [
     Fault("odd name of the folder of a training", "identical results", 30, 3, training),
     Fault("odd names of project, environment, results, config and data", "`make run` ends well", 4, 1, whole),

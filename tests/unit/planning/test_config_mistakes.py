@@ -37,8 +37,9 @@ def test_table__has_more_than_a_hundred_different_mistakes():
     assert len({text for text, *_ in MISTAKES}) == len(MISTAKES) > 150
 
 
-@pytest.mark.parametrize(("text", "path", "words"), MISTAKES, ids=[f"{m[1]} {i}" for i, m in enumerate(MISTAKES)])
-def test_mistake__is_named_with_file_line_key_and_nearest_name(text, path, words, default, tmp_path, monkeypatch):
+@pytest.mark.parametrize("mistake", MISTAKES, ids=[f"{m[1]} {i}" for i, m in enumerate(MISTAKES)])
+def test_mistake__is_named_with_file_line_key_and_nearest_name(mistake, default, tmp_path, monkeypatch):
+    text, path, words, *where = mistake
     monkeypatch.chdir(tmp_path)
     overlay = tmp_path / "my.yaml"
     overlay.write_text(text, encoding="utf-8")
@@ -46,5 +47,5 @@ def test_mistake__is_named_with_file_line_key_and_nearest_name(text, path, words
     line = next((line for line in message.splitlines() if f": {path}: " in line), message)
     assert f": {path}: " in line
     assert words in line
-    assert f"{overlay}, line " in line
+    assert f"{DEFAULT if where else overlay}, line " in line
     assert "pydantic" not in message
