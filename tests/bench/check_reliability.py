@@ -15,29 +15,37 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
 from datetime import date
+from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple
 
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "kit"), str(HERE.parents[1] / "workflow")]
 
+import torch
 from faults.fault import Fault, NotHere, Outcome
+from faults.trainings import undisturbed
+from snakemake import __version__ as snakemake
 
 HEAD = """# Reliability
 
 Faults that happen to runs, tried at random, and what became of the runs. Written by `make check-reliability`
-(`tests/bench/check_reliability.py`) on {date}, with {versions}, {seconds:.0f} s on {machine}.
+(`tests/bench/check_reliability.py`) on {date}, with {versions},
+in {minutes:.0f} minutes on {machine}.
 
-A trial is survived if what must hold does hold. *Identical* means bit for bit, all checkpoints and every stored value
-but times, energies and memory. The trainings are of a small network and take {training:.1f} s each.
+A trial is survived if what must hold does hold. *Identical* means bit for bit: all checkpoints, and every stored value
+but times, energies and memory. The trainings are of a small network and take {training:.1f} s each on a machine that is
+busy with these trials.
 """
 
 
 class Row(NamedTuple):
-    """The trials of one fault: how often it was survived, the ends with their counts, and why it was not tried."""
+    """The trials of a fault: how often it was survived, the ends with their counts, or why it was not tried."""
 
-    fault: Fault
+    name: str
+    holds: str
     tried: int
     survived: int
     ends: Counter
@@ -64,21 +72,38 @@ def tried(fault: Fault, rounds: int, seed: int = 0) -> Row:
             try:
                 outcome = fault.trial(seed + i, Path(folder))
             except NotHere as reason:
-                return Row(fault, 0, 0, ends, str(reason))
+                return Row(fault.name, fault.holds, 0, 0, ends, str(reason))
             except Exception as error:
                 outcome = Outcome(False, f"{type(error).__name__}: {error}"[:300])
         survived += outcome.survived
         ends[outcome.how if outcome.survived else f"NOT survived, seed {seed + i}: {outcome.how}"] += 1
-    return Row(fault, rounds, survived, ends)
+    return Row(fault.name, fault.holds, rounds, survived, ends)
+
+
+def row(name: str, number: int, share: float) -> Row:
+    """The row of a fault of a module, from this share of its trials."""
+    fault = faults(name)[number]
+    found = tried(fault, math.ceil(share * fault.rounds))
+    print(f"{found.survived} of {found.tried} survived: {found.name}", flush=True)
+    return found
+
+
+def rows(only: list[str], share: float, processes: int) -> list[Row]:
+    """The rows of all faults of these modules, several at a time."""
+    jobs = [(name, number) for name in only for number in range(len(faults(name)))]
+    first = sorted(jobs, key=lambda job: not job[0].startswith("workflow"))  # the longest ones
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        made = {job: pool.submit(row, *job, share) for job in first}
+        return [made[job].result() for job in jobs]
 
 
 def table(rows: list[Row]) -> str:
     """The rows as a Markdown table."""
     lines = ["| fault | must hold | tried | survived | ends |", "| --- | --- | --- | --- | --- |"]
     for row in rows:
-        ends = "; ".join(f"{count} × {how}" for how, count in row.ends.most_common())
+        ends = "; ".join(f"{count} times: {how}" for how, count in row.ends.most_common())
         ends = " ".join((ends or f"not tried: {row.missing}").replace("|", "\\|").split())
-        lines.append(f"| {row.fault.name} | {row.fault.holds} | {row.tried} | {row.survived} | {ends} |")
+        lines.append(f"| {row.name} | {row.holds} | {row.tried} | {row.survived} | {ends} |")
     total, good = (sum(getattr(row, name) for row in rows) for name in ("tried", "survived"))
     return "\n".join([*lines, f"| all | | {total} | {good} | |"]) + "\n"
 
@@ -87,29 +112,24 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", nargs="*", default=names(), choices=names())
     parser.add_argument("--share", type=float, default=1.0, help="share of the trials")
+    parser.add_argument("--processes", type=int, default=1, help="faults that are tried at a time")
     parser.add_argument("--out", type=Path, default=None)
     given = parser.parse_args()
-    start, rows = time.monotonic(), []
-    for fault in [fault for name in given.only for fault in faults(name)]:
-        rows.append(tried(fault, math.ceil(given.share * fault.rounds)))
-        print(f"{rows[-1].survived} of {rows[-1].tried} survived: {fault.name}", flush=True)
-    text = head(time.monotonic() - start) + "\n" + table(rows)
+    start = time.monotonic()
+    found = rows(given.only, given.share, given.processes)
+    text = head(time.monotonic() - start) + "\n" + table(found)
     print(text)
     if given.out:
         given.out.write_text(text, encoding="utf-8")
-    return int(any(row.survived < row.tried for row in rows))
+    return int(any(row.survived < row.tried for row in found))
 
 
 def head(seconds: float) -> str:
     """The words above the table, with the facts of this run."""
-    import torch
-    from faults.trainings import undisturbed
-    from snakemake import __version__ as snakemake
-
     return HEAD.format(
         date=date.today().isoformat(),
         versions=f"Python {platform.python_version()}, torch {torch.__version__} and Snakemake {snakemake}",
-        seconds=seconds,
+        minutes=seconds / 60,
         machine=f"{platform.system()} {platform.machine()}",
         training=undisturbed()[1],
     )

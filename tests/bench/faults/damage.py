@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import time
 from pathlib import Path
 
 import numpy as np
 
 from twirlscope.errors import UserError
+from twirlscope.runtime.identity import fingerprint
 from twirlscope.storage import store
 from twirlscope.training.checkpoints import Trained
 
@@ -32,8 +34,6 @@ def damage(path: Path, random: np.random.Generator) -> None:
 
 def state(seed: int, folder: Path) -> Outcome:
     """The saved state of a killed training is damaged before it is begun again."""
-    import signal
-
     random = np.random.default_rng(seed)
     while not list(folder.glob("checkpoints/*/state.pt")):
         disturbed(folder, random, signal.SIGKILL)
@@ -108,8 +108,6 @@ def clock(seed: int, folder: Path) -> Outcome:
 
 def dates(seed: int, folder: Path) -> Outcome:
     """A file of data keeps its date and gets another content, or keeps its content and gets another date."""
-    from twirlscope.runtime.identity import fingerprint
-
     random = np.random.default_rng(seed)
     path = folder / "data.xyz"
     path.write_bytes(random.bytes(1000))
@@ -125,11 +123,11 @@ def dates(seed: int, folder: Path) -> Outcome:
 
 FAULTS = [
     Fault(
-        "saved state of a training damaged at a random byte", "one message names it, or identical results", 20, 2, state
+        "saved state of a training damaged at a random byte", "one message names it, or identical results", 15, 2, state
     ),
-    Fault("half-written files of a killed job", "removed, identical results", 20, 2, half_written),
+    Fault("half-written files of a killed job", "removed, identical results", 10, 2, half_written),
     Fault("checkpoint damaged at a random byte", "refused by name", 50, 3, checkpoint),
     Fault("store damaged at a random byte", "refused by name, or every value as it was", 200, 6, stored),
-    Fault("clock that jumps while a training runs", "identical results", 10, 1, clock),
+    Fault("clock that jumps while a training runs", "identical results", 8, 1, clock),
     Fault("data file with another date, or another content of the same date", "seen by its content", 100, 5, dates),
 ]

@@ -108,8 +108,8 @@ def read_only_results(seed: int, folder: Path) -> Outcome:
 
 WHOLE = "one message names the file; identical results once there is room"
 FAULTS = [
-    Fault("limit on the size of files, at a random size", WHOLE, 30, 2, limited),
-    Fault("full disk, of a random size", WHOLE, 30, 2, full),
+    Fault("limit on the size of files, at a random size", WHOLE, 20, 2, limited),
+    Fault("full disk, of a random size", WHOLE, 20, 2, full),
     Fault("read-only folder of the package", "identical results, nothing written there", 3, 1, read_only_install),
     Fault("read-only folder of the results", "one message names it", 3, 1, read_only_results),
 ]

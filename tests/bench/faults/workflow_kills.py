@@ -164,7 +164,7 @@ FAULTS = [
     Fault(
         f"{kind.name}, {KILLS} times in a whole run: to everything, to Snakemake or to one job",
         "begun again, it ends with identical results",
-        2,
+        1,
         few,
         lambda seed, folder, kind=kind: killed(seed, folder, kind),
     )
