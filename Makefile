@@ -29,7 +29,7 @@ endif
 
 run: $(READY)
 	python -m snakemake --cores $(CORES) $(ARGS)
-	@echo "The report: $(CURDIR)/results/report/index.html"
+	@echo "The report: $$PWD/results/report/index.html"
 
 test: $(READY)-dev
 	python -m pytest -n 2

@@ -2,9 +2,9 @@
 
     python profiles/slurm/check.py --profile profiles/slurm --configfile config/smoke.yaml
 
-A plain dry run says nothing of resources where a rule has a message. The lines are those of the executor plug-in itself
-but for the account and partition, which it would ask a cluster for. Below them stand the jobs without a partition, those
-without a GPU model where others have one, and those with two partitions, which give exit status 1.
+A plain dry run says nothing of resources where a rule has a message. The lines are those of the executor plug-in
+itself but for the account and partition, which it would ask a cluster for. Below them stand the jobs without a
+partition, those without a GPU model where others have one, and those with two partitions, which give exit status 1.
 """
 
 import re

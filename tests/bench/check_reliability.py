@@ -10,12 +10,11 @@ from __future__ import annotations
 import argparse
 import importlib
 import math
-import platform
 import sys
 import tempfile
-import time
 from collections import Counter
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from datetime import date
 from multiprocessing import get_context
 from pathlib import Path
@@ -26,18 +25,18 @@ sys.path[:0] = [str(HERE), str(HERE.parent / "kit"), str(HERE.parents[1] / "work
 
 import torch
 from faults.fault import Fault, NotHere, Outcome
-from faults.trainings import undisturbed
 from snakemake import __version__ as snakemake
 
 HEAD = """# Reliability
 
-Faults that happen to runs, tried at random, and what became of the runs. Written by `make check-reliability`
-(`tests/bench/check_reliability.py`) on {date}, with {versions},
-in {minutes:.0f} minutes on {machine}.
+Faults that happen to runs, tried at random, and what became of the runs. Every line is written by
+`make check-reliability` (`tests/bench/check_reliability.py`); `--only` renews the lines of some kinds of faults.
 
 A trial is survived if what must hold does hold. *Identical* means bit for bit: all checkpoints, and every stored value
-but times, energies and memory. The trainings are of a small network and take {training:.1f} s each on a machine that is
-busy with these trials.
+but times, energies and memory. The trainings are of a small network and take about a second each.
+
+| fault | must hold | tried | survived | ends | date, torch, Snakemake |
+| --- | --- | --- | --- | --- | --- |
 """
 
 
@@ -88,24 +87,28 @@ def row(name: str, number: int, share: float) -> Row:
     return found
 
 
-def rows(only: list[str], share: float, processes: int) -> list[Row]:
-    """The rows of all faults of these modules, several at a time."""
+def rows(only: list[str], share: float, processes: int) -> Iterator[Row]:
+    """The rows of all faults of these modules, as they are finished; several are tried at a time."""
     jobs = [(name, number) for name in only for number in range(len(faults(name)))]
-    first = sorted(jobs, key=lambda job: not job[0].startswith("workflow"))  # the longest ones
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        made = {job: pool.submit(row, *job, share) for job in first}
-        return [made[job].result() for job in jobs]
+        for made in as_completed([pool.submit(row, *job, share) for job in jobs]):
+            yield made.result()
 
 
-def table(rows: list[Row]) -> str:
-    """The rows as a Markdown table."""
-    lines = ["| fault | must hold | tried | survived | ends |", "| --- | --- | --- | --- | --- |"]
-    for row in rows:
-        ends = "; ".join(f"{count} times: {how}" for how, count in row.ends.most_common())
-        ends = " ".join((ends or f"not tried: {row.missing}").replace("|", "\\|").split())
-        lines.append(f"| {row.name} | {row.holds} | {row.tried} | {row.survived} | {ends} |")
-    total, good = (sum(getattr(row, name) for row in rows) for name in ("tried", "survived"))
-    return "\n".join([*lines, f"| all | | {total} | {good} | |"]) + "\n"
+def line(row: Row) -> str:
+    """A row as a line of the table, with the date and the versions of now."""
+    ends = "; ".join(f"{count} times: {how}" for how, count in row.ends.most_common())
+    ends = " ".join((ends or f"not tried: {row.missing}").replace("|", "\\|").split())
+    now = f"{date.today().isoformat()}, {torch.__version__}, {snakemake}"
+    return f"| {row.name} | {row.holds} | {row.tried} | {row.survived} | {ends} | {now} |"
+
+
+def renewed(page: str, row: Row) -> str:
+    """The page with the line of a row, in place of an older one of the same fault; in the order of the faults."""
+    kept = {old.split(" | ")[0].removeprefix("| "): old for old in page.splitlines() if old.startswith("| ")}
+    kept[row.name] = line(row)
+    known = [fault.name for name in names() for fault in faults(name)]
+    return HEAD + "".join(f"{kept[name]}\n" for name in dict.fromkeys([*known, row.name]) if name in kept)
 
 
 def main() -> int:
@@ -115,24 +118,14 @@ def main() -> int:
     parser.add_argument("--processes", type=int, default=1, help="faults that are tried at a time")
     parser.add_argument("--out", type=Path, default=None)
     given = parser.parse_args()
-    start = time.monotonic()
-    found = rows(given.only, given.share, given.processes)
-    text = head(time.monotonic() - start) + "\n" + table(found)
-    print(text)
-    if given.out:
-        given.out.write_text(text, encoding="utf-8")
-    return int(any(row.survived < row.tried for row in found))
-
-
-def head(seconds: float) -> str:
-    """The words above the table, with the facts of this run."""
-    return HEAD.format(
-        date=date.today().isoformat(),
-        versions=f"Python {platform.python_version()}, torch {torch.__version__} and Snakemake {snakemake}",
-        minutes=seconds / 60,
-        machine=f"{platform.system()} {platform.machine()}",
-        training=undisturbed()[1],
-    )
+    page = given.out.read_text(encoding="utf-8") if given.out and given.out.exists() else ""
+    lost = 0
+    for made in rows(given.only, given.share, given.processes):
+        page, lost = renewed(page, made), lost + made.tried - made.survived
+        if given.out:
+            given.out.write_text(page, encoding="utf-8")
+    print(page)
+    return int(lost > 0)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """The command that tries faults: its table, and a few trials of every fault of a training."""
 
 from collections import Counter
+from datetime import date
 
 import pytest
 
@@ -39,10 +40,19 @@ def test_tried__says_why_a_fault_is_not_tried_here():
     assert (row.tried, row.missing) == (0, "no fire")
 
 
-def test_table__has_a_line_per_fault_and_the_sums():
-    rows = [Row("a", "b", 3, 2, Counter({"x": 2, "NOT": 1})), Row("c", "d", 0, 0, Counter(), "why")]
-    assert check_reliability.table(rows).splitlines()[2:] == [
-        "| a | b | 3 | 2 | 2 times: x; 1 times: NOT |",
-        "| c | d | 0 | 0 | not tried: why |",
-        "| all | | 3 | 2 | |",
+def test_page__has_a_dated_line_per_fault_and_a_new_line_takes_the_place_of_the_old_one():
+    first, second = FAULTS[0].name, FAULTS[1].name
+    page = ""
+    for row in (
+        Row(second, "b", 3, 2, Counter({"x": 2, "NOT": 1})),
+        Row(first, "d", 0, 0, Counter(), "why"),
+        Row(second, "b", 5, 5, Counter({"y": 5})),
+    ):
+        page = check_reliability.renewed(page, row)
+    lines = [line.rsplit(" | ", 1) for line in page.splitlines()[-2:]]
+    assert [line[0] for line in lines] == [
+        f"| {first} | d | 0 | 0 | not tried: why",
+        f"| {second} | b | 5 | 5 | 5 times: y",
     ]
+    assert all(line[1].startswith(f"{date.today().isoformat()}, ") for line in lines)
+    assert page.startswith(check_reliability.HEAD)
