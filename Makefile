@@ -8,6 +8,7 @@
 # make calibrate     how often intervals hold a known truth, written to docs/calibration.md; minutes
 # make mutants       share of small changes of the central modules that their tests notice, written to docs/mutants.md; an hour,
 #                    ARGS=loss_split for one
+# make check-reliability  faults, such as 200 kills and full disks, and what became of the runs, to docs/reliability.md
 # make clean         removes the environment and caches, no results
 #
 # TORCH=cpu (default), cu126, cu130 ...: torch build of a new environment; a Python that already has torch keeps it
@@ -21,17 +22,22 @@ PROFILE ?= profiles/slurm
 READY := $(VENV)/ready$(TORCH:%=-%)
 export PATH := $(abspath $(VENV))/bin:$(PATH)
 
-.PHONY: run test check-slurm bench calibrate mutants lint format docs dist clean
+# make knows no names with spaces; one in the path of the project is no matter
+ifneq ($(words $(VENV)),1)
+$(error VENV: expected a path without spaces, got '$(VENV)')
+endif
+
+.PHONY: run test check-slurm bench calibrate check-reliability mutants lint format docs dist clean
 
 run: $(READY)
-	snakemake --cores $(CORES) $(ARGS)
-	@echo "The report: $(CURDIR)/results/report/index.html"
+	python -m snakemake --cores $(CORES) $(ARGS)
+	@echo "The report: $$PWD/results/report/index.html"
 
 test: $(READY)-dev
 	python -m pytest -n 2
 
 check-slurm: $(READY)-slurm
-	python profiles/slurm/check.py --profile $(PROFILE) $(ARGS)
+	python profiles/slurm/check.py --profile "$(PROFILE)" $(ARGS)
 
 bench: $(READY)-dev
 	python tests/bench/bench_twirl.py
@@ -41,19 +47,22 @@ bench: $(READY)-dev
 calibrate: $(READY)-dev
 	python tests/bench/calibrate.py --out docs/calibration.md
 
+check-reliability: $(READY)-dev
+	python tests/bench/check_reliability.py --out docs/reliability.md
+
 mutants: $(READY)-mutants
 	python tests/bench/mutants.py --out docs/mutants.md $(ARGS)
 
 lint: $(READY)-dev
-	ruff check .
-	ruff format --check .
-	snakefmt --check Snakefile workflow
-	snakemake --lint
+	python -m ruff check .
+	python -m ruff format --check .
+	python -m snakefmt --check Snakefile workflow
+	python -m snakemake --lint
 
 format: $(READY)-dev
-	ruff check --fix .
-	ruff format .
-	snakefmt Snakefile workflow
+	python -m ruff check --fix .
+	python -m ruff format .
+	python -m snakefmt Snakefile workflow
 
 docs: $(READY) $(VENV)/docs/ready
 	python -m twirlscope.planning.config_docs --fix

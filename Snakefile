@@ -7,7 +7,7 @@
 #   snakemake --cores 2 --keep-going    all that can be done where a training fails, and then
 #   snakemake --cores 1 keep_trainings  after a change of the code that leaves the meaning of trainings alone: keeps them
 #   snakemake --cores 1 partial_report  the report of what is there, which says what is missing
-#   snakemake --cores 2 --configfile my.yaml
+#   snakemake --cores 2 all_train --configfile my.yaml    targets go before --configfile, which takes all words after it
 #
 # The config holds the experiment (every key: config/REFERENCE.md), the profiles hold the machine.
 from pathlib import Path

@@ -112,15 +112,53 @@ def running(project, arguments, out):
             process.wait()
 
 
-def test_check__prints_the_sbatch_line_of_every_job_without_a_cluster(blank, tmp_path):
-    (tmp_path / "overlay.yaml").write_text(
-        "runs: {unaugmented: null, equivariant: null, backbones: null, voxels: null}"
-    )
-    profile = blank.code / "profiles" / "slurm"
-    command = [sys.executable, profile / "check.py", "--profile", profile, "--directory", blank.work]
-    command += ["--configfile", blank.smoke, tmp_path / "overlay.yaml"]
-    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, cwd=blank.code)
+def checked(project, *arguments, profile=None):
+    """The end of the check of a project's profile, on one run of the smoke config."""
+    overlay = project.code / "overlay.yaml"
+    overlay.write_text("runs: {unaugmented: null, equivariant: null, backbones: null, voxels: null}")
+    folder = project.code / "profiles" / "slurm"
+    command = [sys.executable, folder / "check.py", "--profile", profile or folder, "--directory", project.work]
+    command += [*arguments, "--configfile", project.smoke, overlay]
+    return subprocess.run(list(map(str, command)), capture_output=True, text=True, cwd=project.code)
+
+
+def test_check__names_jobs_without_a_partition_or_gpu_model_and_jobs_with_two_partitions(blank):
+    written = blank.code / "profiles" / "slurm" / "profile.yaml"
+    text = re.sub(r"# (gpu_model: h100|slurm_partition: gpu)", r"\1", written.read_text())
+    mine = blank.code / "profiles" / "my own"
+    mine.mkdir()
+    (mine / "profile.yaml").write_text(text)
+    done = checked(blank, profile=mine)
     assert done.returncode == 0, done.stderr
+    with_gpu = [line for line in done.stdout.splitlines() if "--gpus" in line]
+    assert len(with_gpu) == 3
+    assert all("--gpus=h100:1" in line and "--partition=gpu" in line for line in with_gpu)
+    remark = done.stdout.splitlines()[-1]
+    assert remark.startswith("check-slurm: no partition, so the cluster's default: rule_")
+    assert "rule_report" in remark
+    assert not re.search("train|measure|hessian", remark)
+    text = text.replace("--open-mode=append", "--open-mode=append --partition=long").replace(
+        "  hessian:\n    <<: *network", "  hessian:\n    gpu: 1"
+    )
+    (mine / "profile.yaml").write_text(text)
+    done = checked(blank, profile=mine)
+    assert done.returncode == 1
+    assert f"check-slurm: two partitions (gpu, long): {TRAINING}" in done.stdout
+    assert "check-slurm: a GPU of any model, where others have one: rule_hessian_wildcards_augmented_0" in done.stdout
+
+
+def test_check__says_that_targets_go_before_the_config_files(blank):
+    command = [sys.executable, "profiles/slurm/check.py", "--configfile", blank.smoke, "all_train"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=blank.code)
+    assert done.returncode == 1
+    said = "--configfile: expected config files that exist, got 'all_train'; targets go before --configfile"
+    assert done.stderr.splitlines()[-1] == said
+
+
+def test_check__prints_the_sbatch_line_of_every_job_without_a_cluster(blank):
+    done = checked(blank)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "check-slurm: no partition, so the cluster's default: all"
     lines = {re.search(r"--comment (\S+)", line)[1]: line for line in done.stdout.splitlines() if "sbatch " in line}
     parts = {f"rule_prepare_part_wildcards_molecules_{part}" for part in range(2)}
     others = {"rule_prepare_wildcards_molecules", "rule_hessian_wildcards_augmented_0", "rule_report"}

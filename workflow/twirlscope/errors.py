@@ -7,7 +7,8 @@ import errno
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS)  # the disk is full, or may not be written
+# the disk or a quota is full, a file longer than allowed, or the place may not be written
+UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS)
 
 
 class UserError(ValueError):
@@ -64,6 +65,7 @@ def needs(extra: str) -> Iterator[None]:
 
 
 def closest_name(name: str, known: Iterable[str]) -> str | None:
-    """The known name most similar to `name`, or None if none is similar."""
-    match = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
-    return match[0] if match else None
+    """The known name most similar to `name`, in upper or lower case, or None if none is similar."""
+    by_lower_case = {other.lower(): other for other in known}
+    match = difflib.get_close_matches(name.lower(), list(by_lower_case), n=1, cutoff=0.6)
+    return by_lower_case[match[0]] if match else None

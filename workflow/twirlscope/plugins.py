@@ -89,10 +89,11 @@ def find(kind: str, name: str, where: str = "") -> type:
     return classes[wanted]
 
 
-def settings_of(kind: str, section: dict[str, Any], where: str) -> tuple[Settings | None, list[UserError]]:
+def settings_of(kind: str, section: Any, where: str) -> tuple[Settings | None, list[UserError]]:
     """The settings of the plug-in that a section names, or None, and all errors in the section."""
     if not isinstance(section, dict) or not isinstance(section.get("name"), str):
-        return None, [UserError(f"{where}.name", f"the name of a {kind} or `file.py:Class`", "nothing", known(kind))]
+        got = repr(section["name"]) if isinstance(section, dict) and "name" in section else "nothing"
+        return None, [UserError(f"{where}.name", f"the name of a {kind} or `file.py:Class`", got, known(kind))]
     try:
         cls = find(kind, section["name"], f"{where}.name")
     except UserError as error:

@@ -52,6 +52,10 @@ class Dataset(ABC):
         """The files of the user that it reads. They must exist before any job starts; changes rerun `prepare`."""
         return []
 
+    def splits(self) -> list[str]:
+        """Names of its splits."""
+        return ["train", "test"]
+
     @abstractmethod
     def read(self, part: int) -> Part:
         """The samples of part number `part` of `settings.parts`."""

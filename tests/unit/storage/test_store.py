@@ -107,6 +107,17 @@ def test_load__says_which_store_is_damaged(tmp_path, where):
     assert str(path) in str(found.value)
 
 
+def test_load__refuses_a_store_with_a_damaged_name_in_its_directory(tmp_path):
+    """Zarr would take the array for zeros: it has no chunk of that name."""
+    path = tmp_path / "a.zarr.zip"
+    registry.save(toys.frames(), path)
+    content = path.read_bytes()
+    last = content.rindex(b"energy/c/0")  # in the directory, behind all entries
+    path.write_bytes(content[:last] + b"enargy" + content[last + 6 :])
+    with pytest.raises(UserError, match="damaged"):
+        store.load(path)
+
+
 def test_open_store__names_the_nearest_store_when_there_is_none(tmp_path):
     registry.save(toys.frames(), tmp_path / "twirl.zarr.zip")
     with pytest.raises(UserError, match=r"did you mean .*twirl\.zarr\.zip"):

@@ -37,14 +37,15 @@ def mistakes(paths: Sequence[Path]) -> list[UserError]:
 
     A file in another format than YAML, or one that is no YAML, has none: Snakemake says what is wrong with it.
     """
-    found: list[UserError] = []
-    for path in paths:
-        try:
-            node = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
-        except (OSError, UnicodeDecodeError, yaml.YAMLError):
-            continue
-        found += _within(path, node, "")
-    return found
+    return [error for path in paths for error in _within(path, _composed(path), "")]
+
+
+def _composed(path: Path) -> yaml.Node | None:
+    """The nodes of a YAML file; None for an empty file, for another format and for one that is no YAML."""
+    try:
+        return yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        return None
 
 
 def _within(path: Path, node: yaml.Node | None, where: str) -> list[UserError]:
@@ -80,3 +81,39 @@ def _number(path: Path, node: yaml.ScalarNode, where: str) -> list[UserError]:
         for pattern, base in ODD.items()
         if pattern.fullmatch(node.value)
     ]
+
+
+def located(mistakes: UserErrors, paths: Sequence[str | Path]) -> UserErrors:
+    """The mistakes, each with the file and line that say most of its key path.
+
+    Args:
+        mistakes: with key paths as places.
+        paths: the config files; each overrides those before it.
+    """
+    trees = [(Path(path), tree) for path in paths if (tree := _composed(Path(path))) is not None]
+    return UserErrors([_placed(error, trees) for error in mistakes.errors])
+
+
+def _placed(error: UserError, trees: Sequence[tuple[Path, yaml.Node]]) -> UserError:
+    """The mistake at its file and line, or as it is where no file says any of its key path."""
+    found = [(*_deepest(tree, error.where), path) for path, tree in trees]
+    said, line, path = max(reversed(found), key=lambda each: each[0], default=(0, 0, Path()))
+    return error.at(f"{path}, line {line}: {error.where}") if said else error
+
+
+def _deepest(node: yaml.Node, where: str) -> tuple[int, int]:
+    """Length of the longest part of a key path that a node and those below it say, and its line.
+
+    A key may have dots: in the grid of a sweep, `train.steps` is one.
+    """
+    if isinstance(node, yaml.SequenceNode):
+        items = [(yaml.ScalarNode("", str(i), item.start_mark), item) for i, item in enumerate(node.value)]
+    else:
+        items = node.value if isinstance(node, yaml.MappingNode) else []
+    best = (0, 0)
+    for key, value in items:
+        if f"{where}.".startswith(f"{key.value}."):
+            rest, line = _deepest(value, where[len(key.value) + 1 :])
+            length = len(key.value) + 1 + rest
+            best = max(best, (length, line or key.start_mark.line + 1))
+    return best

@@ -13,7 +13,7 @@ from ..contracts import Model, Task
 from ..errors import UserError, UserErrors
 from ..runtime.code_hash import code_hash, source_name
 from ..runtime.identity import fingerprint
-from ..settings.base import MEASUREMENTS, Settings, keys_for, parse
+from ..settings.base import LARGEST_SEED, MEASUREMENTS, Settings, keys_for, parse
 from ..settings.experiment import MEASURES, Config, RunSettings
 from ..settings.hessian import chosen_steps
 from ..settings.train import checkpoint_steps
@@ -52,7 +52,7 @@ class Plan:
         if not errors:
             for name, run in self.config.runs.items():
                 errors += self._contradictions(f"runs.{name}", run)
-                errors += self._steps(name, run)
+                errors += self._steps(name, run) + self._splits(name, run)
         if mistakes or errors:
             raise UserErrors(mistakes + sweeps.placed(errors, members))
         self.sweeps: dict[str, dict[str, dict[str, str]]] = {}
@@ -235,9 +235,14 @@ class Plan:
         settings, errors = plugins.settings_of("dataset", section, where)
         if settings is None:
             return errors
-        dataset = plugins.find("dataset", section["name"])(settings)
+        try:
+            dataset = plugins.find("dataset", section["name"])(settings)
+        except UserError as error:
+            return [error.at(f"{where}.{error.where}")]
         self._datasets[name] = dataset
-        return [UserError(where, "a file that exists", repr(str(f))) for f in dataset.files() if not Path(f).is_file()]
+        files = [str(f) for f in dataset.files()]
+        odd = [UserError(where, "a path without braces, which Snakemake fills in", repr(f)) for f in files if "{" in f]
+        return odd or [UserError(where, "a file that exists", repr(f)) for f in files if not Path(f).is_file()]
 
     def _check_run(self, name: str, run: dict[str, Any]) -> list[UserError]:
         """Errors in the names of plug-ins and of the dataset of a run, and in settings of plug-ins."""
@@ -256,8 +261,8 @@ class Plan:
         task: type[Task] = plugins.find("task", run.task["name"])
         model: type[Model] = plugins.find("model", run.model["name"])
         errors, dataset = [], self._datasets[run.dataset]
-        if len(set(run.seeds)) < len(run.seeds) or min(run.seeds) < 0:
-            errors.append(UserError(f"{where}.seeds", "different numbers from 0", run.seeds))
+        if len(set(run.seeds)) < len(run.seeds) or min(run.seeds) < 0 or max(run.seeds) > LARGEST_SEED:
+            errors.append(UserError(f"{where}.seeds", f"different numbers from 0 to {LARGEST_SEED}", run.seeds))
         if model.task != task.name:
             errors.append(
                 UserError(f"{where}.model.name", f"a model for the task {task.name}", f"one for {model.task}")
@@ -272,6 +277,17 @@ class Plan:
         wrong = [s for s in self._measured("hessian", name).steps if s not in kept]
         where = f"runs.{name}.hessian.steps" if own else "hessian.steps"
         return [UserError(where, f"steps of checkpoints of runs.{name}: {kept}", wrong)] if wrong else []
+
+    def _splits(self, name: str, run: RunSettings) -> list[UserError]:
+        """Errors of splits that the data do not have; a dataset of a user's file may have any."""
+        known = self._datasets[run.dataset].splits()
+        errors: list[UserError] = []
+        for stage in MEASURES if ":" not in self.config.datasets[run.dataset]["name"] else ():
+            where = f"runs.{name}.{stage}.split" if "split" in getattr(run, stage) else f"{stage}.split"
+            split = self._measured(stage, name).split
+            if split not in known:
+                errors.append(UserError(where, f"a split of datasets.{run.dataset}", repr(split), known))
+        return errors
 
 
 def _pattern(names: Iterable[str]) -> str:

@@ -11,12 +11,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ..errors import UserError
 
 MEASUREMENTS = ("twirl", "gradient", "hessian")
+LARGEST_SEED = 2**63 - 1  # of NumPy and torch
 
 
 class Settings(BaseModel):
     """A section of the config. Unknown keys are errors, and so are strings in place of numbers."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, validate_default=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, validate_default=True, allow_inf_nan=False)
 
 
 def key(default: Any = ..., text: str = "", unit: str = "", shapes: Sequence[str] | None = None, **limits: Any) -> Any:
@@ -63,8 +64,22 @@ def _translate(cls: type[Settings], error: Any, where: str) -> UserError:
         return UserError(path, "one of the known names", got, known)
     if error["type"] in ("float_type", "int_type") and _number_in_text(error["input"]):
         return UserError(path, f"a number (YAML reads {got} as text: write {_dotted(error['input'])})", got)
+    if error["type"] in ("dict_type", "model_type"):
+        return UserError(path, "a section (`key: value`)", got)
     message = error["msg"].removeprefix("Input should be ").removeprefix("Value error, ").removeprefix("a valid ")
+    if error["type"] == "value_error" and isinstance(error["input"], dict):
+        return _of_key(cls, error, where, message)
     return UserError(path, message, got)
+
+
+def _of_key(cls: type[Settings], error: Any, where: str, message: str) -> UserError:
+    """The error of keys that do not fit together, at the first key in its message."""
+    section = _class_at(cls, error["loc"])
+    names = (word.strip("`") for word in message.split())
+    name = next((word for word in names if word in getattr(section, "model_fields", {})), "")
+    path = ".".join([where, *(str(p) for p in error["loc"]), name]).strip(".")
+    got = error["input"].get(name, section.model_fields[name].default) if name else error["input"]
+    return UserError(path, message, repr(got))
 
 
 def _number_in_text(value: object) -> bool:
@@ -79,12 +94,17 @@ def _dotted(value: str) -> str:
 
 def _keys_at(cls: Any, location: tuple) -> list[str]:
     """The keys of the section at a location of the config."""
+    return list(getattr(_class_at(cls, location), "model_fields", {}))
+
+
+def _class_at(cls: Any, location: tuple) -> Any:
+    """The class of the section at a location of the config, or None."""
     for name in location:
         if get_origin(cls) is dict:
             cls = get_args(cls)[1]
             continue
         field = getattr(cls, "model_fields", {}).get(name)
         if field is None:
-            return []
+            return None
         cls = field.annotation
-    return list(getattr(cls, "model_fields", {}))
+    return cls

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from .base import Settings, key
+from .base import LARGEST_SEED, Settings, key
 
 
 class GradientSettings(Settings):
@@ -26,7 +26,7 @@ class GradientSettings(Settings):
         "number of names in a module path that make a layer: with 2, `blocks.0.feed.gate` belongs to `blocks.0`",
         ge=1,
     )
-    seed: int = key(0, "seed of the samples and rotations", ge=0)
+    seed: int = key(0, "seed of the samples and rotations", ge=0, le=LARGEST_SEED)
     nearest: int = key(
         0,
         "checkpoints, evenly spread, from which the nearest more symmetric parameters are searched; 0 for none",

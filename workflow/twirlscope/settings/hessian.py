@@ -8,7 +8,7 @@ import numpy as np
 
 from .._typing import Sequence
 from ..errors import UserError
-from .base import Settings, key
+from .base import LARGEST_SEED, Settings, key
 
 
 class HessianSettings(Settings):
@@ -79,7 +79,12 @@ class HessianSettings(Settings):
         "share of the loss; both axes are of equal length",
         gt=0,
     )
-    seed: int = key(0, "seed of the samples, rotations and probes, the same for every checkpoint and both parts", ge=0)
+    seed: int = key(
+        0,
+        "seed of the samples, rotations and probes, the same for every checkpoint and both parts",
+        ge=0,
+        le=LARGEST_SEED,
+    )
     dtype: Literal["float32", "float64"] = key(
         "float32", "precision of the products; the check of derivatives is in float64"
     )

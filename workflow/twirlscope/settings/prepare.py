@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Literal
 
-from .base import Settings, key
+from .base import LARGEST_SEED, Settings, key
 
 
 class DatasetSettings(Settings):
     """Keys of every dataset; the `Settings` of a dataset adds its own."""
 
-    seed: int = key(0, "seed of everything random in the preparation", ge=0)
+    seed: int = key(0, "seed of everything random in the preparation", ge=0, le=LARGEST_SEED)
     parts: int = key(1, "jobs that share the preparation; the result does not depend on it", shapes=(), ge=1)
     split_by: Literal["molecule", "frame"] = key(
         "molecule",

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import model_validator
 
 from ..geometry.rotation_sets import DEGREES
-from .base import Settings, key
+from .base import LARGEST_SEED, Settings, key
 
 
 class TwirlSettings(Settings):
@@ -26,7 +26,7 @@ class TwirlSettings(Settings):
     )
     samples: int = key(0, "samples to measure, drawn from the split; 0 takes the whole split", ge=0)
     split: str = key("test", "split to measure")
-    seed: int = key(0, "seed of the rotations, of the samples and of the bootstrap", ge=0)
+    seed: int = key(0, "seed of the rotations, of the samples and of the bootstrap", ge=0, le=LARGEST_SEED)
     resamples: int = key(1000, "bootstrap resamples behind the intervals, each of whole clusters of samples", ge=100)
     trivial_below: float = key(
         0.1,

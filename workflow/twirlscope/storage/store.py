@@ -106,6 +106,7 @@ def open_store(path: str | Path) -> xr.Dataset | xr.DataTree:
     if not path.exists():
         raise UserError(path.parent, "a store there", repr(path.name), [p.name for p in path.parent.glob("*.zarr.zip")])
     try:
+        _require_names(path)
         found = xr.open_dataset(ZipStore(path, mode="r"), engine="zarr", consolidated=False, chunks=None)
         if found.variables:
             return found
@@ -113,6 +114,16 @@ def open_store(path: str | Path) -> xr.Dataset | xr.DataTree:
         return tree if tree.children else found
     except DAMAGE_ERRORS as error:
         raise damaged(path, error) from error
+
+
+def _require_names(path: Path) -> None:
+    """Compare the names of all entries with those in the directory of the zip file, by opening each.
+
+    A damaged name would leave an array without a chunk, which Zarr takes for zeros. Raises zipfile.BadZipFile.
+    """
+    with zipfile.ZipFile(path) as archive:
+        for entry in archive.infolist():
+            archive.open(entry).close()
 
 
 def load(path: str | Path) -> xr.Dataset | xr.DataTree:

@@ -19,7 +19,7 @@ import xarray as xr
 
 from .._typing import Array, Callable, Float, Int, Sequence, Tensor
 from ..contracts import Batch, Task, Term
-from ..settings.base import MEASUREMENTS, Settings, key
+from ..settings.base import LARGEST_SEED, MEASUREMENTS, Settings, key
 from ..storage.ragged import Ragged
 
 Solver = Literal["euler", "heun"]
@@ -85,7 +85,7 @@ class FlowMatching(Task):
     class Settings(Settings):
         """Times, weight of the loss, and generation of chains."""
 
-        seed: int = key(0, "seed of the noise and times of evaluation", shapes=MEASUREMENTS, ge=0)
+        seed: int = key(0, "seed of the noise and times of evaluation", shapes=MEASUREMENTS, ge=0, le=LARGEST_SEED)
         uniform: float = key(0.02, "share of the times drawn uniformly; the others follow Beta(`beta`, 1)", ge=0, le=1)
         beta: float = key(1.9, "first parameter of that distribution; above 1, times are closer to the chain", gt=0)
         epsilon: float = key(

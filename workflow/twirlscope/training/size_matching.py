@@ -33,7 +33,7 @@ class MatchSettings(Settings):
     by: Literal["parameters", "cost"] = key("parameters", "number of parameters, or FLOPs of an update")
 
 
-def settings_of(section: Section, where: str) -> tuple[Section | None, list[UserError]]:
+def settings_of(section: Any, where: str) -> tuple[Section | None, list[UserError]]:
     """The section of a model with its defaults filled in, those of `match` too, and all errors in it."""
     if not isinstance(section, dict) or "match" not in section:
         settings, errors = plugins.settings_of("model", section, where)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from .._typing import Mapping, Tensor
+from ..errors import UserError
 from ..runtime.atomic import write_whole
 from ..runtime.identity import STATE_FILE
 
@@ -47,9 +49,28 @@ def save_state(folder: Path, state: Mapping[str, Any]) -> None:
 
 
 def load_state(folder: Path, device: str) -> dict[str, Any] | None:
-    """The saved state, with its tensors on the device; None where there is none."""
+    """The saved state, with its tensors on the device; None where there is none.
+
+    Raises:
+        UserError: the file is damaged.
+    """
     path = folder / STATE_FILE
-    return torch.load(path, map_location=device, weights_only=True) if path.exists() else None
+    if not path.exists():
+        return None
+    _require_whole(path)
+    return torch.load(path, map_location=device, weights_only=True)
+
+
+def _require_whole(path: Path) -> None:
+    """Compare the checksums of a file that torch wrote; torch itself would load other numbers without a word."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            reason = archive.testzip()
+    except Exception as error:  # zipfile raises a dozen kinds of errors on damage
+        reason = f"{type(error).__name__}: {error}"
+    if reason:
+        got = f"a damaged one ({reason}); delete it and run again: the training begins anew"
+        raise UserError(path, "a whole state of the training", got)
 
 
 def kept_changes(folder: Path) -> list[dict[str, str]]:

@@ -151,6 +151,10 @@ class Frames(Dataset):
         """
         return periodic.finish(scales.scaled(*assign_splits(data, self.settings, self.extra_splits())))
 
+    def splits(self) -> list[str]:
+        """Names of the splits, by their numbers."""
+        return ["train", "test", *self.extra_splits()]
+
     def extra_splits(self) -> list[str]:
         """Names of the splits besides train and test, numbered from 2."""
         return []
