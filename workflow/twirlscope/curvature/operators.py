@@ -76,14 +76,8 @@ def operator(
             raise UserError(f"operator, {what}", f"a {what}", repr(name), known)
     if mode == "auto":
         mode = _choose_mode(objective, part, curvature, keep_bytes)
-    return Operator(
-        objective.to(torch.float64) if mode == "difference" else objective,
-        part,
-        curvature,
-        mode,
-        keep_bytes,
-        together,
-    )
+    objective = objective.to(torch.float64) if mode == "difference" else objective
+    return Operator(objective, part, curvature, mode, keep_bytes, together)
 
 
 class Operator:
