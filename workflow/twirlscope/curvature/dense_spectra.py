@@ -13,9 +13,14 @@ import torch
 from .._typing import Float, Tensor
 from ..estimators.eigenvalues import Spectrum
 from .lanczos import dense, matrix_of
-from .objective import Objective
-from .operators import operator
+from .objective import Objective, rademacher
+from .operators import graph_bytes, operator
 from .problem import GB, CheckpointSpectra, Key, Problem
+
+COLUMNS = 64  # multiplied at once
+LEAST_COLUMNS = 4  # fewer are multiplied one after the other
+GRAPHS_PER_COLUMN = 4  # memory of a column, in graphs of the loss
+SAME = 1e4  # largest difference between single columns and columns at once, in rounding errors
 
 
 def exact_spectra(model: torch.nn.Module, problem: Problem, mode: str) -> CheckpointSpectra:
@@ -55,8 +60,27 @@ def _weight(key: Key, problem: Problem) -> float:
 
 
 def dense_matrix(objective: Objective, curvature: str, part: str, mode: str, problem: Problem) -> Float[Tensor, "n n"]:
-    """A matrix of a part of the loss on the CPU in float64, not made symmetric, from products with unit vectors."""
-    return matrix_of(operator(objective, part, curvature, mode, problem.settings.keep_memory * GB), problem.size)
+    """A matrix of a part of the loss on the CPU in float64, not made symmetric, from products with unit vectors.
+
+    Where the graph is small, many columns are multiplied at once. One product of a single column, as the certificate
+    has it, checks the matrix.
+
+    Raises:
+        FloatingPointError: columns multiplied at once are other ones.
+    """
+    keep = problem.settings.keep_memory * GB
+    single = operator(objective, part, curvature, mode, keep)
+    each = graph_bytes(lambda: objective.losses(objective.parameters, objective.chunks[0]), objective.parameters)
+    together = min(COLUMNS, int(keep / (GRAPHS_PER_COLUMN * max(each, 1))))
+    if mode not in ("cached", "rebuilt") or together < LEAST_COLUMNS:
+        return matrix_of(single, problem.size)
+    matrix = matrix_of(operator(objective, part, curvature, mode, keep, together), problem.size, together)
+    vector = rademacher(problem.size, 1, problem.settings.seed)
+    expected = single(vector)
+    scale = max(expected.norm(), (matrix @ vector.abs()).norm(), torch.finfo(matrix.dtype).tiny)
+    if (matrix @ vector - expected).norm() > SAME * torch.finfo(objective.parameters.dtype).eps * scale:
+        raise FloatingPointError("columns multiplied at once are not those of single products")
+    return matrix
 
 
 def spectrum_of(matrix: Float[Tensor, "n n"], problem: Problem) -> Spectrum:

@@ -43,7 +43,12 @@ Multiply = Callable[[Tensor], Tensor]  # maps a vector to its product
 
 
 def operator(
-    objective: Objective, part: str, curvature: str = "hessian", mode: str = "auto", keep_bytes: float = 2e9
+    objective: Objective,
+    part: str,
+    curvature: str = "hessian",
+    mode: str = "auto",
+    keep_bytes: float = 2e9,
+    together: int = 0,
 ) -> Operator:
     """Operator that multiplies blocks of columns with the curvature of a part of the loss, in the block's dtype.
 
@@ -56,6 +61,8 @@ def operator(
         curvature: `hessian` or `gauss_newton`.
         mode: one of `MODES`, or `auto`.
         keep_bytes: memory [byte] for graphs kept between products, and for columns in mode `vmap`.
+        together: columns multiplied at once by a graph, which is faster for small networks and takes as many times the
+            memory; 0 for one after the other. A certificate of single columns does not cover it.
 
     Raises:
         UserError: the part, curvature or mode is unknown.
@@ -69,9 +76,8 @@ def operator(
             raise UserError(f"operator, {what}", f"a {what}", repr(name), known)
     if mode == "auto":
         mode = _choose_mode(objective, part, curvature, keep_bytes)
-    return Operator(
-        objective.to(torch.float64) if mode == "difference" else objective, part, curvature, mode, keep_bytes
-    )
+    objective = objective.to(torch.float64) if mode == "difference" else objective
+    return Operator(objective, part, curvature, mode, keep_bytes, together)
 
 
 class Operator:
@@ -82,10 +88,13 @@ class Operator:
     products: number of columns multiplied so far.
     """
 
-    def __init__(self, objective: Objective, part: str, curvature: str, mode: str, keep_bytes: float):
+    def __init__(
+        self, objective: Objective, part: str, curvature: str, mode: str, keep_bytes: float, together: int = 0
+    ):
         self._objective, self._part, self._curvature, self._free_bytes = objective, part, curvature, keep_bytes
         self._kept_graphs: list[Multiply | None] = []  # by chunk
         self._columns = 1  # at once, in mode `vmap`
+        self._together = together
         self.size, self.mode, self.products = len(objective.parameters), mode, 0
 
     def __call__(self, block: Float[Tensor, "n b"]) -> Float[Tensor, "n b"]:
@@ -122,6 +131,8 @@ class Operator:
         """Products of the vectors with the curvature of one chunk."""
         if self.mode in ("cached", "rebuilt"):
             multiply = kept or GRAPHS[self._curvature](self._objective, self._part, chunk)
+            if self._together:
+                return torch.cat([multiply(v, is_grads_batched=True) for v in vectors.split(self._together)])
             return torch.stack([multiply(v) for v in vectors])
         if self._curvature == "hessian":
             slope = _gradient_function(self._objective, self._part, chunk, self.mode)
@@ -146,7 +157,7 @@ def _hessian_graph(objective: Objective, part: str, chunk: Chunk) -> Multiply:
     """Multiplication with the Hessian, from the graph of the gradient."""
     parameters = objective.parameters
     slope = gradient(objective.losses(parameters, chunk)[part], parameters, create_graph=True)
-    return lambda vector: gradient(slope, parameters, vector, retain_graph=True)
+    return lambda vector, **keys: gradient(slope, parameters, vector, retain_graph=True, **keys)
 
 
 def _gauss_newton_graph(objective: Objective, part: str, chunk: Chunk) -> Multiply:
@@ -158,9 +169,10 @@ def _gauss_newton_graph(objective: Objective, part: str, chunk: Chunk) -> Multip
     if z.requires_grad and not pulled.requires_grad:
         raise RuntimeError("the derivative of the predictions cannot be differentiated: some function cuts the graph")
 
-    def multiply(vector: Tensor) -> Tensor:
-        Jv = gradient(pulled, w, vector, retain_graph=True)
-        return gradient(z, parameters, objective.output_hessian_product(Jv, chunk, part), retain_graph=True)
+    def multiply(vector: Tensor, **keys: bool) -> Tensor:
+        Jv = gradient(pulled, w, vector, retain_graph=True, **keys)
+        rows = [objective.output_hessian_product(v, chunk, part) for v in Jv.reshape(-1, Jv.shape[-1])]
+        return gradient(z, parameters, torch.stack(rows).reshape(Jv.shape), retain_graph=True, **keys)
 
     return multiply
 
