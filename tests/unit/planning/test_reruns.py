@@ -26,7 +26,7 @@ MEASURED = {  # by run
     "augmented": {"twirl", "gradient", "hessian"},
     "equivariant": {"twirl"},
     "backbones": {"twirl", "gradient", "hessian"},
-    "voxels": {"twirl", "gradient"},
+    "voxels": {"twirl", "gradient", "hessian"},
 }
 PAGE = {"report"}
 
