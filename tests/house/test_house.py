@@ -35,6 +35,7 @@ ROOMS = [
     "models",
     "tasks",
     "datasets",
+    "external",
     "storage",
     "contracts",
     "settings",
