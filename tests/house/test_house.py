@@ -26,6 +26,7 @@ SMK = [ROOT / "Snakefile", *sorted((ROOT / "workflow" / "rules").glob("*.smk"))]
 
 # from above: a module imports from its own room and from rooms below it
 ROOMS = [
+    "command",
     "planning",
     "stages",
     "report",

@@ -13,6 +13,7 @@ from ..losses import has_target, inner, loss_of
 from .checks.model_and_task import check_batch
 
 Products = dict[str, Array]  # gram [term, sample, K, K], cross [term, sample, K], square, known [term, sample], below
+AXIS = {"gram": 1, "cross": 1, "square": 1, "known": 1, "centred_square": 1, "signal": 1, "convex": 3}  # of the samples
 
 Losses = Mapping[str, Mapping[str, str]]  # by any name: the kind of loss of each term
 
@@ -61,6 +62,7 @@ def inner_products(
     labels: bool = False,
     parity: Int[Array, " rotation"] | None = None,
     losses: Losses | None = None,
+    centred: bool = False,
 ) -> Products:
     """Gram matrix of the twisted predictions, their products with the target, and the square of the target, by term.
 
@@ -77,6 +79,9 @@ def inner_products(
         parity: 1 for a rotation, -1 for a rotoreflection; None if all are rotations.
         losses: losses other than the squared error. They add `convex` [loss, 4, term, sample]: total, mean and equiv
             by jackknife, and the loss of predicting zero.
+        centred: whether predictions and target are those less the mean over rotations of the prediction. No digits cancel then,
+            however small the equivariance error. `square` stays that of the target, `centred_square` is that of the
+            centred one, and `signal` is the mean square of the predictions.
 
     Raises:
         UserError: indices of no samples, weights that are no shares of a sample, or targets that are not finite.
@@ -90,7 +95,10 @@ def inner_products(
         check_batch(task, batch)
         z = _predict_twisted(evaluation, batch, quaternion[part], parity)
         rotated = {name: values[:, parity == 1] for name, values in z.items()}
-        pieces.append(_products(task, z, batch) | _other_losses(task, rotated, batch, losses or {}))
+        pieces.append(
+            _products(task, z, batch, parity == 1 if centred else None)
+            | _other_losses(task, rotated, batch, losses or {})
+        )
         if labels:
             pieces[-1]["label"] = _label_sums(task, rotated, batch)
     return _gathered(task, pieces)
@@ -98,8 +106,7 @@ def inner_products(
 
 def _gathered(task: Task, pieces: Sequence[Products]) -> Products:
     """The products of all chunks."""
-    axis = {"gram": 1, "cross": 1, "square": 1, "known": 1, "convex": 3}
-    found = {name: np.concatenate([p[name] for p in pieces], axis[name]) for name in pieces[0] if name in axis}
+    found = {name: np.concatenate([p[name] for p in pieces], AXIS[name]) for name in pieces[0] if name in AXIS}
     if "label" in pieces[0]:
         number = [t.name for t in task.terms].index(task.attribution[0])
         found["label"] = sum(p["label"] for p in pieces) / max(found["known"][number].sum(), 1)
@@ -131,20 +138,32 @@ def _predict_twisted(
     return {name: z.reshape(len(batch), -1, *z.shape[1:]) for name, z in found.items()}
 
 
-def _products(task: Task, z: dict[str, Tensor], batch: Batch) -> Products:
-    """Inner products of one chunk, computed in float64."""
+def _products(
+    task: Task, z: dict[str, Tensor], batch: Batch, centre: Bool[Array, " rotation"] | None = None
+) -> Products:
+    """Inner products of one chunk, computed in float64; about the mean over the rotations of `centre`, if given."""
     each = []
     for term in task.terms:
         target, weights = batch.targets[term.name].double(), batch.weights[term.name].double()
         root = weights.sqrt()[..., None] / target.shape[-1] ** 0.5  # makes dot products the inner products
         flat = (z[term.name].double() * root[:, None]).flatten(2)
         y = (target * root).flatten(1)
-        gram, cross = flat @ flat.transpose(1, 2), (flat @ y[..., None]).squeeze(-1)
-        each.append([t.cpu().numpy() for t in (gram, cross, inner(target, target, weights))])
-    gram, cross, square = (np.stack(parts) for parts in zip(*each, strict=True))
+        found = {"square": inner(target, target, weights)}
+        if centre is not None:
+            found["signal"] = flat.square().sum(-1).mean(1)
+            origin = flat[:, torch.from_numpy(centre)].mean(1)
+            flat, y = flat - origin[:, None], y - origin
+            found["centred_square"] = y.square().sum(-1)
+        found |= {"gram": flat @ flat.transpose(1, 2), "cross": (flat @ y[..., None]).squeeze(-1)}
+        each.append({name: t.cpu().numpy() for name, t in found.items()})
     known = has_target(batch)
     known = np.stack([known[t.name].cpu().numpy() for t in task.terms])
-    return {"gram": gram, "cross": cross, "square": square, "known": known}
+    return {name: np.stack([e[name] for e in each]) for name in each[0]} | {"known": known}
+
+
+def square_of(products: Mapping[str, Array]) -> Float[Array, "*step term sample"]:
+    """Square of the target about the origin of the Gram matrices."""
+    return products["centred_square"] if "centred_square" in products else products["square"]
 
 
 def _other_losses(task: Task, z: dict[str, Tensor], batch: Batch, losses: Losses) -> Products:
@@ -174,7 +193,7 @@ def with_weighted(task: Task, products: Products) -> Products:
     weight = np.array([t.weight for t in task.terms])
     factor = over_known(products["known"])
     found = dict(products)
-    for name, axis in {"gram": 0, "cross": 0, "square": 0, "convex": 2}.items():
+    for name, axis in {"gram": 0, "cross": 0, "square": 0, "centred_square": 0, "signal": 0, "convex": 2}.items():
         if name in products:
             each = products[name] * factor.reshape((-1,) + (1,) * (products[name].ndim - axis - 1))
             found[name] = np.concatenate([each, np.expand_dims(np.tensordot(weight, each, (0, axis)), axis)], axis)
