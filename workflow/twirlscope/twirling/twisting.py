@@ -13,7 +13,8 @@ from ..losses import has_target, inner, loss_of
 from .checks.model_and_task import check_batch
 
 Products = dict[str, Array]  # gram [term, sample, K, K], cross [term, sample, K], square, known [term, sample], below
-AXIS = {"gram": 1, "cross": 1, "square": 1, "known": 1, "centred_square": 1, "signal": 1, "convex": 3}  # of the samples
+# axis of the samples
+AXIS = {"gram": 1, "cross": 1, "square": 1, "known": 1, "centred_square": 1, "signal": 1, "convex": 3}
 
 Losses = Mapping[str, Mapping[str, str]]  # by any name: the kind of loss of each term
 
@@ -66,11 +67,8 @@ def inner_products(
 ) -> Products:
     """Gram matrix of the twisted predictions, their products with the target, and the square of the target, by term.
 
-    `known` is True for samples that have a target; products of the others are 0.
-
-    Rotations are stacked into the batch, so the memory of the network depends on `evaluation.chunk` alone, not on the
-    number of samples or rotations. Labels and losses other than the squared error are measured without the
-    rotoreflections.
+    `known` is True for samples that have a target; products of the others are 0. A forward pass takes `evaluation.chunk`
+    rotated samples. Labels and losses other than the squared error are measured without the rotoreflections.
 
     Args:
         index: samples of the task: indices as an array, tensor or list, or a mask.
@@ -79,9 +77,8 @@ def inner_products(
         parity: 1 for a rotation, -1 for a rotoreflection; None if all are rotations.
         losses: losses other than the squared error. They add `convex` [loss, 4, term, sample]: total, mean and equiv
             by jackknife, and the loss of predicting zero.
-        centred: whether predictions and target are those less the mean over rotations of the prediction. No digits cancel then,
-            however small the equivariance error. `square` stays that of the target, `centred_square` is that of the
-            centred one, and `signal` is the mean square of the predictions.
+        centred: whether the mean prediction over rotations is subtracted from predictions and target, so that no digits
+            of a small error cancel. It adds `centred_square` of the target, and `signal`, the mean square prediction.
 
     Raises:
         UserError: indices of no samples, weights that are no shares of a sample, or targets that are not finite.

@@ -24,7 +24,8 @@ def conclude(
     Args:
         subtracted: whether the variance of the noise has been subtracted.
     """
-    found = {f"floor_{name}": (BOTH, np.stack([getattr(f, name) for f in floors])) for name in Floors._fields}
+    stored = ("floor_noise", "floor_noise_error", "floor_rounding", "floor_spacing")
+    found = {name: (BOTH, np.stack(parts)) for name, parts in zip(stored, zip(*floors, strict=True), strict=True)}
     found["loss_equiv_floor"] = (BOTH, np.stack([largest(f, subtracted) for f in floors]))
     data = data.assign(found)
     at_floor = data["loss_equiv"].values <= FACTOR * data["loss_equiv_floor"].values
