@@ -67,7 +67,7 @@ def inner_products(
 ) -> Products:
     """Gram matrix of the twisted predictions, their products with the target, and the square of the target, by term.
 
-    `known` is True for samples that have a target; products of the others are 0. A forward pass takes `evaluation.chunk`
+    `known` is True for samples that have a target; products of the others are 0. A forward pass takes one chunk of
     rotated samples. Labels and losses other than the squared error are measured without the rotoreflections.
 
     Args:
@@ -91,13 +91,9 @@ def inner_products(
         batch = evaluation.batch(index[part])
         check_batch(task, batch)
         z = _predict_twisted(evaluation, batch, quaternion[part], parity)
+        pieces.append(_products(task, z, batch, parity == 1 if centred else None))
         rotated = {name: values[:, parity == 1] for name, values in z.items()}
-        pieces.append(
-            _products(task, z, batch, parity == 1 if centred else None)
-            | _other_losses(task, rotated, batch, losses or {})
-        )
-        if labels:
-            pieces[-1]["label"] = _label_sums(task, rotated, batch)
+        pieces[-1] |= _other_losses(task, rotated, batch, losses or {}) | _label_sums(task, rotated, batch, labels)
     return _gathered(task, pieces)
 
 
@@ -204,14 +200,16 @@ def over_known(known: Bool[Array, "term sample"]) -> Float[Array, " term"]:
     return np.where(count > 0, known.shape[1] / np.maximum(count, 1), 1.0)
 
 
-def _label_sums(task: Task, z: dict[str, Tensor], batch: Batch) -> Float[Array, "2 label"]:
-    """Total loss and equivariance error of one chunk, summed over the vectors of each label (`Task.attribution`).
+def _label_sums(task: Task, z: dict[str, Tensor], batch: Batch, wanted: bool) -> Products:
+    """Total loss and equivariance error of one chunk, summed over the vectors of each label, if wanted: `label`.
 
     Unbiased as in `loss_split.split`. Summed over labels they are the losses of the term.
     """
+    if not wanted:
+        return {}
     term, key, labels = task.attribution
     target, weights, z = batch.targets[term].double(), batch.weights[term].double(), z[term].double()
     total = ((z - target[:, None]) ** 2).mean((1, -1)) * weights
     equiv = z.var(1).mean(-1) * weights
     chosen = [(batch.inputs[key] == label) & (weights > 0) for label in labels]
-    return np.array([[part[c].sum().item() for c in chosen] for part in (total, equiv)])
+    return {"label": np.array([[part[c].sum().item() for c in chosen] for part in (total, equiv)])}
