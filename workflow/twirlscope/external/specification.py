@@ -134,10 +134,15 @@ def _check_names(settings: ExternalSettings, where: str) -> None:
         raise UserError(f"{where}.python", "a Python that exists", repr(settings.python))
 
 
-def file_hashes(spec: Spec) -> dict[str, str]:
-    """Hash of every file that the specification names: factory, batch function, and files among the arguments."""
+def named_files(spec: Spec) -> list[str]:
+    """Files and folders that the specification names: factory, batch function, and those among the arguments."""
     texts = [spec.calculator.rpartition(":")[0], spec.batched.rpartition(":")[0], *_texts(spec.arguments)]
-    return {text: _hash(Path(text)) for text in texts if text and len(text) < 1000 and Path(text).exists()}
+    return [text for text in texts if text and len(text) < 1000 and Path(text).exists()]
+
+
+def file_hashes(spec: Spec) -> dict[str, str]:
+    """Hash of every file that the specification names."""
+    return {name: _hash(Path(name)) for name in named_files(spec)}
 
 
 def _texts(value: Any) -> list[str]:

@@ -17,7 +17,7 @@ TAIL = 4096  # bytes at the end of a log
 
 @dataclass(frozen=True)
 class RunFiles:
-    """The stores of one training; `hessian` and `gradient` are None if they were not requested.
+    """The stores of one run; `train`, `hessian` and `gradient` are None if they were not requested.
 
     dataset: name of the dataset.
     swept: True if a sweep made the run, and not the user.
@@ -25,7 +25,7 @@ class RunFiles:
 
     run: str
     seed: int
-    train: Path
+    train: Path | None
     twirl: Path
     hessian: Path | None
     dataset: str
@@ -63,8 +63,8 @@ def available(plan: Mapping[str, Any], results: Path, logs: Path) -> Inventory:
                 missing.append(f"{label} is not in this report: {absent[0]} did not finish ({reason}).")
             else:
                 waiting.append(f"{files.run} (seed {files.seed})")
-        elif plan["partial"] and _settings(files.train) != spec["settings"]:
-            missing.append(f"{label} is not in this report: what is there was trained with other settings.")
+        elif plan["partial"] and _settings(files) != spec["settings"]:
+            missing.append(f"{label} is not in this report: what is there was made with other settings.")
         else:
             runs.append(replace(files, **dict.fromkeys(absent)))
             missing += [f"{label}: {s} is missing ({_reason(s, files, logs) or 'not run yet'})." for s in absent]
@@ -89,9 +89,12 @@ def modification_hash(plan: Mapping[str, Any], results: Path) -> str:
     return short_hash({str(path): path.stat().st_mtime_ns for path in paths if path.exists()})
 
 
-def _settings(train: Path) -> str:
-    """Hash of the settings of a training, as the plan has it."""
-    with store.open_store(train) as data:
+def _settings(files: RunFiles) -> str:
+    """Hash of the settings of a run, as the plan has it."""
+    if files.train is None:
+        with store.open_store(files.twirl) as data:
+            return str(data.attrs.get("identity", ""))
+    with store.open_store(files.train) as data:
         return short_hash(json.loads(data.attrs["run"]))
 
 
@@ -99,7 +102,9 @@ def _files(spec: Mapping[str, Any], results: Path) -> RunFiles:
     """The paths of the stores of one training."""
     folder = results / "runs" / spec["run"] / f"seed{spec['seed']}"
     paths = {s: folder / f"{s}.zarr.zip" for s in ("train", "twirl", "hessian", "gradient") if spec.get(s, True)}
-    return RunFiles(**{"hessian": None} | paths, **{key: spec[key] for key in ("run", "seed", "dataset", "swept")})
+    return RunFiles(
+        **{"train": None, "hessian": None} | paths, **{key: spec[key] for key in ("run", "seed", "dataset", "swept")}
+    )
 
 
 def _stages(files: RunFiles) -> dict[str, Path]:

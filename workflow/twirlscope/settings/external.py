@@ -23,7 +23,7 @@ class ExternalSettings(Settings):
     checkpoints: Any = key(
         "",
         "pattern of files with `{step}` for a whole number, or a mapping from steps to files; empty for one model",
-        json_schema_extra={"type": "string or mapping"},
+        json_schema_extra={"type": ["string", "object"]},
     )
     python: str = key("", "Python of the environment that has the calculator; empty for the Python of this workflow")
     batched: str = key(
