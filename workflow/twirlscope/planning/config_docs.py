@@ -23,7 +23,9 @@ REFERENCE = PROJECT / "config" / "REFERENCE.md"
 HEADER = """# Every key of the config
 
 Generated from the settings classes by `make docs`; [README.md](README.md) explains how to use the keys."""
-EXTERNAL_NOTE = "In place of `task`, `model` and `train`; `module`, `class_name` and `kwargs`, as ml-peg writes them, too."
+EXTERNAL_NOTE = (
+    "In place of `task`, `model` and `train`; `module`, `class_name` and `kwargs`, as ml-peg writes it, too."
+)
 SECTIONS = ("twirl", "gradient", "hessian", "report")
 SHARED = {"dataset": DatasetSettings}  # keys that all plug-ins of a kind have
 

@@ -21,6 +21,7 @@ from .numbers import Column, numbers, rows_to_data
 from .page import Content, DatasetCard
 from .section import Section
 from .sections.cost import cost_words
+from .sections.potentials import errors
 from .tables import Table
 from .trainings import Training, by_run, terms_of, with_term
 from .wording import labels_note, slug
@@ -76,34 +77,43 @@ def page_content(
     sections: Sequence[Section],
     shown: Sequence[Training],
     missing: Sequence[str],
+    external: Sequence[Training] = (),
 ) -> Content:
     """Everything on the page.
 
     Args:
         dataset_of: by run, the name of its dataset.
         shown: the trainings that have sentences of their own; missing: sentences on trainings without results.
+        external: potentials that were not trained here.
     """
     limit = settings.threshold
     every = {(t.label, term): headline.headline(t, term, limit) for t in trainings for term in terms_of([t])}
     chosen = with_term(trainings, settings.term)
     lines = [every[t.label, settings.term] for t in chosen]
     told = [line for line in lines if line.run in by_run(shown)]
+    said, measured = [headline.summary(lines, limit)] if lines else [], [*trainings, *external]
+    terms = [every[t.label, term] for t in trainings for term in separate_terms(terms_of([t]))]
     return Content(
         title=settings.title,
         threshold=limit,
-        summary=headline.summary(lines, limit) + labels_note(trainings),
+        summary=" ".join([*said, *filter(None, [errors.summary(external)])]) + labels_note(measured),
         sentences=[headline.sentence(line, limit) for line in told],
-        warnings=[*missing, *not_shown_note(trainings, shown), *data_notes(trainings, data), *warnings(told)],
-        headline=headline_table(chosen, lines, limit),
-        terms=term_table([every[t.label, term] for t in trainings for term in separate_terms(terms_of([t]))], limit),
-        trainings=training_table(trainings, dataset_of),
+        warnings=[
+            *missing,
+            *not_shown_note(trainings, shown),
+            *data_notes(measured, data),
+            *warnings(told),
+        ],
+        headline=headline_table(chosen, lines, limit) if lines else None,
+        terms=term_table(terms, limit) if terms else None,
+        trainings=training_table(trainings, dataset_of) if trainings else None,
         models={run: model_facts(seeds) for run, seeds in by_run(shown).items()},
         datasets=[dataset_card(*item) for item in data.items()],
         sections=sections,
-        method=method(trainings),
+        method=method(measured),
         provenance=provenance,
         config=as_yaml(config),
-        paragraph=methods.paragraph(trainings),
+        paragraph=methods.paragraph(measured),
         bibtex=methods.bibtex(data, provenance),
     )
 

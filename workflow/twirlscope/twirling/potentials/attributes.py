@@ -38,7 +38,7 @@ def attributes(task: PotentialTask, settings: TwirlSettings, data: xr.Dataset, c
         "settings": json.dumps(settings.model_dump()),
         "external": calls.backend.spec.calculator,
         "versions": json.dumps(calls.versions),
-        "calls": calls.budget.made + calls.budget.reused,
+        "calls": calls.budget.planned,
         "orientation": MOLECULES,
         "energy_reference": "total energies less the element offsets, fitted to the twirled predictions",
         **terms,
