@@ -56,8 +56,8 @@ class Failing(Springs):
 
     def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
         super().calculate(atoms, properties, system_changes)
-        if self.number in self.atoms.numbers and self.atoms.positions[0, 0] > 0:
-            if self.how == "raise":
+        if self.number in self.atoms.numbers and (self.how == "always" or self.atoms.positions[0, 0] > 0):
+            if self.how in ("raise", "always"):
                 raise ValueError(f"element {self.number} is not supported")
             if self.how == "nan":
                 self.results["forces"][0, 0] = np.nan

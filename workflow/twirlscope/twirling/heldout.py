@@ -114,7 +114,7 @@ def _covariates(task: Task, index: Int[Array, " sample"]) -> Float[Array, " samp
 def summarise(products: xr.Dataset, settings: TwirlSettings) -> xr.Dataset:
     """The dataset with the losses added, per sample and as means over samples with 95 % intervals."""
     gram, cross, target = (products[n].values for n in ("gram", "cross", "square"))
-    square = np.asarray(square_of(products))
+    square = square_of({n: products[n].values for n in ("square", "centred_square") if n in products})
     rotations = np.flatnonzero(products["parity"].values == 1)
     parts = loss_split.split(gram[..., rotations[:, None], rotations], cross[..., rotations], square)
     zero, clusters = np.broadcast_to(target, parts.total.shape), products["cluster"].values

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
-from ..._typing import Array, Bool, Float, Sequence
+from ..._typing import Array, Bool, Sequence, Values
 from ...estimators import loss_split
 from ...settings.twirl import TwirlSettings
 from ..heldout import ENDS
@@ -35,6 +35,8 @@ def conclude(
     if "o3_loss_equiv" in data:
         data["o3_at_floor"] = (BOTH, data["o3_loss_equiv"].values <= FACTOR * data["loss_equiv_floor"].values)
         data = _blanked(data, ["o3_percent_equiv"], data["o3_at_floor"].values)
+    if not task.labelled["forces"]:
+        data = data.drop_vars("element_loss_total")
     labels = _labelled(task)
     if not labels.all():
         shape = np.broadcast_to(~labels, at_floor.shape)
@@ -67,7 +69,7 @@ def _blanked(data: xr.Dataset, names: Sequence[str], where: Bool[Array, "step te
     return data.assign({n: (BOTH, np.where(where, np.nan, data[n].values)) for n in every if n in data})
 
 
-def rms(data: xr.Dataset, name: str, term: str) -> Float[Array, "*step"]:
+def rms(data: xr.Dataset, name: str, term: str) -> Values:
     """Root of a loss of a term, in its unit: meV/Å for forces, meV/atom for energies, meV/Å^3 for stresses."""
     scale = 1e3 * float(data.attrs.get(f"scale_{term}", 1.0))
     with np.errstate(invalid="ignore"):

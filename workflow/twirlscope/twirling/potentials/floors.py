@@ -13,7 +13,7 @@ import torch
 
 from ..._typing import Array, Float, Int, Tensor
 from ...contracts import Batch
-from ...geometry import so3
+from ...geometry import action, so3
 from ...losses import balanced, inner
 from ..heldout import Heldout
 from .model import Potential
@@ -30,7 +30,8 @@ class Floors(NamedTuple):
 
     noise: half the mean square of the difference of two calls for the same input.
     noise_error: its standard error over samples.
-    rounding: half the mean square change under a translation and a permutation of the atoms, at one orientation.
+    rounding: half the mean square change under a translation and a permutation of the atoms, at one orientation, and
+        that of a prediction that is turned and turned back.
     spacing: of the energy alone: the variance of rounding a total energy to the precision it has, over atoms squared.
     """
 
@@ -60,8 +61,19 @@ def measure_floors(model: Potential, held: Heldout, count: int, seed: int) -> Fl
     other = model(moved.inputs, MOVED)
     other = {k: v.gather(1, _like(order, v)) if v.ndim == 3 else v for k, v in other.items()}
     noise, rounding = _half_squares(model, batch, first, again), _half_squares(model, batch, first, other)
+    rounding = rounding + _half_squares(model, batch, first, _turned_and_back(model, held, places, first))
     spread = np.nanstd(noise, 1, ddof=1) / max(len(places), 2) ** 0.5
     return Floors(np.nanmean(noise, 1), spread, np.nanmean(rounding, 1), _spacing(model, held.index[places]))
+
+
+def _turned_and_back(
+    model: Potential, held: Heldout, places: Int[Array, " place"], first: dict[str, Tensor]
+) -> dict[str, Tensor]:
+    """Predictions turned and turned back: the rounding of the turning itself, which matters for stresses."""
+    rotation = so3.matrix(held.quaternion[places, 1])
+    irreps = {t.name: t.irreps for t in model.task.terms}
+    turned = {name: action.rotate(irreps[name], rotation, z) for name, z in first.items()}
+    return {name: action.twist(irreps[name], rotation, z) for name, z in turned.items()}
 
 
 def _moved(turned: Batch, seed: int) -> tuple[Batch, Int[Tensor, "sample atom"]]:

@@ -30,7 +30,7 @@ def structures_dataset(frames: Sequence[Atoms], labels: Labels = None) -> xr.Dat
     for i, frame in enumerate(frames):
         if reason := fault(frame):
             raise UserError(f"frames, structure {i}", "a structure of atoms", reason)
-    lattices = np.array([cells.lattice_of(np.asarray(f.cell), f.pbc) for f in frames], np.float64)
+    lattices = np.array([cells.lattice_of(np.asarray(f.cell), f.pbc.tolist()) for f in frames], np.float64)
     found = {
         "atoms": ("sample", np.array([len(f) for f in frames], np.int32)),
         "numbers": ("atom", np.concatenate([f.numbers for f in frames]).astype(np.int16)),
@@ -52,7 +52,7 @@ def fault(frame: Atoms) -> str | None:
         return "a position is not finite"
     if frame.numbers.min() < 1:
         return "an atom is not a chemical element"
-    return cells.fault(np.asarray(frame.cell), frame.pbc) if frame.pbc.any() else None
+    return cells.fault(np.asarray(frame.cell), frame.pbc.tolist()) if frame.pbc.any() else None
 
 
 def _labels(frames: Sequence[Atoms], labels: Labels) -> dict[str, tuple]:
