@@ -46,12 +46,10 @@ def test_command__ends_with_the_status_of_the_gate(structures, capfd, arguments,
 
 
 def test_command__with_too_many_failures_decides_nothing(structures, capfd):
-    many = ["--max-force", "1"]
+    many = ["--max-force", "1", "--rotations", "2", "--reflections", "0"]
     assert run(structures, *many, name="Failing", arguments={"number": 7, "how": "always"}) == 1
     assert "element 7 is not supported" in capfd.readouterr().err
-    assert (
-        run(structures, *many, "--rotations", "2", "--reflections", "0", name="Failing", arguments={"number": 7}) == 4
-    )
+    assert run(structures, *many, name="Failing", arguments={"number": 7}) == 4
     assert "left out, structure" in capfd.readouterr().out
 
 
@@ -67,7 +65,8 @@ def test_command__writes_a_store_and_goes_on_from_its_cache(structures, tmp_path
     cache.close()
     out.unlink()
     capfd.readouterr()
-    assert run(structures, "--out", str(out), "--panel", "3") == 0
+    assert run(structures, "--out", str(out), "--panel", "3", "--report", str(tmp_path / "page")) == 0
+    assert "Springs" in (tmp_path / "page" / "index.html").read_text(encoding="utf-8")
     assert out.read_bytes() == first
     assert f"{12 * 6 + 3 * 72 + 24} calls of the calculator are planned" in capfd.readouterr().out
 
@@ -104,11 +103,12 @@ def test_command__help_needs_no_torch():
 
 
 def test_gate__decides_by_interval_and_floor():
-    assert decide(2, 1.5, 2.5, 0, 1).status == ABOVE
-    assert decide(0.5, 0.4, 0.6, 0, 1).status == WITHIN
-    assert decide(1, 0.9, 1.1, 0, 1).status == UNDECIDABLE
-    assert decide(2, 1.5, 2.5, 1.2, 1).status == UNDECIDABLE
-    assert decide(0.5, float("nan"), float("nan"), 0, 1).status == UNDECIDABLE
-    assert overall([decide(2, 1.5, 2.5, 0, 1), decide(1, 0.9, 1.1, 0, 1)], 0, 0.1) == ABOVE
-    assert overall([decide(0.5, 0.4, 0.6, 0, 1)], 0.2, 0.1) == UNDECIDABLE
-    assert overall([], 0, 0.1) == WITHIN
+    assert decide(2.0, 1.5, 2.5, 0.0, 1.0).status == ABOVE
+    assert decide(0.5, 0.4, 0.6, 0.0, 1.0).status == WITHIN
+    assert decide(1.0, 0.9, 1.1, 0.0, 1.0).status == UNDECIDABLE
+    assert decide(2.0, 1.5, 2.5, 1.2, 1.0).status == UNDECIDABLE
+    assert decide(0.5, float("nan"), float("nan"), 0.0, 1.0).status == UNDECIDABLE
+    both = [decide(2.0, 1.5, 2.5, 0.0, 1.0), decide(1.0, 0.9, 1.1, 0.0, 1.0)]
+    assert overall(both, 0.0, 0.1) == ABOVE
+    assert overall([decide(0.5, 0.4, 0.6, 0.0, 1.0)], 0.2, 0.1) == UNDECIDABLE
+    assert overall([], 0.0, 0.1) == WITHIN

@@ -17,9 +17,13 @@ from ..errors import UserError, UserErrors
 from ..estimators.bootstrap import LEAST_CLUSTERS
 from ..external import specification
 from ..external.client import Pool
+from ..report.inventory import RunFiles
+from ..runtime.devices import versions
 from ..settings.base import parse
 from ..settings.external import ExternalSettings
+from ..settings.report import ReportSettings
 from ..settings.twirl import TwirlSettings
+from ..stages import report as page
 from ..storage import store
 from ..storage.arrays.twirl import TWIRL
 from ..twirling.potentials.calculator import measure_structures
@@ -52,6 +56,8 @@ def _run(a: argparse.Namespace) -> int:
         labels = labels and {k: [v[i] for i in chosen] for k, v in labels.items()}
     pool = Pool(specification.spec_of(external, 0, a.checkpoint, "--"), external.workers, external.batch, "--")
     out = Path(a.out) if a.out else None
+    if a.report and not out:
+        raise UserError("--report", "--out too, the store whose numbers the report shows", "none")
     if out and not out.name.endswith(".zarr.zip"):
         raise UserError("--out", "a name that ends in .zarr.zip", repr(a.out))
     kept = a.cache or (out and out.with_name(f"{out.name.removesuffix('.zarr.zip')}.calls.sqlite"))
@@ -67,7 +73,17 @@ def _run(a: argparse.Namespace) -> int:
     )
     if out:
         store.save(data, out, TWIRL)
+    if a.report:
+        _write_page(a, Path(a.out))
     return report(data.isel(step=0), len(frames), rejects, a)
+
+
+def _write_page(a: argparse.Namespace, out: Path) -> None:
+    """The report of a store, with the arguments of the command as its config."""
+    name = a.calculator.rpartition(":")[2]
+    files = RunFiles(name, 0, None, out, None, "")
+    title = f"Equivariance of {name}"
+    page.report([files], {}, vars(a), Path(a.report), ReportSettings(title=title, term="forces"), versions())
 
 
 def _settings(a: argparse.Namespace) -> tuple[ExternalSettings, TwirlSettings]:

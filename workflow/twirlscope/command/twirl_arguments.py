@@ -47,3 +47,4 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--max-calls", type=int, default=0, help="calls above which nothing is started; 0 for no limit")
     add("--cache", default="", help="file of the answers (default: beside --out), with which a stopped command goes on")
     add("--out", default="", help="store of all numbers, `.zarr.zip`")
+    add("--report", default="", help="folder for the report of these numbers, as HTML, figures and CSV; needs --out")
