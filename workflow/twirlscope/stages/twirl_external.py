@@ -11,13 +11,13 @@ import numpy as np
 import xarray as xr
 
 from .._typing import Array, Int
-from ..contracts import split_index
 from ..errors import UserError
 from ..external import specification
 from ..external.calls import Budget, Cache, Calls
 from ..external.client import Pool
 from ..settings.external import ExternalSettings
 from ..settings.twirl import TwirlSettings
+from ..sources import split_index
 from ..storage import store
 from ..storage.arrays.twirl import TWIRL
 from ..storage.ragged import open_samples
