@@ -91,21 +91,16 @@ def page_content(
     chosen = with_term(trainings, settings.term)
     lines = [every[t.label, settings.term] for t in chosen]
     told = [line for line in lines if line.run in by_run(shown)]
-    said, measured = [headline.summary(lines, limit)] if lines else [], [*trainings, *external]
-    terms = [every[t.label, term] for t in trainings for term in separate_terms(terms_of([t]))]
+    measured = [*trainings, *external]
+    warned = [*missing, *not_shown_note(trainings, shown), *data_notes(measured, data), *warnings(told)]
     return Content(
         title=settings.title,
         threshold=limit,
-        summary=" ".join([*said, *filter(None, [errors.summary(external)])]) + labels_note(measured),
+        summary=_summary(lines, external, limit) + labels_note(measured),
         sentences=[headline.sentence(line, limit) for line in told],
-        warnings=[
-            *missing,
-            *not_shown_note(trainings, shown),
-            *data_notes(measured, data),
-            *warnings(told),
-        ],
+        warnings=warned,
         headline=headline_table(chosen, lines, limit) if lines else None,
-        terms=term_table(terms, limit) if terms else None,
+        terms=_terms(trainings, every, limit),
         trainings=training_table(trainings, dataset_of) if trainings else None,
         models={run: model_facts(seeds) for run, seeds in by_run(shown).items()},
         datasets=[dataset_card(*item) for item in data.items()],
@@ -116,6 +111,18 @@ def page_content(
         paragraph=methods.paragraph(measured),
         bibtex=methods.bibtex(data, provenance),
     )
+
+
+def _summary(lines: Sequence[Headline], external: Sequence[Training], limit: float) -> str:
+    """All trainings and all external potentials in a few sentences."""
+    said = [headline.summary(lines, limit)] if lines else []
+    return " ".join([*said, *filter(None, [errors.summary(external)])])
+
+
+def _terms(trainings: Sequence[Training], every: Mapping[tuple[str, str], Headline], limit: float) -> Table | None:
+    """Table of every term of every training; None without trainings."""
+    lines = [every[t.label, term] for t in trainings for term in separate_terms(terms_of([t]))]
+    return term_table(lines, limit) if lines else None
 
 
 def as_yaml(config: dict) -> str:

@@ -53,17 +53,21 @@ def measure(
     Example: `measure(model, task, split_index(data, "test"))["percent_equiv"]`
     """
     settings = settings or TwirlSettings()
-    if index is None and not isinstance(task, FixedBatchTask):
-        raise UserError("measure, index", f"indices of samples, as {type(task).__name__} is no FixedBatchTask", None)
-    count = len(task) if isinstance(task, FixedBatchTask) else None
-    index = np.arange(count) if index is None else as_index(index, count)
     evaluation = evaluation_of(model, task, settings, dtype)
-    held = heldout_of(task, index, settings, cluster)
+    held = heldout_of(task, _samples(task, index), settings, cluster)
     check_evaluation(evaluation, held.index, held.quaternion, rows_of(evaluation, held))
     result = summarise(heldout_dataset(task, [0], held, [measure_heldout(evaluation, held)]), settings)
     if panel:
         result = result.merge(_panel(evaluation, held, result, settings), combine_attrs="no_conflicts")
     return result.isel(step=0)
+
+
+def _samples(task: Task, index: Index | None) -> Int[Array, " sample"]:
+    """Indices of the samples to measure; all of a `FixedBatchTask` for None. Raises UserError for another task."""
+    if index is None and not isinstance(task, FixedBatchTask):
+        raise UserError("measure, index", f"indices of samples, as {type(task).__name__} is no FixedBatchTask", None)
+    count = len(task) if isinstance(task, FixedBatchTask) else None
+    return np.arange(count) if index is None else as_index(index, count)
 
 
 def _panel(evaluation: Evaluation, held: Heldout, result: xr.Dataset, settings: TwirlSettings) -> xr.Dataset:
