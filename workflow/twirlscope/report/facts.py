@@ -96,7 +96,7 @@ def page_content(
     return Content(
         title=settings.title,
         threshold=limit,
-        summary=_summary(lines, external, limit) + labels_note(measured),
+        summary=errors.summary(external, headline.summary(lines, limit) if lines else "") + labels_note(measured),
         sentences=[headline.sentence(line, limit) for line in told],
         warnings=warned,
         headline=headline_table(chosen, lines, limit) if lines else None,
@@ -111,12 +111,6 @@ def page_content(
         paragraph=methods.paragraph(measured),
         bibtex=methods.bibtex(data, provenance),
     )
-
-
-def _summary(lines: Sequence[Headline], external: Sequence[Training], limit: float) -> str:
-    """All trainings and all external potentials in a few sentences."""
-    said = [headline.summary(lines, limit)] if lines else []
-    return " ".join([*said, *filter(None, [errors.summary(external)])])
 
 
 def _terms(trainings: Sequence[Training], every: Mapping[tuple[str, str], Headline], limit: float) -> Table | None:

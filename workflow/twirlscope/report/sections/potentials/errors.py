@@ -103,11 +103,11 @@ def _failed(training: Training) -> str:
     return f" {count} samples are left out, because the calculator failed on them." if count else ""
 
 
-def summary(trainings: Sequence[Training]) -> str:
-    """All external potentials in one sentence."""
+def summary(trainings: Sequence[Training], before: str) -> str:
+    """The text before, and all external potentials in one sentence."""
     if not trainings:
-        return ""
+        return before
     floor = [t for t in trainings if bool(t.last("forces")["at_floor"])]
     one = len(trainings) == 1
-    text = f"{len(trainings)} potential{'' if one else 's'} that {'was' if one else 'were'} not trained here: "
-    return text + f"the forces of {len(floor) or 'none'} are at the floor of the measurement under rotations."
+    text = f"{before} {len(trainings)} potential{'' if one else 's'} that {'was' if one else 'were'} not trained here: "
+    return text.lstrip() + f"the forces of {len(floor) or 'none'} are at the floor of the measurement under rotations."
