@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from ase.io import write
 
+from twirlscope import plugins
 from twirlscope.errors import UserError
 from twirlscope.report.inventory import RunFiles
 from twirlscope.settings.external import ExternalSettings
@@ -23,8 +24,9 @@ def data(tmp_path_factory):
     folder = tmp_path_factory.mktemp("frames")
     write(folder / "f.xyz", calculators.structures(8), format="extxyz")
     section = {"name": "extxyz", "files": [str(folder / "f.xyz")], "split_by": "frame", "require_labels": False}
-    prepare.prepare_part(section, 0, folder / "part.zarr.zip")
-    prepare.prepare(section, [folder / "part.zarr.zip"], folder / "data.zarr.zip")
+    dataset = plugins.make_dataset(section)
+    prepare.prepare_part(dataset, 0, folder / "part.zarr.zip")
+    prepare.prepare(dataset, [folder / "part.zarr.zip"], folder / "data.zarr.zip")
     return folder / "data.zarr.zip"
 
 

@@ -83,8 +83,7 @@ def page_content(
 
     Args:
         dataset_of: by run, the name of its dataset.
-        shown: the trainings that have sentences of their own; missing: sentences on trainings without results.
-        external: potentials that were not trained here.
+        shown: trainings with sentences of their own; missing: sentences on others; external: not trained here.
     """
     limit = settings.threshold
     every = {(t.label, term): headline.headline(t, term, limit) for t in trainings for term in terms_of([t])}
@@ -92,13 +91,13 @@ def page_content(
     lines = [every[t.label, settings.term] for t in chosen]
     told = [line for line in lines if line.run in by_run(shown)]
     measured = [*trainings, *external]
-    warned = [*missing, *not_shown_note(trainings, shown), *data_notes(measured, data), *warnings(told)]
+    notes = [*missing, *not_shown_note(trainings, shown), *data_notes(measured, data)]
     return Content(
         title=settings.title,
         threshold=limit,
         summary=errors.summary(external, headline.summary(lines, limit) if lines else "") + labels_note(measured),
         sentences=[headline.sentence(line, limit) for line in told],
-        warnings=warned,
+        warnings=[*notes, *warnings(told)],
         headline=headline_table(chosen, lines, limit) if lines else None,
         terms=_terms(trainings, every, limit),
         trainings=training_table(trainings, dataset_of) if trainings else None,
@@ -287,8 +286,8 @@ def method(trainings: Sequence[Training]) -> dict[str, str]:
         found["Measured loss"] = "mean squared error of a component, whatever the training loss; others beside it"
     found |= _attributes([t.hessian for t in trainings if t.hessian is not None], HESSIAN)
     found |= _attributes([t.gradient for t in trainings if t.gradient is not None], GRADIENT)
-    heading = HESSIAN["rotation_set"]
-    return found | ({heading: ROTATION_SETS.get(found[heading], found[heading])} if heading in found else {})
+    name = HESSIAN["rotation_set"]
+    return found | ({name: ROTATION_SETS.get(found[name], found[name])} if name in found else {})
 
 
 def _attributes(stores: Sequence[xr.Dataset], words: Mapping[str, str]) -> dict[str, str]:
