@@ -13,6 +13,7 @@ from .floors import FACTOR, Floors, largest
 from .task import PotentialTask
 
 BOTH = ("step", "term")
+DOUBLE = 1e-24  # of the mean square prediction: what sums in double precision leave of it
 OF_LOSS = ("loss_total", "loss_mean", "percent_equiv", "learned_fraction")  # meaningless without labels
 
 
@@ -28,12 +29,13 @@ def conclude(
     found = {name: (BOTH, np.stack(parts)) for name, parts in zip(stored, zip(*floors, strict=True), strict=True)}
     found["loss_equiv_floor"] = (BOTH, np.stack([largest(f, subtracted) for f in floors]))
     data = data.assign(found)
-    at_floor = data["loss_equiv"].values <= FACTOR * data["loss_equiv_floor"].values
-    data["at_floor"] = (BOTH, at_floor)
     data = _with_signal(data, settings)
+    floor = np.maximum(FACTOR * data["loss_equiv_floor"].values, DOUBLE * data["signal"].values)
+    at_floor = data["loss_equiv"].values <= floor
+    data["at_floor"] = (BOTH, at_floor)
     data = _blanked(data, ["percent_equiv", "percent_of_signal"], at_floor)
     if "o3_loss_equiv" in data:
-        data["o3_at_floor"] = (BOTH, data["o3_loss_equiv"].values <= FACTOR * data["loss_equiv_floor"].values)
+        data["o3_at_floor"] = (BOTH, data["o3_loss_equiv"].values <= floor)
         data = _blanked(data, ["o3_percent_equiv"], data["o3_at_floor"].values)
     if not task.labelled["forces"]:
         data = data.drop_vars("element_loss_total")
