@@ -52,7 +52,7 @@ rule all_prepare:
 
 rule all_train:
     input:
-        [f"<results>/runs/{run}/seed{seed}/train.zarr.zip" for run, seed in plan.runs],
+        [f"<results>/runs/{run}/seed{seed}/train.zarr.zip" for run, seed in plan.trained],
 
 
 rule all_twirl:

@@ -26,6 +26,7 @@ SMK = [ROOT / "Snakefile", *sorted((ROOT / "workflow" / "rules").glob("*.smk"))]
 
 # from above: a module imports from its own room and from rooms below it
 ROOMS = [
+    "command",
     "planning",
     "stages",
     "report",
@@ -35,6 +36,7 @@ ROOMS = [
     "models",
     "tasks",
     "datasets",
+    "external",
     "storage",
     "contracts",
     "settings",

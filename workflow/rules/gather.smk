@@ -1,5 +1,5 @@
 # a run whose checkpoints are measured in one job needs no gathering
-ruleorder: twirl > gradient > hessian > gather
+ruleorder: twirl > twirl_external > gradient > hessian > gather
 
 
 rule gather:

@@ -41,3 +41,30 @@ use rule twirl as twirl_part with:
         sources=lambda wildcards: plan.sources("twirl", wildcards.run),
     message:
         "twirl: part {wildcards.part} of run {wildcards.run}, seed {wildcards.seed}"
+
+
+rule twirl_external:
+    """A calculator of another package at every checkpoint that the run names, in a worker with its own Python."""
+    input:
+        lambda wildcards: f"<results>/data/{plan.dataset_of(wildcards.run)}.zarr.zip",
+    output:
+        "<results>/runs/{run}/seed{seed}/twirl.zarr.zip",
+    log:
+        "<logs>/twirl/{run}.seed{seed}.log",
+    benchmark:
+        "<benchmarks>/twirl/{run}.seed{seed}.tsv"
+    wildcard_constraints:
+        run=plan.external,
+    conda:
+        "../../envs/torch.yaml"
+    threads: lambda wildcards: plan.processes(wildcards.run)
+    resources:
+        mem_mb=4000,
+        runtime=1440,
+    params:
+        job=lambda wildcards: plan.twirl_external(wildcards.run),
+        sources=lambda wildcards: plan.sources("twirl", wildcards.run),
+    message:
+        "twirl: external run {wildcards.run} (progress in {log})"
+    script:
+        "../scripts/twirl_external.py"

@@ -1,7 +1,8 @@
 """twirlscope: how fast, how completely and why neural networks learn 3D rotational symmetry.
 
 In a notebook: `twirlscope.open_store("results/runs/.../twirl.zarr.zip")` gives an xarray Dataset;
-`twirlscope.measure(predict, twirlscope.FixedBatchTask(batch, ...))` measures a model of your own.
+`twirlscope.measure(predict, twirlscope.FixedBatchTask(batch, ...))` measures a model of your own;
+`twirlscope.twirl_calculator(calculator, frames)` measures any calculator of ASE.
 """
 
 from importlib import import_module
@@ -12,6 +13,7 @@ _PUBLIC = {
     "save": "storage.registry",
     "twisted": "twirling.twisting",
     "measure": "twirling.measure",
+    "twirl_calculator": "twirling.potentials.calculator",
     "FixedBatchTask": "twirling.twisting",
     "twirled": "twirling.averaging",
     "frame_averaged": "twirling.frame_averaging",

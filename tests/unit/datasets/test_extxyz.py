@@ -321,3 +321,24 @@ def test_read__reads_a_vasp_outcar_whose_reader_needs_a_file_with_a_name(tmp_pat
     assert not found.rejects
     assert found.samples["energy"].values.tolist() == [-6.77]
     np.testing.assert_allclose(found.samples["forces"], [[0.1, 0, 0], [-0.1, 0, 0]])
+
+
+def test_read__keeps_frames_without_labels_if_none_are_required(file):
+    bare = GOOD.replace("energy=-5.5", "charge=-1 spin=2").replace(":forces:R:3", ":push:R:3")
+    found = read(file, bare, GOOD.replace("-5.5", "nan"), GOOD, require_labels=False)
+    assert [r.reason for r in found.rejects] == ["the energy is not finite"]
+    assert np.isnan(found.samples["energy"].values).tolist() == [True, False]
+    assert np.isnan(found.samples["forces"].values).all(1).tolist() == [True] * 3 + [False] * 3
+    np.testing.assert_array_equal(found.samples["charge"], [-1, np.nan])
+    np.testing.assert_array_equal(found.samples["spin"], [2, np.nan])
+
+
+def test_prepare__of_frames_without_any_label_has_scales_of_one(tmp_path, file):
+    bare = GOOD.replace("energy=-5.5", "").replace(":forces:R:3", ":push:R:3")
+    file.write_text(bare + bare.replace("0.96", "0.98") + bare.replace("0.96", "1.1"))
+    section = {"name": "extxyz", "files": [str(file)], "split_by": "frame", "require_labels": False}
+    dataset = plugins.make_dataset(section)
+    data = dataset.finish(dataset.read(0).samples)
+    assert (float(data["force_scale"]), float(data["energy_scale"])) == (1.0, 1.0)
+    assert not data["reference_energy"].values.any()
+    assert "charge" not in data

@@ -8,7 +8,8 @@ import pytest
 import yaml
 
 from twirlscope.errors import UserErrors
-from twirlscope.planning.plan import NAME, Plan
+from twirlscope.planning.plan import Plan
+from twirlscope.planning.sections import NAME
 from twirlscope.runtime.code_hash import ROOT
 
 DEFAULT = yaml.safe_load((ROOT.parent.parent / "config" / "config.yaml").read_text())

@@ -13,7 +13,7 @@ from twirlscope.report.wording import slug
 from twirlscope.runtime.atomic import write_folder
 from twirlscope.settings.report import ReportSettings
 from twirlscope.stages import report
-from twirlscope.storage import store
+from twirlscope.storage import registry, store
 
 EVIL = "<script>alert('1')</script> & co"
 VOID = {"meta", "link", "br", "hr", "img", "input", "source"}
@@ -205,3 +205,17 @@ def test_report__names_the_terms_when_the_term_is_unknown(tmp_path):
         make(tmp_path, tmp_path / "out", runs, term="force")
     with pytest.raises(UserError, match="at least one training"):
         make(tmp_path, tmp_path / "out", [])
+
+
+def test_report__of_networks_that_are_all_exact_is_made(tmp_path):
+    """Every equivariance error is rounding error, so that nothing can be drawn of its spectrum or its course."""
+    runs = []
+    for name in ("one", "two"):
+        files = synthetic.save_run(tmp_path, name, with_hessian=False, terms=2)
+        data = synthetic.spectral(store.load(files.twirl))
+        data["loss_equiv_floor"] = data["loss_equiv"] * 2
+        registry.save(data, files.twirl)
+        runs.append(files)
+    text = make(tmp_path, tmp_path / "out", runs)
+    assert "rounding error" in text
+    assert "No objects" not in text

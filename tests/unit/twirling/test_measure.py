@@ -281,3 +281,15 @@ def test_measure__of_a_term_without_some_targets_is_that_of_the_samples_that_hav
     for name in ("loss_total", "loss_zero", "learned_fraction", "convex_loss_zero", "o3_loss_total"):
         assert every[name] == pytest.approx(float(some[name]), rel=0.03), name  # these hardly depend on the rotations
     assert every["loss_equiv"] == pytest.approx(SQUARE, rel=0.5)
+
+
+def test_measure__with_a_panel_has_the_spectrum_of_the_stage():
+    """A bias fixed in the lab has degree 1 alone."""
+    task, bias = toys.force_field(30), (0.3, -0.1, 0.2)
+    settings = TwirlSettings(panel=8, resamples=200)
+    found = measure.measure(toys.Well(0.5, bias), task, np.arange(30), settings, panel=True).sel(term="forces")
+    square = sum(b * b for b in bias) / 3
+    np.testing.assert_allclose(found["panel_loss_equiv"], square, rtol=1e-4)
+    assert int(found["spectrum"][1:].argmax()) == 0
+    with pytest.raises(UserError, match="two samples or more for a panel"):
+        measure.measure(toys.Well(0.5, bias), task, np.arange(1), settings, panel=True)

@@ -24,6 +24,10 @@ def measured(model, settings=SETTINGS, samples=40):
     return task, chosen, panel.summarise_panel(data, chosen, settings)
 
 
+def _losses(evaluation, found, chosen):
+    return panel.twirling_losses(found, chosen, SETTINGS, panel.measured_losses(evaluation, chosen, SETTINGS))
+
+
 def test_symmetric_matrices__are_recovered_from_their_upper_triangles():
     gram = np.random.default_rng(0).normal(size=(2, 3, 5, 5))
     gram = gram + gram.swapaxes(-1, -2)
@@ -56,9 +60,7 @@ def test_panel_of__gives_the_same_panel_every_time_from_the_measured_samples():
 def test_twirling_losses__predict_no_residual_where_the_set_is_exact_and_measure_none(name):
     """A bias has degree 1 only, which every set here integrates; twirling leaves the twirled prediction error."""
     task, chosen, found = measured(toys.Well(0.5, BIAS))
-    losses = panel.twirling_losses(Evaluation(toys.Well(0.5, BIAS), task), found, chosen, SETTINGS).sel(
-        rotation_set=name, term="forces"
-    )
+    losses = _losses(Evaluation(toys.Well(0.5, BIAS), task), found, chosen).sel(rotation_set=name, term="forces")
     mean = float(found["spectrum"].sel(term="forces").isel(step=0, degree=0))
     np.testing.assert_allclose(losses["twirled_loss"], mean, rtol=0.05)
     np.testing.assert_allclose(losses["twirled_loss_predicted"], losses["twirled_loss"], rtol=0.05)
@@ -68,7 +70,7 @@ def test_twirling_losses__predict_no_residual_where_the_set_is_exact_and_measure
 def test_twirling_losses__measure_what_independent_rotations_leave(count):
     """K rotations leave |v|^2 / (3 K) of a bias v, one pass all of it; the rest cancels, paired by sample."""
     task, chosen, found = measured(toys.Well(0.5, BIAS), SETTINGS.model_copy(update={"panel": 40}))
-    losses = panel.twirling_losses(Evaluation(toys.Well(0.5, BIAS), task), found, chosen, SETTINGS).sel(term="forces")
+    losses = _losses(Evaluation(toys.Well(0.5, BIAS), task), found, chosen).sel(term="forces")
     one = losses.sel(rotation_set=f"haar{count}")
     gain = (one["panel_twirled_loss"] - one["panel_single_loss"]).values
     assert abs(gain.mean() - SQUARE * (1 / count - 1)) < 4 * gain.std(ddof=1) / 40**0.5

@@ -14,7 +14,7 @@ from ..runtime.input_files import require_distinct
 from ..settings.base import key
 from ..settings.prepare import DatasetSettings
 from ..sources import Part, Reject
-from .molecular import file_shares, frames, periodic
+from .molecular import electrons, file_shares, frames, periodic
 from .molecular.frames import BOHR, HARTREE, KCAL_PER_MOL, Frame
 from .molecular.xyz_files import read_frames
 from .molecular.xyz_records import Record
@@ -62,6 +62,9 @@ class ExtXyz(frames.Frames):
             "public benchmark that the files come from; the report shows its published errors; "
             "`3bpa_proxy` if the test files are parts of other files of that benchmark",
         )
+        require_labels: bool = key(
+            True, "whether frames without energy or forces are rejected; false keeps them, for external runs"
+        )
         labels: str = key("not stated", "level of theory of energy and forces; the report prints it")
 
     def files(self) -> list[Path]:
@@ -99,7 +102,7 @@ class ExtXyz(frames.Frames):
         for number, (path, split) in enumerate(self._files_with_split()):
             if (window := windows[number]) is None:
                 continue
-            no_forces = self._has_no_forces(path) and split > 0
+            no_forces = self.settings.require_labels and self._has_no_forces(path) and split > 0
             for index, atoms in read_frames(path, window):
                 made = (
                     atoms if isinstance(atoms, str) else self._frame(atoms, number * STRIDE + index, split, no_forces)
@@ -113,8 +116,9 @@ class ExtXyz(frames.Frames):
         """One frame in eV and Å, or the reason to reject it."""
         s = self.settings
         scalars, vectors = _scalars(atoms), _vectors(atoms)
-        if s.energy_key not in scalars:
+        if s.energy_key not in scalars and s.require_labels:
             return f"no energy {s.energy_key!r}"
+        no_forces = no_forces or (s.forces_key not in vectors and not s.require_labels)
         if s.forces_key not in vectors and not no_forces:
             return f"no forces {s.forces_key!r}"
         if s.molecule_key and s.molecule_key not in atoms.values:
@@ -127,14 +131,22 @@ class ExtXyz(frames.Frames):
             numbers=atoms.numbers,
             positions=atoms.positions * length,
             forces=None if no_forces else vectors[s.forces_key] * force,
-            energy=scalars[s.energy_key] * energy,
+            energy=self._energy(scalars, energy),
             molecule=str(atoms.values[keys[0]]) if keys else "",
             split=split,
             cell=atoms.cell * length,
             periodic=atoms.periodic,
             stress=self._stress(atoms),
+            optional=not s.require_labels,
+            **electrons.of_values(atoms.values),
         )
         return frames.reject_reason(frame) or frame
+
+    def _energy(self, scalars: dict[str, float], unit: float) -> float:
+        """Energy of a frame [eV]; infinite where the file has one that is no number, NaN where it has none."""
+        name = self.settings.energy_key
+        given = scalars.get(name, np.nan) * unit
+        return np.inf if name in scalars and np.isnan(given) else given
 
     def _stress(self, atoms: Record) -> np.ndarray | None:
         """Stress of a frame [eV/Å^3]; None if it has none, or is not periodic along all axes."""
@@ -174,7 +186,9 @@ class ExtXyz(frames.Frames):
 
 def _to_dataset(block: list[Frame]) -> xr.Dataset:
     """Frames with their cells and stresses as stored variables."""
-    return frames.to_dataset(block).merge(periodic.to_dataset([f.lattice for f in block], [f.stress for f in block]))
+    state = electrons.to_dataset([f.charge for f in block], [f.spin for f in block])
+    cells = periodic.to_dataset([f.lattice for f in block], [f.stress for f in block])
+    return xr.merge([frames.to_dataset(block), cells, state])
 
 
 def _scalars(atoms: Record) -> dict[str, float]:

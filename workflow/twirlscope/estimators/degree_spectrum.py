@@ -100,6 +100,15 @@ def remainder(q: Float[Array, "*b degree"], equiv: Values) -> Values:
     return equiv - q[..., 1:].sum(-1)
 
 
+def casimir(q: Float[Array, "*b degree"]) -> Values:
+    """Lie-derivative error SUM_l l (l + 1) q_l of a spectrum; degrees above its highest one are not in it.
+
+    Unlike differences between nearby orientations, it is not dominated by the noise of the predictions.
+    """
+    degree = np.arange(q.shape[-1])
+    return q @ (degree * (degree + 1.0))
+
+
 class TwirlingResidual(NamedTuple):
     """Residual of twirling with a set of rotations; `low` and `high` bound the unknown degrees above the spectrum's."""
 

@@ -14,6 +14,7 @@ from typing import Any
 from .. import plugins
 from ..settings.base import Settings
 from ..settings.experiment import Config
+from ..settings.external import ExternalSettings
 from ..settings.prepare import DatasetSettings
 
 PROJECT = Path(__file__).parents[3]
@@ -22,6 +23,9 @@ REFERENCE = PROJECT / "config" / "REFERENCE.md"
 HEADER = """# Every key of the config
 
 Generated from the settings classes by `make docs`; [README.md](README.md) explains how to use the keys."""
+EXTERNAL_NOTE = (
+    "In place of `task`, `model` and `train`; `module`, `class_name` and `kwargs`, as ml-peg writes it, too."
+)
 SECTIONS = ("twirl", "gradient", "hessian", "report")
 SHARED = {"dataset": DatasetSettings}  # keys that all plug-ins of a kind have
 
@@ -41,6 +45,8 @@ def schema() -> Entry:
     run = properties["runs"]["additionalProperties"]["properties"]
     for kind in ("task", "model"):
         run[kind] = {"description": run[kind]["description"]} | _plugin_section(kind)
+    text = run["external"]["description"]
+    run["external"] = {"description": text} | section(ExternalSettings) | {"additionalProperties": True, "required": []}
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "twirlscope config"} | root
 
 
@@ -80,6 +86,7 @@ def reference() -> str:
         _table("(top level)", root),
         _table("`runs.<run>`", run["properties"]),
         _table("`runs.<run>.train`", run["properties"]["train"]["properties"]),
+        _table("`runs.<run>.external`", section(ExternalSettings)["properties"], EXTERNAL_NOTE),
         _table("`sweeps.<sweep>`", sweep["properties"]),
         *(_table(f"`{name}`", root[name]["properties"]) for name in SECTIONS),
     ]
@@ -105,7 +112,8 @@ def _table(title: str, keys: dict[str, Entry], summary: str = "") -> str:
     """A heading and a table: key, type, default, meaning."""
     rows = ["| key | type | default | meaning |", "| --- | --- | --- | --- |"]
     for name, entry in keys.items():
-        kind = " \\| ".join(choice or '""' for choice in entry.get("enum", [entry["type"]]))
+        types = entry["type"] if isinstance(entry["type"], list) else [entry["type"]]
+        kind = " \\| ".join(choice or '""' for choice in entry.get("enum", types))
         rows.append(f"| `{name}` | {kind} | {_default(entry)} | {entry['description']}{_limits(entry)} |")
     return "\n".join([f"## {title}", "", *([summary, ""] if summary else []), *rows])
 

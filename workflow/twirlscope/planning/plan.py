@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +18,8 @@ from ..settings.train import checkpoint_steps
 from ..sources import Dataset
 from ..storage import made_from
 from ..training import size_matching
-from . import sweeps
-
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_]*")
+from . import external_runs, sweeps
+from .sections import name_errors, named_sections, pattern, without_nulls
 
 
 class Plan:
@@ -37,15 +34,15 @@ class Plan:
     """
 
     def __init__(self, config: dict[str, Any]):
-        config, members, mistakes = sweeps.expand(_without_nulls(config))
+        config, members, mistakes = sweeps.expand(without_nulls(config))
         self.config, errors = parse(Config, config, "")
         self._datasets: dict[str, Dataset] = {}
         self._hashes: dict[tuple[str, ...], str] = {}  # of many runs of a sweep, which share their code
-        self._known_datasets = [name for name, _ in _sections(config, "datasets")]
-        for name, section in _sections(config, "datasets"):
-            errors += _name(f"datasets.{name}", name) + self._check_dataset(name, section)
-        for name, run in _sections(config, "runs"):
-            errors += _name(f"runs.{name}", name) + self._check_run(name, run)
+        self._known_datasets = [name for name, _ in named_sections(config, "datasets")]
+        for name, section in named_sections(config, "datasets"):
+            errors += name_errors(f"datasets.{name}", name) + self._check_dataset(name, section)
+        for name, run in named_sections(config, "runs"):
+            errors += name_errors(f"runs.{name}", name) + self._check_run(name, run)
         if not errors:
             for name in self.config.runs:
                 errors += [e for stage in MEASURES for e in self.config.measure(stage, name)[1]]
@@ -65,14 +62,39 @@ class Plan:
         return [(name, seed) for name, run in self.config.runs.items() for seed in run.seeds]
 
     @property
+    def trained(self) -> list[tuple[str, int]]:
+        """Every (run, seed) that is trained here."""
+        return [(name, seed) for name, seed in self.runs if not self._is_external(name)]
+
+    @property
+    def external(self) -> str:
+        """Regular expression for the runs that are not trained here."""
+        return pattern(name for name in self.config.runs if self._is_external(name))
+
+    def _is_external(self, run: str) -> bool:
+        return external_runs.is_external(self.config.runs[run])
+
+    def twirl_external(self, run: str) -> dict[str, Any]:
+        """Parameters of the job that measures an external run."""
+        spec = self.config.runs[run]
+        job = self.measure("twirl", run) | {"external": external_runs.settings_of(spec).model_dump(), "run": run}
+        identity = short_hash(self._training_of(run) | {"seed": int(spec.seeds[0])})
+        return job | {"files": external_runs.files(spec, f"runs.{run}.external"), "identity": identity}
+
+    def processes(self, run: str) -> int:
+        """Threads of the job that measures an external run: of all its workers."""
+        settings = external_runs.settings_of(self.config.runs[run])
+        return settings.workers * settings.threads
+
+    @property
     def with_hessian(self) -> list[tuple[str, int]]:
         """Every (run, seed) whose curvature is measured."""
-        return [(run, seed) for run, seed in self.runs if self._measured("hessian", run).enabled]
+        return [(run, seed) for run, seed in self.trained if self._measured("hessian", run).enabled]
 
     @property
     def with_gradient(self) -> list[tuple[str, int]]:
         """Every (run, seed) whose gradients are measured."""
-        return [(run, seed) for run, seed in self.runs if self._measured("gradient", run).enabled]
+        return [(run, seed) for run, seed in self.trained if self._measured("gradient", run).enabled]
 
     @property
     def datasets(self) -> list[str]:
@@ -93,6 +115,8 @@ class Plan:
 
     def sources(self, stage: str, run: str = "") -> list[str]:
         """Files whose code a job of a stage runs, as `code_hash` takes them; all that they import counts too."""
+        if run and self._is_external(run):
+            return [f"scripts/{stage}_external.py"]
         files = [f"scripts/{stage}.py"]
         if run:
             spec = self.config.runs[run]
@@ -122,6 +146,8 @@ class Plan:
     def _training_of(self, run: str) -> dict[str, Any]:
         """The training of a run as the config says it, defaults filled in, without what only shapes measurements."""
         spec = self.config.runs[run]
+        if self._is_external(run):
+            return {"dataset": spec.dataset, "external": external_runs.settings_of(spec).model_dump()}
         task = plugins.settings_of("task", spec.task, "task")[0]
         measured = {key for stage in MEASUREMENTS for key in keys_for(type(task), stage)}
         return {
@@ -144,17 +170,19 @@ class Plan:
 
     def jobs(self, stage: str, run: str) -> range:
         """Numbers of the jobs that share the checkpoints of a run: as many as wanted, but none without a checkpoint."""
+        if self._is_external(run):
+            return range(1)
         settings, kept = self._measured(stage, run), checkpoint_steps(self.config.runs[run].train)
         measured = chosen_steps(kept, settings) if stage == "hessian" else kept
         return range(min(settings.jobs, len(measured)))
 
     def in_one_job(self, stage: str) -> str:
         """Regular expression for the runs whose checkpoints are measured by one job."""
-        return _pattern(run for run in self.config.runs if len(self.jobs(stage, run)) == 1)
+        return pattern(run for run, _ in self.trained if len(self.jobs(stage, run)) == 1)
 
     def in_several_jobs(self, stage: str) -> str:
         """Regular expression for the runs whose checkpoints are shared by several jobs."""
-        return _pattern(run for run in self.config.runs if len(self.jobs(stage, run)) > 1)
+        return pattern(run for run, _ in self.trained if len(self.jobs(stage, run)) > 1)
 
     def gather(self) -> dict[str, Any]:
         """Parameters of the jobs that merge the stores of several jobs."""
@@ -162,13 +190,14 @@ class Plan:
 
     def report(self, partial: bool = False) -> dict[str, Any]:
         """Parameters of the report, or of the partial one."""
-        curved, gradient = set(self.with_hessian), set(self.with_gradient)
+        trained, curved, gradient = set(self.trained), set(self.with_hessian), set(self.with_gradient)
         runs = [
             {
                 "run": run,
                 "seed": seed,
                 "dataset": self.dataset_of(run),
                 "swept": run in self._swept,
+                "train": (run, seed) in trained,
                 "hessian": (run, seed) in curved,
                 "gradient": (run, seed) in gradient,
                 "settings": self._settings_hashes(run, int(seed)),
@@ -247,6 +276,10 @@ class Plan:
     def _check_run(self, name: str, run: dict[str, Any]) -> list[UserError]:
         """Errors in the names of plug-ins and of the dataset of a run, and in settings of plug-ins."""
         where, errors = f"runs.{name}", []
+        if external_runs.is_external(run):
+            errors += external_runs.errors(where, run)
+        else:
+            errors += [UserError(f"{where}.{k}", "a value", "nothing") for k in ("task", "model") if k not in run]
         if "task" in run:
             errors += plugins.settings_of("task", run["task"], f"{where}.task")[1]
         if "model" in run:
@@ -258,6 +291,9 @@ class Plan:
 
     def _contradictions(self, where: str, run: RunSettings) -> list[UserError]:
         """Errors of sections that are right alone and wrong together."""
+        if external_runs.is_external(run):
+            kind = self._datasets[run.dataset].kind
+            return [UserError(f"{where}.dataset", "a dataset of frames", f"one of {kind}")] if kind != "frames" else []
         task: type[Task] = plugins.find("task", run.task["name"])
         model: type[Model] = plugins.find("model", run.model["name"])
         errors, dataset = [], self._datasets[run.dataset]
@@ -273,6 +309,8 @@ class Plan:
 
     def _steps(self, name: str, run: RunSettings) -> list[UserError]:
         """Errors of steps that are asked for and have no checkpoint."""
+        if external_runs.is_external(run):
+            return []
         kept, own = checkpoint_steps(run.train), "steps" in run.hessian
         wrong = [s for s in self._measured("hessian", name).steps if s not in kept]
         where = f"runs.{name}.hessian.steps" if own else "hessian.steps"
@@ -288,29 +326,3 @@ class Plan:
             if split not in known:
                 errors.append(UserError(where, f"a split of datasets.{run.dataset}", repr(split), known))
         return errors
-
-
-def _pattern(names: Iterable[str]) -> str:
-    """A regular expression for these names and no other, also where there are none."""
-    return "|".join(names) or "(?!)"
-
-
-def _without_nulls(config: dict[str, Any]) -> dict[str, Any]:
-    """The config without datasets, runs and sweeps that an overlay set to null."""
-    kept = dict(config)
-    for section in ("datasets", "runs", "sweeps"):
-        if isinstance(kept.get(section), dict):
-            kept[section] = {name: value for name, value in kept[section].items() if value is not None}
-    return kept
-
-
-def _sections(config: dict[str, Any], key: str) -> list[tuple[str, dict[str, Any]]]:
-    """The named sections below a key; the schema reports what is no section."""
-    found = config.get(key)
-    return [(str(n), s) for n, s in found.items() if isinstance(s, dict)] if isinstance(found, dict) else []
-
-
-def _name(where: str, name: str) -> list[UserError]:
-    """Errors in a name, which becomes a folder and a wildcard."""
-    good = NAME.fullmatch(name) is not None
-    return [] if good else [UserError(where, "a name of letters, digits and underscores", repr(name))]

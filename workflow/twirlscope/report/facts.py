@@ -6,8 +6,6 @@ import json
 import math
 from typing import Any
 
-import numpy as np
-import pandas as pd
 import xarray as xr
 import yaml
 
@@ -15,15 +13,17 @@ from .._typing import Mapping, Sequence
 from ..settings.report import ReportSettings
 from . import headline, methods
 from .clusters import cluster_notes
+from .dataset_cards import dataset_card
 from .headline import Headline
 from .headline_tables import headline_table, separate_terms, term_table
 from .numbers import Column, numbers, rows_to_data
-from .page import Content, DatasetCard
+from .page import Content
 from .section import Section
 from .sections.cost import cost_words
+from .sections.potentials import errors
 from .tables import Table
 from .trainings import Training, by_run, terms_of, with_term
-from .wording import labels_note, slug
+from .wording import labels_note
 
 ROTATION_SETS = {  # value of the attribute -> words
     "D2": "the 4 of the group D2, at a random orientation of every sample",
@@ -76,36 +76,52 @@ def page_content(
     sections: Sequence[Section],
     shown: Sequence[Training],
     missing: Sequence[str],
+    external: Sequence[Training] = (),
 ) -> Content:
     """Everything on the page.
 
     Args:
         dataset_of: by run, the name of its dataset.
-        shown: the trainings that have sentences of their own; missing: sentences on trainings without results.
+        shown: trainings with sentences of their own; missing: sentences on others; external: not trained here.
     """
     limit = settings.threshold
     every = {(t.label, term): headline.headline(t, term, limit) for t in trainings for term in terms_of([t])}
-    chosen = with_term(trainings, settings.term)
-    lines = [every[t.label, settings.term] for t in chosen]
+    lines = [every[t.label, settings.term] for t in with_term(trainings, settings.term)]
     told = [line for line in lines if line.run in by_run(shown)]
+    measured = [*trainings, *external]
+    notes = [*missing, *not_shown_note(trainings, shown), *data_notes(measured, data), *warnings(told)]
     return Content(
         title=settings.title,
         threshold=limit,
-        summary=headline.summary(lines, limit) + labels_note(trainings),
+        summary=errors.summary(external, headline.summary(lines, limit) if lines else "") + labels_note(measured),
         sentences=[headline.sentence(line, limit) for line in told],
-        warnings=[*missing, *not_shown_note(trainings, shown), *data_notes(trainings, data), *warnings(told)],
-        headline=headline_table(chosen, lines, limit),
-        terms=term_table([every[t.label, term] for t in trainings for term in separate_terms(terms_of([t]))], limit),
-        trainings=training_table(trainings, dataset_of),
+        warnings=notes,
+        **_tables(trainings, every, settings, dataset_of),
         models={run: model_facts(seeds) for run, seeds in by_run(shown).items()},
         datasets=[dataset_card(*item) for item in data.items()],
         sections=sections,
-        method=method(trainings),
+        method=method(measured),
         provenance=provenance,
         config=as_yaml(config),
-        paragraph=methods.paragraph(trainings),
+        paragraph=methods.paragraph(measured),
         bibtex=methods.bibtex(data, provenance),
     )
+
+
+def _tables(
+    trainings: Sequence[Training], every: Mapping, settings: ReportSettings, dataset_of: Mapping[str, str]
+) -> dict[str, Table | None]:
+    """Tables of the last checkpoints, of all terms, and of the trainings; None without trainings."""
+    if not trainings:
+        return {"headline": None, "terms": None, "trainings": None}
+    limit, chosen = settings.threshold, with_term(trainings, settings.term)
+    lines = [every[t.label, settings.term] for t in chosen]
+    terms = [every[t.label, term] for t in trainings for term in separate_terms(terms_of([t]))]
+    return {
+        "headline": headline_table(chosen, lines, limit) if lines else None,
+        "terms": term_table(terms, limit),
+        "trainings": training_table(trainings, dataset_of),
+    }
 
 
 def as_yaml(config: dict) -> str:
@@ -227,53 +243,6 @@ def _flat(section: Any) -> str:
     return "; ".join(name + [f"{k.replace('_', ' ')} {_flat(v)}" for k, v in section.items() if k != "name"])
 
 
-def dataset_card(name: str, data: xr.Dataset) -> DatasetCard:
-    """The card of a dataset: source, labels, size, splits, rejected records."""
-    facts = {
-        key.capitalize(): str(data.attrs[key]) for key in ("source", "labels", "level_of_theory") if data.attrs.get(key)
-    }
-    facts["Samples"] = str(data.sizes.get("sample", 0))
-    if "molecule_index" in data.sizes:
-        facts["Molecules"] = str(data.sizes["molecule_index"])
-    if "atoms" in data:
-        atoms = data["atoms"].values
-        facts["Atoms per sample"] = f"{atoms.min()} to {atoms.max()}, {atoms.mean():.1f} on average"
-    if "split" in data:
-        names = str(data["split"].attrs.get("flag_meanings", "")).split()
-        counts = np.bincount(data["split"].values.astype(int), minlength=len(names))
-        facts["Splits"] = ", ".join(f"{n} {c}" for n, c in zip(names, counts, strict=False))
-        if "molecule" in data:
-            facts["Held out"] = _held_out_molecules(names, data["split"].values, data["molecule"].values)
-    for key, heading in (("force_scale", "Force scale"), ("energy_scale", "Energy scale")):
-        if key in data:
-            unit, meaning = (data[key].attrs.get(word, "") for word in ("units", "long_name"))
-            facts[heading] = f"{float(data[key]):.3g} {unit.replace('eV angstrom-1', 'eV/Å')} ({meaning})"
-    rejected = data.sizes.get("reject", 0)
-    facts["Rejected records"] = str(rejected) if rejected else "none"
-    return DatasetCard(name, facts, _rejects(name, data) if rejected else None, str(data.attrs.get("citation", "")))
-
-
-def _held_out_molecules(names: Sequence[str], split: np.ndarray, molecule: np.ndarray) -> str:
-    """Held-out molecules in words: none is in the train split, or the samples of those that are, by split."""
-    seen = np.isin(molecule, molecule[split == 0])
-    shared = {name: int(seen[split == k].sum()) for k, name in enumerate(names) if k}
-    if not any(shared.values()):
-        return "molecules that are not in the train split"
-    counts = [f"{n} of {(split == names.index(name)).sum()} in {name}" for name, n in shared.items() if n]
-    return f"single frames of molecules that are in the train split too ({', '.join(counts)})"
-
-
-def _rejects(name: str, data: xr.Dataset) -> Table:
-    """Every rejected record, and on the page their number by reason."""
-    rows = pd.DataFrame({key: data[f"reject_{key}"].values for key in ("reason", "source", "index")})
-    groups = rows.groupby("reason", sort=False)["source"]
-    counts = pd.DataFrame({"records": groups.size(), "first": groups.first()}).reset_index()
-    brief = numbers(counts, [Column("records", "records", "1"), Column("first", "first source")])
-    full = numbers(rows, [Column("index", "index", "1")])
-    caption = f"Records of {name} that could not be used, by reason."
-    return Table(f"rejects_{slug(name)}", caption, full, brief)
-
-
 def method(trainings: Sequence[Training]) -> dict[str, str]:
     """Numbers of the measurement: rotations, samples, limits, Lanczos steps."""
     found = _attributes([t.twirl for t in trainings], TWIRL)
@@ -283,8 +252,8 @@ def method(trainings: Sequence[Training]) -> dict[str, str]:
         found["Measured loss"] = "mean squared error of a component, whatever the training loss; others beside it"
     found |= _attributes([t.hessian for t in trainings if t.hessian is not None], HESSIAN)
     found |= _attributes([t.gradient for t in trainings if t.gradient is not None], GRADIENT)
-    heading = HESSIAN["rotation_set"]
-    return found | ({heading: ROTATION_SETS.get(found[heading], found[heading])} if heading in found else {})
+    name = HESSIAN["rotation_set"]
+    return found | ({name: ROTATION_SETS.get(found[name], found[name])} if name in found else {})
 
 
 def _attributes(stores: Sequence[xr.Dataset], words: Mapping[str, str]) -> dict[str, str]:

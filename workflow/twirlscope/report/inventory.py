@@ -16,7 +16,7 @@ TAIL = 4096  # bytes at the end of a log
 
 @dataclass(frozen=True)
 class RunFiles:
-    """The stores of one training; `hessian` and `gradient` are None if they were not requested.
+    """The stores of one run; `train`, `hessian` and `gradient` are None if they were not requested.
 
     dataset: name of the dataset.
     swept: True if a sweep made the run, and not the user.
@@ -24,7 +24,7 @@ class RunFiles:
 
     run: str
     seed: int
-    train: Path
+    train: Path | None
     twirl: Path
     hessian: Path | None
     dataset: str
@@ -115,7 +115,9 @@ def _files(spec: Mapping[str, Any], results: Path) -> RunFiles:
     """The paths of the stores of one training."""
     folder = results / "runs" / spec["run"] / f"seed{spec['seed']}"
     paths = {s: folder / f"{s}.zarr.zip" for s in ("train", "twirl", "hessian", "gradient") if spec.get(s, True)}
-    return RunFiles(**{"hessian": None} | paths, **{key: spec[key] for key in ("run", "seed", "dataset", "swept")})
+    return RunFiles(
+        **{"train": None, "hessian": None} | paths, **{key: spec[key] for key in ("run", "seed", "dataset", "swept")}
+    )
 
 
 def _stages(files: RunFiles) -> dict[str, Path]:

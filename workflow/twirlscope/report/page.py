@@ -46,9 +46,9 @@ class Content:
     summary: str
     sentences: Sequence[str]
     warnings: Sequence[str]
-    headline: Table
-    terms: Table
-    trainings: Table
+    headline: Table | None
+    terms: Table | None
+    trainings: Table | None
     models: Mapping[str, Mapping[str, str]]
     datasets: Sequence[DatasetCard]
     sections: Sequence[Section]

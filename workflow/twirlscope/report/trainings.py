@@ -85,6 +85,12 @@ class Training:
         return pd.DataFrame({"run": self.run, "seed": self.seed, **dict(data.items())}, index=data.index)
 
 
+def divided(trainings: Sequence[Training]) -> tuple[list[Training], list[Training]]:
+    """The trainings, and the potentials that were not trained here."""
+    external = [t for t in trainings if "external" in t.twirl.attrs]
+    return [t for t in trainings if "external" not in t.twirl.attrs], external
+
+
 def claims_equivariance(training: Training) -> bool | None:
     """True if the model claims to be equivariant; None where the store does not say."""
     claim = training.attrs.get("equivariant")
@@ -140,6 +146,8 @@ def with_term(trainings: Sequence[Training], term: str) -> list[Training]:
 def at_floor(training: Training, term: str) -> Bool[Array, " step"]:
     """True at checkpoints whose equivariance error is rounding error: what rounding and turning make by themselves."""
     data = training.of_term(term)
+    if "at_floor" in data:
+        return data["at_floor"].values
     if "loss_equiv_floor" not in data:
         return np.zeros(data.sizes["step"], bool)
     return data["loss_equiv"].values < ROUNDING * data["loss_equiv_floor"].values

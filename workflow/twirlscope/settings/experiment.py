@@ -18,11 +18,14 @@ class RunSettings(Settings):
     """One run: a model, trained on a task and a dataset, from one or several seeds."""
 
     dataset: str = key(..., "name of one of the `datasets`")
-    task: dict[str, Any] = key(..., "`name` of a task (or `file.py:Class`) and its settings")
+    task: dict[str, Any] = key({}, "`name` of a task (or `file.py:Class`) and its settings")
     model: dict[str, Any] = key(
-        ...,
+        {},
         "`name` of a model (or `file.py:Class`) and its settings; `match: {model: {name: ...}, by: parameters}` in "
         "place of its `width` takes the width whose parameters, or `cost`, are closest to those of that other model",
+    )
+    external: dict[str, Any] = key(
+        {}, "in place of `task`, `model` and `train`: a calculator of another package, and how it is run"
     )
     train: TrainSettings = key(TrainSettings(), "settings of the training")
     seeds: list[int] = key([0], "seeds of weights, order and rotations; one training each", min_length=1)

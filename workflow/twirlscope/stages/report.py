@@ -22,7 +22,7 @@ with needs("workflow"):
     from ..report.sections.claims.evidence import CURVATURE, GRADIENTS, SAMPLES
     from ..report.sections.contents import all_sections
     from ..report.sections.sweeps import Members
-    from ..report.trainings import Training, terms_of
+    from ..report.trainings import Training, divided, terms_of
 
 HEADLINE = {"sample_loss_equiv", "cluster"}  # arrays by sample that the headline needs
 LARGE = {"rotation", "pair", "panel_rotation"}  # dimensions of Gram matrices, which the report does not need
@@ -54,17 +54,18 @@ def report(
         UserError: there is no training, or the term `report.term` was not measured.
     """
     shown = shown_runs(runs)
-    trainings = [_read(files, files.run in shown) for files in runs]
-    _check(trainings, settings, missing)
+    every = [_read(files, files.run in shown) for files in runs]
+    _check(every, settings, missing)
+    trainings, external = divided(every)
     data = {name: _read_dataset(path) for name, path in datasets.items()}
     with_figures = [t for t in trainings if t.run in shown]
-    sections = all_sections(trainings, settings, data, with_figures, sweeps or {})
+    sections = all_sections(trainings, settings, data, with_figures, sweeps or {}, external)
     dataset_of = {f.run: f.dataset for f in runs}
     content = facts.page_content(
-        trainings, dataset_of, data, config, settings, provenance, sections, with_figures, missing
+        trainings, dataset_of, data, config, settings, provenance, sections, with_figures, missing, external
     )
     about = made_from.attribute(record or {})
-    write_folder(Path(out), lambda folder: _fill(folder, content, trainings, about))
+    write_folder(Path(out), lambda folder: _fill(folder, content, every, about))
 
 
 def _check(trainings: Sequence[Training], settings: ReportSettings, missing: Sequence[str]) -> None:
@@ -84,7 +85,8 @@ def _read(files: RunFiles, shown: bool) -> Training:
         used = {*HEADLINE, *SAMPLES}
         kept = [n for n, d in dims.items() if (not LARGE & d if shown else d <= POOLED or n in used)]
         twirl = lazy[kept].load()
-    return Training(files.run, files.seed, store.load(files.train), twirl, hessian, files.dataset, gradient)
+    train = None if files.train is None else store.load(files.train)
+    return Training(files.run, files.seed, train, twirl, hessian, files.dataset, gradient)
 
 
 def _variables(path: Path | None, names: Sequence[str] | None) -> xr.Dataset | None:
@@ -112,7 +114,8 @@ def _fill(folder: Path, content: page.Content, trainings: Sequence[Training], ab
             (folder / "figures" / f"{figure.name}{end}").write_bytes(drawing)
     rejects = [d.rejects for d in content.datasets if d.rejects]
     tables = [table for section in content.sections for _, table in section.tables]
-    for item in (content.headline, content.terms, content.trainings, *tables, *rejects, *figures):
+    heads = [t for t in (content.headline, content.terms, content.trainings) if t is not None]
+    for item in (*heads, *tables, *rejects, *figures):
         (folder / "tables" / f"{item.name}.csv").write_text(item.numbers.csv, encoding="utf-8", newline="\n")
     pooled = summary(trainings)
     pooled.attrs |= about

@@ -22,7 +22,16 @@ from .frame_averaging import measure_frames
 from .heldout import SPLIT, Heldout, heldout_dataset, heldout_of, measure_heldout, summarise
 from .lie_derivative import LieError
 from .other_splits import measure_test_sets
-from .panel import Panel, kept_predictions, measure_panel, panel_dataset, panel_of, summarise_panel, twirling_losses
+from .panel import (
+    Panel,
+    kept_predictions,
+    measure_panel,
+    measured_losses,
+    panel_dataset,
+    panel_of,
+    summarise_panel,
+    twirling_losses,
+)
 from .prediction_metrics import metrics, metrics_dataset, slices
 from .twisting import Products, twisted
 
@@ -185,7 +194,8 @@ def measure_last_checkpoint(
     """Measurements of the last checkpoint only: slices, test sets, test-time twirling, generated samples."""
     found = [slices(evaluation, design.index[: settings.kept]), measure_test_sets(evaluation, data, settings)]
     if design.panel is not None:
-        found.append(twirling_losses(evaluation, result, design.panel, settings))
+        measured = measured_losses(evaluation, design.panel, settings)
+        found.append(twirling_losses(result, design.panel, settings, measured))
         found.append(measure_frames(evaluation, design.panel.index, settings, design.panel.cluster))
     generated = evaluation.task.generate(evaluation.model, evaluation.device)
     return xr.merge(found if generated is None else [*found, generated], combine_attrs="no_conflicts")

@@ -18,7 +18,7 @@ from ..estimators import bootstrap, loss_split
 from ..estimators.bootstrap import Clusters
 from ..geometry import rotation_sets
 from ..settings.twirl import TwirlSettings
-from .twisting import Losses, Products, inner_products, with_weighted
+from .twisting import Losses, Products, inner_products, square_of, with_weighted
 
 TRAINING = "training"  # name of the training loss, if it is not the squared error of every term
 CHUNK = 256  # samples in memory at once when no model runs
@@ -57,11 +57,11 @@ def heldout_of(task: Task, index: Int[Array, " sample"], settings: TwirlSettings
     return Heldout(index, cluster, torch.cat(kinds, 1), np.array(parity, np.int8), losses_of(task, settings))
 
 
-def measure_heldout(evaluation: Evaluation, held: Heldout) -> Products:
+def measure_heldout(evaluation: Evaluation, held: Heldout, centred: bool = False) -> Products:
     """Inner products of all samples, `weighted` included, and losses by label and by jackknife."""
     labels = evaluation.task.attribution is not None
     products = inner_products(
-        evaluation, held.index, held.quaternion, labels=labels, parity=held.parity, losses=held.losses
+        evaluation, held.index, held.quaternion, labels=labels, parity=held.parity, losses=held.losses, centred=centred
     )
     return with_weighted(evaluation.task, products)
 
@@ -85,6 +85,9 @@ def heldout_dataset(task: Task, steps: Sequence[int], held: Heldout, measured: S
         "parity": (("rotation",), held.parity),
         "cluster": (("sample",), held.cluster.astype(np.int32)),
     }
+    for name, stored in {"centred_square": "centred_square", "signal": "sample_signal"}.items():
+        if name in measured[0]:
+            found[stored] = (("step", "term", "sample"), np.stack([m[name] for m in measured]))
     coordinates = {"step": np.array(steps), "term": np.array(terms, object), "sample": held.index.astype(np.int64)}
     if task.covariate is not None:
         found["sample_covariate"] = (("sample",), _covariates(task, held.index))
@@ -110,14 +113,15 @@ def _covariates(task: Task, index: Int[Array, " sample"]) -> Float[Array, " samp
 
 def summarise(products: xr.Dataset, settings: TwirlSettings) -> xr.Dataset:
     """The dataset with the losses added, per sample and as means over samples with 95 % intervals."""
-    gram, cross, square = (products[n].values for n in ("gram", "cross", "square"))
+    gram, cross, target = (products[n].values for n in ("gram", "cross", "square"))
+    square = square_of({n: products[n].values for n in ("square", "centred_square") if n in products})
     rotations = np.flatnonzero(products["parity"].values == 1)
     parts = loss_split.split(gram[..., rotations[:, None], rotations], cross[..., rotations], square)
-    zero, clusters = np.broadcast_to(square, parts.total.shape), products["cluster"].values
+    zero, clusters = np.broadcast_to(target, parts.total.shape), products["cluster"].values
     found: Variables = {f"sample_{n}": (("step", "term", "sample"), v) for n, v in zip(SPLIT, parts, strict=True)}
     values = {**dict(zip(SPLIT, parts, strict=True)), "loss_zero": zero}
     found |= _pooled(values, clusters, ("step", "term"), settings)
-    found["loss_zero"] = (("term",), square.mean(-1))
+    found["loss_zero"] = (("term",), target.mean(-1))
     learned = found["learned_fraction"][1] >= settings.trivial_below  # also False if the loss is not finite
     found["trivial"] = (("step", "term"), ~learned)
     if len(rotations) < products.sizes["rotation"]:
@@ -147,7 +151,8 @@ def _pooled(
     found["percent_equiv"] = (percent, *loss_split.percent_interval(total, equiv, *drawn))
     if zero is not None:
         low, high = bootstrap.interval(total, zero, *drawn)
-        found["learned_fraction"] = (1 - means["loss_total"] / means["loss_zero"], 1 - high, 1 - low)
+        with np.errstate(divide="ignore", invalid="ignore"):  # terms without labels
+            found["learned_fraction"] = (1 - means["loss_total"] / means["loss_zero"], 1 - high, 1 - low)
     return {
         f"{prefix}{name}{end}": (dims, part)
         for name, parts in found.items()

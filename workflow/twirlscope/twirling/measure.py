@@ -14,7 +14,8 @@ from ..runtime.devices import device_of
 from ..settings.twirl import TwirlSettings
 from .checkpoint import rows_of
 from .checks.model_and_task import check_evaluation
-from .heldout import heldout_dataset, heldout_of, measure_heldout, summarise
+from .heldout import Heldout, heldout_dataset, heldout_of, measure_heldout, summarise
+from .panel import measure_panel, panel_dataset, panel_of, summarise_panel
 from .twisting import FixedBatchTask
 
 
@@ -26,6 +27,7 @@ def measure(
     settings: TwirlSettings | None = None,
     cluster: Int[Array, " sample"] | None = None,
     dtype: torch.dtype | None = None,
+    panel: bool = False,
 ) -> xr.Dataset:
     """Loss split of any model, without a workflow: a dataset with the variables of the stage `twirl`.
 
@@ -42,22 +44,44 @@ def measure(
             samples of one are not independent. None if all samples are independent.
         dtype: of the inputs of the model; None takes that of its weights, or float32 for a plain function. For half
             precision, samples are rotated in float32 before they are rounded.
+        panel: whether a panel of the samples is measured under many rotations too, for the spectrum of the error.
 
     Raises:
-        UserError: no samples are named; another device in the settings than that of the model; see
-            `check_model_and_task` for models and tasks that are refused.
+        UserError: no samples are named, or fewer than two for a panel; another device in the settings than that of
+            the model; see `check_model_and_task` for models and tasks that are refused.
 
     Example: `measure(model, task, split_index(data, "test"))["percent_equiv"]`
     """
     settings = settings or TwirlSettings()
+    evaluation = evaluation_of(model, task, settings, dtype)
+    held = heldout_of(task, _samples(task, index), settings, cluster)
+    check_evaluation(evaluation, held.index, held.quaternion, rows_of(evaluation, held))
+    result = summarise(heldout_dataset(task, [0], held, [measure_heldout(evaluation, held)]), settings)
+    if panel:
+        result = result.merge(_panel(evaluation, held, result, settings), combine_attrs="no_conflicts")
+    return result.isel(step=0)
+
+
+def _samples(task: Task, index: Index | None) -> Int[Array, " sample"]:
+    """Indices of the samples to measure; all of a `FixedBatchTask` for None. Raises UserError for another task."""
     if index is None and not isinstance(task, FixedBatchTask):
         raise UserError("measure, index", f"indices of samples, as {type(task).__name__} is no FixedBatchTask", None)
     count = len(task) if isinstance(task, FixedBatchTask) else None
-    index = np.arange(count) if index is None else as_index(index, count)
-    evaluation = evaluation_of(model, task, settings, dtype)
-    held = heldout_of(task, index, settings, cluster)
-    check_evaluation(evaluation, held.index, held.quaternion, rows_of(evaluation, held))
-    return summarise(heldout_dataset(task, [0], held, [measure_heldout(evaluation, held)]), settings).isel(step=0)
+    return np.arange(count) if index is None else as_index(index, count)
+
+
+def _panel(evaluation: Evaluation, held: Heldout, result: xr.Dataset, settings: TwirlSettings) -> xr.Dataset:
+    """Panel of the held-out samples, with the statistics derived from it.
+
+    Raises:
+        UserError: fewer than two samples.
+    """
+    if min(len(held.index), settings.panel) < 2:
+        expected = "two samples or more for a panel, in the data and in settings.panel"
+        raise UserError("measure, panel", expected, min(len(held.index), settings.panel))
+    chosen = panel_of(held.index, settings, evaluation.task.group, held.cluster)
+    found = panel_dataset(chosen, [measure_panel(evaluation, chosen)])
+    return summarise_panel(found.assign_coords(step=result["step"], term=result["term"]), chosen, settings)
 
 
 def evaluation_of(model: Callable, task: Task, settings: TwirlSettings, dtype: torch.dtype | None = None) -> Evaluation:

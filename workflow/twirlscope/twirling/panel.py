@@ -12,7 +12,7 @@ import numpy as np
 import torch
 import xarray as xr
 
-from .._typing import Array, Float, Int, Tensor
+from .._typing import Array, Float, Int, Iterable, Iterator, Tensor, Values
 from ..contracts import Evaluation
 from ..errors import UserError
 from ..estimators import bootstrap, degree_spectrum, loss_split
@@ -86,12 +86,17 @@ def panel_under(
     return Panel(index, cluster, quaternion, chosen, "SO3")
 
 
+def panel_products(evaluation: Evaluation, panel: Panel, centred: bool = False) -> Products:
+    """Inner products of the panel, `weighted` included."""
+    return with_weighted(evaluation.task, inner_products(evaluation, panel.index, panel.flat, centred=centred))
+
+
 def measure_panel(evaluation: Evaluation, panel: Panel) -> tuple[Products, LieError | None]:
-    """Inner products of the panel, `weighted` included, and its Lie-derivative error.
+    """Inner products of the panel, and its Lie-derivative error.
 
     The error is measured at the first rotation of each replicate. A finite group has no Lie derivative.
     """
-    products = with_weighted(evaluation.task, inner_products(evaluation, panel.index, panel.flat))
+    products = panel_products(evaluation, panel)
     if panel.group in rotation_sets.FINITE_GROUPS:
         return products, None
     first = panel.quaternion[:, :, 0]
@@ -120,6 +125,9 @@ def panel_dataset(panel: Panel, measured: list[tuple[Products, LieError | None]]
             "panel_replicates": panel.quaternion.shape[1],
         },
     )
+    if "centred_square" in products[0]:
+        centred = np.stack([p["centred_square"] for p in products])
+        found = found.assign(panel_centred_square=(("step", "term", "panel"), centred))
     if derivatives:
         lie = np.stack([np.stack(list(d.values.values())) for d in derivatives])
         found = found.assign(panel_lie_error=(("step", "term", "panel"), lie))
@@ -144,18 +152,23 @@ def symmetric_matrices(pairs: Float[Array, "*b pair"], size: int) -> Float[Array
 def summarise_panel(data: xr.Dataset, panel: Panel, settings: TwirlSettings) -> xr.Dataset:
     """The dataset with spectrum, Lie-derivative error and effective degree added, with errors over clusters."""
     if panel.group in rotation_sets.FINITE_GROUPS:
-        every = np.stack([_error_gram(data, step) for step in range(data.sizes["step"])])
+        every = np.stack([error_gram(data, step) for step in range(data.sizes["step"])])
         return panel_octahedral.summarise(data, every, panel.rotations.quaternion)
     weight, rotations, q, equiv = panel.rotations.weight.numpy(), panel.flat.numpy(), [], []
     highest = settings.highest_degree
     for step in range(data.sizes["step"]):
-        errors = _error_gram(data, step)
-        every = np.broadcast_to(rotations, (len(errors), *rotations.shape))
-        q.append(degree_spectrum.spectrum_fit(errors, every, highest, highest + EXTRA_DEGREES))
-        design = panel.by_replicate(errors)
+        gram, shift = _fitted_gram(data, step)
+        every = np.broadcast_to(rotations, (len(gram), *rotations.shape))
+        q.append(degree_spectrum.spectrum_fit(gram, every, highest, highest + EXTRA_DEGREES))
+        q[-1][..., 0] += shift
+        design = panel.by_replicate(gram)
         equiv.append(loss_split.split_design(design, np.zeros(design.shape[:-2]), 0.0, weight).equiv)
-    lie, both = data["panel_lie_error"].values, ("step", "term")
+    both = ("step", "term")
     spectrum, equiv = np.swapaxes(np.stack(q), -1, -2), np.stack(equiv)
+    if "panel_lie_error" not in data:
+        data = data.assign(panel_lie_error=((*both, "panel"), degree_spectrum.casimir(np.stack(q))))
+        data.attrs["lie_method"] = "spectrum"
+    lie = data["panel_lie_error"].values
     whole = equiv.mean(-1)
     ends = bootstrap.interval(lie, equiv, settings.resamples, settings.seed, panel.cluster)
     found = {
@@ -171,10 +184,25 @@ def summarise_panel(data: xr.Dataset, panel: Panel, settings: TwirlSettings) -> 
     return data.assign(found).assign_coords(degree=np.arange(settings.highest_degree + 1))
 
 
-def _error_gram(data: xr.Dataset, step: int) -> Float[Array, "term panel rotation rotation"]:
+def _fitted_gram(data: xr.Dataset, step: int) -> tuple[Float[Array, "term panel n n"], Values]:
+    """Gram matrix whose spectrum is fitted, and the difference of its q_0 from the twirled prediction error.
+
+    Of centred predictions it is their own, since the target only adds constants to rows and columns, in which the
+    digits of a small error would be lost. Else it is that of the errors.
+    """
+    if "panel_centred_square" not in data:
+        return error_gram(data, step), 0.0
+    gram = symmetric_matrices(data["panel_gram"].values[step], data.sizes["panel_rotation"])
+    return gram, data["panel_centred_square"].values[step] - 2 * data["panel_cross"].values[step].mean(-1)
+
+
+def error_gram(data: xr.Dataset, step: int) -> Float[Array, "term panel rotation rotation"]:
     """Inner products of the errors z_i - y at one checkpoint."""
     gram = symmetric_matrices(data["panel_gram"].values[step], data.sizes["panel_rotation"])
-    return degree_spectrum.error_gram(gram, data["panel_cross"].values[step], data["panel_square"].values)
+    square = (
+        data["panel_centred_square"].values[step] if "panel_centred_square" in data else data["panel_square"].values
+    )
+    return degree_spectrum.error_gram(gram, data["panel_cross"].values[step], square)
 
 
 def _degree(ratio: Array) -> Array:
@@ -182,12 +210,17 @@ def _degree(ratio: Array) -> Array:
     return np.sqrt(np.maximum(ratio, 0) + 0.25) - 0.5
 
 
-def twirling_losses(evaluation: Evaluation, data: xr.Dataset, panel: Panel, settings: TwirlSettings) -> xr.Dataset:
+def twirling_losses(
+    data: xr.Dataset, panel: Panel, settings: TwirlSettings, measured: Iterable[tuple[str, Array]]
+) -> xr.Dataset:
     """Loss of test-time twirling at the last checkpoint: predicted for every set of rotations, measured for a few.
 
     Predicted is the twirled prediction error of the panel plus SUM_l q_l alpha_l. Measured is the loss of the mean over
     the set, at random orientations, on the same samples. Empty for a finite group: the prediction is exact there, and
     `summarise_panel` adds it.
+
+    Args:
+        measured: names of sets and losses of the mean over each, by term and sample.
     """
     if panel.group in rotation_sets.FINITE_GROUPS:
         return xr.Dataset()
@@ -205,17 +238,15 @@ def twirling_losses(evaluation: Evaluation, data: xr.Dataset, panel: Panel, sett
         names.append(name)
         columns.append([degree_spectrum.twirled_loss(mean, equiv, count)] * 3)  # exact for any spectrum
         passes.append(count)
-    measured = np.full((len(names), len(q), len(panel.index)), np.nan)
-    for name in MEASURED_SETS:
-        design = panel_under(panel.index, panel.cluster, name, _replicate_count(name, settings), settings)
-        products = with_weighted(evaluation.task, inner_products(evaluation, design.index, design.flat))
-        measured[names.index(name)] = _twirled_losses(design, products)
+    each = np.full((len(names), len(q), len(panel.index)), np.nan)
+    for name, losses in measured:
+        each[names.index(name)] = losses
     predicted = dict(zip(("", "_low", "_high"), np.moveaxis(np.array(columns), 1, 0), strict=True))
     found = {f"twirled_loss_predicted{k}": (("rotation_set", "term"), v) for k, v in predicted.items()}
-    found["panel_twirled_loss"] = (("rotation_set", "term", "panel"), measured)
-    found["twirled_loss"] = (("rotation_set", "term"), measured.mean(-1))
-    found["twirled_loss_error"] = (("rotation_set", "term"), bootstrap.standard_error(measured, panel.cluster))
-    single = np.einsum("tprr->tpr", _error_gram(data, -1)).mean(-1)
+    found["panel_twirled_loss"] = (("rotation_set", "term", "panel"), each)
+    found["twirled_loss"] = (("rotation_set", "term"), each.mean(-1))
+    found["twirled_loss_error"] = (("rotation_set", "term"), bootstrap.standard_error(each, panel.cluster))
+    single = np.einsum("tprr->tpr", error_gram(data, -1)).mean(-1)
     found["panel_single_loss"] = (("term", "panel"), single)
     found["passes"] = (("rotation_set",), np.array(passes, np.int64))
     return xr.Dataset(found, {"rotation_set": np.array(names, object), "term": data["term"].values})
@@ -227,10 +258,17 @@ def _replicate_count(name: str, settings: TwirlSettings) -> int:
     return 4 * count // INDEPENDENT[name] if name in INDEPENDENT else 1 if name == "I" else count
 
 
-def _twirled_losses(design: Panel, products: Products) -> Float[Array, "term panel"]:
-    """Loss of the mean over the set, per sample, averaged over replicates."""
-    weight = design.rotations.weight.numpy()
-    errors = design.by_replicate(degree_spectrum.error_gram(products["gram"], products["cross"], products["square"]))
+def measured_losses(evaluation: Evaluation, panel: Panel, settings: TwirlSettings) -> Iterator[tuple[str, Array]]:
+    """Name of each measured set, and the losses under new orientations of it."""
+    for name in MEASURED_SETS:
+        design = panel_under(panel.index, panel.cluster, name, _replicate_count(name, settings), settings)
+        products = with_weighted(evaluation.task, inner_products(evaluation, design.index, design.flat))
+        errors = degree_spectrum.error_gram(products["gram"], products["cross"], products["square"])
+        yield name, set_losses(design.by_replicate(errors), design.rotations.weight.numpy())
+
+
+def set_losses(errors: Float[Array, "term panel r n r n"], weight: Float[Array, " n"]) -> Array:
+    """Loss of the mean over the set, per term and sample, averaged over replicates."""
     own = np.einsum("...rirj->...rij", errors)
     return (own @ weight @ weight).mean(-1)
 

@@ -13,6 +13,8 @@ from ..losses import has_target, inner, loss_of
 from .checks.model_and_task import check_batch
 
 Products = dict[str, Array]  # gram [term, sample, K, K], cross [term, sample, K], square, known [term, sample], below
+# axis of the samples
+AXIS = {"gram": 1, "cross": 1, "square": 1, "known": 1, "centred_square": 1, "signal": 1, "convex": 3}
 
 Losses = Mapping[str, Mapping[str, str]]  # by any name: the kind of loss of each term
 
@@ -61,14 +63,12 @@ def inner_products(
     labels: bool = False,
     parity: Int[Array, " rotation"] | None = None,
     losses: Losses | None = None,
+    centred: bool = False,
 ) -> Products:
     """Gram matrix of the twisted predictions, their products with the target, and the square of the target, by term.
 
-    `known` is True for samples that have a target; products of the others are 0.
-
-    Rotations are stacked into the batch, so the memory of the network depends on `evaluation.chunk` alone, not on the
-    number of samples or rotations. Labels and losses other than the squared error are measured without the
-    rotoreflections.
+    `known` is True for samples that have a target; products of the others are 0. A forward pass takes one chunk of
+    rotated samples. Labels and losses other than the squared error are measured without the rotoreflections.
 
     Args:
         index: samples of the task: indices as an array, tensor or list, or a mask.
@@ -77,6 +77,8 @@ def inner_products(
         parity: 1 for a rotation, -1 for a rotoreflection; None if all are rotations.
         losses: losses other than the squared error. They add `convex` [loss, 4, term, sample]: total, mean and equiv
             by jackknife, and the loss of predicting zero.
+        centred: whether the mean prediction over rotations is subtracted from predictions and target, so that no digits
+            of a small error cancel. It adds `centred_square` of the target, and `signal`, the mean square prediction.
 
     Raises:
         UserError: indices of no samples, weights that are no shares of a sample, or targets that are not finite.
@@ -89,17 +91,15 @@ def inner_products(
         batch = evaluation.batch(index[part])
         check_batch(task, batch)
         z = _predict_twisted(evaluation, batch, quaternion[part], parity)
+        pieces.append(_products(task, z, batch, parity == 1 if centred else None))
         rotated = {name: values[:, parity == 1] for name, values in z.items()}
-        pieces.append(_products(task, z, batch) | _other_losses(task, rotated, batch, losses or {}))
-        if labels:
-            pieces[-1]["label"] = _label_sums(task, rotated, batch)
+        pieces[-1] |= _other_losses(task, rotated, batch, losses or {}) | _label_sums(task, rotated, batch, labels)
     return _gathered(task, pieces)
 
 
 def _gathered(task: Task, pieces: Sequence[Products]) -> Products:
     """The products of all chunks."""
-    axis = {"gram": 1, "cross": 1, "square": 1, "known": 1, "convex": 3}
-    found = {name: np.concatenate([p[name] for p in pieces], axis[name]) for name in pieces[0] if name in axis}
+    found = {name: np.concatenate([p[name] for p in pieces], AXIS[name]) for name in pieces[0] if name in AXIS}
     if "label" in pieces[0]:
         number = [t.name for t in task.terms].index(task.attribution[0])
         found["label"] = sum(p["label"] for p in pieces) / max(found["known"][number].sum(), 1)
@@ -131,20 +131,32 @@ def _predict_twisted(
     return {name: z.reshape(len(batch), -1, *z.shape[1:]) for name, z in found.items()}
 
 
-def _products(task: Task, z: dict[str, Tensor], batch: Batch) -> Products:
-    """Inner products of one chunk, computed in float64."""
+def _products(
+    task: Task, z: dict[str, Tensor], batch: Batch, centre: Bool[Array, " rotation"] | None = None
+) -> Products:
+    """Inner products of one chunk, computed in float64; about the mean over the rotations of `centre`, if given."""
     each = []
     for term in task.terms:
         target, weights = batch.targets[term.name].double(), batch.weights[term.name].double()
         root = weights.sqrt()[..., None] / target.shape[-1] ** 0.5  # makes dot products the inner products
         flat = (z[term.name].double() * root[:, None]).flatten(2)
         y = (target * root).flatten(1)
-        gram, cross = flat @ flat.transpose(1, 2), (flat @ y[..., None]).squeeze(-1)
-        each.append([t.cpu().numpy() for t in (gram, cross, inner(target, target, weights))])
-    gram, cross, square = (np.stack(parts) for parts in zip(*each, strict=True))
+        found = {"square": inner(target, target, weights)}
+        if centre is not None:
+            found["signal"] = flat.square().sum(-1).mean(1)
+            origin = flat[:, torch.from_numpy(centre)].mean(1)
+            flat, y = flat - origin[:, None], y - origin
+            found["centred_square"] = y.square().sum(-1)
+        found |= {"gram": flat @ flat.transpose(1, 2), "cross": (flat @ y[..., None]).squeeze(-1)}
+        each.append({name: t.cpu().numpy() for name, t in found.items()})
     known = has_target(batch)
     known = np.stack([known[t.name].cpu().numpy() for t in task.terms])
-    return {"gram": gram, "cross": cross, "square": square, "known": known}
+    return {name: np.stack([e[name] for e in each]) for name in each[0]} | {"known": known}
+
+
+def square_of(products: Mapping[str, Array]) -> Float[Array, "*step term sample"]:
+    """Square of the target about the origin of the Gram matrices."""
+    return products["centred_square"] if "centred_square" in products else products["square"]
 
 
 def _other_losses(task: Task, z: dict[str, Tensor], batch: Batch, losses: Losses) -> Products:
@@ -174,7 +186,7 @@ def with_weighted(task: Task, products: Products) -> Products:
     weight = np.array([t.weight for t in task.terms])
     factor = over_known(products["known"])
     found = dict(products)
-    for name, axis in {"gram": 0, "cross": 0, "square": 0, "convex": 2}.items():
+    for name, axis in {"gram": 0, "cross": 0, "square": 0, "centred_square": 0, "signal": 0, "convex": 2}.items():
         if name in products:
             each = products[name] * factor.reshape((-1,) + (1,) * (products[name].ndim - axis - 1))
             found[name] = np.concatenate([each, np.expand_dims(np.tensordot(weight, each, (0, axis)), axis)], axis)
@@ -188,14 +200,16 @@ def over_known(known: Bool[Array, "term sample"]) -> Float[Array, " term"]:
     return np.where(count > 0, known.shape[1] / np.maximum(count, 1), 1.0)
 
 
-def _label_sums(task: Task, z: dict[str, Tensor], batch: Batch) -> Float[Array, "2 label"]:
-    """Total loss and equivariance error of one chunk, summed over the vectors of each label (`Task.attribution`).
+def _label_sums(task: Task, z: dict[str, Tensor], batch: Batch, wanted: bool) -> Products:
+    """Total loss and equivariance error of one chunk, summed over the vectors of each label, if wanted: `label`.
 
     Unbiased as in `loss_split.split`. Summed over labels they are the losses of the term.
     """
+    if not wanted:
+        return {}
     term, key, labels = task.attribution
     target, weights, z = batch.targets[term].double(), batch.weights[term].double(), z[term].double()
     total = ((z - target[:, None]) ** 2).mean((1, -1)) * weights
     equiv = z.var(1).mean(-1) * weights
     chosen = [(batch.inputs[key] == label) & (weights > 0) for label in labels]
-    return np.array([[part[c].sum().item() for c in chosen] for part in (total, equiv)])
+    return {"label": np.array([[part[c].sum().item() for c in chosen] for part in (total, equiv)])}

@@ -18,7 +18,7 @@ from ...errors import UserError
 from ...geometry import cells
 from ...settings.prepare import DatasetSettings
 from ...sources import Dataset
-from . import duplicates, groups, identity, periodic, scales
+from . import duplicates, electrons, groups, identity, periodic, scales
 
 HARTREE = 27.211386245988  # [eV] CODATA 2018
 BOHR = 0.529177210903  # [Å] CODATA 2018
@@ -37,13 +37,15 @@ class Frame:
     numbers: atomic numbers, `[atom]`.
     positions: `[atom, 3]` [Å].
     forces: `[atom, 3]` [eV/Å]; None if only the energy is known: such frames can be held out, not trained on.
-    energy: [eV].
+    energy: [eV]; NaN if unknown, which only `optional` labels may be.
     molecule: name that its source gives to the molecule; empty if it gives none.
     temperature: of the thermostat [K], NaN if unknown.
     split: number of its split, 0 for train, 1 for test; -1 if the split is random.
     cell: lattice vectors by row, `[3, 3]` [Å]; None without a cell.
     periodic: True for each periodic lattice vector.
     stress: `[3, 3]` [eV/Å^3], positive under tension; None if unknown.
+    charge, spin: total charge [e] and spin multiplicity; NaN if unknown.
+    optional: whether energy and forces may be unknown, in any split.
     """
 
     order: int
@@ -57,6 +59,9 @@ class Frame:
     cell: Array | None = None
     periodic: tuple[bool, bool, bool] = (False, False, False)
     stress: Array | None = None
+    charge: float = math.nan
+    spin: float = math.nan
+    optional: bool = False
 
     @property
     def lattice(self) -> Float[Array, "3 3"]:
@@ -88,12 +93,12 @@ def reject_reason(frame: Frame) -> str | None:
         return reason
     if len(frame.numbers) == 1 and not any(frame.periodic):
         return "a single atom: it has no forces to learn, and its energy would set the scale of all others"
-    if not math.isfinite(frame.energy):
+    if not math.isfinite(frame.energy) and not (frame.optional and math.isnan(frame.energy)):
         return "the energy is not finite"
     if frame.stress is not None and not np.abs(frame.stress).max() <= LARGEST_STRESS:
         return f"the stress is no symmetric matrix of numbers up to {LARGEST_STRESS:g} eV/Å^3"
     if frame.forces is None:
-        return None if frame.split > 0 else "no forces"
+        return None if frame.split > 0 or frame.optional else "no forces"
     if frame.forces.shape != frame.positions.shape:
         return f"forces have the shape {frame.forces.shape} for {len(frame.numbers)} atoms"
     if not np.isfinite(frame.forces).all():
@@ -149,7 +154,9 @@ class Frames(Dataset):
         Raises:
             UserError: too few frames or molecules to split, an element without training data, or no force at all.
         """
-        return periodic.finish(scales.scaled(*assign_splits(data, self.settings, self.extra_splits())))
+        return electrons.finish(
+            periodic.finish(scales.scaled(*assign_splits(data, self.settings, self.extra_splits())))
+        )
 
     def splits(self) -> list[str]:
         """Names of the splits, by their numbers."""

@@ -35,16 +35,17 @@ def scaled(data: xr.Dataset, composition: xr.DataArray) -> xr.Dataset:
     squares, components, largest = 0.0, 0, (0.0, -1)
     for frames, part in blocks(data):
         row = np.repeat(np.arange(frames.start, frames.stop), data["atoms"].values[frames])
-        in_train = train[row]
+        known = np.isfinite(data["forces"].variable[part].values).all(1)
+        in_train = train[row] & known
         forces = data["forces"].variable[part].values[in_train].astype(np.float64)
         squares, components = squares + (forces**2).sum(), components + forces.size
         by_frame = np.bincount(row[in_train] - frames.start, (forces**2).sum(1), frames.stop - frames.start)
         largest = max(largest, (float(by_frame.max()), frames.start + int(by_frame.argmax())))
     _check_share(largest[0], squares, largest[1], int(train.sum()), "forces")
-    if not squares:
+    if components and not squares:
         raise UserError("forces", "a force that is not zero in the train split", "none")
     data["reference_energy"] = ("element", reference)
-    data["force_scale"] = ((), math.sqrt(squares / components))
+    data["force_scale"] = ((), math.sqrt(squares / components) if components else 1.0)  # no labels have no scale
     data["energy_scale"] = ((), spread if spread > 1e-9 else 1.0)  # equal energies have no scale
     return data
 
@@ -59,8 +60,11 @@ def _references(
 
     By least squares, from the triangular factor of the equations, which is updated block by block.
     """
-    rows, factor = np.flatnonzero(train), np.zeros((0, composition.shape[1] + 1))
+    rows, factor = np.flatnonzero(train & np.isfinite(energy)), np.zeros((0, composition.shape[1] + 1))
     blocks = [rows[i : i + BLOCK] for i in range(0, len(rows), BLOCK)]
+
+    if not len(rows):
+        return np.zeros(composition.shape[1]), 0.0
 
     def equations(block: Array) -> Float[Array, "n column"]:
         return np.column_stack([composition[block], energy[block]]) / atoms[block, None]

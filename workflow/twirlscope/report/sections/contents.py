@@ -25,6 +25,7 @@ from .claims import section as claims
 from .course import section as course
 from .curvature import section as curvature
 from .gradients import section as gradients
+from .potentials import section as potentials
 from .price import section as price
 from .spectrum import section as spectrum
 
@@ -35,6 +36,7 @@ def all_sections(
     data: Mapping[str, xr.Dataset],
     shown: Sequence[Training],
     members: Mapping[str, sweeps.Members],
+    external: Sequence[Training] = (),
 ) -> list[Section]:
     """The sections that are not empty.
 
@@ -43,24 +45,27 @@ def all_sections(
         data: the prepared datasets by name.
         shown: the trainings that have figures and sentences of their own: all, or some of many.
         members: by sweep, its runs and their values.
+        external: potentials that were not trained here.
     """
-    found = [
-        claims.section(every, members),
-        sweeps.section(every, members, settings),
-        equivariance_error.section(shown, every, settings.threshold),
-        course.section(every, shown, settings.threshold, settings.batch),
-        loss_parts.section(shown, every),
-        benchmarks.section(shown, data),
-        learning_curves.section(every),
-        price.section(shown),
-        degrees_in_use.section(shown),
-        spectrum.section(shown),
-        averaging.section(shown),
-        cost.section(every),
-        fields.section(shown),
-        gradients.section(shown),
-        curvature.section(shown),
-        chains.section(shown, data),
-        training.section(shown),
-    ]
+    found = [potentials.section(external), spectrum.section([*shown, *external])]
+    if every:
+        found = [
+            claims.section(every, members),
+            sweeps.section(every, members, settings),
+            equivariance_error.section(shown, every, settings.threshold),
+            course.section(every, shown, settings.threshold, settings.batch),
+            loss_parts.section(shown, every),
+            benchmarks.section(shown, data),
+            learning_curves.section(every),
+            price.section(shown),
+            degrees_in_use.section(shown),
+            *found,
+            averaging.section(shown),
+            cost.section(every),
+            fields.section(shown),
+            gradients.section(shown),
+            curvature.section(shown),
+            chains.section(shown, data),
+            training.section(shown),
+        ]
     return [section for section in found if not section.empty]

@@ -16,6 +16,8 @@ FRAMES = {
     "stress": declared(
         "sample xyz xyz_other", "float32", "eV angstrom-3", "stress, positive under tension; NaN if unknown"
     ),
+    "charge": declared("sample", "float64", "1", "total charge in elementary charges; NaN if unknown"),
+    "spin": declared("sample", "float64", "1", "spin multiplicity 2S + 1; NaN if unknown"),
     "atoms": declared("sample", "int32", "1", "number of atoms of the sample; for a backbone, of CA atoms"),
     "molecule": declared("sample", "int32", "1", "index of the molecule: samples of the same name or the same graph"),
     "temperature": declared(

@@ -13,6 +13,7 @@ from __future__ import annotations
 from .coordinates import COORDINATES
 from .declaration import MATH
 from .declaration import declared as _v
+from .potentials import POTENTIALS
 
 LIE = "Gruver et al., arXiv:2210.02984"
 FRAME = "Puny et al., arXiv:2110.03336"
@@ -232,7 +233,10 @@ TWIRL |= {
     ),
 }
 
+TWIRL |= POTENTIALS
+
 WITH_INTERVAL = ("loss_total", "loss_mean", "loss_equiv", "percent_equiv", "learned_fraction", "effective_degree")
+WITH_INTERVAL += ("percent_of_signal",)
 
 
 for _name in ("loss_total", "loss_mean", "loss_equiv"):
@@ -254,7 +258,7 @@ for _name in [
         n
         for n in TWIRL
         if n.startswith(("o3_", "convex_", "so3_loss_", "so3_percent_"))
-        and n not in ("convex_loss_zero", "so3_loss_equiv_floor")
+        and n not in ("convex_loss_zero", "so3_loss_equiv_floor", "o3_at_floor")
     ),
 ]:
     for _end in ("low", "high"):

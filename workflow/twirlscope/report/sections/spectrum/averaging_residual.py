@@ -36,6 +36,10 @@ def residual(training: Training, term: str) -> pd.DataFrame:
     for name in LOSSES:
         rows[f"{name}_share"] = (rows[name] - mean) / equiv
     rows["twirled_loss_error_share"] = rows["twirled_loss_error"] / equiv
+    if "twirled_residual" in data:  # of an external potential, whose error may be tiny beside its twirled prediction
+        rows["twirled_loss_share"] = data["twirled_residual"].values / equiv
+        for name in LOSSES[:3]:
+            rows[f"{name}_share"] = data["twirled_residual_predicted"].values / equiv
     return rows
 
 

@@ -51,7 +51,7 @@ def _row(training: Training, term: str) -> dict:
         "term": term,
         "equiv": equiv,
         "lie": lie,
-        "equigrad": math.sqrt(2 * lie) if scalar else None,
+        "equigrad": (math.sqrt(2 * lie) if lie >= 0 else math.nan) if scalar else None,
         "remul": math.sqrt(float(degree_spectrum.remul_square(equiv))) if equiv >= 0 else math.nan,
         f"{DEVIATION}{prefix}{unit}": float(degree_spectrum.rotational_deviation(equiv)) * scale * factor,
     }

@@ -1,0 +1,47 @@
+"""Course of the equivariance error of external potentials over the steps of their checkpoints."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.figure import Figure as Canvas
+
+from ...._typing import Sequence
+from ...figures import style
+from ...figures.curves import curve, run_handles
+from ...figures.figure import Chart, Figure
+from ...numbers import ENDS
+from ...trainings import Training, by_run
+from ...wording import say
+from .errors import error_numbers
+
+VALUE = tuple(f"so3{end}" for end in ENDS)
+
+
+def course(trainings: Sequence[Training], term: str) -> Figure | None:
+    """Error of a term under rotations over the steps; None without a series of checkpoints."""
+    chosen = [t for t in trainings if t.twirl.sizes["step"] > 1 and term in t.twirl["term"].values]
+    if not chosen:
+        return None
+    groups, table = by_run(chosen), error_numbers(chosen)
+    rows = table.data[table.data["term"] == term]
+    unit = rows["unit"].iloc[0]
+
+    def draw(canvas: Canvas, columns: int) -> None:
+        ax = canvas.subplots()
+        for i, run in enumerate(groups):
+            mine = rows[rows["run"] == run]
+            ends = [mine[n].to_numpy() for n in VALUE]
+            curve(ax, mine["step"].to_numpy(), ends, style.look_of(i))
+        style.step_axis(ax, np.unique(rows["step"]))
+        style.log_axis(ax, rows["so3"][rows["so3"] > 0], f"equivariance error [{unit}]")
+        style.legend(canvas, run_handles(groups))
+
+    wide, narrow = style.canvases(draw, 1, 2.6)
+    caption = f"Equivariance error of {term} under rotations over the checkpoints, root mean square of a component. "
+    caption += "Bands: 95 % intervals, bootstrap over clusters of samples."
+    ends = [rows[rows["run"] == run]["so3"].to_numpy() for run in groups]
+    words = [f"{run} from {say(e[0])} to {say(e[-1])} {unit}" for run, e in zip(groups, ends, strict=True)]
+    chart = Chart("step", {"error under rotations": VALUE}, f"equivariance error [{unit}]")
+    kept = type(table)(rows, table.columns)
+    title = f"Equivariance error over training: {term}"
+    return Figure(f"potentials_{term}", wide, narrow, title, caption, f"{title}: {'; '.join(words)}.", kept, chart)

@@ -1,0 +1,28 @@
+"""External potentials.
+
+Question: how far from equivariant is a potential that was not trained here, and is that more than its floor?
+"""
+
+from __future__ import annotations
+
+from ...._typing import Sequence
+from ...section import Section
+from ...tables import present_tables
+from ...trainings import Training
+from . import errors, figures, tables
+
+
+def section(trainings: Sequence[Training]) -> Section:
+    """Errors, floors, calculators, test sets and failures of every external potential."""
+    if not trainings:
+        return Section("potentials", "Potentials that were not trained here")
+    names = dict.fromkeys(term for t in trainings for term in errors.terms_of(t))
+    drawn = [f for term in names if (f := figures.course(trainings, term))]
+    found = {
+        "Equivariance error and floors": tables.error_table(trainings),
+        "Error by test set": tables.test_set_table(trainings),
+        "Calculators": tables.calculator_table(trainings),
+        "Samples left out": tables.failed_table(trainings),
+    }
+    told = [errors.sentence(t) for t in trainings]
+    return Section("potentials", "Potentials that were not trained here", told, drawn, present_tables(found))

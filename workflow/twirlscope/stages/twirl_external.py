@@ -1,0 +1,80 @@
+"""Stage `twirl` of a run that is not trained here: a calculator at all its checkpoints, in workers of its own Python.
+
+Answers of the calculator are kept in `calls.sqlite` beside the store, from which a job that was killed goes on.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from .._typing import Array, Int
+from ..errors import UserError
+from ..external import specification
+from ..external.calls import Budget, Cache, Calls
+from ..external.client import Pool
+from ..settings.external import ExternalSettings
+from ..settings.twirl import TwirlSettings
+from ..sources import split_index
+from ..storage import store
+from ..storage.arrays.twirl import TWIRL
+from ..storage.ragged import open_samples
+from ..twirling.heldout import choose_samples
+from ..twirling.potentials.attributes import attributes
+from ..twirling.potentials.measurement import Options, design_of, measure_series, planned_calls
+from ..twirling.potentials.task import PotentialTask
+
+EVERY = "all"  # in place of the name of a split
+
+
+def twirl_external(
+    data: Path, out: Path, settings: TwirlSettings, external: ExternalSettings, run: str, identity: str
+) -> None:
+    """Measure all checkpoints of an external run, and write `twirl.zarr.zip`.
+
+    Args:
+        data: the prepared dataset of frames.
+        run: name of the run, for errors.
+        identity: hash of its settings, kept in the store.
+
+    Raises:
+        UserError: the calculator cannot be made or fails for every structure, too many calls, or steps with the same
+            predictions.
+    """
+    where, samples = f"runs.{run}.external", open_samples(data)
+    options = Options(external.subtract_noise, external.floor_samples, where)
+    task, index = PotentialTask(samples, external.stress), choose_samples(held_out(samples, settings.split), settings)
+    design = design_of(task, index, samples["cluster"].values[index], settings)
+    files = specification.series(external, where)
+    budget = Budget(planned_calls(design, len(files), samples, settings, options), external.max_calls)
+    cache, terms = Cache(out.parent / "calls.sqlite"), tuple(t.name for t in task.terms)
+    calls = {}
+    for step, file in files.items():
+        spec = specification.spec_of(external, step, file, where)
+        calls[step] = Calls(Pool(spec, external.workers, external.batch, where), terms, cache, budget)
+    try:
+        result = measure_series(task, samples, design, calls, settings, options)
+        found = attributes(task, settings, result, calls[max(calls)])
+    finally:
+        for each in calls.values():
+            each.close()
+        cache.close()
+    labels = {"labels": str(samples.attrs.get("labels", "not stated")), "identity": identity}
+    store.save(result.assign_attrs(found | labels), out, TWIRL)
+
+
+def held_out(samples: xr.Dataset, split: str) -> Int[Array, " sample"]:
+    """Indices of the samples of a split, or of all for `all`.
+
+    Raises:
+        UserError: the data have no such split.
+    """
+    if split == EVERY:
+        return np.arange(samples.sizes["sample"])
+    try:
+        return split_index(samples, split)
+    except ValueError as error:
+        known = [*samples["split"].attrs["flag_meanings"].split(), EVERY]
+        raise UserError("twirl.split", "a split of the data", repr(split), known) from error

@@ -1,0 +1,1 @@
+"""Potentials that are not trained here: predictions of an external calculator, and their measurement."""
