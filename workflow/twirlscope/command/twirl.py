@@ -66,7 +66,7 @@ def _run(a: argparse.Namespace) -> int:
         structures_dataset(frames, labels),
         clusters(frames),
         settings,
-        Options(a.subtract_noise, where="--"),
+        Options(a.subtract_noise, where="--", jacobian=a.jacobian),
         a.stress,
         a.max_calls,
         kept or None,
@@ -108,6 +108,7 @@ def _settings(a: argparse.Namespace) -> tuple[ExternalSettings, TwirlSettings]:
         "stress",
         "subtract_noise",
         "max_calls",
+        "jacobian",
     )
     external, errors = parse(ExternalSettings, given | {n: getattr(a, n) for n in same}, "--")
     errors = errors or specification.check(external, "--")

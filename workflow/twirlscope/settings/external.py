@@ -39,6 +39,11 @@ class ExternalSettings(Settings):
         False, "whether the variance of the noise, two calls for one input, is subtracted; the report says so"
     )
     floor_samples: int = key(16, "samples whose noise and rounding error are measured", ge=2)
+    jacobian: int = key(
+        0,
+        "samples whose force Jacobian is measured by displacements; each costs 6 calls per atom and checkpoint",
+        ge=0,
+    )
     max_calls: int = key(0, "calls of the calculator above which a job refuses to start; 0 for no limit", ge=0)
     workers: int = key(1, "processes that share the structures", ge=1)
     threads: int = key(1, "threads of each process", ge=1)

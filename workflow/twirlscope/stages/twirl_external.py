@@ -44,11 +44,11 @@ def twirl_external(
             predictions.
     """
     where, samples = f"runs.{run}.external", open_samples(data)
-    options = Options(external.subtract_noise, external.floor_samples, where)
+    options = Options(external.subtract_noise, external.floor_samples, where, external.jacobian)
     task, index = PotentialTask(samples, external.stress), choose_samples(held_out(samples, settings.split), settings)
     design = design_of(task, index, samples["cluster"].values[index], settings)
     files = specification.series(external, where)
-    budget = Budget(planned_calls(design, len(files), samples, settings, options), external.max_calls)
+    budget = Budget(planned_calls(task, design, len(files), samples, settings, options), external.max_calls)
     cache, terms = Cache(out.parent / "calls.sqlite"), tuple(t.name for t in task.terms)
     calls = {}
     for step, file in files.items():

@@ -75,7 +75,7 @@ def measure_structures(
     """
     task, index = PotentialTask(data, stress), np.arange(data.sizes["sample"])
     design = design_of(task, index, index if cluster is None else np.asarray(cluster), settings)
-    budget = Budget(planned_calls(design, 1, None, settings, options), max_calls)
+    budget = Budget(planned_calls(task, design, 1, None, settings, options), max_calls)
     kept = Cache(None if cache is None else Path(cache))
     calls = Calls(backend, tuple(t.name for t in task.terms), kept, budget)
     try:
