@@ -6,6 +6,8 @@
 # make bench         cost of twirling and curvature in units of forward passes and gradients, and cost of reading data
 # make calibrate     how often intervals hold a known truth, written to docs/calibration.md; minutes
 # make mutants       share of small changes of the central modules that their tests notice; an hour, ARGS=loss_split for one
+# make gallery       equivariance errors of published potentials, written to docs/gallery.md: ENVIRONMENTS=folder of their
+#                    environments (envs/external/), ACAC=folder of the acetylacetone files; hours
 # make clean         removes the environment and caches, no results
 #
 # TORCH=cpu (default), cu126, cu130 ...: torch build of a new environment; a Python that already has torch keeps it
@@ -16,10 +18,12 @@ TORCH ?=
 CORES ?= all
 ARGS ?=
 PROFILE ?= profiles/slurm
+ENVIRONMENTS ?= environments
+ACAC ?= $(TWIRLSCOPE_DATA)/forcefield/acac
 READY := $(VENV)/ready$(TORCH:%=-%)
 export PATH := $(abspath $(VENV))/bin:$(PATH)
 
-.PHONY: run test check-slurm bench calibrate mutants lint format docs clean
+.PHONY: run test check-slurm bench calibrate mutants lint format docs gallery clean
 
 run: $(READY)
 	snakemake --cores $(CORES) $(ARGS)
@@ -55,6 +59,9 @@ format: $(READY)-dev
 
 docs: $(READY)-dev
 	python -m twirlscope.planning.config_docs --fix
+
+gallery: $(READY)-dev
+	python tests/bench/gallery/gallery.py --environments "$(ENVIRONMENTS)" --data "$(ACAC)" $(ARGS)
 
 $(READY): pyproject.toml envs/constraints.txt envs/create.sh
 	sh envs/create.sh "$(PYTHON)" "$(VENV)" "$(TORCH)" . $(@F)
