@@ -6,6 +6,7 @@ rule report:
         twirl=rules.all_twirl.input,
         gradient=rules.all_gradient.input,
         hessian=rules.all_hessian.input,
+        dynamics=rules.all_dynamics.input,
     output:
         report(
             directory("<results>/report"),

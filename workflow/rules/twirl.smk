@@ -61,7 +61,7 @@ rule twirl_external:
         mem_mb=4000,
         runtime=1440,
     params:
-        job=lambda wildcards: plan.twirl_external(wildcards.run),
+        job=lambda wildcards: plan.external_job("twirl", wildcards.run),
         sources=lambda wildcards: plan.sources("twirl", wildcards.run),
     message:
         "twirl: external run {wildcards.run} (progress in {log})"

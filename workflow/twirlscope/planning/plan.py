@@ -74,10 +74,10 @@ class Plan:
     def _is_external(self, run: str) -> bool:
         return external_runs.is_external(self.config.runs[run])
 
-    def twirl_external(self, run: str) -> dict[str, Any]:
-        """Parameters of the job that measures an external run."""
+    def external_job(self, stage: str, run: str) -> dict[str, Any]:
+        """Parameters of the job of a stage that measures an external run."""
         spec = self.config.runs[run]
-        job = self.measure("twirl", run) | {"external": external_runs.settings_of(spec).model_dump(), "run": run}
+        job = self.measure(stage, run) | {"external": external_runs.settings_of(spec).model_dump(), "run": run}
         identity = short_hash(self._training_of(run) | {"seed": int(spec.seeds[0])})
         return job | {"files": external_runs.files(spec, f"runs.{run}.external"), "identity": identity}
 
@@ -86,15 +86,10 @@ class Plan:
         settings = external_runs.settings_of(self.config.runs[run])
         return settings.workers * settings.threads
 
-    @property
-    def with_hessian(self) -> list[tuple[str, int]]:
-        """Every (run, seed) whose curvature is measured."""
-        return [(run, seed) for run, seed in self.trained if self._measured("hessian", run).enabled]
-
-    @property
-    def with_gradient(self) -> list[tuple[str, int]]:
-        """Every (run, seed) whose gradients are measured."""
-        return [(run, seed) for run, seed in self.trained if self._measured("gradient", run).enabled]
+    def measured_by(self, stage: str) -> list[tuple[str, int]]:
+        """Every (run, seed) that an optional stage (`gradient`, `hessian`, `dynamics`) measures."""
+        able = set(self.runs) - set(self.trained) if stage == "dynamics" else self.trained
+        return [(run, seed) for run, seed in self.runs if (run, seed) in able and self._measured(stage, run).enabled]
 
     @property
     def datasets(self) -> list[str]:
@@ -116,7 +111,7 @@ class Plan:
     def sources(self, stage: str, run: str = "") -> list[str]:
         """Files whose code a job of a stage runs, as `code_hash` takes them; all that they import counts too."""
         if run and self._is_external(run):
-            return [f"scripts/{stage}_external.py"]
+            return [f"scripts/{stage}_external.py" if stage == "twirl" else f"scripts/{stage}.py"]
         files = [f"scripts/{stage}.py"]
         if run:
             spec = self.config.runs[run]
@@ -184,7 +179,8 @@ class Plan:
 
     def report(self, partial: bool = False) -> dict[str, Any]:
         """Parameters of the report, or of the partial one."""
-        trained, curved, gradient = set(self.trained), set(self.with_hessian), set(self.with_gradient)
+        trained, optional = set(self.trained), ("hessian", "gradient", "dynamics")
+        measured = {stage: set(self.measured_by(stage)) for stage in optional}
         runs = [
             {
                 "run": run,
@@ -192,8 +188,7 @@ class Plan:
                 "dataset": self.dataset_of(run),
                 "swept": run in self._swept,
                 "train": (run, seed) in trained,
-                "hessian": (run, seed) in curved,
-                "gradient": (run, seed) in gradient,
+                **{stage: (run, seed) in chosen for stage, chosen in measured.items()},
                 "settings": short_hash(self._training_of(run) | {"seed": int(seed)}),
             }
             for run, seed in self.runs
@@ -259,6 +254,7 @@ class Plan:
             errors += external_runs.errors(where, run)
         else:
             errors += [UserError(f"{where}.{k}", "a value", "nothing") for k in ("task", "model") if k not in run]
+            errors += external_runs.only_external(where, run)
         if "task" in run:
             errors += plugins.settings_of("task", run["task"], f"{where}.task")[1]
         if "model" in run:

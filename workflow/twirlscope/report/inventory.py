@@ -12,12 +12,13 @@ from ..runtime.identity import short_hash
 from ..storage import store
 
 SHOWN = 12  # most runs with figures and sentences of their own: more lines cannot be read in one figure
+STAGES = ("train", "twirl", "gradient", "hessian", "dynamics")  # in the order of the workflow
 TAIL = 4096  # bytes at the end of a log
 
 
 @dataclass(frozen=True)
 class RunFiles:
-    """The stores of one run; `train`, `hessian` and `gradient` are None if they were not requested.
+    """The stores of one run; `train`, `hessian`, `gradient` and `dynamics` are None if they were not requested.
 
     dataset: name of the dataset.
     swept: True if a sweep made the run, and not the user.
@@ -30,6 +31,7 @@ class RunFiles:
     hessian: Path | None
     dataset: str
     gradient: Path | None = None
+    dynamics: Path | None = None
     swept: bool = False
 
 
@@ -101,7 +103,7 @@ def _settings(files: RunFiles) -> str:
 def _files(spec: Mapping[str, Any], results: Path) -> RunFiles:
     """The paths of the stores of one training."""
     folder = results / "runs" / spec["run"] / f"seed{spec['seed']}"
-    paths = {s: folder / f"{s}.zarr.zip" for s in ("train", "twirl", "hessian", "gradient") if spec.get(s, True)}
+    paths = {s: folder / f"{s}.zarr.zip" for s in STAGES if spec.get(s, s != "dynamics")}
     return RunFiles(
         **{"train": None, "hessian": None} | paths, **{key: spec[key] for key in ("run", "seed", "dataset", "swept")}
     )
@@ -109,7 +111,7 @@ def _files(spec: Mapping[str, Any], results: Path) -> RunFiles:
 
 def _stages(files: RunFiles) -> dict[str, Path]:
     """The requested stores by stage, in the order of the workflow."""
-    found = {stage: getattr(files, stage) for stage in ("train", "twirl", "gradient", "hessian")}
+    found = {stage: getattr(files, stage) for stage in STAGES}
     return {stage: path for stage, path in found.items() if path is not None}
 
 
