@@ -102,12 +102,7 @@ def trajectory(
         seed: of the velocities, and of the rotations.
         rotate: whether the structure is rotated at random before every call of the calculator.
     """
-    atoms = frame.copy()
-    atoms.set_constraint()
-    MaxwellBoltzmannDistribution(atoms, temperature_K=temperature, rng=np.random.default_rng([seed, 0]))
-    Stationary(atoms, preserve_temperature=False)
-    if not any(atoms.pbc):
-        ZeroRotation(atoms, preserve_temperature=False)
+    atoms = started(frame, temperature, seed)
     atoms.calc = RandomlyRotated(calculator, [seed, 1]) if rotate else calculator
     records = []
 
@@ -120,6 +115,17 @@ def trajectory(
     x, v, potential = (np.array(part, np.float64) for part in zip(*records, strict=True))
     time = np.arange(len(x)) * every * timestep * units.fs
     return summarised(time, conservation.conserved(atoms.get_masses(), x, v, potential), bool(any(atoms.pbc)))
+
+
+def started(frame: Atoms, temperature: float, seed: int) -> Atoms:
+    """A copy of a structure with Maxwell velocities [K], without linear and, if not periodic, angular momentum."""
+    atoms = frame.copy()
+    atoms.set_constraint()
+    MaxwellBoltzmannDistribution(atoms, temperature_K=temperature, rng=np.random.default_rng([seed, 0]))
+    Stationary(atoms, preserve_temperature=False)
+    if not any(atoms.pbc):
+        ZeroRotation(atoms, preserve_temperature=False)
+    return atoms
 
 
 def summarised(time: Float[Array, " time"], found: conservation.Conserved, periodic: bool) -> Trajectory:

@@ -32,6 +32,7 @@ ORIENTATIONS = ("fixed", "random")
 STATE = ("charge", "spin")
 SERIES = {"energy_change": "energy", "momentum_change": "momentum", "angular_change": "angular"}
 DRIFTS = {"energy_drift": "energy_drift", "force_drift": "force", "torque_drift": "torque"}
+MEANS = {"energy_drift": "mean_energy_drift", "force_drift": "mean_force_drift", "torque_drift": "mean_torque_drift"}
 
 
 def dynamics(data: Path, out: Path, settings: DynamicsSettings, external: ExternalSettings, run: str) -> None:
@@ -54,19 +55,7 @@ def dynamics(data: Path, out: Path, settings: DynamicsSettings, external: Extern
     samples = open_samples(data)
     index = chosen_samples(samples, settings)
     calculator = RemoteCalculator(spec_of(external, step, checkpoint, where))
-    progress, found, failures = Progress("dynamics", len(index), "structure"), {}, {}
-    try:
-        calculator.worker.start()  # a calculator that cannot be made is no failure of a structure
-        for sample, frame in zip(index.tolist(), structures(samples, index), strict=True):
-            try:
-                found[sample] = both_orientations(frame, calculator, settings, sample)
-            except RuntimeError as error:
-                failures[str(sample)] = str(error)
-                print(f"dynamics: structure {sample} is left out: {error}", flush=True)
-            progress.advance(f"structure {sample}")
-    finally:
-        calculator.close()
-    progress.close()
+    found, failures = all_trajectories(calculator, structures(samples, index), index.tolist(), settings)
     if not found:
         raise UserError("dynamics", "a calculator that completes a trajectory", next(iter(failures.values())))
     kept = np.array(list(found), np.int64)
@@ -77,6 +66,26 @@ def dynamics(data: Path, out: Path, settings: DynamicsSettings, external: Extern
         "versions": json.dumps(calculator.worker.versions),
     }
     store.save(result.assign_attrs(about | {"failures": json.dumps(failures)}), out, DYNAMICS)
+
+
+def all_trajectories(
+    calculator: RemoteCalculator, frames: Sequence[Atoms], index: Sequence[int], settings: DynamicsSettings
+) -> tuple[dict[int, list[library.Trajectory]], dict[str, str]]:
+    """Trajectories by sample, and why samples have none. The calculator is closed at the end."""
+    progress, found, failures = Progress("dynamics", len(index), "structure"), {}, {}
+    try:
+        calculator.worker.start()  # a calculator that cannot be made is no failure of a structure
+        for sample, frame in zip(index, frames, strict=True):
+            try:
+                found[sample] = both_orientations(frame, calculator, settings, sample)
+            except RuntimeError as error:
+                failures[str(sample)] = str(error)
+                print(f"dynamics: structure {sample} is left out: {error}", flush=True)
+            progress.advance(f"structure {sample}")
+    finally:
+        calculator.close()
+    progress.close()
+    return found, failures
 
 
 def chosen_samples(samples: xr.Dataset, settings: DynamicsSettings) -> Int[Array, " sample"]:
@@ -131,7 +140,7 @@ def summarised(
         result[name] = (names, values)
         low, high = bootstrap.interval(values, None, settings.resamples, settings.seed, cluster)
         parts = {"": values.mean(-1), "_low": low, "_high": high}
-        result |= {f"mean_{name}{end}": (("orientation",), part) for end, part in parts.items()}
+        result |= {f"{MEANS[name]}{end}": (("orientation",), part) for end, part in parts.items()}
     result["trajectory_sample"] = (("trajectory",), sample)
     result["trajectory_cluster"] = (("trajectory",), cluster.astype(np.int32))
     return xr.Dataset(result, {"orientation": np.array(ORIENTATIONS, object), "time": found[0][0].time})

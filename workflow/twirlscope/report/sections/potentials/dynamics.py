@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 
 from ...._typing import Sequence
@@ -98,17 +99,7 @@ def figure(trainings: Sequence[Training]) -> Figure | None:
     def draw(canvas: Canvas, columns: int) -> None:
         panels = canvas.subplots(-(-len(drawn) // columns), columns, squeeze=False).ravel()
         for ax, name in zip(panels, drawn, strict=False):
-            for i, run in enumerate(groups):
-                for orientation, line in DASHED.items():
-                    rows = table[(table["run"] == run) & (table["orientation"] == WORDS[orientation])]
-                    rows = rows[rows["time"] > 0]
-                    ends = [rows[f"{name}{end}"].to_numpy() for end in ENDS]
-                    look = style.look_of(i)
-                    ax.plot(rows["time"], ends[0], color=look.colour, linestyle=line, linewidth=1.4)
-                    ax.fill_between(rows["time"], ends[1], ends[2], color=look.colour, alpha=0.14, linewidth=0)
-            ax.set_xlabel("time [ps]")
-            positive = table.loc[table["time"] > 0, name]
-            style.log_axis(ax, positive[positive > 0], f"{SERIES[name][0]} [{SERIES[name][1]}]")
+            _lines(ax, table[table["time"] > 0], name, list(groups))
         for ax in panels[len(drawn) :]:
             ax.set_visible(False)
         style.legend(canvas, run_handles(groups))
@@ -136,6 +127,19 @@ def figure(trainings: Sequence[Training]) -> Figure | None:
         numbers(table, columns),
         chart,
     )
+
+
+def _lines(ax: Axes, table: pd.DataFrame, name: str, runs: Sequence[str]) -> None:
+    """One quantity over time, one line per run and orientation, with bands."""
+    for i, run in enumerate(runs):
+        colour = style.look_of(i).colour
+        for orientation, line in DASHED.items():
+            rows = table[(table["run"] == run) & (table["orientation"] == WORDS[orientation])]
+            value, low, high = (rows[f"{name}{end}"].to_numpy() for end in ENDS)
+            ax.plot(rows["time"], value, color=colour, linestyle=line, linewidth=1.4)
+            ax.fill_between(rows["time"], low, high, color=colour, alpha=0.14, linewidth=0)
+    ax.set_xlabel("time [ps]")
+    style.log_axis(ax, table.loc[table[name] > 0, name], f"{SERIES[name][0]} [{SERIES[name][1]}]")
 
 
 def _series(training: Training) -> pd.DataFrame:
