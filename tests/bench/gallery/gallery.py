@@ -76,7 +76,7 @@ ENTRIES = [
     ),
     Entry(
         "pet",
-        "PET, after every epoch",
+        "PET, trained for 8 epochs",
         "metatrain",
         "metatomic_ase:MetatomicCalculator",
         {"model": "{checkpoint}", "device": "cpu"},
@@ -129,7 +129,8 @@ def measure(entry: Entry, python: Path, checkpoint: str, frames: Path, out: Path
     start = time.time()
     print(*command, flush=True)
     subprocess.run(list(map(str, command)), check=True, env=os.environ | {"PYTHONPATH": str(PACKAGE)})
-    out.with_suffix(".seconds").write_text(str(time.time() - start))
+    if not (told := out.with_suffix(".seconds")).exists():  # a second run finds the answers of the first
+        told.write_text(str(time.time() - start))
 
 
 def main(a: argparse.Namespace) -> None:

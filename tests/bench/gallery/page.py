@@ -24,7 +24,8 @@ under 72 rotations for the spectrum. The environments are those of `envs/externa
 force component, with 95 % intervals over frames. Floors: two calls for the same structure, and the structure translated
 with permuted atoms. An error within 10 times of a floor is called "at its floor". The share is that of the loss where
 the model was trained on labels of the same level (MACE and PET, on the 500 frames of the training set), else that of
-the mean square of the predicted forces.
+the mean square of the predicted forces. CHGNet needs a cell: its molecules lie in a periodic box, and the box turns
+with them. Seconds are those of one process on a shared machine, with its start.
 """
 
 
@@ -98,8 +99,8 @@ def _cost(last: dict[str, xr.Dataset], seconds: dict[str, float]) -> str:
     for name, data in last.items():
         versions = json.loads(data.attrs["versions"])
         words = ", ".join(f"{k} {v}" for k, v in versions.items() if k not in ("numpy", "ase"))
-        rows.append([name, f"{seconds[name]:.0f}", words])
-    return f"## Versions and time\n\n{_table(['potential', 'seconds', 'versions in its process'], rows)}"
+        rows.append([name, str(data.attrs["calls"]), f"{seconds[name]:.0f}", words])
+    return f"## Versions and time\n\n{_table(['potential', 'calls', 'seconds', 'versions in its process'], rows)}"
 
 
 def _others(last: dict[str, xr.Dataset]) -> str:
@@ -110,7 +111,7 @@ def _others(last: dict[str, xr.Dataset]) -> str:
             values = [1e3 * float(data[f"peg_{n}"]) for n in ("energy_mean", "energy_max", "force_mean", "force_max")]
             values += [100 * float(data["arena_pass_rate"])]
             values += [1e3 * float(data[n]) for n in ("net_force", "net_torque")]
-            rows.append([name, *(f"{v:.2g}" for v in values)])
+            rows.append([name, *("" if np.isnan(v) else f"{v:.3g}" for v in values)])
     head = ["potential", "mean ΔE [meV/atom]", "max ΔE", "mean ΔF [meV/Å]", "max ΔF", "pass rate [%]"]
     head += ["net force [meV/Å]", "net torque [meV]"]
     text = "ΔE and ΔF as in ml-peg, pass rate as in MLIP Arena, over all pairs of rotations of a frame."
