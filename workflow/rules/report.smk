@@ -4,8 +4,7 @@ rule report:
         data=collect("<results>/data/{dataset}.zarr.zip", dataset=plan.datasets),
         train=rules.all_train.input,
         twirl=rules.all_twirl.input,
-        gradient=rules.all_gradient.input,
-        hessian=rules.all_hessian.input,
+        measured=[*rules.all_gradient.input, *rules.all_hessian.input],
         dynamics=rules.all_dynamics.input,
     output:
         report(
