@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import toys
 
-from twirlscope.contracts import split_index
 from twirlscope.errors import UserError
 from twirlscope.settings.dynamics import DynamicsSettings
 from twirlscope.settings.external import ExternalSettings
+from twirlscope.sources import split_index
 from twirlscope.stages import dynamics as stage
 from twirlscope.storage import registry, store
 from twirlscope.storage.ragged import open_samples

@@ -14,7 +14,6 @@ import xarray as xr
 from ase import Atoms
 
 from .._typing import Array, Int, Sequence
-from ..contracts import split_index
 from ..errors import UserError
 from ..estimators import bootstrap
 from ..external import dynamics as library
@@ -24,6 +23,7 @@ from ..external.worker import structure
 from ..runtime.progress import Progress
 from ..settings.dynamics import DynamicsSettings
 from ..settings.external import ExternalSettings
+from ..sources import split_index
 from ..storage import store
 from ..storage.arrays.dynamics import DYNAMICS
 from ..storage.ragged import Ragged, open_samples
