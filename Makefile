@@ -9,6 +9,8 @@
 # make mutants       share of small changes of the central modules that their tests notice, written to docs/mutants.md; an hour,
 #                    ARGS=loss_split for one
 # make check-reliability  faults, such as 200 kills and full disks, and what became of the runs, to docs/reliability.md
+# make potentials    equivariance errors of published potentials, written to docs/potentials.md: ENVIRONMENTS=folder of their
+#                    environments (envs/external/), ACAC=folder of the acetylacetone files; hours
 # make clean         removes the environment and caches, no results
 #
 # TORCH=cpu (default), cu126, cu130 ...: torch build of a new environment; a Python that already has torch keeps it
@@ -19,6 +21,8 @@ TORCH ?=
 CORES ?= all
 ARGS ?=
 PROFILE ?= profiles/slurm
+ENVIRONMENTS ?= environments
+ACAC ?= $(TWIRLSCOPE_DATA)/forcefield/acac
 READY := $(VENV)/ready$(TORCH:%=-%)
 export PATH := $(abspath $(VENV))/bin:$(PATH)
 
@@ -27,7 +31,7 @@ ifneq ($(words $(VENV)),1)
 $(error VENV: expected a path without spaces, got '$(VENV)')
 endif
 
-.PHONY: run test check-slurm bench calibrate check-reliability mutants lint format docs dist clean
+.PHONY: run test check-slurm bench calibrate check-reliability mutants lint format docs potentials dist clean
 
 run: $(READY)
 	python -m snakemake --cores $(CORES) $(ARGS)
@@ -74,6 +78,9 @@ dist: $(VENV)/docs/ready
 	grep -q "^## $$version" CHANGELOG.md || { echo "pyproject.toml, CITATION.cff, CHANGELOG.md: not one version"; exit 1; }
 	$(VENV)/docs/bin/cffconvert --validate
 	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(VENV)/docs/bin/python -m hatchling build --clean
+
+potentials: $(READY)-dev
+	python tests/bench/potentials/measure.py --environments "$(ENVIRONMENTS)" --data "$(ACAC)" $(ARGS)
 
 $(READY): pyproject.toml envs/constraints.txt envs/create.sh
 	sh envs/create.sh "$(PYTHON)" "$(VENV)" "$(TORCH)" ".[all]" $(@F)

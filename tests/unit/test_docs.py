@@ -81,7 +81,7 @@ def test_own_data__runs_nothing_but_the_file_of_the_user(tmp_path, monkeypatch):
     plan = Plan(config)
     assert plan.datasets == ["mine"]
     assert plan.runs == [("augmented", 0), ("equivariant", 0)]
-    assert not plan.with_hessian
+    assert not plan.measured_by("hessian")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=named)

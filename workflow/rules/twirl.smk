@@ -46,7 +46,8 @@ use rule twirl as twirl_part with:
 rule twirl_external:
     """A calculator of another package at every checkpoint that the run names, in a worker with its own Python."""
     input:
-        lambda wildcards: f"<results>/data/{plan.dataset_of(wildcards.run)}.zarr.zip",
+        data=lambda wildcards: f"<results>/data/{plan.dataset_of(wildcards.run)}.zarr.zip",
+        stale=reruns.of("twirl"),
     output:
         "<results>/runs/{run}/seed{seed}/twirl.zarr.zip",
     log:
@@ -62,7 +63,7 @@ rule twirl_external:
         mem_mb=4000,
         runtime=1440,
     params:
-        job=lambda wildcards: plan.twirl_external(wildcards.run),
+        job=lambda wildcards: plan.external_job("twirl", wildcards.run),
         sources=lambda wildcards: plan.sources("twirl", wildcards.run),
     message:
         "twirl: external run {wildcards.run} (progress in {log})"

@@ -11,10 +11,9 @@ from twirlscope.settings.twirl import TwirlSettings
 with job(snakemake):
     given = snakemake.params.job
     twirl_external(
-        Path(snakemake.input[0]),
+        Path(snakemake.input.data),
         Path(snakemake.output[0]),
         TwirlSettings(**given["settings"]),
         ExternalSettings(**given["external"]),
-        given["run"],
-        given["identity"],
+        given,
     )

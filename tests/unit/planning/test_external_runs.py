@@ -3,9 +3,12 @@
 import copy
 
 import pytest
+import xarray as xr
 
 from twirlscope.errors import UserErrors
+from twirlscope.planning import reruns
 from twirlscope.planning.plan import Plan
+from twirlscope.storage import made_from, store
 
 
 def config(tmp_path, **external):
@@ -26,21 +29,34 @@ def config(tmp_path, **external):
 
 def test_plan__measures_an_external_run_and_trains_nothing(tmp_path):
     plan = Plan(config(tmp_path))
-    assert plan.trained == plan.with_gradient == plan.with_hessian == []
+    assert plan.trained == plan.measured_by("gradient") == plan.measured_by("hessian") == []
     assert plan.external == "pet"
     assert plan.in_one_job("twirl") == plan.in_several_jobs("twirl") == "(?!)"
     assert plan.processes("pet") == 6
     (run,) = plan.report()["runs"]
     assert (run["train"], run["hessian"], run["gradient"]) == (False, False, False)
-    assert run["settings"] == plan.twirl_external("pet")["identity"]
+    assert set(run["settings"]) == {"twirl", "dynamics"}
+
+
+def test_plan__measures_again_what_was_made_with_another_calculator(tmp_path):
+    data, out = tmp_path / "data" / "mine.zarr.zip", tmp_path / "runs" / "pet" / "seed0" / "twirl.zarr.zip"
+    store.save(xr.Dataset(), data, {})
+    plan = Plan(config(tmp_path))
+    now = reruns.record(plan, "twirl", tmp_path, run="pet", seed="0")
+    store.save(xr.Dataset(attrs=made_from.attribute(now)), out, {})
+    assert reruns.stale(plan, "twirl", out, tmp_path, run="pet", seed="0") == ""
+    of_machine = Plan(config(tmp_path, workers=1, timeout=5.0, batch=4))
+    assert reruns.stale(of_machine, "twirl", out, tmp_path, run="pet", seed="0") == ""
+    other = Plan(config(tmp_path, reset=False))
+    assert "external.reset: true -> false" in reruns.stale(other, "twirl", out, tmp_path, run="pet", seed="0")
 
 
 def test_plan__measures_again_where_a_checkpoint_has_changed(tmp_path):
-    before = Plan(config(tmp_path)).twirl_external("pet")
+    before = Plan(config(tmp_path)).external_job("twirl", "pet")
     assert len(before["files"]) == 2
     given = config(tmp_path)
     (tmp_path / "a_10.pt").write_text("eleven")
-    assert Plan(given).twirl_external("pet") != before
+    assert Plan(given).external_job("twirl", "pet") != before
 
 
 @pytest.mark.parametrize(

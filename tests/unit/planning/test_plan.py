@@ -153,7 +153,7 @@ def test_plan__takes_keys_of_a_run_over_those_of_all():
     config["hessian"] = {"samples": 5}
     config["runs"] = {name: config["runs"][name] for name in ("augmented", "other")}
     plan = Plan(config)
-    assert plan.with_hessian == [("other", 4)]
+    assert plan.measured_by("hessian") == [("other", 4)]
     settings = plan.measure("hessian", "other")["settings"]
     assert (settings["samples"], settings["probes"]) == (5, 7)
     assert plan.measure("hessian", "augmented")["settings"]["samples"] == 3

@@ -149,7 +149,7 @@ def changed(path, value):
 def jobs_of(plan):
     """(stage, wildcards, name in the table) of every store, those that others are made of first."""
     found = [("prepare", {"dataset": d}, f"prepare {d}") for d in plan.datasets]
-    wanted = {"train": plan.runs, "twirl": plan.runs, "gradient": plan.with_gradient, "hessian": plan.with_hessian}
+    wanted = {"train": plan.runs, "twirl": plan.runs, **{s: plan.measured_by(s) for s in ("gradient", "hessian")}}
     for stage, runs in wanted.items():
         found += [(stage, {"run": run, "seed": str(seed)}, f"{stage} {run}") for run, seed in runs]
     return [*found, ("report", {}, "report")]

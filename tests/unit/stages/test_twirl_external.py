@@ -13,9 +13,10 @@ from twirlscope.settings.report import ReportSettings
 from twirlscope.settings.twirl import TwirlSettings
 from twirlscope.stages import prepare, report
 from twirlscope.stages.twirl_external import twirl_external
-from twirlscope.storage import store
+from twirlscope.storage import made_from, store
 
 SETTINGS = TwirlSettings(panel=3, panel_set="D2", rotations=2, split="all", losses=[])
+JOB = {"run": "mine", "files": {}, "code": "1"}
 
 
 @pytest.fixture(scope="module")
@@ -41,13 +42,14 @@ def external(tmp_path, **biases):
 
 def test_stage__measures_a_series_of_checkpoints_and_the_report_shows_it(data, tmp_path):
     out = tmp_path / "twirl.zarr.zip"
-    twirl_external(data, out, SETTINGS, external(tmp_path, s0=0.2, s10=0.1), "mine", "identity")
+    given = external(tmp_path, s0=0.2, s10=0.1)
+    twirl_external(data, out, SETTINGS, given, JOB)
     found = store.load(out)
     course = found["loss_equiv"].sel(term="forces").values
     np.testing.assert_allclose(course[0] / course[1], 4, rtol=1e-6)
     assert found["step"].values.tolist() == [0, 10]
     assert found["loss_total"].isnull().all()
-    assert found.attrs["identity"] == "identity"
+    assert made_from.recorded(out) == made_from.of_external(JOB, "twirl", SETTINGS, given, data)
     files = [RunFiles("mine", 0, None, out, None, "frames")]
     report.report(files, {"frames": data}, {}, tmp_path / "page", ReportSettings(), {"torch": "2"})
     page = (tmp_path / "page" / "index.html").read_text(encoding="utf-8")
@@ -58,7 +60,7 @@ def test_stage__measures_a_series_of_checkpoints_and_the_report_shows_it(data, t
 def test_stage__refuses_steps_that_are_one_model_and_unknown_splits(data, tmp_path):
     same = external(tmp_path, s0=0.2, s4=0.1, s8=0.1)
     with pytest.raises(UserError, match=r"runs.mine.external.checkpoints.*steps 4, 8 are one model"):
-        twirl_external(data, tmp_path / "twirl.zarr.zip", SETTINGS, same, "mine", "")
+        twirl_external(data, tmp_path / "twirl.zarr.zip", SETTINGS, same, JOB)
     other = SETTINGS.model_copy(update={"split": "tset"})
     with pytest.raises(UserError, match=r"twirl.split.*did you mean 'test'"):
-        twirl_external(data, tmp_path / "twirl.zarr.zip", other, same, "mine", "")
+        twirl_external(data, tmp_path / "twirl.zarr.zip", other, same, JOB)

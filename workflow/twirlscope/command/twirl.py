@@ -9,11 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import xarray as xr
-from ase import Atoms
 
 from ..datasets.molecular.xyz_files import read_frames
 from ..datasets.molecular.xyz_records import Record
-from ..errors import UserError, UserErrors
+from ..errors import UserError, UserErrors, needs
 from ..estimators.bootstrap import LEAST_CLUSTERS
 from ..external import specification
 from ..external.client import Pool
@@ -32,6 +31,9 @@ from ..twirling.potentials.measurement import Options
 from ..twirling.potentials.structures import fault, structures_dataset
 from .gate import ERROR, Decision, decide, overall
 from .twirl_arguments import BOUNDS
+
+with needs("chemistry"):
+    from ase import Atoms
 
 SAME = ("python", "batched", "batch", "trust", "reset", "workers", "timeout")  # arguments that are settings
 SHOWN = 5  # failed structures that are printed
@@ -66,7 +68,7 @@ def _run(a: argparse.Namespace) -> int:
         structures_dataset(frames, labels),
         clusters(frames),
         settings,
-        Options(a.subtract_noise, where="--"),
+        Options(a.subtract_noise, where="--", jacobian=a.jacobian),
         a.stress,
         a.max_calls,
         kept or None,
@@ -108,6 +110,7 @@ def _settings(a: argparse.Namespace) -> tuple[ExternalSettings, TwirlSettings]:
         "stress",
         "subtract_noise",
         "max_calls",
+        "jacobian",
     )
     external, errors = parse(ExternalSettings, given | {n: getattr(a, n) for n in same}, "--")
     errors = errors or specification.check(external, "--")

@@ -40,6 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--forces-key", default="forces", help="name of the force labels in the files")
     add("--stress", action="store_true", help="measure stresses too")
     add("--subtract-noise", action="store_true", help="subtract the variance of the noise of repeated calls")
+    add("--jacobian", type=int, default=0, help="structures whose force Jacobian is measured by displacements")
     add("--reset", action=flag, default=True, help="call reset() of the calculator before every structure")
     add("--workers", type=int, default=1, help="processes that share the structures")
     add("--batch", type=int, default=32, help="structures in one call of the batch function")

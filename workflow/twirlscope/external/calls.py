@@ -16,12 +16,14 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
-from ase import Atoms
 
-from ..errors import UserError
+from ..errors import UserError, needs
 from .client import Failure, Local, Pool, Result
 from .specification import file_hashes
 from .worker import packed
+
+with needs("chemistry"):
+    from ase import Atoms
 
 EXECUTION = ("python", "timeout", "start_timeout")  # of a specification: no answer depends on them
 COMMIT = 0.5  # [s] between commits

@@ -17,11 +17,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ase import Atoms
 
-from ..errors import UserError
-from . import worker
-from .worker import LENGTH, Evaluator, decoded, packed, send
+from ..errors import UserError, needs
+
+with needs("chemistry"):
+    from ase import Atoms
+
+    from . import worker
+    from .worker import LENGTH, Evaluator, decoded, packed, send
 
 WORKER = Path(worker.__file__)
 TAIL = 1500  # bytes of stderr in an error

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from ase import Atoms
-from ase.calculators.calculator import Calculator, PropertyNotImplementedError, all_changes
-
+from ..errors import needs
 from .client import Failure, Spec, Worker
 from .worker import PROPERTIES
+
+with needs("chemistry"):
+    from ase import Atoms
+    from ase.calculators.calculator import Calculator, PropertyNotImplementedError, all_changes
 
 
 class RemoteCalculator(Calculator):

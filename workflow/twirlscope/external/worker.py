@@ -95,7 +95,7 @@ def imported(name: str) -> Any:
     place, _, attribute = name.rpartition(":")
     if place.endswith(".py"):
         path = Path(place).resolve()
-        sys.path.insert(0, str(path.parent))
+        sys.path.append(str(path.parent))  # last: a file named after a package must not hide it
         spec = importlib.util.spec_from_file_location(f"external_{path.stem}", path)
         module = importlib.util.module_from_spec(spec)
         sys.modules[spec.name] = module

@@ -53,3 +53,10 @@ def _print(path: Path) -> str:
     if path.is_dir():
         return str(sorted((str(p), p.stat().st_size, p.stat().st_mtime_ns) for p in path.rglob("*") if p.is_file()))
     return fingerprint(path)
+
+
+def only_external(where: str, run: dict[str, Any]) -> list[UserError]:
+    """Mistakes of a run that is trained here and names what only external runs have."""
+    if not run.get("dynamics"):
+        return []
+    return [UserError(f"{where}.dynamics", "no such key: only a run with `external` has dynamics", run["dynamics"])]

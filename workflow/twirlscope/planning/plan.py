@@ -7,18 +7,18 @@ from pathlib import Path
 from typing import Any
 
 from .. import plugins
-from ..contracts import Model, Task
 from ..errors import UserError, UserErrors
 from ..runtime.code_hash import code_hash, source_name
 from ..runtime.identity import fingerprint
-from ..settings.base import LARGEST_SEED, MEASUREMENTS, Settings, keys_for, parse
-from ..settings.experiment import MEASURES, Config, RunSettings
+from ..settings.base import MEASUREMENTS, Settings, keys_for, parse
+from ..settings.experiment import MEASURES, Config
 from ..settings.hessian import chosen_steps
 from ..settings.train import checkpoint_steps
 from ..sources import Dataset
 from ..storage import made_from
 from ..training import size_matching
 from . import external_runs, sweeps
+from .contradictions import contradictions
 from .sections import name_errors, named_sections, pattern, without_nulls
 
 
@@ -48,8 +48,7 @@ class Plan:
                 errors += [e for stage in MEASURES for e in self.config.measure(stage, name)[1]]
         if not errors:
             for name, run in self.config.runs.items():
-                errors += self._contradictions(f"runs.{name}", run)
-                errors += self._steps(name, run) + self._splits(name, run)
+                errors += contradictions(self.config, name, self._datasets[run.dataset])
         if mistakes or errors:
             raise UserErrors(mistakes + sweeps.placed(errors, members))
         self.sweeps: dict[str, dict[str, dict[str, str]]] = {}
@@ -64,37 +63,33 @@ class Plan:
     @property
     def trained(self) -> list[tuple[str, int]]:
         """Every (run, seed) that is trained here."""
-        return [(name, seed) for name, seed in self.runs if not self._is_external(name)]
+        return [(name, seed) for name, seed in self.runs if not self.is_external(name)]
 
     @property
     def external(self) -> str:
         """Regular expression for the runs that are not trained here."""
-        return pattern(name for name in self.config.runs if self._is_external(name))
+        return pattern(name for name in self.config.runs if self.is_external(name))
 
-    def _is_external(self, run: str) -> bool:
+    def is_external(self, run: str) -> bool:
+        """True for a run that is not trained here."""
         return external_runs.is_external(self.config.runs[run])
 
-    def twirl_external(self, run: str) -> dict[str, Any]:
-        """Parameters of the job that measures an external run."""
+    def external_job(self, stage: str, run: str) -> dict[str, Any]:
+        """Parameters of the job of a stage that measures an external run."""
         spec = self.config.runs[run]
-        job = self.measure("twirl", run) | {"external": external_runs.settings_of(spec).model_dump(), "run": run}
-        identity = short_hash(self._training_of(run) | {"seed": int(spec.seeds[0])})
-        return job | {"files": external_runs.files(spec, f"runs.{run}.external"), "identity": identity}
+        files = external_runs.files(spec, f"runs.{run}.external")
+        job = {"run": run, "external": external_runs.settings_of(spec).model_dump(), "files": files}
+        return job | self._measurement(stage, run) | {"code": self._code(stage, run)}
 
     def processes(self, run: str) -> int:
         """Threads of the job that measures an external run: of all its workers."""
         settings = external_runs.settings_of(self.config.runs[run])
         return settings.workers * settings.threads
 
-    @property
-    def with_hessian(self) -> list[tuple[str, int]]:
-        """Every (run, seed) whose curvature is measured."""
-        return [(run, seed) for run, seed in self.trained if self._measured("hessian", run).enabled]
-
-    @property
-    def with_gradient(self) -> list[tuple[str, int]]:
-        """Every (run, seed) whose gradients are measured."""
-        return [(run, seed) for run, seed in self.trained if self._measured("gradient", run).enabled]
+    def measured_by(self, stage: str) -> list[tuple[str, int]]:
+        """Every (run, seed) that an optional stage (`gradient`, `hessian`, `dynamics`) measures."""
+        able = set(self.runs) - set(self.trained) if stage == "dynamics" else self.trained
+        return [(run, seed) for run, seed in self.runs if (run, seed) in able and self._measured(stage, run).enabled]
 
     @property
     def datasets(self) -> list[str]:
@@ -115,8 +110,8 @@ class Plan:
 
     def sources(self, stage: str, run: str = "") -> list[str]:
         """Files whose code a job of a stage runs, as `code_hash` takes them; all that they import counts too."""
-        if run and self._is_external(run):
-            return [f"scripts/{stage}_external.py"]
+        if run and self.is_external(run):
+            return [f"scripts/{stage}_external.py" if stage == "twirl" else f"scripts/{stage}.py"]
         files = [f"scripts/{stage}.py"]
         if run:
             spec = self.config.runs[run]
@@ -146,7 +141,7 @@ class Plan:
     def _training_of(self, run: str) -> dict[str, Any]:
         """The training of a run as the config says it, defaults filled in, without what only shapes measurements."""
         spec = self.config.runs[run]
-        if self._is_external(run):
+        if self.is_external(run):
             return {"dataset": spec.dataset, "external": external_runs.settings_of(spec).model_dump()}
         task = plugins.settings_of("task", spec.task, "task")[0]
         measured = {key for stage in MEASUREMENTS for key in keys_for(type(task), stage)}
@@ -164,13 +159,15 @@ class Plan:
 
     def _measurement(self, stage: str, run: str) -> dict[str, Any]:
         """Settings of a stage for a run, and the keys of its task that shape the measurement and not the training."""
+        settings = self._measured(stage, run).model_dump()
+        if self.is_external(run):
+            return {"settings": settings}
         task = plugins.settings_of("task", self.config.runs[run].task, "task")[0]
-        own = task.model_dump(include=set(keys_for(type(task), stage)))
-        return {"settings": self._measured(stage, run).model_dump(), "task": own}
+        return {"settings": settings, "task": task.model_dump(include=set(keys_for(type(task), stage)))}
 
     def jobs(self, stage: str, run: str) -> range:
         """Numbers of the jobs that share the checkpoints of a run: as many as wanted, but none without a checkpoint."""
-        if self._is_external(run):
+        if self.is_external(run):
             return range(1)
         settings, kept = self._measured(stage, run), checkpoint_steps(self.config.runs[run].train)
         measured = chosen_steps(kept, settings) if stage == "hessian" else kept
@@ -190,7 +187,8 @@ class Plan:
 
     def report(self, partial: bool = False) -> dict[str, Any]:
         """Parameters of the report, or of the partial one."""
-        trained, curved, gradient = set(self.trained), set(self.with_hessian), set(self.with_gradient)
+        trained, optional = set(self.trained), ("hessian", "gradient", "dynamics")
+        measured = {stage: set(self.measured_by(stage)) for stage in optional}
         runs = [
             {
                 "run": run,
@@ -198,8 +196,7 @@ class Plan:
                 "dataset": self.dataset_of(run),
                 "swept": run in self._swept,
                 "train": (run, seed) in trained,
-                "hessian": (run, seed) in curved,
-                "gradient": (run, seed) in gradient,
+                **{stage: (run, seed) in chosen for stage, chosen in measured.items()},
                 "settings": self._settings_hashes(run, int(seed)),
             }
             for run, seed in self.runs
@@ -215,11 +212,15 @@ class Plan:
 
     def _settings_hashes(self, run: str, seed: int) -> dict[str, str]:
         """Hashes of the settings of a training and of its measurements, by stage, as in the records of stores."""
-        found = {"train": made_from.of_run(self._training_of(run) | {"seed": seed})}
-        for stage in MEASURES:
-            found[stage] = made_from.of_settings(
-                stage, self._measured(stage, run), self._measurement(stage, run)["task"]
-            )
+        if self.is_external(run):
+            external = external_runs.settings_of(self.config.runs[run])
+            chosen = {stage: self._measured(stage, run) for stage in ("twirl", "dynamics")}
+            found = {stage: made_from.of_external_settings(stage, s, external) for stage, s in chosen.items()}
+        else:
+            found = {"train": made_from.of_run(self._training_of(run) | {"seed": seed})}
+            for stage in MEASUREMENTS:
+                own = self._measurement(stage, run)["task"]
+                found[stage] = made_from.of_settings(stage, self._measured(stage, run), own)
         return {stage: made_from.settings_hash(record) for stage, record in found.items()}
 
     def _merge(self, members: list[sweeps.Member]) -> None:
@@ -240,8 +241,11 @@ class Plan:
 
     def _settings_text(self, run: str, measured: bool) -> str:
         """Settings of the training of a run, and of its measurement where asked for, as text; defaults filled in."""
-        measures = [self._measurement(stage, run) for stage in MEASURES] if measured else []
-        own = [self._measurement(stage, run)["task"] for stage in MEASURES]  # never merged, as trainings are by a task
+        stages = ("twirl", "dynamics") if self.is_external(run) else MEASUREMENTS
+        measures = [self._measurement(stage, run) for stage in stages] if measured else []
+        own = [
+            self._measurement(stage, run).get("task") for stage in stages
+        ]  # never merged, as trainings are by a task
         return json.dumps([self._training_of(run), own, measures], sort_keys=True)
 
     def _measured(self, stage: str, run: str) -> Settings:
@@ -280,6 +284,7 @@ class Plan:
             errors += external_runs.errors(where, run)
         else:
             errors += [UserError(f"{where}.{k}", "a value", "nothing") for k in ("task", "model") if k not in run]
+            errors += external_runs.only_external(where, run)
         if "task" in run:
             errors += plugins.settings_of("task", run["task"], f"{where}.task")[1]
         if "model" in run:
@@ -287,42 +292,4 @@ class Plan:
         known = self._known_datasets
         if isinstance(run.get("dataset"), str) and run["dataset"] not in known:
             errors.append(UserError(f"{where}.dataset", "one of the datasets", repr(run["dataset"]), known))
-        return errors
-
-    def _contradictions(self, where: str, run: RunSettings) -> list[UserError]:
-        """Errors of sections that are right alone and wrong together."""
-        if external_runs.is_external(run):
-            kind = self._datasets[run.dataset].kind
-            return [UserError(f"{where}.dataset", "a dataset of frames", f"one of {kind}")] if kind != "frames" else []
-        task: type[Task] = plugins.find("task", run.task["name"])
-        model: type[Model] = plugins.find("model", run.model["name"])
-        errors, dataset = [], self._datasets[run.dataset]
-        if len(set(run.seeds)) < len(run.seeds) or min(run.seeds) < 0 or max(run.seeds) > LARGEST_SEED:
-            errors.append(UserError(f"{where}.seeds", f"different numbers from 0 to {LARGEST_SEED}", run.seeds))
-        if model.task != task.name:
-            errors.append(
-                UserError(f"{where}.model.name", f"a model for the task {task.name}", f"one for {model.task}")
-            )
-        if dataset.kind != task.dataset_kind:
-            errors.append(UserError(f"{where}.dataset", f"a dataset of {task.dataset_kind}", f"one of {dataset.kind}"))
-        return errors
-
-    def _steps(self, name: str, run: RunSettings) -> list[UserError]:
-        """Errors of steps that are asked for and have no checkpoint."""
-        if external_runs.is_external(run):
-            return []
-        kept, own = checkpoint_steps(run.train), "steps" in run.hessian
-        wrong = [s for s in self._measured("hessian", name).steps if s not in kept]
-        where = f"runs.{name}.hessian.steps" if own else "hessian.steps"
-        return [UserError(where, f"steps of checkpoints of runs.{name}: {kept}", wrong)] if wrong else []
-
-    def _splits(self, name: str, run: RunSettings) -> list[UserError]:
-        """Errors of splits that the data do not have; a dataset of a user's file may have any."""
-        known = self._datasets[run.dataset].splits()
-        errors: list[UserError] = []
-        for stage in MEASURES if ":" not in self.config.datasets[run.dataset]["name"] else ():
-            where = f"runs.{name}.{stage}.split" if "split" in getattr(run, stage) else f"{stage}.split"
-            split = self._measured(stage, name).split
-            if split not in known:
-                errors.append(UserError(where, f"a split of datasets.{run.dataset}", repr(split), known))
         return errors

@@ -16,6 +16,7 @@ from ..errors import UserError
 from ..report.inventory import stores_of
 from ..runtime.code_hash import code_hash
 from ..runtime.identity import changes
+from ..settings.external import ExternalSettings
 from ..storage import made_from
 from ..storage.made_from import Record
 from .plan import Plan
@@ -114,7 +115,7 @@ def record(plan: Plan, stage: str, results: Path, dataset: str = "", run: str = 
     """The record (`storage/made_from.py`) of a store that is made now.
 
     Args:
-        stage: `prepare`, `train`, `twirl`, `gradient`, `hessian`, `report` or `partial_report`.
+        stage: `prepare`, `train`, `twirl`, `gradient`, `hessian`, `dynamics`, `report` or `partial_report`.
         results: folder of the results, with the stores that are read.
 
     Raises:
@@ -128,6 +129,9 @@ def record(plan: Plan, stage: str, results: Path, dataset: str = "", run: str = 
     data = results / "data" / f"{plan.dataset_of(run)}.zarr.zip"
     if stage == "train":
         return made_from.of_training(**plan.train(run, int(seed)), data=data)
-    job, train = plan.measure(stage, run), results / "runs" / run / f"seed{seed}" / "train.zarr.zip"
     settings = plan.config.measure(stage, run)[0]
+    if plan.is_external(run):
+        external = plan.external_job(stage, run)
+        return made_from.of_external(external, stage, settings, ExternalSettings(**external["external"]), data)
+    job, train = plan.measure(stage, run), results / "runs" / run / f"seed{seed}" / "train.zarr.zip"
     return made_from.of_measurement(stage, settings, job["task"], job["code"], train, data)

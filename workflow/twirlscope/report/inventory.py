@@ -11,12 +11,13 @@ from typing import Any
 from ..storage import made_from
 
 SHOWN = 12  # most runs with figures and sentences of their own: more lines cannot be read in one figure
+STAGES = ("train", "twirl", "gradient", "hessian", "dynamics")  # in the order of the workflow
 TAIL = 4096  # bytes at the end of a log
 
 
 @dataclass(frozen=True)
 class RunFiles:
-    """The stores of one run; `train`, `hessian` and `gradient` are None if they were not requested.
+    """The stores of one run; `train`, `hessian`, `gradient` and `dynamics` are None if they were not requested.
 
     dataset: name of the dataset.
     swept: True if a sweep made the run, and not the user.
@@ -29,6 +30,7 @@ class RunFiles:
     hessian: Path | None
     dataset: str
     gradient: Path | None = None
+    dynamics: Path | None = None
     swept: bool = False
 
 
@@ -83,7 +85,7 @@ def _unusable(files: RunFiles, settings: Mapping[str, str], results: Path, absen
     """
     found, data = {}, results / "data" / f"{files.dataset}.zarr.zip"
     read = {"data": made_from.content_hash(data)} if data.exists() else {}
-    if "train" not in absent:
+    if files.train is not None and "train" not in absent:
         read["checkpoints"] = made_from.attributes(files.train).get("checkpoints")
     for stage, path in _stages(files).items():
         if stage in absent:
@@ -114,7 +116,7 @@ def stores_of(plan: Mapping[str, Any], results: Path) -> list[Path]:
 def _files(spec: Mapping[str, Any], results: Path) -> RunFiles:
     """The paths of the stores of one training."""
     folder = results / "runs" / spec["run"] / f"seed{spec['seed']}"
-    paths = {s: folder / f"{s}.zarr.zip" for s in ("train", "twirl", "hessian", "gradient") if spec.get(s, True)}
+    paths = {s: folder / f"{s}.zarr.zip" for s in STAGES if spec.get(s, s != "dynamics")}
     return RunFiles(
         **{"train": None, "hessian": None} | paths, **{key: spec[key] for key in ("run", "seed", "dataset", "swept")}
     )
@@ -122,7 +124,7 @@ def _files(spec: Mapping[str, Any], results: Path) -> RunFiles:
 
 def _stages(files: RunFiles) -> dict[str, Path]:
     """The requested stores by stage, in the order of the workflow."""
-    found = {stage: getattr(files, stage) for stage in ("train", "twirl", "gradient", "hessian")}
+    found = {stage: getattr(files, stage) for stage in STAGES}
     return {stage: path for stage, path in found.items() if path is not None}
 
 

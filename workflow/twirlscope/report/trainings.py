@@ -28,6 +28,7 @@ class Training:
     hessian: xr.Dataset | None = None
     dataset: str = ""
     gradient: xr.Dataset | None = None
+    dynamics: xr.Dataset | None = None
 
     @property
     def label(self) -> str:

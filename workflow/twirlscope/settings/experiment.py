@@ -6,6 +6,7 @@ from typing import Any
 
 from ..errors import UserError
 from .base import Settings, key, parse
+from .dynamics import DynamicsSettings
 from .gradient import GradientSettings
 from .hessian import HessianSettings
 from .report import ReportSettings
@@ -32,9 +33,11 @@ class RunSettings(Settings):
     twirl: dict[str, Any] = key({}, "keys of the section `twirl` that differ for this run")
     gradient: dict[str, Any] = key({}, "keys of the section `gradient` that differ for this run")
     hessian: dict[str, Any] = key({}, "keys of the section `hessian` that differ for this run")
+    dynamics: dict[str, Any] = key({}, "keys of the section `dynamics` that differ for this run")
 
 
 MEASURES = {"twirl": TwirlSettings, "gradient": GradientSettings, "hessian": HessianSettings}
+MEASURES |= {"dynamics": DynamicsSettings}
 
 
 class Config(Settings):
@@ -50,6 +53,7 @@ class Config(Settings):
     twirl: TwirlSettings = key(TwirlSettings(), "measurement of the checkpoints")
     gradient: GradientSettings = key(GradientSettings(), "measurement of gradients")
     hessian: HessianSettings = key(HessianSettings(), "measurement of curvature")
+    dynamics: DynamicsSettings = key(DynamicsSettings(), "molecular dynamics of external models")
     report: ReportSettings = key(ReportSettings(), "the report")
 
     def measure(self, stage: str, run: str) -> tuple[Settings | None, list[UserError]]:

@@ -31,7 +31,7 @@ class ExternalSettings(Settings):
         "`mace`, `chgnet`, `metatomic` or `file.py:function`, which evaluates many structures in one call; empty for "
         "one structure at a time",
     )
-    batch: int = key(32, "structures in one call of the batch function", ge=1)
+    batch: int = key(32, "structures in one call of the batch function", shapes=(), ge=1)
     trust: bool = key(False, "must be true: the calculator is code from elsewhere, and it is run")
     reset: bool = key(True, "whether `reset()` of the calculator is called before every structure")
     stress: bool = key(False, "whether stresses of periodic frames are measured too")
@@ -39,11 +39,22 @@ class ExternalSettings(Settings):
         False, "whether the variance of the noise, two calls for one input, is subtracted; the report says so"
     )
     floor_samples: int = key(16, "samples whose noise and rounding error are measured", ge=2)
-    max_calls: int = key(0, "calls of the calculator above which a job refuses to start; 0 for no limit", ge=0)
-    workers: int = key(1, "processes that share the structures", ge=1)
-    threads: int = key(1, "threads of each process", ge=1)
-    timeout: float = key(600.0, "longest time for a structure or a batch; then the process is replaced", "s", gt=0)
-    start_timeout: float = key(600.0, "longest time for imports and construction of the calculator", "s", gt=0)
+    jacobian: int = key(
+        0,
+        "samples whose force Jacobian is measured by displacements; each costs 6 calls per atom and checkpoint",
+        ge=0,
+    )
+    max_calls: int = key(
+        0, "calls of the calculator above which a job refuses to start; 0 for no limit", shapes=(), ge=0
+    )
+    workers: int = key(1, "processes that share the structures", shapes=(), ge=1)
+    threads: int = key(1, "threads of each process", shapes=(), ge=1)
+    timeout: float = key(
+        600.0, "longest time for a structure or a batch; then the process is replaced", "s", shapes=(), gt=0
+    )
+    start_timeout: float = key(
+        600.0, "longest time for imports and construction of the calculator", "s", shapes=(), gt=0
+    )
 
     @model_validator(mode="before")
     @classmethod

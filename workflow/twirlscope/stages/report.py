@@ -86,7 +86,8 @@ def _read(files: RunFiles, shown: bool) -> Training:
         kept = [n for n, d in dims.items() if (not LARGE & d if shown else d <= POOLED or n in used)]
         twirl = lazy[kept].load()
     train = None if files.train is None else store.load(files.train)
-    return Training(files.run, files.seed, train, twirl, hessian, files.dataset, gradient)
+    dynamics = _variables(files.dynamics, None if shown else ())
+    return Training(files.run, files.seed, train, twirl, hessian, files.dataset, gradient, dynamics)
 
 
 def _variables(path: Path | None, names: Sequence[str] | None) -> xr.Dataset | None:

@@ -6,11 +6,12 @@ Answers of the calculator are kept in `calls.sqlite` beside the store, from whic
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from .._typing import Array, Int
+from .._typing import Array, Int, Mapping
 from ..errors import UserError
 from ..external import specification
 from ..external.calls import Budget, Cache, Calls
@@ -18,7 +19,7 @@ from ..external.client import Pool
 from ..settings.external import ExternalSettings
 from ..settings.twirl import TwirlSettings
 from ..sources import split_index
-from ..storage import store
+from ..storage import made_from, store
 from ..storage.arrays.twirl import TWIRL
 from ..storage.ragged import open_samples
 from ..twirling.heldout import choose_samples
@@ -30,25 +31,24 @@ EVERY = "all"  # in place of the name of a split
 
 
 def twirl_external(
-    data: Path, out: Path, settings: TwirlSettings, external: ExternalSettings, run: str, identity: str
+    data: Path, out: Path, settings: TwirlSettings, external: ExternalSettings, job: Mapping[str, Any]
 ) -> None:
     """Measure all checkpoints of an external run, and write `twirl.zarr.zip`.
 
     Args:
         data: the prepared dataset of frames.
-        run: name of the run, for errors.
-        identity: hash of its settings, kept in the store.
+        job: name of the `run`, for errors, fingerprints of its `files`, and hash of the `code`.
 
     Raises:
         UserError: the calculator cannot be made or fails for every structure, too many calls, or steps with the same
             predictions.
     """
-    where, samples = f"runs.{run}.external", open_samples(data)
-    options = Options(external.subtract_noise, external.floor_samples, where)
+    where, samples = f"runs.{job['run']}.external", open_samples(data)
+    options = Options(external.subtract_noise, external.floor_samples, where, external.jacobian)
     task, index = PotentialTask(samples, external.stress), choose_samples(held_out(samples, settings.split), settings)
     design = design_of(task, index, samples["cluster"].values[index], settings)
     files = specification.series(external, where)
-    budget = Budget(planned_calls(design, len(files), samples, settings, options), external.max_calls)
+    budget = Budget(planned_calls(task, design, len(files), samples, settings, options), external.max_calls)
     cache, terms = Cache(out.parent / "calls.sqlite"), tuple(t.name for t in task.terms)
     calls = {}
     for step, file in files.items():
@@ -61,7 +61,8 @@ def twirl_external(
         for each in calls.values():
             each.close()
         cache.close()
-    labels = {"labels": str(samples.attrs.get("labels", "not stated")), "identity": identity}
+    record = made_from.of_external(job, "twirl", settings, external, data)
+    labels = {"labels": str(samples.attrs.get("labels", "not stated"))} | made_from.attribute(record)
     store.save(result.assign_attrs(found | labels), out, TWIRL)
 
 

@@ -19,6 +19,7 @@ from .._typing import Iterable, Mapping, Sequence
 from ..errors import UserError
 from ..runtime.identity import identity_of, short_hash
 from ..settings.base import Settings, keys_apart
+from ..settings.external import ExternalSettings
 from ..settings.train import TrainSettings
 from .store import DAMAGE_ERRORS, damaged
 
@@ -73,6 +74,26 @@ def of_settings(stage: str, settings: Settings, task: Mapping[str, Any]) -> Reco
     )
 
 
+def of_external(
+    job: Mapping[str, Any], stage: str, settings: Settings, external: ExternalSettings, data: Path
+) -> Record:
+    """The record of a measurement of a model that was not trained here.
+
+    Args:
+        job: `files`, the fingerprints of the files that the run names, and `code`.
+        stage: `twirl` or `dynamics`.
+    """
+    rest = {"files": dict(job["files"]), "code": job["code"], "data": content_hash(data)}
+    return of_external_settings(stage, settings, external) | identity_of(rest)
+
+
+def of_external_settings(stage: str, settings: Settings, external: ExternalSettings) -> Record:
+    """The part of that record that the config decides."""
+    apart = _paths("settings", type(settings), stage) + _paths("external", ExternalSettings, stage)
+    parts = {"settings": settings.model_dump(), "external": external.model_dump()}
+    return identity_of(parts, without=apart)
+
+
 def of_report(job: Mapping[str, Any], stores: Iterable[Path], results: Path) -> Record:
     """The record of a report: its parameters, and the content of every store that it can read."""
     found = {str(p.relative_to(results)): content_hash(p) for p in stores if p.exists()}
@@ -81,7 +102,7 @@ def of_report(job: Mapping[str, Any], stores: Iterable[Path], results: Path) -> 
 
 def settings_hash(record: Record) -> str:
     """Hash of the settings in the record of a training or of a measurement, without code and data."""
-    return short_hash({k: v for k, v in record.items() if k.split(".")[0] in ("run", "settings", "task")})
+    return short_hash({k: v for k, v in record.items() if k.split(".")[0] in ("run", "settings", "task", "external")})
 
 
 def hash_of_checkpoints(run: Record, checkpoints: Iterable[str]) -> str:

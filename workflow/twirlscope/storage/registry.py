@@ -8,12 +8,13 @@ import xarray as xr
 
 from . import store
 from .arrays.data import DATA
+from .arrays.dynamics import DYNAMICS
 from .arrays.gradient import GRADIENT
 from .arrays.hessian import HESSIAN
 from .arrays.train import TRAIN
 from .arrays.twirl import TWIRL
 
-VARIABLES = DATA | TRAIN | TWIRL | HESSIAN | GRADIENT
+VARIABLES = DATA | TRAIN | TWIRL | HESSIAN | GRADIENT | DYNAMICS
 
 
 def save(data: xr.Dataset, path: str | Path) -> None:

@@ -45,3 +45,24 @@ POTENTIALS = {
         SETS, "float64", "1", "equivariance error left by twirling with the set, predicted from the spectrum", MATH
     ),
 }
+
+PEG = "ml-peg, benchmark rotational_symmetry; here all pairs of independent rotations"
+ARENA = "MLIP Arena, arXiv:2509.20630, force equivariance; here all pairs of independent rotations"
+LAMBDA = "Bigi et al., arXiv:2412.11569"
+
+POTENTIALS |= {
+    "peg_energy_mean": _v("step", "float64", "eV/atom", "mean |ΔE| per atom between two orientations", PEG),
+    "peg_energy_max": _v("step", "float64", "eV/atom", "largest |ΔE| per atom between two orientations", PEG),
+    "peg_force_mean": _v("step", "float64", "eV/Å", "mean over pairs of the mean absolute force change", PEG),
+    "peg_force_max": _v("step", "float64", "eV/Å", "largest mean absolute force change of a pair", PEG),
+    "arena_pass_rate": _v("step", "float64", "1", "share of pairs that pass both tests below", ARENA),
+    "arena_force_rate": _v("step", "float64", "1", "share of pairs with a mean absolute force change < 1 meV/Å", ARENA),
+    "arena_cosine_rate": _v("step", "float64", "1", "share of pairs in which every cosine of forces > 0.999", ARENA),
+    "arena_sample_rate": _v("step", "float64", "1", "share of samples of which all pairs pass both tests", ARENA),
+    "net_force": _v("step", "float64", "eV/Å", "norm of the sum of all forces, mean over samples and rotations"),
+    "net_torque": _v(
+        "step", "float64", "eV", "norm of the sum of all torques about the mean position; without periodic samples"
+    ),
+    "jacobian_mean": _v("step", "float64", "1", "antisymmetric share of the force Jacobian, mean over samples", LAMBDA),
+    "jacobian_max": _v("step", "float64", "1", "antisymmetric share of the force Jacobian, largest", LAMBDA),
+}

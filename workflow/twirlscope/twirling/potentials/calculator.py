@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from ase import Atoms
 
 from ..._typing import Array, Int, Sequence
+from ...errors import needs
 from ...external.calls import Budget, Cache, Calls
 from ...external.client import Local, Pool
 from ...settings.twirl import TwirlSettings
@@ -17,6 +17,9 @@ from .attributes import attributes
 from .measurement import Options, design_of, measure_series, planned_calls
 from .structures import Labels, structures_dataset
 from .task import PotentialTask
+
+with needs("chemistry"):
+    from ase import Atoms
 
 
 def twirl_calculator(
@@ -75,7 +78,7 @@ def measure_structures(
     """
     task, index = PotentialTask(data, stress), np.arange(data.sizes["sample"])
     design = design_of(task, index, index if cluster is None else np.asarray(cluster), settings)
-    budget = Budget(planned_calls(design, 1, None, settings, options), max_calls)
+    budget = Budget(planned_calls(task, design, 1, None, settings, options), max_calls)
     kept = Cache(None if cache is None else Path(cache))
     calls = Calls(backend, tuple(t.name for t in task.terms), kept, budget)
     try:

@@ -33,6 +33,7 @@ from .conclusions import conclude
 from .floors import Floors, floor_samples, measure_floors
 from .frontier import frontier
 from .model import Potential
+from .other_tools import antisymmetric_shares, reported
 from .task import PotentialTask
 
 EXTRA = 2  # calls for each sample whose floors are measured
@@ -45,11 +46,13 @@ class Options:
     subtract_noise: whether the variance of the noise is subtracted from the Gram matrices.
     floor_samples: samples whose floors are measured.
     where: place of the calculator in the config, for errors.
+    jacobian: samples whose force Jacobian is measured by displacements.
     """
 
     subtract_noise: bool = False
     floor_samples: int = 16
     where: str = "external"
+    jacobian: int = 0
 
 
 def design_of(
@@ -62,14 +65,16 @@ def design_of(
 
 
 def planned_calls(
-    design: Design, steps: int, data: xr.Dataset | None, settings: TwirlSettings, options: Options
+    task: PotentialTask, design: Design, steps: int, data: xr.Dataset | None, settings: TwirlSettings, options: Options
 ) -> int:
-    """Calls of the calculator: samples x rotations, panel and floors at every step, and test sets at the last."""
+    """Calls of the calculator: samples x rotations, panel, floors, Jacobians at every step, test sets at the last."""
     panel = 0 if design.panel is None else design.panel.flat.shape[0] * design.panel.flat.shape[1]
     held = design.held.quaternion.shape[0] * design.held.quaternion.shape[1]
     floors = EXTRA * len(floor_samples(design.held, options.floor_samples))
+    few = design.held.index[: options.jacobian]
+    moved = 6 * int(task.composition(few).sum()) if len(few) else 0
     others = sum(len(index) for index in _other_sets(data, settings).values()) * settings.rotations
-    return steps * (held + panel + floors) + others
+    return steps * (held + panel + floors + moved) + others
 
 
 def measure_series(
@@ -124,6 +129,7 @@ def _collect(model: Potential, design: Design, settings: TwirlSettings, options:
     inner_products(evaluation, held.index, held.quaternion, parity=held.parity)
     if design.panel is not None:
         inner_products(evaluation, design.panel.index, design.panel.flat)
+    antisymmetric_shares(model, held.index[: options.jacobian])
     return measure_floors(model, held, options.floor_samples, settings.seed)
 
 
@@ -189,6 +195,8 @@ def _products(
     task, noise = evaluations[0].task, [f.noise if options.subtract_noise else 0 * f.noise for f in floors]
     held = [_less(measure_heldout(e, design.held, centred=True), v) for e, v in zip(evaluations, noise, strict=True)]
     result = summarise(heldout_dataset(task, steps, design.held, held), settings)
+    others = [reported(e, design.held, design.held.index[: options.jacobian]) for e in evaluations]
+    result = result.merge(xr.concat(others, result["step"]), combine_attrs="no_conflicts")
     if design.panel is None:
         return result
     products = [panel_products(e, design.panel, centred=True) for e in evaluations]

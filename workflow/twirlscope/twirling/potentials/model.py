@@ -7,14 +7,17 @@ from typing import ClassVar
 
 import numpy as np
 import torch
-from ase import Atoms
 
 from ..._typing import Array, Float, Int, Tensor
+from ...errors import needs
 from ...external.calls import Calls
 from ...external.client import Failure
 from ...external.worker import structure
 from ...geometry import stress
 from .task import STATE, PotentialTask
+
+with needs("chemistry"):
+    from ase import Atoms
 
 
 class Potential:
@@ -44,7 +47,7 @@ class Potential:
     def __call__(self, inputs: dict[str, Tensor], repeat: int = 0) -> dict[str, Tensor]:
         """Predictions by term; NaN for a sample whose calculation failed."""
         arrays = {k: v.cpu().numpy() for k, v in inputs.items()}
-        frames = [_frame(arrays, i) for i in range(len(arrays["numbers"]))]
+        frames = [frame_of(arrays, i) for i in range(len(arrays["numbers"]))]
         results = self.calls.evaluate(frames, repeat)
         scale, shape = self.task.scale, arrays["positions"].shape
         found = {"forces": np.zeros(shape), "energy": np.zeros((shape[0], 1)), "stress": np.zeros((shape[0], 3, 3))}
@@ -83,7 +86,7 @@ class Potential:
         return found
 
 
-def _frame(arrays: dict[str, Array], i: int) -> Atoms:
+def frame_of(arrays: dict[str, Array], i: int) -> Atoms:
     """Structure number `i` of a batch, without padding."""
     real = arrays["numbers"][i] > 0
     cell = arrays["cell"][i] if "cell" in arrays else np.zeros((3, 3))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import xarray as xr
-from ase import Atoms
 
 from ..._typing import Array, Mapping, Sequence
-from ...errors import UserError
+from ...errors import UserError, needs
 from ...geometry import cells
 from .task import STATE
+
+with needs("chemistry"):
+    from ase import Atoms
 
 LABELS = ("energy", "forces", "stress")
 Labels = Mapping[str, Sequence] | Sequence[Atoms] | None
