@@ -26,13 +26,13 @@ def config(tmp_path, **external):
 
 def test_plan__measures_an_external_run_and_trains_nothing(tmp_path):
     plan = Plan(config(tmp_path))
-    assert plan.trained == plan.with_gradient == plan.with_hessian == []
+    assert plan.trained == plan.measured_by("gradient") == plan.measured_by("hessian") == []
     assert plan.external == "pet"
     assert plan.in_one_job("twirl") == plan.in_several_jobs("twirl") == "(?!)"
     assert plan.processes("pet") == 6
     (run,) = plan.report()["runs"]
     assert (run["train"], run["hessian"], run["gradient"]) == (False, False, False)
-    assert run["settings"] == plan.twirl_external("pet")["identity"]
+    assert run["settings"] == plan.external_job("twirl", "pet")["identity"]
 
 
 def test_plan__measures_again_where_a_checkpoint_has_changed(tmp_path):
