@@ -36,11 +36,11 @@ def test_plan__measures_an_external_run_and_trains_nothing(tmp_path):
 
 
 def test_plan__measures_again_where_a_checkpoint_has_changed(tmp_path):
-    before = Plan(config(tmp_path)).twirl_external("pet")
+    before = Plan(config(tmp_path)).external_job("twirl", "pet")
     assert len(before["files"]) == 2
     given = config(tmp_path)
     (tmp_path / "a_10.pt").write_text("eleven")
-    assert Plan(given).twirl_external("pet") != before
+    assert Plan(given).external_job("twirl", "pet") != before
 
 
 @pytest.mark.parametrize(
