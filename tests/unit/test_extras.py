@@ -13,6 +13,7 @@ import pytest
 from bare_environment import ROOT, installed_with, normal, requirements
 
 PACKAGE = ROOT / "workflow" / "twirlscope"
+# run by the Python of other environments
 ELSEWHERE = [
     PACKAGE / "external" / "worker.py",
     *(PACKAGE / "external" / "adapters").glob("*.py"),

@@ -16,6 +16,7 @@ from twirlscope.storage import registry, store
 from twirlscope.storage.ragged import open_samples
 
 CALCULATORS = Path(__file__).parents[2] / "kit" / "calculators.py"
+JOB = {"run": "mine", "files": {}, "code": "1"}
 SHORT = {"frames": 5, "steps": 30, "timestep": 0.2, "every": 3}
 
 
@@ -29,9 +30,7 @@ def run(tmp_path, calculator, **changed):
     odd = np.repeat(np.arange(40) % 2 == 1, frames["atoms"].values)
     frames["numbers"].values[:] = np.where(odd, 6, 1)
     registry.save(frames, data)
-    stage.dynamics(
-        data, out, DynamicsSettings(**SHORT | changed), calculator, {"run": "mine", "files": {}, "code": "1"}
-    )
+    stage.dynamics(data, out, DynamicsSettings(**SHORT | changed), calculator, JOB)
     return open_samples(data), store.open_store(out).load()
 
 
