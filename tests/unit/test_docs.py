@@ -23,6 +23,7 @@ OTHERS = {  # programs that are not run here, and why
     "squeue": "a cluster",
     "python": "tests of its own",
     "pytest": "this is one",
+    "pip": "packages of the user's choice",
 }
 PATHS = ("/data/study", "/tmp/before", "/tmp/after", "my.yaml", "data/train.xyz")  # of the user
 

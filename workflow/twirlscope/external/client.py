@@ -102,7 +102,7 @@ class Worker:
             send(self._process.stdin, asdict(self.spec))
             header, _ = self._receive(self.spec.start_timeout)
         except (WorkerDied, OSError) as error:
-            reason = error if isinstance(error, WorkerDied) else self._end("no answer")
+            reason = error if isinstance(error, WorkerDied) else self._end("")
             expected = f"a worker with numpy and ase that makes {self.spec.calculator}"
             raise UserError(f"{self.where}.calculator", expected, f"{python}: {reason}") from error
         if "fault" in header:
@@ -151,7 +151,7 @@ class Worker:
         try:
             send(self._process.stdin, {"properties": list(properties)}, packed(list(frames)))
         except OSError as error:
-            raise WorkerDied(self._end("no answer")) from error
+            raise WorkerDied(self._end("")) from error
         for _ in frames:
             header, result = self._receive(self.spec.timeout)
             i = index[header["index"]]
