@@ -13,6 +13,7 @@ from unittest.mock import patch
 
 from twirlscope.storage.arrays.coordinates import COORDINATES
 from twirlscope.storage.arrays.data import DATA
+from twirlscope.storage.arrays.dynamics import DYNAMICS
 from twirlscope.storage.arrays.gradient import GRADIENT
 from twirlscope.storage.arrays.hessian import HESSIAN
 from twirlscope.storage.arrays.train import TRAIN
@@ -24,6 +25,7 @@ STORES = {
     "twirl": ("`results/runs/{run}/seed{seed}/twirl.zarr.zip`", TWIRL),
     "gradient": ("`results/runs/{run}/seed{seed}/gradient.zarr.zip`", GRADIENT),
     "hessian": ("`results/runs/{run}/seed{seed}/hessian.zarr.zip`", HESSIAN),
+    "dynamics": ("`results/runs/{run}/seed{seed}/dynamics.zarr.zip`", DYNAMICS),
 }
 STORES_HEAD = """# Stores and their arrays
 
