@@ -1,8 +1,11 @@
 """Command `twirl`: exit statuses, words, resumption, and mistakes in one line."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import calculators
 import pytest
@@ -14,6 +17,7 @@ from twirlscope.external.calls import Cache
 from twirlscope.storage import store
 
 KIT = f"{calculators.__file__}"
+PACKAGE = Path(__file__).parents[3] / "workflow"
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +73,29 @@ def test_command__writes_a_store_and_goes_on_from_its_cache(structures, tmp_path
     assert "Springs" in (tmp_path / "page" / "index.html").read_text(encoding="utf-8")
     assert out.read_bytes() == first
     assert f"{12 * 6 + 3 * 72 + 24} calls of the calculator are planned" in capfd.readouterr().out
+
+
+def counted(structures, out, calls, kill_after=-1):
+    """The command in a process of its own: its exit status, and the number of calls so far."""
+    words = ["twirl", "--calculator", f"{KIT}:Counted", "--structures", structures, "--panel", "0", "--trust"]
+    environment = os.environ | {"CALLS": str(calls), "KILL_AFTER": str(kill_after)}
+    command = [sys.executable, "-m", "twirlscope", *words, "--out", str(out)]
+    done = subprocess.run(command, env=environment, capture_output=True, cwd=PACKAGE)
+    return done.returncode, len(calls.read_text().splitlines())
+
+
+def test_command__killed_half_way_makes_the_same_store_with_the_other_half_of_the_calls(structures, tmp_path):
+    (tmp_path / "whole").mkdir()
+    (tmp_path / "killed").mkdir()
+    status, total = counted(structures, tmp_path / "whole" / "x.zarr.zip", tmp_path / "whole.txt")
+    assert (status, total) == (0, 12 * 6 + 24)
+    out, calls = tmp_path / "killed" / "x.zarr.zip", tmp_path / "killed.txt"
+    assert counted(structures, out, calls, total // 2) == (-signal.SIGKILL, total // 2)
+    assert not out.exists()
+    status, both = counted(structures, out, calls)
+    assert status == 0
+    assert both - total // 2 <= 0.55 * total
+    assert out.read_bytes() == (tmp_path / "whole" / "x.zarr.zip").read_bytes()
 
 
 @pytest.mark.parametrize(

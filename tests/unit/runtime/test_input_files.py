@@ -22,7 +22,11 @@ def test_read_decompressed__names_a_file_that_is_missing(tmp_path):
     assert not isinstance(caught.value, DamagedFileError)
 
 
-@pytest.mark.parametrize("content", [gzip.compress(b"x" * 1000)[:20], gzip.compress(b"x")[:-9], b"no gzip at all"])
+@pytest.mark.parametrize(
+    "content",
+    [gzip.compress(b"x" * 1000)[:20], gzip.compress(b"x")[:-9], b"no gzip at all"],
+    ids=["first 20 bytes", "without its end", "no gzip"],  # not the bytes: they hold the time
+)
 def test_read_decompressed__tells_damage_from_other_mistakes(tmp_path, content):
     path = tmp_path / "half.gz"
     path.write_bytes(content)
