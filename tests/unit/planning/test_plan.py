@@ -3,6 +3,7 @@
 import copy
 import re
 
+import edits
 import pytest
 import torch
 import yaml
@@ -15,16 +16,6 @@ from twirlscope.runtime.code_hash import ROOT
 from twirlscope.settings.train import checkpoint_steps
 
 DEFAULT = yaml.safe_load((ROOT.parent.parent / "config" / "config.yaml").read_text())
-
-
-def changed(path, value):
-    config = copy.deepcopy(DEFAULT)
-    *above, last = path.split(".")
-    section = config
-    for key in above:
-        section = section.setdefault(key, {})
-    section[last] = value
-    return config
 
 
 def mistakes(config):
@@ -77,14 +68,14 @@ def test_plan__accepts_the_default_config_and_names_its_jobs():
     ],
 )
 def test_plan__names_the_mistake(path, value, expected):
-    text = mistakes(changed(path, value))
+    text = mistakes(edits.changed(DEFAULT, path, value))
     for words in expected:
         assert words in text
     assert "pydantic" not in text
 
 
 def test_plan__names_all_mistakes_at_once():
-    config = changed("runs.augmented.train.step", 3)
+    config = edits.changed(DEFAULT, "runs.augmented.train.step", 3)
     config["twirl"]["rotation"] = 4
     config["datasets"]["molecules"]["partz"] = 2
     text = mistakes(config)
@@ -97,13 +88,13 @@ def test_plan__refuses_a_model_made_for_another_task(tmp_path):
         "from twirlscope.contracts import Model\nfrom twirlscope.settings.base import Settings\n"
         "class Net(Model):\n    class Settings(Settings):\n        'None.'\n    task = 'flow'\n"
     )
-    text = mistakes(changed("runs.augmented.model", {"name": f"{tmp_path / 'other.py'}:Net"}))
+    text = mistakes(edits.changed(DEFAULT, "runs.augmented.model", {"name": f"{tmp_path / 'other.py'}:Net"}))
     assert "expected a model for the task force_field, got one for flow" in text
 
 
 def test_plan__says_why_a_plugin_file_cannot_be_imported(tmp_path):
     (tmp_path / "broken.py").write_text("import nonsense_that_is_not_there\n")
-    text = mistakes(changed("runs.augmented.model", {"name": f"{tmp_path / 'broken.py'}:Net"}))
+    text = mistakes(edits.changed(DEFAULT, "runs.augmented.model", {"name": f"{tmp_path / 'broken.py'}:Net"}))
     assert "ModuleNotFoundError" in text
     assert "nonsense_that_is_not_there" in text
 
@@ -113,7 +104,7 @@ def test_plan__names_the_classes_of_a_plugin_file(tmp_path):
         "from twirlscope.contracts import Model\nfrom twirlscope.settings.base import Settings\n"
         "class Network(Model):\n    class Settings(Settings):\n        'None.'\n    task = 'force_field'\n"
     )
-    text = mistakes(changed("runs.augmented.model", {"name": f"{tmp_path / 'mine.py'}:Netwrk"}))
+    text = mistakes(edits.changed(DEFAULT, "runs.augmented.model", {"name": f"{tmp_path / 'mine.py'}:Netwrk"}))
     assert "did you mean 'Network'?" in text
 
 
@@ -148,7 +139,7 @@ def test_plan__accepts_the_overlay_of_force_fields_its_published_size_is_exact_a
 
 
 def test_plan__takes_keys_of_a_run_over_those_of_all():
-    config = changed("runs.augmented.hessian", {"enabled": False, "samples": 3})
+    config = edits.changed(DEFAULT, "runs.augmented.hessian", {"enabled": False, "samples": 3})
     config["runs"]["other"] = config["runs"]["augmented"] | {"hessian": {"probes": 7}, "seeds": [4]}
     config["hessian"] = {"samples": 5}
     config["runs"] = {name: config["runs"][name] for name in ("augmented", "other")}
@@ -157,13 +148,13 @@ def test_plan__takes_keys_of_a_run_over_those_of_all():
     settings = plan.measure("hessian", "other")["settings"]
     assert (settings["samples"], settings["probes"]) == (5, 7)
     assert plan.measure("hessian", "augmented")["settings"]["samples"] == 3
-    assert plan.measure("twirl", "other") == Plan(changed("hessian", {})).measure("twirl", "augmented")
+    assert plan.measure("twirl", "other") == Plan(edits.changed(DEFAULT, "hessian", {})).measure("twirl", "augmented")
     flags = {(r["run"], r["seed"]): (r["hessian"], r["gradient"]) for r in plan.report()["runs"]}
     assert flags == {run: (run == ("other", 4), True) for run in plan.runs}
 
 
 def test_plan__spreads_checkpoints_over_no_more_jobs_than_there_are_and_changes_no_setting():
-    config = changed("runs.augmented.hessian", {"jobs": 9, "steps": [0, 1]})
+    config = edits.changed(DEFAULT, "runs.augmented.hessian", {"jobs": 9, "steps": [0, 1]})
     config["runs"]["other"] = copy.deepcopy(config["runs"]["augmented"]) | {"hessian": {"checkpoints": 5}}
     config["hessian"] = {"jobs": 3}
     config["twirl"] = {"jobs": 1000}
@@ -178,7 +169,7 @@ def test_plan__spreads_checkpoints_over_no_more_jobs_than_there_are_and_changes_
 
 
 def test_plan__says_by_a_pattern_which_runs_one_job_measures():
-    plan = Plan(changed("runs.augmented.gradient", {"jobs": 2}))
+    plan = Plan(edits.changed(DEFAULT, "runs.augmented.gradient", {"jobs": 2}))
     others = [run for run in plan.config.runs if run != "augmented"]
     for run in others:
         assert re.fullmatch(plan.in_one_job("gradient"), run)
@@ -260,7 +251,7 @@ def test_plan__of_the_paper_has_models_from_one_to_four_hundred_million_paramete
 
 def test_plan__knows_a_data_file_by_its_content(tmp_path):
     path = tmp_path / "a.xyz"
-    config = changed("datasets.mine", {"name": "extxyz", "files": [str(path)]})
+    config = edits.changed(DEFAULT, "datasets.mine", {"name": "extxyz", "files": [str(path)]})
     found = []
     for text in ("one", "other", "one"):
         path.write_text(text)

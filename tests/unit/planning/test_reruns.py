@@ -7,6 +7,7 @@ import ast
 import copy
 import types
 
+import edits
 import pytest
 import xarray as xr
 import yaml
@@ -136,16 +137,6 @@ SOURCES = [  # file, edit, what runs again
 ]
 
 
-def changed(path, value):
-    config = copy.deepcopy(DEFAULT)
-    *above, last = path.split(".")
-    section = config
-    for key in above:
-        section = section.setdefault(key, {})
-    section[last] = value
-    return config
-
-
 def jobs_of(plan):
     """(stage, wildcards, name in the table) of every store, those that others are made of first."""
     found = [("prepare", {"dataset": d}, f"prepare {d}") for d in plan.datasets]
@@ -192,11 +183,11 @@ def test_nothing__runs_again_without_an_edit_and_there_are_enough_edits(results)
 
 @pytest.mark.parametrize(("path", "value", "expected"), CONFIG, ids=lambda v: v if isinstance(v, str) else "")
 def test_edit_of_the_config__runs_again_what_the_table_says(results, path, value, expected):
-    assert runs_again(Plan(changed(path, value)), results) == expected
+    assert runs_again(Plan(edits.changed(DEFAULT, path, value)), results) == expected
 
 
 def test_edit_of_the_config__is_named_with_both_values(results):
-    plan = Plan(changed("runs.augmented.train.learning_rate", 2.0e-3))
+    plan = Plan(edits.changed(DEFAULT, "runs.augmented.train.learning_rate", 2.0e-3))
     why = stale(plan, "train", paths("train", results, run="augmented", seed="0")[1], results, "", "augmented", "0")
     assert why == "run.train.learning_rate: 0.003 -> 0.002"
 
@@ -226,7 +217,7 @@ def test_edit_of_the_code__runs_again_what_the_table_says(results, monkeypatch, 
 @pytest.mark.parametrize("path", ["datasets.molecules.seed", "runs.augmented.train.steps", "twirl.rotations"])
 def test_what_ran_again__is_current_afterwards(tmp_path, path):
     make(Plan(copy.deepcopy(DEFAULT)), tmp_path / "results")
-    plan = Plan(changed(path, 3600))
+    plan = Plan(edits.changed(DEFAULT, path, 3600))
     make(plan, tmp_path / "results", runs_again(plan, tmp_path / "results"))
     assert runs_again(plan, tmp_path / "results") == NOTHING
 
@@ -258,7 +249,7 @@ def test_store__without_a_record_is_made_again(tmp_path):
 
 
 def test_reruns__force_the_stale_store_of_a_job_once_and_say_why_in_the_main_process_alone(results):
-    said, plan = [], Plan(changed("twirl.rotations", 6))
+    said, plan = [], Plan(edits.changed(DEFAULT, "twirl.rotations", 6))
     workflow = types.SimpleNamespace(
         is_main_process=True,
         dag=types.SimpleNamespace(forcefiles=set()),
@@ -274,7 +265,7 @@ def test_reruns__force_the_stale_store_of_a_job_once_and_say_why_in_the_main_pro
 
 def test_comparison__of_two_hundred_stores_takes_no_time_to_speak_of(tmp_path, monkeypatch):
     """Counted in reads of files, as a clock on a busy machine says nothing: one short one per store."""
-    config = changed("runs.augmented.seeds", list(range(50)))
+    config = edits.changed(DEFAULT, "runs.augmented.seeds", list(range(50)))
     plan, results, opened = Plan(config), tmp_path / "results", []
     make(plan, results)
     made_from._read.cache_clear()
@@ -309,5 +300,5 @@ def test_partial_report__is_made_again_where_a_store_comes_changes_or_goes(tmp_p
     train.unlink()
     assert "content of runs/voxels/seed0/train.zarr.zip" in stale(plan, "partial_report", summary, results)
     assert "config.twirl.rotations: 4 -> 6" in stale(
-        Plan(changed("twirl.rotations", 6)), "partial_report", summary, results
+        Plan(edits.changed(DEFAULT, "twirl.rotations", 6)), "partial_report", summary, results
     )
