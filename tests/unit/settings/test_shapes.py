@@ -16,6 +16,7 @@ MACHINE = {  # section, keys that only say how a machine does the work
     "twirl": {"chunk", "device", "jobs"},
     "gradient": {"enabled", "chunk", "device", "jobs"},
     "hessian": {"enabled", "chunk", "keep_memory", "device", "jobs"},
+    "dynamics": {"enabled"},
 }
 TASKS = {  # by task and stage, keys that this stage depends on and the training does not
     "flow_matching": {
@@ -30,7 +31,7 @@ WORDS = {"chunk", "device", "jobs", "parts", "memory", "prefetch", "compile", "e
 
 
 def test_stages__that_measure_have_one_name():
-    assert tuple(MEASURES) == MEASUREMENTS
+    assert tuple(MEASURES) == (*MEASUREMENTS, "dynamics")  # which has no task
 
 
 @pytest.mark.parametrize("stage", MACHINE)

@@ -144,7 +144,7 @@ def peak(folder, samples):
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is read from /proc")
 def test_train__takes_memory_that_does_not_grow_with_the_atoms(tmp_path):
-    """Only arrays by sample grow in memory: energies, order, offsets of atoms."""
+    """Only arrays by sample grow: energies, order, offsets of atoms, and again for the rehearsed measurement."""
     (few, small), (many, large) = (peak(tmp_path, samples) for samples in (40_000, 160_000))
     assert large - small > 130
-    assert many - few < 25
+    assert many - few < 45

@@ -11,7 +11,7 @@ class DynamicsSettings(Settings):
     Cost: `2 * frames * (steps + 1)` calls of the calculator, one structure each.
     """
 
-    enabled: bool = key(False, "true runs the stage, false skips it")
+    enabled: bool = key(False, "true runs the stage, false skips it", shapes=())
     split: str = key("test", "split from which the structures at the start are drawn")
     frames: int = key(16, "structures at the start, one trajectory each", ge=1)
     steps: int = key(200, "time steps of a trajectory", ge=2)

@@ -221,12 +221,15 @@ def test_claims_table__has_every_field_of_a_verdict_and_hides_the_long_ones():
     claim = Claim("n", "S", "s", "q", "l", "x", lambda *_: rows, most=2.0)
     found = claims_table(judge([claim], [], "weighted"))
     (row,) = found.numbers.data.to_dict("records")
+    assert np.isnan(row.pop("published_value"))
+    assert row.pop("published") == "\N{EN DASH}"
     assert row == {
+        "published_count": 0, "published_label": "", "published_within": 0,
         "claim": "n", "for": "t", "verdict": OPEN, "quantity": "q", "value": 2.0, "value_low": 1.5, "value_high": 2.5,
         "allowed": "at most 2", "label": "a", "count": 2, "within": 0, "reasons": "a d; b e", "statement": "S",
         "source": "s", "limits": "l", "needs": "x",
     }  # fmt: skip
     assert found.name == "claims"
-    assert not {"quantity", "statement", "source", "needs", "limits", "reasons"} & set(found.shown.data)
-    assert {"claim", "for", "verdict", "allowed"} <= set(found.shown.data)
+    assert not {"quantity", "statement", "source", "needs", "reasons"} & set(found.shown.data)
+    assert {"claim", "for", "verdict", "published", "allowed", "limits"} <= set(found.shown.data)
     assert "one furthest outside the limits" in found.caption

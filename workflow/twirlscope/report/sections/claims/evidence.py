@@ -132,17 +132,18 @@ def gradient_points(training: Training) -> tuple[Array, Array]:
     """Relative equivariance error and ratio of gradient norms, at the checkpoints that have learned.
 
     Estimates of squares may be zero or negative by noise: they are censored, that is, put at the smallest positive one.
+    Without a positive one there is no point.
     """
     data = training.gradient.sel(layer="whole")
     x, y = data["relative_equiv"].values, data["gradient_norm_ratio"].values
     good = np.isfinite(x) & np.isfinite(y) & learned_steps(training, data["step"].values)
-    return _censored(x[good]), _censored(y[good])
+    x, y = x[good], y[good]
+    return (_censored(x), _censored(y)) if (x > 0).any() and (y > 0).any() else (x[:0], y[:0])
 
 
-def _censored(values: Float[Array, " step"]) -> Float[Array, " some"]:
-    """The values, with the smallest positive one in place of those at or below zero; empty without a positive one."""
-    positive = values[values > 0]
-    return np.maximum(values, positive.min()) if len(positive) else positive
+def _censored(values: Float[Array, " step"]) -> Float[Array, " step"]:
+    """The values, with the smallest positive one in place of those at or below zero."""
+    return np.maximum(values, values[values > 0].min())
 
 
 def learned_steps(training: Training, steps: Array) -> Bool[Array, " step"]:

@@ -63,7 +63,8 @@ def against(trainings: Sequence[Training]) -> Figure | None:
     caption = (
         "The norm of the gradient of the equivariance error over that of the twirled prediction error, against the "
         "equivariance error as a share of the total loss; one point per checkpoint, on the samples of the gradients. "
-        "Checkpoints at which noise makes either of them zero or negative are left out."
+        "Checkpoints that have not yet learned are left out; an estimate that noise makes zero or negative stands at "
+        "the smallest positive one."
     )
     text = "Ratio of gradient norms against relative equivariance error. "
     return _scatter("gradient_against_error", "Gradients against equivariance error", table, trainings, caption, text)
