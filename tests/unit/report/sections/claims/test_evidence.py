@@ -50,6 +50,14 @@ def test_conditioning__on_average_is_the_inverse_ratio_of_effective_ranks():
     (found,) = evidence.conditions("effective_rank", flat=True)([training], "weighted")
     assert (found.value, found.low, found.high) == (pytest.approx(5), pytest.approx(2), pytest.approx(10))
     assert verdicts("better conditioned on average", [training]) == {"force_field": HOLDS}
+    of_layer = Training("a", 0, training.train, training.twirl, curved.assign_attrs(block="embed"))
+    (found,) = evidence.conditions("effective_rank", flat=True)([of_layer], "weighted")
+    assert (found.value, found.doubt) == (pytest.approx(5), "was measured in one layer alone, embed")
+    assert verdicts("better conditioned on average", [of_layer]) == {"force_field": OPEN}
+    curved["condition_converged"].loc[at] = False
+    (found,) = evidence.conditions("effective_rank", flat=True)([training], "weighted")
+    assert np.isnan([found.value, found.low, found.high]).all()
+    assert found.doubt == "has condition numbers that have not converged"
 
 
 def test_per_hour__compares_the_best_of_both_kinds_after_the_same_time():

@@ -61,6 +61,8 @@ def _penalty(training: Training, term: str) -> Evidence:
 def conditions(measure: str, flat: bool = False) -> Callable[[Sequence[Training], str], list[Evidence]]:
     """Condition number of the twirled prediction error over that of the equivariance error, at the last checkpoint.
 
+    Numbers that have not converged are unknown. Those of one layer leave a claim about the landscape open.
+
     Args:
         measure: name of the condition number.
         flat: True for a measure that is large where the eigenvalues are alike, whose ratio is inverted.
@@ -75,8 +77,10 @@ def conditions(measure: str, flat: bool = False) -> Callable[[Sequence[Training]
             mean = "mean_plugin" if "mean_plugin" in last["part"].values else "mean"
             numbers = [float(last[f"condition_ratio{end}"]) for end in ("", "_low", "_high")]
             numbers = _inverse(*numbers) if flat else tuple(numbers)
-            converged = bool(last["condition_converged"].sel(part=[mean, "equiv"]).all())
-            doubt = "" if converged else "has condition numbers that have not converged"
+            block = training.hessian.attrs.get("block", "")
+            doubt = f"was measured in one layer alone, {block}" if block else ""
+            if not last["condition_converged"].sel(part=[mean, "equiv"]).all():
+                numbers, doubt = (math.nan,) * 3, "has condition numbers that have not converged"
             doubt = _untrained(training, term) or doubt
             found.append(Evidence(task_of(training), training.label, *numbers, doubt=doubt))
         return found
