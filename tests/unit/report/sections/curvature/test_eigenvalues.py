@@ -27,3 +27,15 @@ def test_eigenvalues__draws_what_has_not_converged_hollow():
     doubtful = sum(int((~hessian[f"{end}_converged"]).sum()) for end in eigenvalues.SIGNS)
     lines = [line for ax in eigenvalues.eigenvalues([one]).wide.axes for line in ax.lines]
     assert sum(len(line.get_xdata()) for line in lines if line.get_markerfacecolor() == "white") == doubtful
+
+
+def test_eigenvalues__draws_nothing_that_its_bound_does_not_tell_from_zero():
+    one = training()
+    zero = one.hessian.copy(deep=True)
+    zero["eigenvalue_bottom"][:], zero["eigenvalue_bottom_error"][:] = -1e-18, 1e-15
+    figure = eigenvalues.eigenvalues([Training("small", 0, one.train, one.twirl, zero)])
+    bottom = [ax for ax in figure.wide.axes if "most negative" in ax.get_title()]
+    drawn = [y for ax in bottom for line in ax.lines for y in line.get_ydata() if len(line.get_xdata()) and y > 0]
+    assert bottom
+    assert not [y for y in drawn if y < 1e-10]
+    assert min(ax.get_ylim()[0] for ax in bottom) > 1e-15

@@ -28,4 +28,4 @@ def test_table__has_the_roughness_of_the_last_step_alone():
     rows = landscape.roughness_table([training()]).numbers.data
     assert set(rows["step"]) == {3000}
     assert len(rows) == 4
-    assert rows.set_index(["draws", "part"])["landscape_r_squared"]["independent", "mean"] == 0.25
+    assert rows.set_index(["draws", "part"])["landscape_r_squared"]["independent", "twirled prediction error"] == 0.25

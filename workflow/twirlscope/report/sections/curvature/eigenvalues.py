@@ -61,7 +61,8 @@ def eigenvalues(trainings: Sequence[Training]) -> Figure:
     """Eigenvalues at both ends of both Hessians over steps; a line connects the first rank."""
     groups, table = by_run(trainings), eigenvalue_numbers(trainings)
     rows = table.data[table.data["curvature"] == "hessian"]
-    sizes = [SIGNS[end] * rows[end][rows["part"] == part] for end, part in PANELS]
+    drawn = {end: SIGNS[end] * rows[end] > rows[f"{end}_error"].fillna(0) for end in SIGNS}
+    sizes = [SIGNS[end] * rows[end][drawn[end] & (rows["part"] == part)] for end, part in PANELS]
     steps = np.unique(table.data["step"])
 
     def draw(canvas: Canvas, columns: int) -> None:
@@ -80,9 +81,9 @@ def eigenvalues(trainings: Sequence[Training]) -> Figure:
     wide, narrow = style.canvases(draw, len(PANELS), 2.3, most=2)
     caption = (
         "Largest and most negative eigenvalues of the Hessian of each part of the loss over training. A line connects "
-        "the first rank; smaller points are further ranks. Error bars are the residual bounds of the Lanczos run. "
-        "Hollow points: the bound is above a thousandth of the value, which has not converged. Values of the other "
-        "sign are in the CSV file only."
+        "the first rank; smaller points are further ranks. Error bars are bounds: residuals of a Lanczos "
+        "run, rounding errors of a dense matrix. Hollow points: the bound is above a thousandth of the value, which "
+        "has not converged. Values of the other sign, or no larger than their bound, are in the CSV file only."
         + seeds_note(groups)
         + "".join(dict.fromkeys(tail_note(t.hessian) for t in trainings))
     )
@@ -94,9 +95,9 @@ def eigenvalues(trainings: Sequence[Training]) -> Figure:
 
 
 def _draw(ax: Axes, data: xr.Dataset, end: str, look: style.Look, main: bool) -> None:
-    """The eigenvalues at one end over training; values of the other sign are left out."""
+    """The eigenvalues at one end over training, without those of the other sign or within their bound of zero."""
     steps, values, errors = data["step"].values, SIGNS[end] * data[end].values, data[f"{end}_error"].values
-    after, positive = steps > 0, np.where(values > 0, values, np.nan)
+    after, positive = steps > 0, np.where(values > np.nan_to_num(errors), values, np.nan)
     width = 1.5 if main else 0.8
     ax.plot(steps[after], positive[after, 0], color=look.colour, linestyle=look.line, linewidth=width)
     for rank in range(positive.shape[1]):

@@ -39,7 +39,8 @@ def roughness_table(trainings: Sequence[Training]) -> Table:
     parts = []
     for training in trainings:
         rows = training.hessian.isel(step=[-1])[list(ROUGHNESS)].to_dataframe().reset_index()
-        parts.append(training.labelled(rows[rows["part"].isin(PARTS)]))
+        rows = rows[rows["part"].isin(PARTS)]
+        parts.append(training.labelled(rows.assign(part=[LOOKS[part].words for part in rows["part"]])))
     columns = [
         *stored("step"),
         Column("landscape_r_squared", "R² of a quadratic fit", "1"),
