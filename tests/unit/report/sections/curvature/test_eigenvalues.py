@@ -34,7 +34,7 @@ def test_eigenvalues__draws_nothing_that_its_bound_does_not_tell_from_zero():
     zero = one.hessian.copy(deep=True)
     zero["eigenvalue_bottom"][:], zero["eigenvalue_bottom_error"][:] = -1e-18, 1e-15
     figure = eigenvalues.eigenvalues([Training("small", 0, one.train, one.twirl, zero)])
-    bottom = [ax for ax in figure.wide.axes if "most negative" in ax.get_title()]
+    bottom = [ax for ax in figure.wide.axes if "most negative" in ax.get_title(loc="left")]
     drawn = [y for ax in bottom for line in ax.lines for y in line.get_ydata() if len(line.get_xdata()) and y > 0]
     assert bottom
     assert not [y for y in drawn if y < 1e-10]
