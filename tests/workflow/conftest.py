@@ -11,6 +11,13 @@ def blank(tmp_path) -> Project:
     return Project(tmp_path / "code", tmp_path / "work")
 
 
+def pytest_collection_modifyitems(items):
+    """The first test that wants the smoke run waits for it: minutes, more on a busy machine."""
+    for item in items:
+        if "project" in getattr(item, "fixturenames", ()) and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(1200))
+
+
 @pytest.fixture(scope="session")
 def project(tmp_path_factory) -> Project:
     """The smoke run, done."""

@@ -72,7 +72,7 @@ def test_copied_results__after_an_edit_of_the_code_run_again_what_reaches_it(cop
     path = edited.code / "workflow" / "twirlscope" / "curvature" / "lanczos.py"
     path.write_text(path.read_text() + "\n\nADDED = 1\n")
     jobs, said = dry_run(edited)
-    assert jobs == {job("hessian", run) for run in ("augmented", "unaugmented", "backbones")} | {REPORT}
+    assert jobs == {job("hessian", run) for run in ("augmented", "unaugmented", "backbones", "voxels")} | {REPORT}
     assert "hessian.zarr.zip is made again: code:" in said
 
 
@@ -84,7 +84,7 @@ def test_copied_results__beside_other_data_run_again(copied):
     arrays = store.declarations(data)
     store.save(data.assign(positions=data["positions"] * 2), path, arrays)
     os.utime(path, (time, time))
-    assert copied.jobs() == {job(stage, "voxels") for stage in ("train", "twirl", "gradient")} | {REPORT}
+    assert copied.jobs() == {job(stage, "voxels") for stage in ("train", "twirl", "gradient", "hessian")} | {REPORT}
 
 
 def test_stale_stores__that_a_target_does_not_need_are_left_alone(copied, tmp_path):

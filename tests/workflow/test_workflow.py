@@ -20,7 +20,7 @@ RUNS = {  # of the smoke config
     "unaugmented": STAGES,
     "equivariant": STAGES[:2],
     "backbones": STAGES,
-    "voxels": STAGES[:3],
+    "voxels": STAGES,
 }
 
 
