@@ -1,6 +1,8 @@
 """Short trainings of a toy model: their settings, data and weights, as fixtures and functions."""
 
+from contextlib import contextmanager
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 import torch
@@ -9,6 +11,7 @@ import toys
 from twirlscope.settings.train import TrainSettings
 from twirlscope.storage import registry
 from twirlscope.training.checkpoints import Trained
+from twirlscope.training.loop import Loop
 
 PLUGIN = Path(__file__).with_name("toy_model.py")
 
@@ -36,3 +39,17 @@ def weights(out, data, step):
 
 def same(a, b):
     return all(torch.equal(a[k], b[k]) for k in a)
+
+
+@contextmanager
+def killed_at(step):
+    """A context in which a training is interrupted before the update of a step; it must be."""
+    update = Loop.update
+
+    def dies(loop):
+        if loop.step == step:
+            raise KeyboardInterrupt
+        update(loop)
+
+    with patch.object(Loop, "update", dies), pytest.raises(KeyboardInterrupt):
+        yield

@@ -15,7 +15,7 @@ import pytest
 import short_trainings
 import torch
 import toy_model
-from short_trainings import run, same, stored_frames, weights  # noqa: F401
+from short_trainings import killed_at, run, same, stored_frames, weights  # noqa: F401
 
 from twirlscope.errors import UserError
 from twirlscope.settings.train import TrainSettings, checkpoint_steps
@@ -50,19 +50,11 @@ def test_train__keeps_checkpoints_on_a_log_grid_with_both_ends(tmp_path, data):
 @pytest.mark.parametrize("ema", [0.0, 0.9])
 def test_train__interrupted_and_resumed_ends_with_identical_weights(tmp_path, data, monkeypatch, ema):
     train.train(data, tmp_path / "whole" / "train.zarr.zip", run(ema=ema), "code")
-    update, out = Loop.update, tmp_path / "broken" / "train.zarr.zip"
+    out = tmp_path / "broken" / "train.zarr.zip"
     for stop in (7, 33):
-
-        def dies(loop, stop=stop):
-            if loop.step == stop:
-                raise KeyboardInterrupt
-            update(loop)
-
-        monkeypatch.setattr(Loop, "update", dies)
-        with pytest.raises(KeyboardInterrupt):
+        with killed_at(stop):
             train.train(data, out, run(ema=ema), "code")
         assert not out.exists()
-    monkeypatch.setattr(Loop, "update", update)
     train.train(data, out, run(ema=ema), "code")
     whole, broken = (store.load(tmp_path / n / "train.zarr.zip") for n in ("whole", "broken"))
     np.testing.assert_array_equal(whole["loss"], broken["loss"])
@@ -181,18 +173,10 @@ def test_identity__is_not_changed_by_facts_of_the_machine(change):
 
 
 def test_train__resumed_with_passes_of_another_size_goes_on_and_says_where_it_ran(tmp_path, data, monkeypatch):
-    update, out = Loop.update, tmp_path / "train.zarr.zip"
-
-    def dies(loop):
-        if loop.step == 20:
-            raise KeyboardInterrupt
-        update(loop)
-
-    monkeypatch.setattr(Loop, "update", dies)
+    out = tmp_path / "train.zarr.zip"
     monkeypatch.setattr(loop_module, "hardware", lambda _: "one device")
-    with pytest.raises(KeyboardInterrupt):
+    with killed_at(20):
         train.train(data, out, run(), "code")
-    monkeypatch.setattr(Loop, "update", update)
     monkeypatch.setattr(loop_module, "hardware", lambda _: "another")
     train.train(data, out, run(micro_batch=1), "code")
     attributes = store.load(out).attrs
@@ -407,17 +391,9 @@ def test_rehearsal__leaves_the_training_bit_for_bit_as_it_was(tmp_path, data, mo
 
 
 def test_rehearsal__is_not_repeated_where_a_training_is_resumed(tmp_path, data, monkeypatch):
-    update, out = Loop.update, tmp_path / "train.zarr.zip"
-
-    def dies(loop):
-        if loop.step == 20:
-            raise KeyboardInterrupt
-        update(loop)
-
-    monkeypatch.setattr(Loop, "update", dies)
-    with pytest.raises(KeyboardInterrupt):
+    out = tmp_path / "train.zarr.zip"
+    with killed_at(20):
         train.train(data, out, run(), "code")
-    monkeypatch.setattr(Loop, "update", update)
     monkeypatch.setattr(rehearsal, "rehearse", lambda *_: pytest.fail("rehearsed again"))
     train.train(data, out, run(), "code")
     assert out.exists()

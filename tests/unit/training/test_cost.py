@@ -7,6 +7,7 @@ import types
 
 import numpy as np
 import pytest
+import short_trainings
 import torch
 import toys
 
@@ -18,7 +19,6 @@ from twirlscope.settings.train import TrainSettings
 from twirlscope.stages import train
 from twirlscope.storage import registry, store
 from twirlscope.training import cost, optimisers
-from twirlscope.training.loop import Loop
 
 BATCH, WIDE, NARROW = 6, 32, 16
 CPU = torch.device("cpu")
@@ -223,18 +223,10 @@ def test_elapsed__goes_on_where_a_killed_training_was_saved(tmp_path, monkeypatc
     settings = TrainSettings(steps=30, batch=4, warmup=0, device="cpu").model_dump()
     model = {"name": "vector_attention", "width": 8, "layers": 1, "heads": 2}
     run = {"dataset": "well", "task": {"name": "force_field"}, "model": model, "train": settings, "seed": 0}
-    update, arguments = Loop.update, (tmp_path / "data.zarr.zip", tmp_path / "train.zarr.zip", run, "code")
-
-    def dies(loop):
-        if loop.step == 20:
-            raise KeyboardInterrupt
-        update(loop)
-
-    monkeypatch.setattr(Loop, "update", dies)
-    with pytest.raises(KeyboardInterrupt):
+    arguments = (tmp_path / "data.zarr.zip", tmp_path / "train.zarr.zip", run, "code")
+    with short_trainings.killed_at(20):
         train.train(*arguments)
     state = torch.load(next(tmp_path.glob(f"checkpoints/*/{identity.STATE_FILE}")), weights_only=True)
-    monkeypatch.setattr(Loop, "update", update)
     train.train(*arguments)
     found = store.load(tmp_path / "train.zarr.zip")
     assert 0 < state["step"] <= 20

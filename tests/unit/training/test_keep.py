@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from short_trainings import run, same, stored_frames, weights  # noqa: F401
+from short_trainings import killed_at, run, same, stored_frames, weights  # noqa: F401
 
 from twirlscope.errors import UserErrors
 from twirlscope.stages import train
@@ -19,18 +19,6 @@ TODAY = "2026-01-31"
 def trained(tmp_path, data):
     train.train(data, tmp_path / "train.zarr.zip", run(steps=10), "before")
     return tmp_path / "train.zarr.zip"
-
-
-def die_at(monkeypatch, step):
-    update = Loop.update
-
-    def dies(loop):
-        if loop.step == step:
-            raise KeyboardInterrupt
-        update(loop)
-
-    monkeypatch.setattr(Loop, "update", dies)
-    return update
 
 
 def test_keep__of_a_finished_training_records_the_change_and_touches_nothing_that_others_read(out, data, monkeypatch):
@@ -54,11 +42,10 @@ def test_keep__a_second_time_adds_to_the_record_and_without_a_change_does_nothin
     assert not list(out.parent.glob(".*")), "nothing is left behind"
 
 
-def test_keep__of_a_training_that_was_killed_lets_it_be_resumed(tmp_path, data, monkeypatch, capsys):
-    out, update = tmp_path / "train.zarr.zip", die_at(monkeypatch, 30)
-    with pytest.raises(KeyboardInterrupt):
+def test_keep__of_a_training_that_was_killed_lets_it_be_resumed(tmp_path, data, capsys):
+    out = tmp_path / "train.zarr.zip"
+    with killed_at(30):
         train.train(data, out, run(), "before")
-    monkeypatch.setattr(Loop, "update", update)
     assert "kept, to be resumed" in keep(out, run(), "after", data, TODAY)
     capsys.readouterr()
     train.train(data, out, run(), "after")

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import short_trainings
 import torch
 import toys
 
@@ -13,7 +14,6 @@ from twirlscope.settings.train import TrainSettings
 from twirlscope.stages import train
 from twirlscope.storage import registry, store
 from twirlscope.training.checkpoints import Trained
-from twirlscope.training.loop import Loop
 from twirlscope.training.optimisers import Joined, optimiser
 
 PLUGIN = Path(toys.__file__).with_name("toy_model.py")
@@ -143,17 +143,8 @@ def test_resumed_run__ends_with_identical_weights(tmp_path, monkeypatch, kind):
         "seed": 0,
     }
     train.train(data, tmp_path / "whole" / "train.zarr.zip", run, "code")
-    update = Loop.update
-
-    def dies(loop):
-        if loop.step == 13:
-            raise KeyboardInterrupt
-        update(loop)
-
-    monkeypatch.setattr(Loop, "update", dies)
-    with pytest.raises(KeyboardInterrupt):
+    with short_trainings.killed_at(13):
         train.train(data, tmp_path / "broken" / "train.zarr.zip", run, "code")
-    monkeypatch.setattr(Loop, "update", update)
     train.train(data, tmp_path / "broken" / "train.zarr.zip", run, "code")
     whole, broken = (tmp_path / name / "train.zarr.zip" for name in ("whole", "broken"))
     np.testing.assert_array_equal(store.load(whole)["loss"], store.load(broken)["loss"])
