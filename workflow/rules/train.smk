@@ -18,6 +18,7 @@ rule train:
         runtime=1440,
     params:
         job=lambda wildcards: plan.train(wildcards.run, wildcards.seed),
+        block=lambda wildcards: plan.block(wildcards.run),
         sources=lambda wildcards: plan.sources("train", wildcards.run),
     message:
         "train: run {wildcards.run}, seed {wildcards.seed} (progress in {log})"

@@ -8,4 +8,5 @@ from twirlscope.stages.train import train
 
 with job(snakemake):
     processes = max(snakemake.resources.get("gpu", 1), 1)
-    train(Path(snakemake.input[0]), Path(snakemake.output[0]), **snakemake.params.job, processes=processes)
+    given = snakemake.params.job | {"processes": processes, "block": snakemake.params.block}
+    train(Path(snakemake.input[0]), Path(snakemake.output[0]), **given)

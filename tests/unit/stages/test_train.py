@@ -390,6 +390,12 @@ def test_rehearsal__leaves_the_training_bit_for_bit_as_it_was(tmp_path, data, mo
     assert found[0].read_bytes() == found[1].read_bytes()
 
 
+def test_rehearsal__refuses_a_layer_that_the_model_does_not_have_before_the_first_update(tmp_path, data, monkeypatch):
+    monkeypatch.setattr(Loop, "train", lambda *_: pytest.fail("trained"))
+    with pytest.raises(UserError, match=r"hessian.block: expected the path of a module of Mlp .*got 'blocks.7'"):
+        train.train(data, tmp_path / "train.zarr.zip", run(), "code", block="blocks.7")
+
+
 def test_rehearsal__is_not_repeated_where_a_training_is_resumed(tmp_path, data, monkeypatch):
     out = tmp_path / "train.zarr.zip"
     with killed_at(20):

@@ -126,13 +126,17 @@ def freeze_outside(model: torch.nn.Module, path: str) -> None:
     Raises:
         UserError: no such module, or one without trained parameters.
     """
-    inside = {id(p) for p in _module(model, path).parameters() if p.requires_grad}
+    inside = {id(p) for p in trained_module(model, path).parameters() if p.requires_grad}
     for parameter in model.parameters():
         parameter.requires_grad_(id(parameter) in inside)
 
 
-def _module(model: torch.nn.Module, path: str) -> torch.nn.Module:
-    """The module at a path, which must have trained parameters."""
+def trained_module(model: torch.nn.Module, path: str) -> torch.nn.Module:
+    """The module at a path.
+
+    Raises:
+        UserError: no such module, or one without trained parameters.
+    """
     known = {n: m for n, m in model.named_modules() if any(p.requires_grad for p in m.parameters())}
     if path not in known:
         expected = f"the path of a module of {type(model).__name__} with trained parameters"

@@ -138,6 +138,11 @@ class Plan:
         """Parameters of a training, defaults filled in."""
         return {"run": self._training_of(run) | {"seed": int(seed)}, "code": self._code("train", run)}
 
+    def block(self, run: str) -> str:
+        """The module whose Hessian is measured, which a training checks first; empty for none."""
+        settings = self._measured("hessian", run)
+        return settings.block if settings.enabled else ""
+
     def _training_of(self, run: str) -> dict[str, Any]:
         """The training of a run as the config says it, defaults filled in, without what only shapes measurements."""
         spec = self.config.runs[run]

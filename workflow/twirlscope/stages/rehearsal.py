@@ -13,6 +13,7 @@ import torch
 
 from .._typing import Callable
 from ..contracts import Evaluation
+from ..curvature.problem import trained_module
 from ..errors import UserError
 from ..runtime.devices import device_of
 from ..settings.train import checkpoint_steps
@@ -29,16 +30,19 @@ SMALL = TwirlSettings(rotations=2, reflections=2, panel=2, panel_set="D2", panel
 SAMPLES = 4
 
 
-def check(loop: Loop, pieces: int) -> None:
+def check(loop: Loop, pieces: int, block: str = "") -> None:
     """Refuse a model that later stages would refuse.
 
     Args:
         loop: of a training, with a model that is freshly initialised.
         pieces: forward passes of an update, in all processes together.
+        block: module whose Hessian will be measured; empty for none or for the whole model.
 
     Raises:
-        UserError: see `check_before_training`.
+        UserError: see `check_before_training`, and no such module.
     """
+    if block:
+        trained_module(loop.model, block)
     check_before_training(loop.model, loop.task, loop.index, loop.device, pieces)
 
 

@@ -40,7 +40,7 @@ from . import rehearsal
 COSTED = 2  # batches on which FLOPs, memory and inference are measured
 
 
-def train(data: Path, out: Path, run: dict[str, Any], code: str, processes: int = 1) -> None:
+def train(data: Path, out: Path, run: dict[str, Any], code: str, processes: int = 1, block: str = "") -> None:
     """Train one run and write its manifest and curve, last and whole.
 
     Args:
@@ -49,6 +49,7 @@ def train(data: Path, out: Path, run: dict[str, Any], code: str, processes: int 
         run: the run as the config says it: `task`, `model`, `train`, `seed`, `dataset`.
         code: hash of the code that shapes the result.
         processes: how many train it together, a GPU each where there are any.
+        block: module whose Hessian will be measured, see `rehearsal.check`.
 
     Raises:
         UserError: the model is refused before the first update, the loss is not finite, the disk is full, or there are
@@ -63,14 +64,17 @@ def train(data: Path, out: Path, run: dict[str, Any], code: str, processes: int 
     with locked(folder):
         explain_changes(folder, identity)
         if processes == 1:
-            _train(SINGLE, data, out, run, folder, record)
+            _train(SINGLE, data, out, run, folder, record, block)
         else:
             check_processes(device_of(settings.device, double=False), processes)
             job = {"data": str(data), "out": str(out), "run": run, "folder": str(folder), "record": record}
+            job |= {"block": block}
             launch(__name__, job, processes)
 
 
-def _train(group: ProcessGroup, data: Path, out: Path, run: dict[str, Any], folder: Path, record: Record) -> None:
+def _train(
+    group: ProcessGroup, data: Path, out: Path, run: dict[str, Any], folder: Path, record: Record, block: str
+) -> None:
     """Train as one process of a group; the main process writes."""
     settings, dataset = TrainSettings(**run["train"]), open_samples(data)
     index = nested_subset(split_index(dataset, "train"), settings.samples)
@@ -79,7 +83,7 @@ def _train(group: ProcessGroup, data: Path, out: Path, run: dict[str, Any], fold
     with precision.float32(settings.tf32):
         loop = Loop(task, run, settings, index, group)
         pieces = group.size * len(group.parts(settings.batch, settings.micro_batch))
-        rehearsal.check(loop, pieces)
+        rehearsal.check(loop, pieces, block)
         loop.resume(folder)
         if group.is_main:
             loop.cost = loop.cost or _cost(loop)
@@ -164,7 +168,7 @@ def _join() -> None:
     job = job_of_this_process()
     with exit_with_message("train"), connected(job) as group:
         paths = {name: Path(job[name]) for name in ("data", "out", "folder")}
-        _train(group, run=job["run"], record=job["record"], **paths)
+        _train(group, run=job["run"], record=job["record"], block=job["block"], **paths)
 
 
 if __name__ == "__main__":
