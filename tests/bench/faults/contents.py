@@ -6,8 +6,11 @@ import json
 import zipfile
 from pathlib import Path
 
+from twirlscope.storage.made_from import ATTRIBUTE
+
 OF_THE_MACHINE = {"s", "h", "J", "MB", "1/s"}  # units of what differs from run to run
 ATTRIBUTES_OF_THE_MACHINE = {"seconds"}
+READ = "content of "  # entries of a record on the stores that were read, whose times differ; those stores are compared themselves
 
 
 def content(path: Path) -> dict[str, object]:
@@ -17,7 +20,10 @@ def content(path: Path) -> dict[str, object]:
     for name in [name for name in entries if name.endswith("zarr.json")]:
         described = json.loads(entries[name])
         attributes = described["attributes"]
-        described["attributes"] = {k: v for k, v in attributes.items() if k not in ATTRIBUTES_OF_THE_MACHINE}
+        kept = {k: v for k, v in attributes.items() if k not in ATTRIBUTES_OF_THE_MACHINE}
+        if ATTRIBUTE in kept:
+            kept[ATTRIBUTE] = {k: v for k, v in json.loads(kept[ATTRIBUTE]).items() if not k.startswith(READ)}
+        described["attributes"] = kept
         entries[name] = described
         if attributes.get("units") in OF_THE_MACHINE:
             entries = {k: v for k, v in entries.items() if not k.startswith(name.removesuffix("zarr.json"))}
