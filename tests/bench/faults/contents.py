@@ -10,7 +10,7 @@ from twirlscope.storage.made_from import ATTRIBUTE
 
 OF_THE_MACHINE = {"s", "h", "J", "MB", "1/s"}  # units of what differs from run to run
 ATTRIBUTES_OF_THE_MACHINE = {"seconds"}
-READ = "content of "  # entries of a record on the stores that were read, whose times differ; those stores are compared themselves
+READ = "content of "  # entries of a record on stores that were read: their times differ; each is compared itself
 
 
 def content(path: Path) -> dict[str, object]:

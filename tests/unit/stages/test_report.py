@@ -1,15 +1,13 @@
 import csv
+import json
 from html.parser import HTMLParser
 from itertools import pairwise
 
 import numpy as np
 import pytest
 import synthetic
-import xarray as xr
-from zarr.storage import ZipStore
 
 from twirlscope.errors import UserError
-from twirlscope.report.wording import slug
 from twirlscope.runtime.atomic import write_folder
 from twirlscope.settings.report import ReportSettings
 from twirlscope.stages import report
@@ -155,13 +153,22 @@ def test_tables__hold_the_numbers_of_the_stores(whole):
     assert values == list(store.load(runs[1].twirl)["percent_equiv_low"].sel(term="weighted").values)
 
 
-def test_summary__has_a_group_per_training_with_the_pooled_numbers(whole):
+def test_summary__has_a_group_for_each_task_with_the_pooled_numbers_of_its_trainings(whole):
     folder, runs, _, _ = whole
-    tree = xr.open_datatree(ZipStore(folder / "out/summary.zarr.zip", mode="r"), engine="zarr", consolidated=False)
-    found, stored = tree["/small/seed1"].to_dataset().load(), store.load(runs[1].twirl)
-    np.testing.assert_array_equal(found["percent_equiv"], stored["percent_equiv"])
-    assert "sample" not in found.dims
-    assert f"/{slug('<b>slow')}/seed0" in tree.groups
+    tree = store.open_store(folder / "out/summary.zarr.zip")
+    groups = {name: group.to_dataset().load() for name, group in tree.children.items()}
+    names = [(str(r), int(s)) for g in groups.values() for r, s in zip(g["run"].values, g["seed"].values, strict=True)]
+    assert sorted(names) == sorted((r.run, r.seed) for r in runs)
+    for files in runs:
+        stored = store.load(files.twirl)
+        group = groups[json.loads(store.load(files.train).attrs["run"])["task"]["name"]]
+        row = np.flatnonzero((group["run"] == files.run) & (group["seed"] == files.seed))
+        found = group.isel(training=int(row[0]))
+        for name in ("percent_equiv", "loss_zero", "trivial"):
+            mine = found[name].reindex({d: stored[d] for d in stored[name].dims})
+            np.testing.assert_array_equal(mine, stored[name])
+        assert np.isfinite(found["loss_total"]).sum() == np.isfinite(stored["loss_total"]).sum()
+        assert "sample" not in group.dims
 
 
 def test_report__has_the_same_bytes_twice_with_one_checkpoint_and_replaces_what_was_there(tmp_path):

@@ -1,4 +1,4 @@
-"""Numbers for other tools: the last checkpoints as JSON, and the pooled numbers of all checkpoints as a DataTree."""
+"""Numbers for other tools: the last checkpoints as JSON, and the pooled numbers of all trainings as a DataTree."""
 
 from __future__ import annotations
 
@@ -9,16 +9,13 @@ from typing import Any
 import xarray as xr
 
 from .._typing import Sequence
-from ..storage.arrays.twirl import TWIRL
+from ..storage.arrays.summary import SUMMARY
 from ..storage.registry import VARIABLES
 from .trainings import Training, terms_of
-from .wording import slug
 
 QUANTITIES = ("loss_total", "loss_mean", "loss_equiv", "percent_equiv", "learned_fraction")
+OF_TERMS = ("unit_", "scale_", "weight_", "loss_", "irreps_")  # attributes on the terms of a loss
 FORMAT = 1  # of the file; incremented when readers of the old format would fail
-# dimensions of the pooled numbers
-POOLED = {"step", "term", "degree", "irrep", "merit", "element", "rotation_set", "convex"}
-POOLED |= {"activation", "activation_degree"}
 
 
 def exported(trainings: Sequence[Training]) -> str:
@@ -68,10 +65,27 @@ def _whole(value: Any) -> int | None:
 
 
 def summary(trainings: Sequence[Training]) -> xr.DataTree:
-    """The pooled numbers of all trainings: one group `/{run}/seed{seed}` each, without per-sample numbers."""
-    groups = {}
+    """The pooled numbers of all trainings, without numbers by sample: a group for each task and one for potentials."""
+    groups: dict[str, list[Training]] = {}
     for training in trainings:
-        pooled = [n for n in training.twirl.data_vars if n in TWIRL and set(TWIRL[n].dims) <= POOLED]
-        data = training.twirl[pooled].drop_vars("sample", errors="ignore")
-        groups[f"/{slug(training.run)}/seed{training.seed}"] = data
-    return xr.DataTree.from_dict(groups)
+        task = training.spec["task"]["name"] if training.train is not None else "potentials"
+        groups.setdefault(f"/{task}", []).append(training)
+    return xr.DataTree.from_dict({name: _side_by_side(members) for name, members in groups.items()})
+
+
+def _side_by_side(trainings: Sequence[Training]) -> xr.Dataset:
+    """The pooled numbers of trainings along a dimension `training`; NaN where one has no such number."""
+    parts = [_pooled(training) for training in trainings]
+    found = xr.concat(
+        parts, "training", data_vars="all", coords="minimal", join="outer", combine_attrs="drop_conflicts"
+    )
+    names = {"run": ("training", [t.run for t in trainings]), "seed": ("training", [t.seed for t in trainings])}
+    return found.assign_coords(names)
+
+
+def _pooled(training: Training) -> xr.Dataset:
+    """The pooled numbers of a training, as floating-point numbers."""
+    names = [n for n in training.twirl.data_vars if n in SUMMARY]
+    data = training.twirl[names].drop_vars("sample", errors="ignore").astype(float)
+    data.attrs = {k: v for k, v in data.attrs.items() if k.startswith(OF_TERMS)}
+    return data

@@ -11,12 +11,12 @@ from ..errors import UserError, needs
 from ..runtime.atomic import write_folder
 from ..settings.report import ReportSettings
 from ..storage import made_from, store
-from ..storage.arrays.twirl import TWIRL
+from ..storage.arrays.summary import POOLED, SUMMARY
 from ..storage.made_from import Record
 
 with needs("workflow"):
     from ..report import export, facts, page
-    from ..report.export import POOLED, summary
+    from ..report.export import summary
     from ..report.figures import vega
     from ..report.inventory import RunFiles, shown_runs
     from ..report.sections.claims.evidence import CURVATURE, GRADIENTS, SAMPLES
@@ -120,7 +120,7 @@ def _fill(folder: Path, content: page.Content, trainings: Sequence[Training], ab
         (folder / "tables" / f"{item.name}.csv").write_text(item.numbers.csv, encoding="utf-8", newline="\n")
     pooled = summary(trainings)
     pooled.attrs |= about
-    store.save(pooled, folder / "summary.zarr.zip", TWIRL)
+    store.save(pooled, folder / "summary.zarr.zip", SUMMARY)
     (folder / "twirl.json").write_text(export.exported(trainings), encoding="utf-8")
     (folder / "charts.js").write_text(vega.bundle(), encoding="utf-8")
     (folder / "index.html").write_text(page.html(content), encoding="utf-8")

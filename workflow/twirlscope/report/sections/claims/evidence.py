@@ -52,9 +52,7 @@ def _penalty(training: Training, term: str) -> Evidence:
     high = float(_odds(data["percent_equiv_high"].values).max())
     cluster = clusters_of(data)
     doubt = next(filter(None, (tails(e, e + m, cluster) for e, m in zip(equiv, mean, strict=True))), "")
-    low = 100 * lower_bound_of_largest(equiv, mean, cluster) - max(
-        turning(data.isel(step=k)) for k in range(len(equiv))
-    )
+    low = 100 * lower_bound_of_largest(equiv, mean, cluster) - float(turning(data).max())
     return Evidence(scope, label, value, low, high, doubt=doubt, bound=bound)
 
 
@@ -198,9 +196,10 @@ def clusters_of(data: xr.Dataset) -> Array | None:
     return data["cluster"].values if "cluster" in data else None
 
 
-def turning(data: xr.Dataset) -> float:
-    """Percentage of the loss at one checkpoint that rounding and interpolation alone make."""
-    return 100 * float(data["loss_equiv_floor"]) / float(data["loss_total"]) if "loss_equiv_floor" in data else 0.0
+def turning(data: xr.Dataset) -> Float[Array, " step"]:
+    """Percentage of the loss at each checkpoint that rounding and interpolation alone make."""
+    total = data["loss_total"].values
+    return 100 * data["loss_equiv_floor"].values / total if "loss_equiv_floor" in data else np.zeros(len(total))
 
 
 def task_of(training: Training) -> str:

@@ -91,9 +91,8 @@ def _curve(training: Training, term: str, part: TimeBin | None) -> Curve:
         drawn = loss_split.percent_interval(equiv + mean, equiv, RESAMPLES, 0, cluster)
         ends, scope = [loss_split.percent((equiv + mean).mean(-1), equiv.mean(-1)), *drawn], f"{scope}, {part.words}"
     steps = data["step"].values
-    floor = np.array([turning(data.isel(step=k)) for k in range(len(steps))])
     learned = ~data["trivial"].values.astype(bool)
-    return Curve(scope, training.label, steps, *ends, learned, equiv + mean, equiv, cluster, floor, bound)
+    return Curve(scope, training.label, steps, *ends, learned, equiv + mean, equiv, cluster, turning(data), bound)
 
 
 def reached(trainings: Sequence[Training], term: str) -> list[Evidence]:
