@@ -52,7 +52,7 @@
     const spec = held(`chart-${name}`), numbers = held(`numbers-${name}`);
     const place = make("div", { className: "chart" });
     const bar = make("div", { className: "bar" });
-    const again = () => draw(place, spec, numbers).catch((error) => { place.textContent = error.message; });
+    const again = () => draw(place, spec, numbers).catch((error) => { console.error(error.message); place.textContent = error.message; });
     for (const axis of ["x", "y"]) {
       const box = make("input", { type: "checkbox", checked: spec.usermeta.log[axis] });
       box.addEventListener("change", () => { scaled(spec, axis, box.checked); again(); });

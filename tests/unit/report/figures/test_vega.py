@@ -20,13 +20,21 @@ def training(run="small", seed=0):
     return Training(run, seed, None, synthetic.twirl(seed=seed), gradient=synthetic.gradient(seed=seed))
 
 
+def published_task(run="small"):
+    """A training on a task with published curves, which are part of its figures."""
+    return Training(run, 0, synthetic.train(300, 0), synthetic.twirl())
+
+
 TRAININGS = [training(), training(seed=1), training("other")]
+PUBLISHED = [published_task(), published_task("other")]
 FIGURES = {
     "percent": lambda: equivariance_error.percent(TRAININGS, "weighted", 2.0),
     "losses": lambda: loss_curves.losses(TRAININGS, "energy"),
     "ratio": lambda: norms.ratio(TRAININGS),
     "noise": lambda: norms.noise(TRAININGS),
     "norms": lambda: norms.norms(TRAININGS),
+    "percent_published": lambda: equivariance_error.percent(PUBLISHED, "forces", 2.0),
+    "losses_published": lambda: loss_curves.losses(PUBLISHED, "forces"),
 }
 
 
@@ -80,6 +88,19 @@ def test_specification__is_drawn_by_vega_with_every_line_in_the_legend(name):
     drawn = vl_convert.vegalite_to_svg(whole)
     assert drawn.count("<path") > len(set(rows["line"])) * 3
     assert all(f">{line}<" in drawn for line in set(rows["line"]))
+
+
+@pytest.mark.parametrize("name", ["percent_published", "losses_published"])
+def test_specification__draws_published_curves_until_the_reader_hides_them(name):
+    figure = FIGURES[name]()
+    spec, (_, rows) = json.loads(vega.specification(figure)), unpacked(figure)
+    assert rows["line"].str.startswith(vega.PUBLISHED).any()
+    (hide,) = (p for p in spec["params"] if p["name"] == "published")
+    paths = {}
+    for hide["value"] in (True, False):
+        whole = spec | {"datasets": {"numbers": rows.replace({np.nan: None}).to_dict("records")}, "width": 500}
+        paths[hide["value"]] = vl_convert.vegalite_to_svg(whole).count("<path")
+    assert paths[True] > paths[False] > 10
 
 
 @pytest.mark.parametrize(("low", "high"), [(1e-9, 1e3), (0.9, 1.1), (3, 4000)])

@@ -148,7 +148,7 @@ def _with_controls(base: alt.Chart, rows: pd.DataFrame) -> tuple[alt.Chart, list
         base = base.transform_filter("datum.panel == panel")
     if rows["line"].str.startswith(PUBLISHED).any():
         controls.append(alt.param(name="published", value=True, bind=alt.binding_checkbox(name="published curves ")))
-        base = base.transform_filter(f"published || !startsWith(datum.line, {json.dumps(PUBLISHED)})")
+        base = base.transform_filter(f"published || indexof(datum.line, {json.dumps(PUBLISHED)}) != 0")
     if len(seeds) > 1:
         controls.append(alt.param(name="seeds", value=True, bind=alt.binding_checkbox(name="all seeds ")))
         base = base.transform_filter(f"seeds || datum.seed == {json.dumps(seeds[0])}")
