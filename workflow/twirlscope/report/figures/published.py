@@ -13,9 +13,9 @@ from ..numbers import Numbers, numbers
 from ..published.curves import PublishedCurve, reference_curves, source
 from ..trainings import Training
 from . import style
-from .vega import PUBLISHED
 
 COLOUR = style.PUBLISHED.colour
+PUBLISHED = "published: "  # beginning of the runs of published curves in tables
 
 
 def references(trainings: Sequence[Training], quantity: str) -> list[PublishedCurve]:
