@@ -9,7 +9,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from .._typing import Mapping, Sequence
-from .figures import vega
+from .figures import chart_rows, vega
 from .figures.figure import Figure
 from .section import Section
 from .tables import Table
@@ -78,4 +78,4 @@ def drawing(figure: Figure) -> Drawing:
     width, height = (round(inches * 72) for inches in figure.wide.get_size_inches())
     found = vega.described(figure)
     chart = Markup(vega.specification(figure, found)) if found else None
-    return Drawing(figure, (width, height), Markup(vega.packed(figure, found)), chart)
+    return Drawing(figure, (width, height), Markup(chart_rows.packed(figure, found)), chart)

@@ -1,4 +1,4 @@
-"""Interactive charts: the numbers that the page holds, and specifications that Vega draws as Matplotlib draws the figure."""
+"""Interactive charts: the numbers that the page holds, and specifications that Vega draws like Matplotlib."""
 
 import json
 import re
@@ -10,7 +10,7 @@ import synthetic
 import vl_convert
 from matplotlib.colors import to_hex
 
-from twirlscope.report.figures import vega
+from twirlscope.report.figures import chart_rows, vega
 from twirlscope.report.sections import contents, equivariance_error, loss_curves
 from twirlscope.report.sections.gradients import norms
 from twirlscope.report.trainings import Training
@@ -44,10 +44,10 @@ def page_of(figure):
     found = vega.described(figure)
     if found is None:
         return None, None
-    held = json.loads(vega.packed(figure, found))
+    held = json.loads(chart_rows.packed(figure, found))
     columns = [c if isinstance(c, list) else [c["texts"][i] for i in c["codes"]] for c in held["columns"]]
     count = len(columns[-1])
-    rows = {n: c or [None] * count for n, c in zip(vega.COLUMNS, columns, strict=True)}
+    rows = {n: c or [None] * count for n, c in zip(chart_rows.COLUMNS, columns, strict=True)}
     return json.loads(vega.specification(figure, found)), pd.DataFrame(rows)
 
 
@@ -163,7 +163,7 @@ def test_every_chart__is_drawn_by_vega(figures):
 def test_rows__of_the_table_come_first_and_hold_the_numbers_of_the_store():
     figure = FIGURES["losses"]()
     chart, rows = page_of(figure)
-    shown = rows[: json.loads(vega.packed(figure, vega.described(figure)))["rows"]]
+    shown = rows[: json.loads(chart_rows.packed(figure, vega.described(figure)))["rows"]]
     assert {chart["looks"][mark]["kind"] for mark in shown["mark"]} <= {"point", "edge", "line"}
     mine = shown[(shown["panel"] == "small") & (shown["seed"] == "1") & (shown["line"] == "equivariance error")]
     data = TRAININGS[1].twirl.sel(term="forces")
@@ -181,7 +181,7 @@ def test_spectrum__has_no_degree_zero(figures):
 
 def test_packed__is_safe_in_a_script_element_and_valid_json():
     figure = loss_curves.losses([training("</script><b>")], "forces")
-    text = vega.packed(figure, vega.described(figure))
+    text = chart_rows.packed(figure, vega.described(figure))
     assert "<" not in text
     assert "<" not in vega.specification(figure, vega.described(figure))
     assert "Infinity" not in text

@@ -104,13 +104,18 @@ def marks_of(ax: Axes, artist: Artist, entries: Sequence[Entry]) -> list[Mark] |
     if isinstance(artist, PolyCollection):
         return _bands(artist, entries, seed)
     if isinstance(artist, Annotation):
-        x, y = (np.array([float(v)]) for v in artist.xy)
-        look = Look(to_hex(artist.get_color()), size=float(artist.get_size()))
-        return [Mark("text", look, "", seed, x, y, y, y, text=artist.get_text())] if artist.xycoords == "data" else []
+        return [_text(artist, seed)] if artist.xycoords == "data" else []
     if isinstance(artist, Rectangle) and artist is not ax.patch:
         return [_rectangle(ax, artist, entries, seed)]
     picture = isinstance(artist, Collection | AxesImage | Patch) and not isinstance(artist, Spine)
     return None if picture and artist is not ax.patch else []
+
+
+def _text(artist: Annotation, seed: str) -> Mark:
+    """Text at a point."""
+    x, y = (np.array([float(v)]) for v in artist.xy)
+    look, label = Look(to_hex(artist.get_color()), size=float(artist.get_size())), str(artist.get_label())
+    return Mark("text", look, "" if label.startswith("_") else label, seed, x, y, y, y, text=artist.get_text())
 
 
 def line_look(line: Line2D) -> Look:

@@ -7,155 +7,44 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import replace
 from functools import cache
 from typing import Any
 
-import numpy as np
-import pandas as pd
 import vl_convert
 
-from ..._typing import Array, Float
+from .chart_rows import SIDES, embedded, marks_in
 from .drawn import Drawn, DrawnAxis, DrawnPanel, drawing
 from .figure import Figure
 from .marks import Look, Mark
 
-ROWS = 2000  # most rows on the page of a figure without a chart; the CSV file has all
-DIGITS = 4  # significant digits of the numbers on the page
 PUBLISHED = "published"  # beginning of the words of published curves
 PIXELS = 1.35  # per point of the static figure
-SHAPES = {"o": "circle", "s": "square", "^": "triangle-up", "D": "diamond", "v": "triangle-down", "P": "cross"}
-SHAPES |= {"<": "triangle-left", "X": "M-1,-.5L-.5,-1L0,-.5L.5,-1L1,-.5L.5,0L1,.5L.5,1L0,.5L-.5,1L-1,.5L-.5,0Z"}
-SHAPES |= {
+SHAPES = {  # of markers; outlines for those that Vega has no name for
+    "o": "circle",
     ".": "circle",
+    "s": "square",
+    "^": "triangle-up",
+    "v": "triangle-down",
+    "<": "triangle-left",
     ">": "triangle-right",
+    "D": "diamond",
+    "d": "M0,-1L.6,0L0,1L-.6,0Z",
+    "P": "cross",
+    "X": "M-1,-.5L-.5,-1L0,-.5L.5,-1L1,-.5L.5,0L1,.5L.5,1L0,.5L-.5,1L-1,.5L-.5,0Z",
     "x": "M-1,-1L1,1M1,-1L-1,1",
     "+": "M-1,0L1,0M0,-1L0,1",
     "_": "M-1,0L1,0",
-}
-SHAPES |= {
     "|": "M0,-1L0,1",
-    "d": "M0,-1L.6,0L0,1L-.6,0Z",
     "*": "M0,-1L.3,-.3L1,-.3L.4,.2L.6,1L0,.5L-.6,1L-.4,.2L-1,-.3L-.3,-.3Z",
 }
-SIDES = {"y": "low", "y2": "high", "x": "left", "x2": "right"}  # columns of the ends of bars, bands and boxes
-NOMINAL = {
-    "color": "colour",
-    "fill": "face",
-    "stroke": "colour",
-    "shape": "shape",
-    "strokeDash": "dash",
-    "text": "line",
-}
-NOMINAL |= {"tooltip": "tip"}
+NOMINAL = {"color": "colour", "fill": "face", "stroke": "colour", "shape": "shape", "strokeDash": "dash"}  # columns
+NOMINAL |= {"text": "text", "tooltip": "tip"}
 MEASURED = {"opacity": "opacity", "strokeWidth": "width", "size": "size"}
-BEYOND = 100  # times the range of an axis is the length of a rule
-COLUMNS = ("panel", "line", "seed", "x", "y", "low", "high", "left", "right", "mark")
 
 
 def described(figure: Figure) -> Drawn | None:
     """The content of the wide drawing; None for a picture, which has no interactive version."""
     return drawing(figure.wide)
-
-
-# numbers
-
-
-def points(found: Drawn) -> pd.DataFrame:
-    """The numbers of all marks, one row per point; rows of the table of numbers come first.
-
-    `mark` is the number of the mark in `looks`.
-    """
-    names, parts = panel_names(found), []
-    for number, (i, one) in enumerate(_marks(found)):
-        mark = _unbounded(one, found.panels[i])
-        about = {"panel": names[i], "line": mark.text or mark.words, "seed": mark.seed, "x": mark.x, "y": mark.y}
-        sides = {side: getattr(mark, side) for side in SIDES.values()}
-        rows = pd.DataFrame(about | {n: math.nan if v is None else v for n, v in sides.items()} | {"mark": number})
-        kept = rows if mark.kind == "line" else rows[rows["y"].notna() | rows["low"].notna()]
-        parts.append(kept.assign(told=mark.kind in ("point", "edge") or _alone(found.panels[i], mark)))
-    every = pd.concat(parts, ignore_index=True)
-    every["told"] &= every["y"].notna()
-    return every.sort_values("told", ascending=False, kind="stable", ignore_index=True)
-
-
-def _unbounded(mark: Mark, panel: DrawnPanel) -> Mark:
-    """The mark with ends far beyond the axis where it has none, as rules do."""
-    x, y = _beyond(panel.x), _beyond(panel.y)
-    if mark.kind == "rule" and math.isnan(mark.x[0]):
-        return replace(mark, left=x[:1], right=x[1:])
-    if mark.kind == "rule" or (mark.kind == "box" and math.isnan(mark.low[0])):
-        return replace(mark, low=y[:1], high=y[1:], y=y[:1])
-    return mark
-
-
-def _beyond(axis: DrawnAxis) -> Float[Array, "2"]:
-    low, high = axis.domain
-    room = BEYOND * (high - low)
-    return np.array([low - room, high + room] if axis.kind == "linear" else [low / BEYOND, high * BEYOND])
-
-
-def _kind(mark: Mark) -> str:
-    """The layer of a mark: rules are long spans and bars."""
-    return mark.kind if mark.kind != "rule" else "span" if math.isnan(mark.x[0]) else "bar"
-
-
-def _alone(panel: DrawnPanel, line: Mark) -> bool:
-    """True for a line without markers."""
-    kin = [m for m in panel.marks if m.kind == "point" and (m.words, m.seed) == (line.words, line.seed)]
-    return line.kind == "line" and not kin
-
-
-def _marks(found: Drawn) -> list[tuple[int, Mark]]:
-    """All marks with the number of their panel."""
-    return [(i, mark) for i, panel in enumerate(found.panels) for mark in panel.marks]
-
-
-def panel_names(found: Drawn) -> list[str]:
-    """The titles of panels; labels of the vertical axis where there are several panels without titles."""
-    return [panel.title or (panel.y.label if len(found.panels) > 1 else "") for panel in found.panels]
-
-
-def packed(figure: Figure, found: Drawn | None) -> str:
-    """The rows as JSON: headings, and columns of numbers, or of codes and the texts they stand for.
-
-    `rows` is the number of those that the table shows; `all` that in the CSV file.
-    """
-    if found is None:
-        heads, rows = [column.title for column in figure.numbers.columns], figure.numbers.data.head(ROWS)
-        shown, every = len(rows), len(figure.numbers)
-    else:
-        axes = [[getattr(panel, name).label for panel in found.panels] for name in "xy"]
-        same = [labels[0] if len(set(labels)) == 1 else name for name, labels in zip("xy", axes, strict=True)]
-        rows = points(found)
-        heads, shown = ["panel", "line", "seed", *same, "low", "high"], int(rows["told"].sum())
-        every, rows = shown, rows[list(COLUMNS)]
-    columns = [_column(rows[name]) for name in rows]
-    return _embedded({"heads": heads, "columns": columns, "rows": shown, "all": every})
-
-
-def _column(values: pd.Series) -> Any:
-    if pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):
-        return [_short(v) for v in values] if values.notna().any() else []
-    codes, texts = pd.factorize(values.astype(str))
-    return {"codes": codes.tolist(), "texts": list(texts)}
-
-
-def _short(value: Any) -> float | int | None:
-    """A number with `DIGITS` significant digits; None for a missing or infinite one."""
-    if value is pd.NA or not math.isfinite(value):
-        return None
-    brief = float(f"{value:.{DIGITS}g}") if abs(value) < 10**DIGITS or value % 1 else float(value)
-    return int(brief) if brief.is_integer() and abs(brief) < 2**53 else brief
-
-
-def _embedded(value: Any) -> str:
-    """JSON that is safe inside a script element of the page."""
-    text = json.dumps(value, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
-    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
-
-
-# charts
 
 
 def specification(figure: Figure, found: Drawn) -> str:
@@ -169,12 +58,23 @@ def specification(figure: Figure, found: Drawn) -> str:
     chart = {
         "panels": [_panel(panel) for panel in found.panels],
         "plain": plain and [_panel(panel) for panel in plain.panels],
-        "looks": [{"panel": i, "kind": _kind(m), "note": m.note} | _look(m.look) for i, m in _marks(found)],
+        "looks": [_mark(i, mark) for i, mark in marks_in(found)],
         "legend": [{"words": e.words, "kind": e.kind} | _look(e.look) for e in found.legend],
         "columns": found.columns,
         "interval": band,
     }
-    return _embedded(chart)
+    return embedded(chart)
+
+
+def _mark(panel: int, mark: Mark) -> dict[str, Any]:
+    """The look of a mark, and its layer; rules do not fade, and the rows do not say what a text reads."""
+    about = {"panel": panel, "kind": _kind(mark), "note": mark.note, "fixed": mark.kind == "rule"}
+    return about | _look(mark.look) | ({"text": mark.text} if mark.text else {})
+
+
+def _kind(mark: Mark) -> str:
+    """The layer of a mark: rules are long spans and bars."""
+    return mark.kind if mark.kind != "rule" else "span" if math.isnan(mark.x[0]) else "bar"
 
 
 def _look(look: Look) -> dict[str, Any]:
@@ -224,7 +124,7 @@ def _encoding(axis: DrawnAxis, field: str) -> dict[str, Any]:
             "values": {"expr": f"zoom.{field} ? null : {tick[0]}"} if free else values,
             "labelExpr": label,
             "tickCount": 6,
-            "labelOverlap": True,
+            "labelOverlap": "greedy",
         },
     }
 
@@ -261,7 +161,7 @@ def _layers() -> list[dict[str, Any]]:
     """Layers back to front, one per kind of mark; every look is that of the row."""
     own = {name: {"field": field, "type": "nominal", "scale": None} for name, field in NOMINAL.items()}
     own |= {name: {"field": field, "type": "quantitative", "scale": None} for name, field in MEASURED.items()}
-    faded = {"test": "length(pick) && datum.line && indexof(pick, datum.line) < 0", "value": 0.06}
+    faded = {"test": "length(pick) && datum.line && !datum.fixed && indexof(pick, datum.line) < 0", "value": 0.06}
     own["opacity"] = {"condition": faded, **own["opacity"]}
     zoom = {"name": "zoom", "select": {"type": "interval", "zoom": "wheel![event.ctrlKey]"}, "bind": "scales"}
 
@@ -298,7 +198,7 @@ CONFIG = {
 
 def unit_as_json() -> str:
     """The part of the specification that all panels of all figures share."""
-    return _embedded(unit())
+    return embedded(unit())
 
 
 @cache
