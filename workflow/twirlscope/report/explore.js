@@ -27,7 +27,7 @@ const openChart = (() => { // eslint-disable-line no-unused-vars
     const seeds = {}, count = columns[COLUMNS.length - 1].length;
     const rows = Array.from({ length: count }, (_, id) => {
       const row = Object.fromEntries(COLUMNS.map((name, i) => [name, at(columns[i], id)]));
-      const look = chart.looks[row.mark], panel = chart.panels[look.panel];
+      const [number, look] = [chart.marks[row.mark][0], chart.looks[chart.marks[row.mark][1]]], panel = chart.panels[number];
       const several = row.seed !== "";
       if (several) (seeds[row.line] ??= []).push(Number(row.seed));
       const tip = { line: [row.line, several ? `seed ${row.seed}` : ""].filter(Boolean).join(", ") || panel.title || " " };
@@ -36,7 +36,7 @@ const openChart = (() => { // eslint-disable-line no-unused-vars
       if (row.low !== null && row.high !== null) tip[chart.interval] = `${short(row.low)} to ${short(row.high)}`;
       if (look.note) tip.mark = look.note;
       if (look.kind === "edge") tip.place = "below the axis";
-      return { ...row, ...look, id, tip, published: row.line.startsWith("published") };
+      return { ...row, ...look, number, id, tip, published: row.line.startsWith("published") };
     });
     const first = Object.fromEntries(Object.entries(seeds).map(([line, all]) => [line, Math.min(...all)]));
     for (const row of rows) row.further = row.seed !== "" && Number(row.seed) !== first[row.line];
@@ -79,7 +79,7 @@ const openChart = (() => { // eslint-disable-line no-unused-vars
     for (const param of spec.params) if (param.name in places) param.value = places[param.name];
     const height = Math.max(150, Math.round(panel.height * chart.width) + 50); // with labels and title
     return { ...spec, width, height, autosize: { type: "fit", contains: "padding" }, title: panel.title ? { text: panel.title } : undefined,
-      encoding: scales, datasets: { numbers: rows.filter((row) => chart.looks[row.mark].panel === number) } };
+      encoding: scales, datasets: { numbers: rows.filter((row) => row.number === number) } };
   }
 
   // one more part of the range, or a factor of it, as pointer and wheel do it

@@ -51,6 +51,11 @@ def page_of(figure):
     return json.loads(vega.specification(figure, found)), pd.DataFrame(rows)
 
 
+def look_of(chart, mark):
+    """The look of a mark by its number."""
+    return chart["looks"][chart["marks"][mark][1]]
+
+
 def assembled(chart, rows, number, **parameters):
     """The specification of a panel as the page's script puts it together, 500 pixels wide."""
     panel = chart["panels"][number]
@@ -58,9 +63,9 @@ def assembled(chart, rows, number, **parameters):
     for param in spec["params"]:
         param["value"] = (panel["places"] | parameters).get(param["name"], param["value"])
     data = [
-        row | look | {"id": i, "tip": "", "published": row["line"].startswith(vega.PUBLISHED)}
+        row | look_of(chart, row["mark"]) | {"id": i, "tip": "", "published": row["line"].startswith(vega.PUBLISHED)}
         for i, row in enumerate(rows.replace({np.nan: None}).to_dict("records"))
-        if (look := chart["looks"][row["mark"]])["panel"] == number
+        if chart["marks"][row["mark"]][0] == number
     ]
     return spec | {"datasets": {"numbers": data}}
 
@@ -74,8 +79,8 @@ def test_chart__has_data_colours_axes_and_legend_of_its_static_twin(figures):
         words = {text.get_text() for legend in legends for text in legend.get_texts()}
         assert {entry["words"] for entry in chart["legend"]} == words, figure.name
         for number, (ax, panel) in enumerate(zip(figure.wide.axes, chart["panels"], strict=True)):
-            looks = [look for look in chart["looks"] if look["panel"] == number]
-            mine = rows[[chart["looks"][mark]["panel"] == number for mark in rows["mark"]]]
+            looks = [chart["looks"][look] for place, look in chart["marks"] if place == number]
+            mine = rows[[chart["marks"][mark][0] == number for mark in rows["mark"]]]
             same_axes(ax, panel, figure.name)
             same_lines(ax, mine, looks, figure.name)
 
@@ -164,7 +169,7 @@ def test_rows__of_the_table_come_first_and_hold_the_numbers_of_the_store():
     figure = FIGURES["losses"]()
     chart, rows = page_of(figure)
     shown = rows[: json.loads(chart_rows.packed(figure, vega.described(figure)))["rows"]]
-    assert {chart["looks"][mark]["kind"] for mark in shown["mark"]} <= {"point", "edge", "line"}
+    assert {look_of(chart, mark)["kind"] for mark in shown["mark"]} <= {"point", "edge", "line"}
     mine = shown[(shown["panel"] == "small") & (shown["seed"] == "1") & (shown["line"] == "equivariance error")]
     data = TRAININGS[1].twirl.sel(term="forces")
     mine = mine.sort_values("x")

@@ -25,7 +25,7 @@ COLUMNS = ("panel", "line", "seed", "x", "y", "low", "high", "left", "right", "m
 def points(found: Drawn) -> pd.DataFrame:
     """The numbers of all marks, one row per point; rows of the table of numbers come first.
 
-    `mark` is the number of the mark in `looks`.
+    `mark` is the number of the mark in the chart.
     """
     names, parts = panel_names(found), []
     for number, (i, one) in enumerate(marks_in(found)):

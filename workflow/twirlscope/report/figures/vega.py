@@ -51,14 +51,18 @@ def specification(figure: Figure, found: Drawn) -> str:
     """Everything of the chart but its numbers, as JSON.
 
     panels: of each, the part of its specification that `unit` lacks; plain: the same without published curves, if there
-    are any; looks: of the marks; legend: its entries; columns: of the grid of panels; interval: words for ends.
+    are any; marks: numbers of the panel and of the look of each; looks: each once; legend: its entries; columns: of the
+    grid of panels; interval: words for ends.
     """
     plain = None if figure.plain is None else drawing(figure.plain[0])
     band = next((entry.words for entry in found.legend if entry.kind == "band"), "interval")
+    looks = dict.fromkeys(json.dumps(_mark(mark)) for _, mark in marks_in(found))
+    places = {look: place for place, look in enumerate(looks)}
     chart = {
         "panels": [_panel(panel) for panel in found.panels],
         "plain": plain and [_panel(panel) for panel in plain.panels],
-        "looks": [_mark(i, mark) for i, mark in marks_in(found)],
+        "marks": [[i, places[json.dumps(_mark(mark))]] for i, mark in marks_in(found)],
+        "looks": [json.loads(look) for look in places],
         "legend": [{"words": e.words, "kind": e.kind} | _look(e.look) for e in found.legend],
         "columns": found.columns,
         "interval": band,
@@ -66,9 +70,9 @@ def specification(figure: Figure, found: Drawn) -> str:
     return embedded(chart)
 
 
-def _mark(panel: int, mark: Mark) -> dict[str, Any]:
+def _mark(mark: Mark) -> dict[str, Any]:
     """The look of a mark, and its layer; rules do not fade, and the rows do not say what a text reads."""
-    about = {"panel": panel, "kind": _kind(mark), "note": mark.note, "fixed": mark.kind == "rule"}
+    about = {"kind": _kind(mark), "note": mark.note, "fixed": mark.kind == "rule"}
     return about | _look(mark.look) | ({"text": mark.text} if mark.text else {})
 
 
