@@ -78,6 +78,8 @@ const openChart = (() => { // eslint-disable-line no-unused-vars
     }
     for (const param of spec.params) if (param.name in places) param.value = places[param.name];
     const height = Math.max(150, Math.round(panel.height * chart.width) + 50); // with labels and title
+    const label = scales.y.axis.title, middle = label.indexOf(" ", label.length / 2 - 4);
+    if (label.length > height / 8 && middle > 0) scales.y.axis.title = [label.slice(0, middle), label.slice(middle + 1)];
     return { ...spec, width, height, autosize: { type: "fit", contains: "padding" }, title: panel.title ? { text: panel.title } : undefined,
       encoding: scales, datasets: { numbers: rows.filter((row) => row.number === number) } };
   }
@@ -120,7 +122,7 @@ const openChart = (() => { // eslint-disable-line no-unused-vars
     async function draw() {
       await vega();
       const columns = Math.max(1, Math.min(chart.columns, Math.floor(place.clientWidth / NARROW)));
-      chart.width = columns === chart.columns ? place.clientWidth : Math.min(1.4 * place.clientWidth, 560);
+      chart.width = Math.max(560, columns === chart.columns ? place.clientWidth : 0); // that heights are a share of
       place.style.gridTemplateColumns = `repeat(${columns}, minmax(0, 1fr))`;
       views.forEach((view) => view.finalize());
       views = [];
