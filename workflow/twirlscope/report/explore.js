@@ -117,10 +117,12 @@ const openChart = (() => { // eslint-disable-line no-unused-vars
     const state = { log: { x: true, y: true }, published: true, values: { pick: [], seeds: true } };
     const place = make("div", { className: "chart" }), bar = make("div", { className: "bar" });
     const told = make("output", { className: "told" }), legend = make("div", { className: "legend" });
-    let views = [];
+    let views = [], latest = 0;
 
     async function draw() {
+      const mine = ++latest; // a later call takes over
       await vega();
+      if (mine !== latest) return;
       const columns = Math.max(1, Math.min(chart.columns, Math.floor(place.clientWidth / NARROW)));
       chart.width = Math.max(560, columns === chart.columns ? place.clientWidth : 0); // that heights are a share of
       place.style.gridTemplateColumns = `repeat(${columns}, minmax(0, 1fr))`;
@@ -135,6 +137,7 @@ const openChart = (() => { // eslint-disable-line no-unused-vars
         place.append(box);
         const spec = specification(chart, number, rows, state, width);
         const { view } = await window.vegaEmbed(box, spec, { actions: false, renderer: "svg", mode: "vega-lite", tooltip: { theme: dark.matches ? "dark" : "light" } });
+        if (mine !== latest) { view.finalize(); return; }
         box.addEventListener("keydown", keys(view, told, spec.datasets.numbers, state, draw));
         views.push(view);
       }
