@@ -1,7 +1,6 @@
-// Interactive charts, the numbers of a figure, tables to sort and filter. The page is complete without them.
+// The numbers of a figure, tables to sort and filter. The page is complete without them.
 "use strict";
 (() => {
-  const dark = window.matchMedia("(prefers-color-scheme: dark)");
   const held = (id) => { const found = document.getElementById(id); return found && JSON.parse(found.textContent); };
   const value = (column, row) => (Array.isArray(column) ? column[row] : column.texts[column.codes[row]]);
   const short = (v) => (v === null ? "–" : typeof v === "number" && !Number.isInteger(v) ? String(Number(v.toPrecision(3))) : String(v));
@@ -11,64 +10,9 @@
     return made;
   };
 
-  let bundle = null; // loaded once, when the first chart is opened
-  const vega = () => (bundle ??= new Promise((done, failed) => {
-    const script = make("script", { src: "charts.js", onload: done, onerror: () => failed(new Error("charts.js is missing")) });
-    document.head.append(script);
-  }));
-
-  function rows(numbers) {
-    const names = ["panel", "line", "seed", "x", "y", "low", "high"];
-    return Array.from({ length: numbers.rows }, (_, row) =>
-      Object.fromEntries(names.map((name, i) => [name, value(numbers.columns[i], row)])));
-  }
-
-  function scaled(spec, axis, log) {
-    const kind = log ? (axis === "x" ? "symlog" : "log") : "linear";
-    const visit = (part) => {
-      const { scale, axis: drawn } = part.encoding?.[axis] ?? {};
-      if (scale) Object.assign(scale, { type: kind, zero: kind === "log" ? undefined : false });
-      if (drawn) drawn.values = log ? spec.usermeta.ticks[axis] : undefined;
-      (part.layer ?? []).forEach(visit);
-    };
-    visit(spec);
-    if (axis === "y") spec.params.find((p) => p.name === "positive").value = log;
-  }
-
-  async function draw(place, spec, numbers) {
-    await vega();
-    const soft = dark.matches ? "#a9aeb5" : "#57606a", line = dark.matches ? "#3a3e44" : "#e4e4e4";
-    const config = {
-      background: "transparent", font: "system-ui, sans-serif", view: { stroke: null },
-      axis: { labelColor: soft, titleColor: soft, gridColor: line, domainColor: soft, tickColor: soft, titleFontWeight: "normal" },
-      legend: { labelColor: dark.matches ? "#e6e4df" : "#1f2328" },
-    };
-    const whole = { ...spec, datasets: { numbers: rows(numbers) }, config };
-    await window.vegaEmbed(place, whole, { actions: false, renderer: "svg", mode: "vega-lite" });
-    place.dataset.drawn = "yes";
-  }
-
-  function explore(figure, name, button) {
-    const spec = held(`chart-${name}`), numbers = held(`numbers-${name}`);
-    const place = make("div", { className: "chart" });
-    const bar = make("div", { className: "bar" });
-    const again = () => draw(place, spec, numbers).catch((error) => { place.textContent = error.message; });
-    for (const axis of ["x", "y"]) {
-      const box = make("input", { type: "checkbox", checked: spec.usermeta.log[axis] });
-      box.addEventListener("change", () => { scaled(spec, axis, box.checked); again(); });
-      bar.append(make("label", {}, box, ` logarithmic ${axis}`));
-    }
-    bar.append(make("span", { className: "hint", textContent: "Click a name in the legend to single it out; with Shift, several." }));
-    const panel = make("div", { className: "card explored" }, bar, place);
-    button.before(panel);
-    dark.addEventListener("change", again);
-    again();
-    return panel;
-  }
-
   function listed(figure, name, button) {
     const numbers = held(`numbers-${name}`), used = numbers.heads.map((_, i) => i).filter((i) =>
-      numbers.columns[i].texts ? numbers.columns[i].texts.some((t) => t !== "") : true);
+      numbers.columns[i].texts ? numbers.columns[i].texts.some((t) => t !== "") : numbers.columns[i].length > 0);
     const head = make("tr", {}, ...used.map((i) => make("th", { scope: "col", textContent: numbers.heads[i] })));
     const body = make("tbody");
     for (let row = 0; row < numbers.rows; row++) {
@@ -114,7 +58,7 @@
     const name = figure.dataset.name, links = figure.querySelector(".links");
     links.prepend(toggles(figure, name, "Numbers", listed), " ");
     if ("plain" in figure.dataset) links.prepend(publishedSwitch(figure, name), " ");
-    if (document.getElementById(`chart-${name}`)) links.prepend(toggles(figure, name, "Explore", explore), " ");
+    if (document.getElementById(`chart-${name}`)) links.prepend(toggles(figure, name, "Explore", openChart), " ");
   }
 
   function sortable(table) {

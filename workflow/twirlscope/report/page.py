@@ -9,7 +9,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from .._typing import Mapping, Sequence
-from .figures import vega
+from .figures import chart_rows, vega
 from .figures.figure import Figure
 from .section import Section
 from .tables import Table
@@ -65,7 +65,8 @@ def html(content: Content) -> str:
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["bound"] = lambda words: words.replace(" %", "\N{NO-BREAK SPACE}%")
-    css, script = (Markup((HERE / f"page.{kind}").read_text(encoding="utf-8")) for kind in ("css", "js"))
+    css, charts, rest = ((HERE / n).read_text(encoding="utf-8") for n in ("page.css", "explore.js", "page.js"))
+    css, script = Markup(css), Markup(f"window.chartUnit = {vega.unit_as_json()};\n{charts}{rest}")
     drawings = {s.anchor: [drawing(f) for f in s.figures] for s in content.sections}
     template = environment.get_template("page.html.j2")
     page = template.render(content=content, drawings=drawings, css=css, script=script)
@@ -75,5 +76,6 @@ def html(content: Content) -> str:
 def drawing(figure: Figure) -> Drawing:
     """A figure with the size of its drawing, its rows and its chart."""
     width, height = (round(inches * 72) for inches in figure.wide.get_size_inches())
-    chart = Markup(vega.specification(figure)) if figure.chart else None
-    return Drawing(figure, (width, height), Markup(vega.packed(figure)), chart)
+    found = vega.described(figure)
+    chart = Markup(vega.specification(figure, found)) if found else None
+    return Drawing(figure, (width, height), Markup(chart_rows.packed(figure, found)), chart)

@@ -19,7 +19,10 @@ ROUNDING = 2.0  # times the floor: below this an equivariance error is rounding 
 
 @dataclass(frozen=True)
 class Training:
-    """One run with one seed, and its stores; `train`, `hessian` and `gradient` may be missing."""
+    """One run with one seed, and its stores; `train`, `hessian` and `gradient` may be missing.
+
+    number: of the run on the page, which sets its colour.
+    """
 
     run: str
     seed: int
@@ -29,6 +32,7 @@ class Training:
     dataset: str = ""
     gradient: xr.Dataset | None = None
     dynamics: xr.Dataset | None = None
+    number: int | None = None
 
     @property
     def label(self) -> str:

@@ -54,7 +54,8 @@ def report(
         UserError: there is no training, or the term `report.term` was not measured.
     """
     shown = shown_runs(runs)
-    every = [_read(files, files.run in shown) for files in runs]
+    places = {run: number for number, run in enumerate(dict.fromkeys(f.run for f in runs if f.run in shown))}
+    every = [_read(files, places.get(files.run)) for files in runs]
     _check(every, settings, missing)
     trainings, external = divided(every)
     data = {name: _read_dataset(path) for name, path in datasets.items()}
@@ -76,8 +77,13 @@ def _check(trainings: Sequence[Training], settings: ReportSettings, missing: Seq
         raise UserError("report.term", "a term of the loss", repr(settings.term), terms_of(trainings))
 
 
-def _read(files: RunFiles, shown: bool) -> Training:
-    """A training without large arrays; if it is not `shown`, only the numbers for tables, claims and sweeps."""
+def _read(files: RunFiles, number: int | None) -> Training:
+    """A training without large arrays.
+
+    Args:
+        number: of a run with figures of its own; None for only the numbers for tables, claims and sweeps.
+    """
+    shown = number is not None
     hessian = _variables(files.hessian, None if shown else CURVATURE)
     gradient = _variables(files.gradient, None if shown else GRADIENTS)
     with store.open_store(files.twirl) as lazy:
@@ -87,7 +93,7 @@ def _read(files: RunFiles, shown: bool) -> Training:
         twirl = lazy[kept].load()
     train = None if files.train is None else store.load(files.train)
     dynamics = _variables(files.dynamics, None if shown else ())
-    return Training(files.run, files.seed, train, twirl, hessian, files.dataset, gradient, dynamics)
+    return Training(files.run, files.seed, train, twirl, hessian, files.dataset, gradient, dynamics, number)
 
 
 def _variables(path: Path | None, names: Sequence[str] | None) -> xr.Dataset | None:

@@ -113,16 +113,17 @@ def test_errors_of__is_the_same_from_the_store_as_the_report_reads_it(data, tmp_
     registry.save(found.assign_attrs(scales), tmp_path / "twirl.zarr.zip")
     registry.save(synthetic.train(10), tmp_path / "train.zarr.zip")
     files = inventory.RunFiles("run", 0, *(tmp_path / f"{n}.zarr.zip" for n in ("train", "twirl")), None, "md")
-    read = report._read(files, True)
+    read = report._read(files, 0)
     pd.testing.assert_frame_equal(benchmarks.errors_of(read, data), benchmarks.errors_of(training(task, found), data))
 
 
 def test_figure__has_words_and_numbers_of_the_sets_with_forces(data):
     task, found = measured(data, toys.Well(0.5, BIAS))
-    errors = benchmarks.errors([training(task, found)], {"md": data})
-    figure = benchmarks.errors_by_set(errors, " Labels: none.")
+    trainings = [training(task, found)]
+    errors = benchmarks.errors(trainings, {"md": data})
+    figure = benchmarks.errors_by_set(errors, trainings, " Labels: none.")
     assert figure.numbers.data["test_set"].tolist() == ["test", "far"]
     error, percent = (errors.data[name][1] for name in ("force_rmse", "percent_forces"))
     assert f"run, seed 0, far: {error:.3g} meV/Å, {percent:.3g} %." in figure.alternative
     assert figure.caption.endswith("Labels: none.")
-    assert benchmarks.errors_by_set(Numbers(errors.data[2:], errors.columns), "") is None
+    assert benchmarks.errors_by_set(Numbers(errors.data[2:], errors.columns), trainings, "") is None

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from ..._typing import Array, Bool, Iterable, Mapping, Sequence
+from ..._typing import Array, Bool, Mapping, Sequence
 from ..numbers import Numbers, numbers, stored
 from ..trainings import Training, at_floor, with_term
 from . import style
@@ -74,11 +74,12 @@ def floored(trainings: Sequence[Training], term: str) -> Bool[Array, " row"]:
     return found & ~found.all()
 
 
-def run_looks(runs: Iterable[str]) -> dict[str, style.Look]:
-    """The look of every run."""
-    return {run: style.look_of(i, run) for i, run in enumerate(runs)}
+def run_looks(groups: Mapping[str, Sequence[Training]]) -> dict[str, style.Look]:
+    """The look of every run, the same in all figures."""
+    places = enumerate((run, seeds[0].number) for run, seeds in groups.items())
+    return {run: style.look_of(i if number is None else number, run) for i, (run, number) in places}
 
 
-def run_handles(runs: Iterable[str]) -> list[Line2D]:
+def run_handles(groups: Mapping[str, Sequence[Training]]) -> list[Line2D]:
     """Entries of a legend, one per run."""
-    return style.handles(run_looks(runs).values())
+    return style.handles(run_looks(groups).values())

@@ -7,32 +7,8 @@ from functools import cached_property
 
 from matplotlib.figure import Figure as Canvas
 
-from ..._typing import Mapping
 from ..numbers import Numbers
 from .style import rendered
-
-
-@dataclass(frozen=True)
-class Chart:
-    """The interactive version of a figure: which of its columns are drawn, and how. Columns are given by name.
-
-    x: column along the horizontal axis.
-    series: columns that are drawn, by their words: (value), (value, standard error) or (value, low, high).
-    label: of the vertical axis, with its unit.
-    by: columns that distinguish lines, if there is one series; several series are lines themselves.
-    panel: columns whose values the reader chooses between: one panel at a time.
-    x_log, y_log: True if an axis is logarithmic at first; the reader can change it. 0 has a place on x in any case.
-    rule: value of a horizontal line.
-    """
-
-    x: str
-    series: Mapping[str, tuple[str, ...]]
-    label: str
-    by: tuple[str, ...] = ("run",)
-    panel: tuple[str, ...] = ()
-    x_log: bool = True
-    y_log: bool = True
-    rule: float | None = None
 
 
 @dataclass(frozen=True)
@@ -44,7 +20,6 @@ class Figure:
     title, caption: for everyone.
     alternative: for readers who cannot see the figure, with its most important numbers.
     numbers: everything that is drawn.
-    chart: the interactive version; None where a picture says all.
     plain: the wide and the narrow drawing without published curves; None where there are none.
     """
 
@@ -55,7 +30,6 @@ class Figure:
     caption: str
     alternative: str
     numbers: Numbers
-    chart: Chart | None = None
     plain: tuple[Canvas, Canvas] | None = None
 
     @cached_property

@@ -13,9 +13,9 @@ from ..numbers import Numbers, numbers
 from ..published.curves import PublishedCurve, reference_curves, source
 from ..trainings import Training
 from . import style
-from .vega import PUBLISHED
 
 COLOUR = style.PUBLISHED.colour
+PUBLISHED = "published: "  # beginning of the runs of published curves in tables
 
 
 def references(trainings: Sequence[Training], quantity: str) -> list[PublishedCurve]:
@@ -37,7 +37,7 @@ def draw(ax: Axes, curves: Sequence[PublishedCurve], scale: float = 1.0, line: s
 def name_models(ax: Axes, curves: Sequence[PublishedCurve]) -> None:
     """The name of the model at the first point of its first curve."""
     for curve in {c.model: c for c in reversed(curves)}.values():
-        place = {"xytext": (0, 5), "textcoords": "offset points", "color": style.GREY, "size": 7}
+        place = {"xytext": (0, 5), "textcoords": "offset points", "color": style.GREY, "size": 7, "label": "published"}
         ax.annotate(curve.label.split(",")[0], (curve.step[0], curve.value[0]), **place)
 
 

@@ -22,11 +22,14 @@ from ..wording import SUPERSCRIPT
 # colour-blind safe. Source: Okabe and Ito, Color Universal Design (2008), darkened for lines on white
 BLUE, RED, GREEN, PINK, ORANGE, SKY = "#0072B2", "#D55E00", "#009E73", "#B8578F", "#C98A00", "#3A9BD9"
 BLACK, GREY = "#1c1c1c", "#666666"
-RUNS = (BLUE, RED, GREEN, PINK, ORANGE, SKY, BLACK)
+BROWN, VIOLET, CRIMSON, TEAL, OLIVE, AQUA = "#7A5230", "#5B35C8", "#A50F3C", "#00595C", "#7C7A00", "#3A9188"
+# one colour, one meaning on the whole page: runs, parts of the loss, families of runs; black and grey mean nothing
+RUNS = (BLUE, RED, GREEN, PINK, ORANGE, SKY, BROWN)
 # 5 dash patterns and 8 markers for 7 colours: the numbers have no common divisor, so that combinations do not repeat
 LINES = ("-", (0, (5, 1.5)), (0, (1, 1.2)), (0, (5, 1.5, 1, 1.5)), (0, (8, 2)))
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<")
 DASHED = (0, (2, 2))  # a threshold
+EDGE = "_edge"  # label of triangles in place of points below the axis
 
 WIDE, NARROW = 9.0, 3.75  # width [inch] on a desktop and on a telephone
 
@@ -42,9 +45,10 @@ class Look(NamedTuple):
 
 PARTS = {  # parts of the loss
     "total": Look(BLACK, LINES[0], "o", "total loss"),
-    "mean": Look(BLUE, LINES[1], "s", "twirled prediction error"),
-    "equiv": Look(RED, LINES[3], "^", "equivariance error"),
+    "mean": Look(VIOLET, LINES[1], "s", "twirled prediction error"),
+    "equiv": Look(CRIMSON, LINES[3], "^", "equivariance error"),
 }
+FAMILIES = {"learned": TEAL, "built in": OLIVE, "twirled": AQUA}
 
 PUBLISHED = Look("#a0a0a0", "-", "o", "published")
 
@@ -83,6 +87,14 @@ RC = {
 def look_of(index: int, words: str = "") -> Look:
     """The look of run number `index`."""
     return Look(*(kinds[index % len(kinds)] for kinds in (RUNS, LINES, MARKERS)), words)
+
+
+def shades(names: Iterable[Any]) -> list[Look]:
+    """The looks of an order, such as steps or degrees: from dark to light, distinct in grey too."""
+    words = list(map(str, names))
+    colours = [mpl.colors.to_hex(mpl.colormaps["viridis"](x)) for x in np.linspace(0.0, 0.85, len(words))]
+    kinds = enumerate(zip(colours, words, strict=True))
+    return [Look(c, LINES[i % len(LINES)], MARKERS[i % len(MARKERS)], text) for i, (c, text) in kinds]
 
 
 def canvases(draw: Callable[[Canvas, int], None], panels: int, height: float, most: int = 3) -> tuple[Canvas, Canvas]:
@@ -193,7 +205,16 @@ def _at_edge(ax: Axes, line: Line2D, low: float) -> None:
     if line.get_marker() not in MARKERS or not (y < low).any():
         return
     settings = {"color": line.get_color(), "markerfacecolor": line.get_markerfacecolor(), "markersize": 5}
-    ax.plot(x[y < low], np.full((y < low).sum(), low), "v", linestyle="none", clip_on=False, zorder=3, **settings)
+    ax.plot(
+        x[y < low],
+        np.full((y < low).sum(), low),
+        "v",
+        linestyle="none",
+        clip_on=False,
+        zorder=3,
+        label=EDGE,
+        **settings,
+    )
 
 
 def log_ticks(low: float, high: float, most: int) -> list[float]:

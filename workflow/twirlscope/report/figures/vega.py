@@ -1,6 +1,6 @@
-"""Interactive versions of figures: the rows of a figure as JSON, and a Vega-Lite specification made by Altair.
+"""Interactive versions of figures: marks of the drawing as JSON, and Vega-Lite specifications of its panels.
 
-The page holds the numbers of a figure once, as columns; its script makes both chart and table from them.
+The page holds the numbers of a figure once, as columns; its script makes both charts and table from them.
 """
 
 from __future__ import annotations
@@ -10,212 +10,199 @@ import math
 from functools import cache
 from typing import Any
 
-import altair as alt
-import pandas as pd
 import vl_convert
 
-from ..._typing import Sequence
-from ..numbers import Numbers
-from . import style
-from .figure import Chart, Figure
+from .chart_rows import SIDES, embedded, marks_in
+from .drawn import Drawn, DrawnAxis, DrawnPanel, drawing
+from .figure import Figure
+from .marks import Look, Mark
 
-ROWS = 2000  # most rows on the page of a figure without a chart; the CSV file has all
-DIGITS = 4  # significant digits of the numbers on the page
-PUBLISHED = "published: "  # beginning of the names of published curves
-STROKE = 1.8  # width of a line [pixel]; dashes of matplotlib are in units of it
-SHAPES = {"o": "circle", "s": "square", "^": "triangle-up", "D": "diamond", "v": "triangle-down", "P": "cross"}
-SHAPES |= {"<": "triangle-left", "X": "M-1,-.5L-.5,-1L0,-.5L.5,-1L1,-.5L.5,0L1,.5L.5,1L0,.5L-.5,1L-1,.5L-.5,0Z"}
-LOOKS = {look.words: look for look in style.PARTS.values()}  # lines whose look is the same in all figures
-
-
-def points(chart: Chart, numbers: Numbers) -> pd.DataFrame:
-    """The points of a chart, one per row: panel, line, seed, x, y, low, high."""
-    rows, many, parts = numbers.data, len(chart.series) > 1, []
-    for words, (value, *ends) in chart.series.items():
-        y = rows[value].astype(float)
-        low, high = _ends(rows, y, ends)
-        panel = (*chart.panel, *chart.by) if many else chart.panel
-        columns = {
-            "panel": _labels(numbers, panel),
-            "line": [words] * len(rows) if many else _labels(numbers, chart.by),
-            "seed": rows["seed"].astype(str) if "seed" in rows else "0",
-            "x": rows[chart.x].astype(float),
-            "y": y,
-            "low": low,
-            "high": high,
-        }
-        parts.append(pd.DataFrame(columns))
-    found = pd.concat(parts, ignore_index=True)
-    return found[found["y"].notna()].reset_index(drop=True)
+PUBLISHED = "published"  # beginning of the words of published curves
+PIXELS = 1.35  # per point of the static figure
+SHAPES = {  # of markers; outlines for those that Vega has no name for
+    "o": "circle",
+    ".": "circle",
+    "s": "square",
+    "^": "triangle-up",
+    "v": "triangle-down",
+    "<": "triangle-left",
+    ">": "triangle-right",
+    "D": "diamond",
+    "d": "M0,-1L.6,0L0,1L-.6,0Z",
+    "P": "cross",
+    "X": "M-1,-.5L-.5,-1L0,-.5L.5,-1L1,-.5L.5,0L1,.5L.5,1L0,.5L-.5,1L-1,.5L-.5,0Z",
+    "x": "M-1,-1L1,1M1,-1L-1,1",
+    "+": "M-1,0L1,0M0,-1L0,1",
+    "_": "M-1,0L1,0",
+    "|": "M0,-1L0,1",
+    "*": "M0,-1L.3,-.3L1,-.3L.4,.2L.6,1L0,.5L-.6,1L-.4,.2L-1,-.3L-.3,-.3Z",
+}
+NOMINAL = {"color": "colour", "fill": "face", "stroke": "colour", "shape": "shape", "strokeDash": "dash"}  # columns
+NOMINAL |= {"text": "text", "tooltip": "tip"}
+MEASURED = {"opacity": "opacity", "strokeWidth": "width", "size": "size"}
 
 
-def _ends(rows: pd.DataFrame, y: pd.Series, names: Sequence[str]) -> tuple[pd.Series, pd.Series]:
-    """The ends of bands: the value itself, one standard error away (0 where it is unknown), or two columns."""
-    columns = [rows[name].astype(float) for name in names]
-    if len(columns) == 1:
-        error = columns[0].fillna(0.0)
-        return y - error, y + error
-    return (columns[0], columns[1]) if columns else (y, y)
+def described(figure: Figure) -> Drawn | None:
+    """The content of the wide drawing; None for a picture, which has no interactive version."""
+    return drawing(figure.wide)
 
 
-def _labels(numbers: Numbers, names: Sequence[str]) -> list[str]:
-    """The values of some columns as one text per row; numbers with the words of their column."""
-    rows = numbers.data
-    columns = [
-        rows[n].astype(str)
-        if not pd.api.types.is_numeric_dtype(rows[n])
-        else f"{numbers.column(n).words} " + rows[n].map("{:g}".format)
-        for n in names
-    ]
-    return [", ".join(row) for row in zip(*columns, strict=True)] if columns else [""] * len(rows)
+def specification(figure: Figure, found: Drawn) -> str:
+    """Everything of the chart but its numbers, as JSON.
 
-
-def page_rows(figure: Figure) -> tuple[list[str], pd.DataFrame]:
-    """Headings and rows that the page holds of a figure: the points of its chart, or else its first rows."""
-    if figure.chart is None:
-        return [column.title for column in figure.numbers.columns], figure.numbers.data.head(ROWS)
-    chart = figure.chart
-    y = "; ".join(chart.series) if len(chart.series) == 1 else chart.label
-    headings = ["panel", "line", "seed", figure.numbers.column(chart.x).title, y.replace("\n", " "), "low", "high"]
-    return headings, points(chart, figure.numbers)
-
-
-def packed(figure: Figure) -> str:
-    """The rows as JSON: headings, and columns of numbers, or of codes and the texts they stand for."""
-    headings, rows = page_rows(figure)
-    columns = [_column(rows[name]) for name in rows]
-    every = len(figure.numbers) if figure.chart is None else len(rows)
-    return _embedded({"heads": headings, "columns": columns, "rows": len(rows), "all": every})
-
-
-def _column(values: pd.Series) -> Any:
-    if pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):
-        return [_short(v) for v in values]
-    codes, texts = pd.factorize(values.astype(str))
-    return {"codes": codes.tolist(), "texts": list(texts)}
-
-
-def _short(value: Any) -> float | int | None:
-    """A number with `DIGITS` significant digits; None for a missing or infinite one."""
-    if value is pd.NA or not math.isfinite(value):
-        return None
-    brief = float(f"{value:.{DIGITS}g}") if abs(value) < 10**DIGITS or value % 1 else float(value)
-    return int(brief) if brief.is_integer() and abs(brief) < 2**53 else brief
-
-
-def _embedded(value: Any) -> str:
-    """JSON that is safe inside a script element of the page."""
-    text = json.dumps(value, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
-    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
-
-
-def specification(figure: Figure) -> str:
-    """The Vega-Lite specification of the interactive version, without its numbers, as JSON."""
-    chart, rows = figure.chart, points(figure.chart, figure.numbers)
-    ticks = {"x": log_ticks(rows["x"], (1,)), "y": log_ticks(rows["y"], (1, 2, 5))}
-    x_scale = alt.Scale(type="symlog" if chart.x_log else "linear", zero=False)
-    x_title = figure.numbers.column(chart.x).title
-    x = alt.X("x:Q", title=x_title, scale=x_scale, axis=_axis(ticks["x"] if chart.x_log else None))
-    y_scale = alt.Scale(type="log", nice=False) if chart.y_log else alt.Scale(type="linear", zero=False, nice=False)
-    title = chart.label.replace("\n", " ")
-    y = alt.Y("y:Q", title=title, scale=y_scale, axis=_axis(ticks["y"] if chart.y_log else None))
-    under = alt.Y("under:Q", title=title, scale=y_scale)
-    pick = alt.selection_point(name="pick", fields=["line"], bind="legend")
-    base = alt.Chart(alt.NamedData("numbers")).encode(x=x, detail=["seed:N"])
-    base, controls = _with_controls(base.transform_filter("!positive || datum.y > 0"), rows)
-    bands = under if (rows["low"] != rows["high"]).any() else None
-    layered = alt.layer(*_marks(base, y, bands, list(dict.fromkeys(rows["line"])), pick))
-    if chart.rule is not None:
-        line = alt.Chart(alt.Data(values=[{"y": chart.rule}])).transform_filter("!positive || datum.y > 0")
-        line = line.mark_rule(strokeDash=[2, 2], color=style.GREY, aria=False)  # the caption says what it is
-        layered = alt.layer(layered, line.encode(y=y))
-    positive = alt.param(name="positive", value=chart.y_log)
-    layered = layered.add_params(pick, positive, *controls).properties(
-        width="container",
-        height=320,
-        description=figure.alternative.partition(". ")[0],
-        usermeta={"log": {"x": chart.x_log, "y": chart.y_log}, "ticks": ticks},
-    )
-    return _embedded({k: v for k, v in layered.to_dict().items() if k not in ("$schema", "config")})
-
-
-def _with_controls(base: alt.Chart, rows: pd.DataFrame) -> tuple[alt.Chart, list[alt.Parameter]]:
-    """The chart with a choice of panels, and of all seeds or the first, where there are several."""
-    panels, seeds = (list(dict.fromkeys(rows[name])) for name in ("panel", "seed"))
-    controls = []
-    if len(panels) > 1:
-        controls.append(alt.param(name="panel", value=panels[0], bind=alt.binding_select(options=panels, name="show ")))
-        base = base.transform_filter("datum.panel == panel")
-    if rows["line"].str.startswith(PUBLISHED).any():
-        controls.append(alt.param(name="published", value=True, bind=alt.binding_checkbox(name="published curves ")))
-        base = base.transform_filter(f"published || !startsWith(datum.line, {json.dumps(PUBLISHED)})")
-    if len(seeds) > 1:
-        controls.append(alt.param(name="seeds", value=True, bind=alt.binding_checkbox(name="all seeds ")))
-        base = base.transform_filter(f"seeds || datum.seed == {json.dumps(seeds[0])}")
-    return base, controls
-
-
-def log_ticks(values: pd.Series, multiples: Sequence[int]) -> list[float]:
-    """Ticks of a logarithmic axis: powers of ten and multiples, about ten of them, and 0 if it occurs."""
-    found = values[(values > 0) & values.map(math.isfinite)]
-    if found.empty:
-        return [0.0]
-    decades = range(math.floor(math.log10(found.min())), math.ceil(math.log10(found.max())) + 1)
-    step = math.ceil(len(decades) / 10)
-    every = (m * 10.0**e for e in decades[::step] for m in (multiples if len(decades) <= 4 else (1,)))
-    return [0.0] * bool((values == 0).any()) + [float(f"{tick:.1g}") for tick in every]
-
-
-def _axis(values: Sequence[float] | None) -> alt.Axis:
-    """An axis with ticks at these values, or at values of Vega's choice; 2000 is written 2k, as in static figures."""
-    label = "format(datum.value, abs(datum.value) >= 1000 ? '~s' : '~g')"
-    settings = {"labelExpr": label, "tickCount": 6, "labelOverlap": True}
-    return alt.Axis(**settings) if values is None else alt.Axis(**settings, values=list(values))
-
-
-def _marks(
-    base: alt.Chart, y: alt.Y, under: alt.Y | None, lines: Sequence[str], pick: alt.Parameter
-) -> list[alt.Chart]:
-    """Bands, lines and points; a line that is not picked fades."""
-    legend = alt.Legend(title=None, orient="top", columns=0, labelLimit=400, symbolOpacity=1)
-    looks = [_look(line, i) for i, line in enumerate(lines)]
-    values = {
-        alt.Color: [_colour(look.colour) for look in looks],
-        alt.StrokeDash: [_dash(look.line) for look in looks],
-        alt.Shape: [SHAPES[look.marker] for look in looks],
+    panels: of each, the part of its specification that `unit` lacks; plain: the same without published curves, if there
+    are any; marks: numbers of the panel and of the look of each; looks: each once; legend: its entries; columns: of the
+    grid of panels; interval: words for ends.
+    """
+    plain = None if figure.plain is None else drawing(figure.plain[0])
+    band = next((entry.words for entry in found.legend if entry.kind == "band"), "interval")
+    looks = dict.fromkeys(json.dumps(_mark(mark)) for _, mark in marks_in(found))
+    places = {look: place for place, look in enumerate(looks)}
+    chart = {
+        "panels": [_panel(panel) for panel in found.panels],
+        "plain": plain and [_panel(panel) for panel in plain.panels],
+        "marks": [[i, places[json.dumps(_mark(mark))]] for i, mark in marks_in(found)],
+        "looks": [json.loads(look) for look in places],
+        "legend": [{"words": e.words, "kind": e.kind} | _look(e.look) for e in found.legend],
+        "columns": found.columns,
+        "interval": band,
     }
-    colour, dash, shape = (
-        channel("line:N", scale=alt.Scale(domain=list(lines), range=found), legend=legend)
-        for channel, found in values.items()
-    )
-    tips = [alt.Tooltip(f"{n}:{k}") for n, k in (("line", "N"), ("seed", "N"), ("x", "Q"), ("y", "Q"))]
-    tips += [alt.Tooltip(f"{n}:Q") for n in ("low", "high")] if under else []
-    marks = []
-    if under:
-        bands = base.transform_calculate(under="positive ? max(datum.low, datum.y / 1e3) : datum.low")
-        faint = alt.condition(pick, alt.value(0.16), alt.value(0.02))
-        marks.append(bands.mark_area().encode(y=under, y2="high:Q", color=colour, opacity=faint))
-    bright = alt.condition(pick, alt.value(1), alt.value(0.12))
-    marks.append(base.mark_line(strokeWidth=STROKE).encode(y=y, color=colour, strokeDash=dash, opacity=bright))
-    marked = base.mark_point(size=38, filled=True)
-    return [*marks, marked.encode(y=y, color=colour, shape=shape, opacity=bright, tooltip=tips)]
+    return embedded(chart)
 
 
-def _look(line: str, number: int) -> style.Look:
-    """The look of a line: grey for published curves, that of its part of the loss, or that of its number."""
-    if line.startswith(PUBLISHED):
-        return style.PUBLISHED
-    return LOOKS.get(line, style.look_of(number))
+def _mark(mark: Mark) -> dict[str, Any]:
+    """The look of a mark, and its layer; rules do not fade, and the rows do not say what a text reads."""
+    about = {"kind": _kind(mark), "note": mark.note, "fixed": mark.kind == "rule"}
+    return about | _look(mark.look) | ({"text": mark.text} if mark.text else {})
 
 
-def _colour(colour: str) -> str:
-    """The colour; grey for black, which cannot be seen on the dark page."""
-    return style.GREY if colour == style.BLACK else colour
+def _kind(mark: Mark) -> str:
+    """The layer of a mark: rules are long spans and bars."""
+    return mark.kind if mark.kind != "rule" else "span" if math.isnan(mark.x[0]) else "bar"
 
 
-def _dash(line: str | tuple) -> list[float]:
-    """A dash pattern of matplotlib in pixels."""
-    return [1.0, 0.0] if line == "-" else [round(STROKE * length, 1) for length in line[1]]
+def _look(look: Look) -> dict[str, Any]:
+    """A look in the words of Vega, lengths in pixels."""
+    return {
+        "colour": look.colour,
+        "opacity": look.opacity,
+        "dash": [round(PIXELS * d, 1) for d in look.dash],
+        "width": round(PIXELS * look.width, 2),
+        "shape": SHAPES.get(look.marker, "circle" if look.marker else ""),
+        "size": round((PIXELS * look.size) ** 2),
+        "face": look.face or look.colour,
+    }
+
+
+def _panel(panel: DrawnPanel) -> dict[str, Any]:
+    """Title, height over width of the figure, axes; `places` are those of 0 on x and of points below the axis on y."""
+    x, y = _encoding(panel.x, "px"), _encoding(panel.y, "py")
+    zero = 0.0 if panel.x.zero is None else panel.x.zero
+    return {
+        "title": panel.title,
+        "height": round(panel.height, 4),
+        "log": {name: axis.kind in ("log", "step") for name, axis in (("x", panel.x), ("y", panel.y))},
+        "places": {"zero": zero, "floor": panel.y.domain[0]},
+        "encoding": {"x": x, "y": y},
+    }
+
+
+def _encoding(axis: DrawnAxis, field: str) -> dict[str, Any]:
+    """A channel with scale and axis of the figure; ticks of Vega's choice as soon as the reader zooms."""
+    kind = "log" if axis.kind in ("log", "step") else "linear"
+    values = [v if v or axis.zero is None else axis.zero for v, _ in axis.ticks]
+    free = kind == "log" or all(_is_number(text, value) for value, text in axis.ticks)
+    tick = json.dumps(values), json.dumps([text for _, text in axis.ticks], ensure_ascii=False)
+    own = "abs(datum.value) >= 1000 ? '~s' : datum.value && abs(datum.value) < 1e-3 ? '.2~e' : '.4~g'"
+    own = f"format(datum.value, {own})"
+    if axis.zero is not None:
+        own = f"datum.value < {json.dumps(axis.domain[0] + 1.5 * (axis.zero - axis.domain[0]))} ? '' : {own}"
+    label = f"indexof({tick[0]}, datum.value) < 0 ? {own} : {tick[1]}[indexof({tick[0]}, datum.value)]"
+    return {
+        "field": field,
+        "type": "quantitative",
+        "scale": {"type": kind, "domain": list(axis.domain), "nice": False}
+        | ({} if kind == "log" else {"zero": False}),
+        "axis": {
+            "title": axis.label,
+            "values": {"expr": f"zoom.{field} ? null : {tick[0]}"} if free else values,
+            "labelExpr": label,
+            "tickCount": 6,
+            "labelOverlap": "greedy",
+        },
+    }
+
+
+def _is_number(text: str, value: float) -> bool:
+    try:
+        return math.isclose(float(text.replace("\N{MINUS SIGN}", "-")), value, abs_tol=1e-12)
+    except ValueError:
+        return False
+
+
+@cache
+def unit() -> dict[str, Any]:
+    """Parameters, transforms and layers of a panel; its encoding of x and y, and its rows, come from the page.
+
+    `pick` holds the lines singled out, `at` the point that the keyboard has reached.
+    """
+    values = {"published": True, "seeds": True, "zero": 0.0, "floor": 0.0, "pick": [], "at": -1}
+    upright = "datum.kind == 'band' || datum.kind == 'bar' || datum.kind == 'box'"
+    return {
+        "data": {"name": "numbers"},
+        "params": [{"name": name, "value": value} for name, value in values.items()],
+        "transform": [
+            {"filter": "(published || !datum.published) && (seeds || !datum.further)"},
+            {"calculate": "datum.kind == 'box' || datum.kind == 'span' ? datum.left : datum.x || zero", "as": "px"},
+            {"calculate": f"{upright} ? datum.low : datum.kind == 'edge' && !zoom.py ? floor : datum.y", "as": "py"},
+        ],
+        "layer": _layers(),
+        "config": CONFIG,
+    }
+
+
+def _layers() -> list[dict[str, Any]]:
+    """Layers back to front, one per kind of mark; every look is that of the row."""
+    own = {name: {"field": field, "type": "nominal", "scale": None} for name, field in NOMINAL.items()}
+    own |= {name: {"field": field, "type": "quantitative", "scale": None} for name, field in MEASURED.items()}
+    faded = {"test": "length(pick) && datum.line && !datum.fixed && indexof(pick, datum.line) < 0", "value": 0.06}
+    own["opacity"] = {"condition": faded, **own["opacity"]}
+    zoom = {"name": "zoom", "select": {"type": "interval", "zoom": "wheel![event.ctrlKey]"}, "bind": "scales"}
+
+    def layer(chosen: str, mark: str, channels: str, ends: str = "", **settings: Any) -> dict[str, Any]:
+        encoding = {name: own[name] for name in ("opacity", *channels.split())}
+        encoding |= {end: {"field": SIDES[end]} for end in ends.split()} | {"detail": {"field": "mark"}}
+        encoding["detail"]["type"] = "nominal"
+        drawn = {"type": mark, "clip": True, "aria": False, "tooltip": None} | settings
+        return {"transform": [{"filter": chosen}], "mark": drawn, "encoding": encoding}
+
+    lines, marker = "color strokeWidth strokeDash", "fill stroke shape size tooltip"
+    return [
+        layer("datum.kind == 'line'", "line", lines) | {"params": [zoom]},
+        layer("datum.kind == 'band'", "area", "color", "y2"),
+        layer("datum.kind == 'box'", "rect", "color", "x2 y2"),
+        layer("datum.kind == 'bar'", "rule", lines, "y2"),
+        layer("datum.kind == 'span'", "rule", lines, "x2"),
+        layer("datum.kind == 'text'", "text", "color text", align="left", dy=-8, fontSize=10),
+        layer("datum.kind == 'point'", "point", marker, strokeWidth=1.2),
+        layer("datum.kind == 'edge'", "point", marker, strokeWidth=1.2, clip=False),
+        layer("datum.id == at", "point", "", size=180, filled=False, stroke="#b3470b", strokeWidth=2),
+    ]
+
+
+CONFIG = {
+    "background": "#ffffff",
+    "font": "system-ui, sans-serif",
+    "view": {"stroke": None},
+    "title": {"anchor": "start", "fontWeight": "normal", "fontSize": 12.5},
+    "axis": {"gridColor": "#e4e4e4", "labelColor": "#1c1c1c", "titleFontWeight": "normal", "domainColor": "#666666"}
+    | {"labelFontSize": 11.5, "titleFontSize": 12, "tickColor": "#666666"},
+}
+
+
+def unit_as_json() -> str:
+    """The part of the specification that all panels of all figures share."""
+    return embedded(unit())
 
 
 @cache

@@ -19,7 +19,7 @@ from ...estimators.bootstrap import standard_error
 from ...geometry.rotation_sets import FRAME_PASSES, INDEPENDENT
 from ..figures import style
 from ..figures.curves import run_looks
-from ..figures.figure import Chart, Figure
+from ..figures.figure import Figure
 from ..numbers import Column, numbers
 from ..section import Section
 from ..trainings import Training, by_run, first_seeds, with_term
@@ -173,13 +173,13 @@ def figure(group: Sequence[Measured], term: str) -> Figure:
     tables = [rows_of[t.label] for t in firsts]
     named = [rows.assign(run=t.run, seed=t.seed) for t, rows in zip(firsts, tables, strict=True)]
     table = pd.concat(named, ignore_index=True)
-    timed = table["time"].notna().all()
+    timed, looks = table["time"].notna().all(), run_looks(by_run(firsts))
 
     def draw(canvas: Canvas, columns: int) -> None:
         count = 3 if timed else 2
         axes = canvas.subplots(-(-count // columns), columns, squeeze=False).ravel()
         for j, rows in enumerate(tables):
-            aside, colour = APART**j, style.look_of(j).colour
+            aside, colour = APART**j, looks[firsts[j].run].colour
             for ax, axis in zip(axes[::2], ("passes", "time"), strict=False):
                 _losses(ax, rows, rows[axis] * aside, colour)
             _changes(axes[1], rows, rows["passes"] * aside, colour)
@@ -195,9 +195,8 @@ def figure(group: Sequence[Measured], term: str) -> Figure:
     text += " ".join(_words(t, rows) for t, rows in zip(firsts, tables, strict=True))
     name = f"frontier_{slug(firsts[0].run)}_{term}"
     title = f"Loss against the number of rotations averaged at test time: {firsts[0].dataset or 'one dataset'}"
-    series = {"predicted": ("predicted", "predicted_low", "predicted_high"), "measured": ("measured", "measured_error")}
-    chart, caption = Chart("passes", series, "held-out loss"), _caption(firsts, term, table)
-    return Figure(name, wide, narrow, title, caption, text, numbers(table, COLUMNS), chart)
+    caption = _caption(firsts, term, table)
+    return Figure(name, wide, narrow, title, caption, text, numbers(table, COLUMNS))
 
 
 def _caption(firsts: Sequence[Training], term: str, table: pd.DataFrame) -> str:

@@ -17,11 +17,12 @@ from matplotlib.figure import Figure as Canvas
 from ..._typing import Array, Float, Mapping, Sequence
 from ...estimators import bootstrap, loss_split
 from ..figures import style
+from ..figures.curves import run_looks
 from ..figures.figure import Figure
 from ..numbers import ENDS, Column, Numbers, numbers, percentage
 from ..section import Section
 from ..tables import Table, present_tables, with_intervals
-from ..trainings import Training
+from ..trainings import Training, by_run
 from ..wording import labels_note, say
 
 MEV = 1e3  # in an eV
@@ -161,18 +162,19 @@ def published_numbers(data: Mapping[str, xr.Dataset]) -> Numbers | None:
 # figures
 
 
-def errors_by_set(found: Numbers, labels: str) -> Figure | None:
+def errors_by_set(found: Numbers, trainings: Sequence[Training], labels: str) -> Figure | None:
     """Force error and percentage by test set, one mark per training; None if no test set has forces.
 
     Args:
         found: the result of `errors`.
+        trainings: whose looks the figure has.
         labels: the origin of the targets, for the caption.
     """
     rows = found.data[np.isfinite(found.data["force_rmse"])]
     if rows.empty:
         return None
     sets, runs = (list(dict.fromkeys(rows[name])) for name in ("test_set", "run"))
-    looks = {run: style.Look(style.RUNS[i % 7], "", style.MARKERS[i % 8], run) for i, run in enumerate(runs)}
+    looks = {run: look._replace(line="") for run, look in run_looks(by_run(trainings)).items() if run in runs}
 
     def draw(canvas: Canvas, columns: int) -> None:
         panels = style.panels(canvas, len(PANELS), columns, sharex=False, sharey=False)
@@ -241,6 +243,6 @@ def section(trainings: Sequence[Training], data: Mapping[str, xr.Dataset]) -> Se
     found = errors(trainings, data)
     if found is None:
         return Section("sets", "Test sets")
-    figure = errors_by_set(found, labels_note([t for t in trainings if _is_force_field(t)]))
+    figure = errors_by_set(found, trainings, labels_note([t for t in trainings if _is_force_field(t)]))
     tables = {"Errors by test set": error_table(found), "Published errors": published_table(data)}
     return Section("sets", "Test sets", figures=[figure] if figure else [], tables=present_tables(tables))

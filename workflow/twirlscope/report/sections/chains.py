@@ -32,7 +32,7 @@ STATISTICS = {  # variable of a dataset -> label
     "right_handed": "share in a right-handed turn",
     "left_handed": "share in a left-handed turn",
 }
-LOOKS = (Look(style.BLACK, "-", "", "data"), Look(style.RED, "--", "", "generated"))
+LOOKS = (Look(style.BLACK, "-", "", "data"), Look(style.GREY, "--", "", "generated"))
 REAL = "real chains (PDB)"
 COLUMNS = (Column("residues", "residues", "1"), *stored(*STATISTICS))
 DISTANCES = (Column("distance", "distance", "nm"), *(Column(look.words, look.words, "1") for look in LOOKS))
@@ -145,7 +145,7 @@ def compared(datasets: Mapping[str, xr.Dataset]) -> list[Figure]:
 def _compared(name: str, data: xr.Dataset) -> Figure:
     """Each statistic against the number of residues; a point is a chain."""
     tables = statistics(name, data)
-    looks = {REAL: Look(style.GREY, "none", "x", REAL), name: Look(style.BLUE, "none", "o", name)}
+    looks = {REAL: Look(style.GREY, "none", "x", REAL), name: Look(style.BLACK, "none", "o", name)}
 
     def draw(canvas: Canvas, columns: int) -> None:
         panels = style.panels(canvas, len(STATISTICS), columns, sharex=False, sharey=False)

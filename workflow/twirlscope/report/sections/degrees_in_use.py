@@ -10,9 +10,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 
-from ..._typing import Sequence
+from ..._typing import Mapping, Sequence
 from ..figures import style
-from ..figures.figure import Chart, Figure
+from ..figures.figure import Figure
 from ..numbers import Column, Numbers, numbers, stored
 from ..section import Section
 from ..tables import Table, present_tables
@@ -106,17 +106,18 @@ def figure(training: Training, found: Numbers) -> Figure:
     rows = found.data
     layers = list(dict.fromkeys(rows["layer"]))
     contents = [(name, layer) for name in LABELS for layer in layers]
+    degrees = sorted(map(int, set(rows["degree"])))
+    looks = dict(zip(degrees, style.shades(f"degree {degree}" for degree in degrees), strict=True))
 
     def draw(canvas: Canvas, columns: int) -> None:
         panels = style.panels(canvas, len(contents), columns, sharey=False)
         for panel, (name, layer) in zip(panels, contents, strict=True):
-            _panel(panel.ax, rows[rows["layer"] == layer], name)
+            _panel(panel.ax, rows[rows["layer"] == layer], name, looks)
             seen = [*rows[name], *([1.0] if name == "ratio" else [])]
             style.log_axis(panel.ax, seen, panel.y(LABELS[name]))
             style.step_axis(panel.ax, rows["step"].to_numpy(), panel.x("training step"))
             panel.ax.set_title(layer)
-        looks = [style.look_of(int(degree), f"degree {degree}") for degree in sorted(set(rows["degree"]))]
-        style.legend(canvas, style.handles(looks, markersize=3))
+        style.legend(canvas, style.handles(looks.values(), markersize=3))
 
     wide, narrow = style.canvases(draw, len(contents), 2.4, most=min(len(layers), 3))
     caption = (
@@ -126,17 +127,16 @@ def figure(training: Training, found: Numbers) -> Figure:
         "clusters of samples. Dotted: no change of the loss. Triangles at the lower edge: a share of 0."
     ) + labels_note([training])
     name = f"degrees_{slug(training.run)}_seed{training.seed}"
-    label, title = "loss without the degree, over the loss", f"Degrees of features: {training.label}"
-    chart = Chart("step", {label: ("ratio", "ratio_error")}, label, by=("degree",), panel=("layer",))
-    return Figure(name, wide, narrow, title, caption, sentence(training, found), found, chart)
+    title = f"Degrees of features: {training.label}"
+    return Figure(name, wide, narrow, title, caption, sentence(training, found), found)
 
 
-def _panel(ax: Axes, rows: pd.DataFrame, name: str) -> None:
+def _panel(ax: Axes, rows: pd.DataFrame, name: str, looks: Mapping[int, style.Look]) -> None:
     """One quantity of one layer, one line per degree."""
     if name == "ratio":
         ax.axhline(1, color=style.GREY, linestyle=":", linewidth=1.2)
     for degree, part in rows.groupby("degree"):
-        look = style.look_of(int(degree))
+        look = looks[int(degree)]
         step, value = part["step"].to_numpy(), part[name].to_numpy()
         after = step > 0
         ax.plot(step[after], np.where(value > 0, value, np.nan)[after], color=look.colour, linestyle=look.line)

@@ -15,8 +15,9 @@ from ..._typing import Sequence
 from ...estimators import loss_split
 from ...settings.steps import evenly_spaced
 from ..figures import published, style
-from ..figures.curves import curve, floored, points, run_handles, seeds_note, steps_of, twirl_numbers
-from ..figures.figure import Chart, Figure
+from ..figures.curves import curve, floored, points, run_handles, run_looks, seeds_note, steps_of, twirl_numbers
+from ..figures.figure import Figure
+from ..figures.marks import of_seed
 from ..figures.style import Look
 from ..numbers import ENDS, Column, Numbers, numbers, percentage
 from ..published.curves import PublishedCurve
@@ -32,8 +33,8 @@ SYMBOLS = (  # by atomic number, from 1
     "Ts Og"
 )
 GROUPS = {  # stored percentage -> look, with words
-    "percent_equiv": Look(style.RUNS[0], "-", "o", "rotations alone, SO(3)"),
-    "o3_percent_equiv": Look(style.RUNS[1], "--", "s", "rotations and reflections, O(3)"),
+    "percent_equiv": Look(style.BLACK, "-", "o", "rotations alone, SO(3)"),
+    "o3_percent_equiv": Look(style.GREY, "--", "s", "rotations and reflections, O(3)"),
 }
 LABEL = "equivariance error [% of held-out loss]"
 LEARNED_LEAST = -0.5  # lower end of the axis of the learned fraction
@@ -132,6 +133,7 @@ def percent(trainings: Sequence[Training], term: str, threshold: float) -> Figur
     """Percentage of the held-out loss that is equivariance error, above the learned fraction; all trainings."""
     chosen = with_term(trainings, term)
     groups, table = by_run(chosen), percent_numbers(chosen, term)
+    looks = run_looks(groups)
     rows, steps = table.data, steps_of(chosen)
     seen = rows["percent_equiv"].where(~floored(chosen, term))
     grey = published.references([t for t in chosen if term in ("weighted", primary_term(t))], "percent_equiv")
@@ -139,9 +141,10 @@ def percent(trainings: Sequence[Training], term: str, threshold: float) -> Figur
 
     def draw(canvas: Canvas, columns: int, behind: Sequence[PublishedCurve] = ()) -> None:
         upper, lower = canvas.subplots(2, 1, sharex=True, height_ratios=(2.2, 1))
-        for i, seeds in enumerate(groups.values()):
+        for run, seeds in groups.items():
             for training in reversed(seeds):
-                _percent_curves(upper, lower, training, term, style.look_of(i), training is seeds[0])
+                with of_seed(upper, training.seed), of_seed(lower, training.seed):
+                    _percent_curves(upper, lower, training, term, looks[run], training is seeds[0])
         upper.axhline(threshold, color=style.BLACK, linestyle=style.DASHED, linewidth=1)
         for value in limits:
             lower.axhline(value, color=style.GREY, linestyle=":", linewidth=1)
@@ -162,10 +165,9 @@ def percent(trainings: Sequence[Training], term: str, threshold: float) -> Figur
     text = f"Percent of the held-out loss of {term_words(term)} that is equivariance error, over training steps. "
     text += " ".join(f"{t.label}: {_percent_words(t, term)}" for t in chosen)
     title = f"Percent equivariance error: {term_words(term)}"
-    chart = Chart("step", {"equivariance error": _ends("percent_equiv")}, LABEL, rule=threshold)
     table = published.joined(table, grey, "percent_equiv", term)
     caption = _percent_caption(chosen, term, rows) + published.note(grey)
-    return Figure(f"percent_{term}", wide, narrow, title, caption, text, table, chart, plain)
+    return Figure(f"percent_{term}", wide, narrow, title, caption, text, table, plain)
 
 
 def _percent_caption(chosen: Sequence[Training], term: str, rows: pd.DataFrame) -> str:
@@ -219,7 +221,8 @@ def reflections(trainings: Sequence[Training], term: str) -> Figure | None:
                 data = training.of_term(term)
                 for name, look in GROUPS.items():
                     ends, hollow = [data[n].values for n in _ends(name)], data["trivial"].values
-                    curve(panel.ax, data["step"].values, ends, look, hollow, main=training is seeds[0])
+                    with of_seed(panel.ax, training.seed):
+                        curve(panel.ax, data["step"].values, ends, look, hollow, main=training is seeds[0])
             style.log_axis(panel.ax, seen, panel.y("equivariance error\n[% of held-out loss]"))
             style.step_axis(panel.ax, steps, panel.x("training step"))
             panel.ax.set_title(run)
@@ -233,9 +236,8 @@ def reflections(trainings: Sequence[Training], term: str) -> Figure | None:
     caption += " Bands: 95 % intervals." + seeds_note(groups) + floor_note(chosen, term, AT_EDGE) + labels_note(chosen)
     text = f"Equivariance error of {term_words(term)} over SO(3) and over O(3). "
     text += " ".join(_reflection_words(t, term) for t in chosen)
-    chart = Chart("step", {look.words: _ends(name) for name, look in GROUPS.items()}, LABEL)
     title = f"Rotations and reflections: {term_words(term)}"
-    return Figure(f"reflections_{term}", wide, narrow, title, caption, text, table, chart)
+    return Figure(f"reflections_{term}", wide, narrow, title, caption, text, table)
 
 
 # tables

@@ -12,21 +12,11 @@ from matplotlib.figure import Figure as Canvas
 from ..._typing import Sequence
 from ..figures import style
 from ..figures.curves import steps_of
-from ..figures.figure import Chart, Figure
+from ..figures.figure import Figure
 from ..numbers import Numbers, numbers, stored
 from ..section import Section
 from ..trainings import Training, first_seeds
 from ..wording import say, slug
-
-CHART = Chart(
-    "step",
-    {"share of the atoms": ("merit_value",)},
-    "share of the atoms",
-    by=("merit",),
-    panel=("run",),
-    y_log=False,
-)
-
 
 # numbers
 
@@ -81,7 +71,7 @@ def metrics(trainings: Sequence[Training]) -> Figure | None:
         return None
     table, firsts = metric_numbers(chosen), first_seeds(chosen)
     names = list(dict.fromkeys(str(n) for t in firsts for n in t.twirl["merit"].values))
-    looks = {name: style.look_of(i, name) for i, name in enumerate(names)}
+    looks = dict(zip(names, style.shades(names), strict=True))
 
     def draw(canvas: Canvas, columns: int) -> None:
         for panel, training in zip(style.panels(canvas, len(firsts), columns), firsts, strict=True):
@@ -106,7 +96,7 @@ def metrics(trainings: Sequence[Training]) -> Figure | None:
         for t in chosen
     )
     text = f"At the last step, {'; '.join(ends)}."
-    return Figure("merits", wide, narrow, "Atoms found", caption, text, table, CHART)
+    return Figure("merits", wide, narrow, "Atoms found", caption, text, table)
 
 
 def section(trainings: Sequence[Training]) -> Section:

@@ -17,8 +17,7 @@ from matplotlib.lines import Line2D
 
 from ..._typing import Sequence
 from ..figures import style
-from ..figures.curves import run_looks
-from ..figures.figure import Chart, Figure
+from ..figures.figure import Figure
 from ..headline import physical_error, with_scale
 from ..numbers import Column, Numbers, numbers, percentage
 from ..section import Section
@@ -141,7 +140,7 @@ def figure(found: Numbers, dataset: str, term: str, trainings: Sequence[Training
     labels |= {"total": "held-out loss", "percent": "equivariance error\n[% of held-out loss]"}
     parts = dict(list(rows.groupby("curve", sort=False)))
     mean = {name: means(part, list(labels)) for name, part in parts.items()}
-    looks = run_looks(parts)
+    looks = dict(zip(parts, style.shades(parts), strict=True))
 
     def draw(canvas: Canvas, columns: int) -> None:
         panels = style.panels(canvas, len(labels), columns, sharey=False)
@@ -159,9 +158,8 @@ def figure(found: Numbers, dataset: str, term: str, trainings: Sequence[Training
     text = f"Learning curves of {term_words(term)} on {dataset}, means over seeds. "
     text += " ".join(_words(name, mean[name], shown) for name in parts)
     title = f"Learning curve on {dataset}: {term_words(term)}"
-    chart = Chart("samples", {"held-out loss": ("total",)}, "held-out loss", by=("curve",))
     caption = _caption(found, term, trainings) + labels_note(trainings)
-    return Figure(f"learning_{dataset}_{term}", wide, narrow, title, caption, text, found, chart)
+    return Figure(f"learning_{dataset}_{term}", wide, narrow, title, caption, text, found)
 
 
 def _caption(found: Numbers, term: str, trainings: Sequence[Training]) -> str:

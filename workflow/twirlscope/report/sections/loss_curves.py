@@ -15,8 +15,8 @@ from matplotlib.lines import Line2D
 from ..._typing import Array, Sequence
 from ..figures import published, style
 from ..figures.curves import curve, floored, seeds_note, steps_of, twirl_numbers
-from ..figures.figure import Chart, Figure
-from ..figures.vega import PUBLISHED
+from ..figures.figure import Figure
+from ..figures.marks import of_seed
 from ..numbers import ENDS, Column, Numbers, numbers
 from ..published.curves import PublishedCurve
 from ..trainings import Training, by_run, primary_term, with_term
@@ -99,12 +99,10 @@ def losses(trainings: Sequence[Training], term: str) -> Figure:
     plain = style.canvases(draw, len(groups), 2.6) if grey else None
     text = f"Held-out loss of {term_words(term)} over training steps. "
     text += " ".join(_loss_words(t, term) for t in chosen)
-    series = {look.words: NAMES[p] for p, look in style.PARTS.items()}
-    series |= {f"{PUBLISHED}{style.PARTS[p].words}": (f"published_{p}",) for p in PARTS} if grey else {}
     caption = _caption(chosen, term, int((values[:, :3] <= 0).sum()), grey)
-    title, chart = f"The two parts of the loss: {term_words(term)}", Chart("step", series, "held-out loss")
+    title = f"The two parts of the loss: {term_words(term)}"
     table = _with_published(table, chosen, term)
-    return Figure(f"losses_{term}", wide, narrow, title, caption, text, table, chart, plain)
+    return Figure(f"losses_{term}", wide, narrow, title, caption, text, table, plain)
 
 
 def _panel(ax: Axes, seeds: Sequence[Training], term: str, behind: bool) -> Array:
@@ -116,7 +114,8 @@ def _panel(ax: Axes, seeds: Sequence[Training], term: str, behind: bool) -> Arra
         data = training.of_term(term)
         for part, look in style.PARTS.items():
             lines = [data[name].values for name in NAMES[part]]
-            curve(ax, data["step"].values, lines, look, main=training is seeds[0])
+            with of_seed(ax, training.seed):
+                curve(ax, data["step"].values, lines, look, main=training is seeds[0])
     ax.axhline(float(seeds[0].of_term(term)["loss_zero"]), color=style.GREY, linestyle=":", linewidth=1.2)
     return np.array(published.steps(list(curves.values())))
 

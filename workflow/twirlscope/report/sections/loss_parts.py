@@ -17,7 +17,7 @@ from matplotlib.figure import Figure as Canvas
 from ..._typing import Sequence
 from ...estimators.bootstrap import standard_error
 from ..figures import style
-from ..figures.figure import Chart, Figure
+from ..figures.figure import Figure
 from ..numbers import Column, Numbers, numbers, percentage, stored
 from ..section import Section
 from ..tables import Table, interval, present_tables, with_intervals
@@ -189,9 +189,8 @@ def by_covariate(trainings: Sequence[Training], term: str) -> Figure | None:
     ) + labels_note(chosen)
     text = f"Loss of {term_words(term)} by {name}. "
     text += " ".join(_covariate_words(t, rows) for t, rows in zip(firsts, bins, strict=True))
-    series = {look.words: (f"loss_{part}", f"loss_{part}_error") for part, look in looks.items()}
-    title, chart = f"Loss by {name}: {term_words(term)}", Chart("middle", series, "loss", x_log=False)
-    return Figure(f"covariate_{term}", wide, narrow, title, caption, text, table, chart)
+    title = f"Loss by {name}: {term_words(term)}"
+    return Figure(f"covariate_{term}", wide, narrow, title, caption, text, table)
 
 
 # tables

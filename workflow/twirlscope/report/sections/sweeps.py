@@ -14,7 +14,7 @@ from ..._typing import Array, Mapping, Sequence
 from ...settings.report import ReportSettings
 from ...settings.steps import evenly_spaced
 from ..figures import style
-from ..figures.figure import Chart, Figure
+from ..figures.figure import Figure
 from ..numbers import Column, Numbers, numbers, percentage
 from ..section import Section
 from ..trainings import Training, with_term
@@ -108,10 +108,8 @@ def sweep(trainings: Sequence[Training], name: str, members: Members, term: str,
     )
     text = f"Equivariance error at the last checkpoint of the sweep {name}, medians: "
     text += "; ".join(f"{key} {_median_words(rows)}" for key, rows in middle.items()) + "."
-    series = {"equivariance error": STORED[:3]}
-    chart = Chart(STEP, series, LABEL, by=tuple(keys), rule=threshold)
     title = f"Sweep {name}: {term_words(term)}"
-    return Figure(f"sweep_{name}_{term}", wide, narrow, title, caption, text, found, chart)
+    return Figure(f"sweep_{name}_{term}", wide, narrow, title, caption, text, found)
 
 
 def _median_words(rows: pd.DataFrame) -> str:
@@ -120,8 +118,8 @@ def _median_words(rows: pd.DataFrame) -> str:
 
 def _courses(ax: Axes, lines: Mapping[str, pd.DataFrame], steps: Array) -> None:
     """A median line and a band for each value."""
-    for i, (value, rows) in enumerate(lines.items()):
-        colour, line, marker, _ = style.look_of(i)
+    for look, (value, rows) in zip(style.shades(lines), lines.items(), strict=True):
+        colour, line, marker, _ = look
         at, middle = rows.index.to_numpy(), np.where(rows["median"] > 0, rows["median"], np.nan)
         low, high = (np.maximum(rows[q].to_numpy(), 1e-30) for q in INNER)
         after = at > 0
@@ -138,10 +136,10 @@ def _ends(ax: Axes, last: pd.DataFrame, key: str, values: Sequence[str], middle:
         rows = last[last[key] == value]
         place = i + np.linspace(-0.3, 0.3, len(rows)) if len(rows) > 1 else np.array([float(i)])
         percent, trivial = rows["percent_equiv"].to_numpy(), rows["trivial"].to_numpy(bool)
-        for hollow, face in ((False, style.BLUE), (True, "white")):
+        for hollow, face in ((False, style.GREY), (True, "white")):
             at = (trivial == hollow) & (percent > 0)
-            ax.plot(place[at], percent[at], "o", color=style.BLUE, markerfacecolor=face, markersize=3)
-        ax.hlines(middle[value], i - 0.35, i + 0.35, color=style.RED, linewidth=1.8)
+            ax.plot(place[at], percent[at], "o", color=style.GREY, markerfacecolor=face, markersize=3)
+        ax.hlines(middle[value], i - 0.35, i + 0.35, color=style.BLACK, linewidth=1.8)
     long = sum(len(v) for v in values) > 40
     ax.set_xticks(range(len(values)), values, rotation=60 if long else 0, ha="right" if long else "center")
     ax.set_xlim(-0.6, len(values) - 0.4)

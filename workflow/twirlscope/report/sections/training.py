@@ -15,7 +15,8 @@ from matplotlib.lines import Line2D
 from ..._typing import Sequence
 from ..figures import style
 from ..figures.curves import run_looks, seeds_note
-from ..figures.figure import Chart, Figure
+from ..figures.figure import Figure
+from ..figures.marks import of_seed
 from ..numbers import Column, Numbers, numbers, stored
 from ..section import Section
 from ..trainings import Training, by_run
@@ -72,9 +73,10 @@ def training_curves(trainings: Sequence[Training]) -> Figure:
             settings = {"color": looks[run].colour, "linestyle": looks[run].line}
             settings["linewidth"] = 1.5 if seed == first[run] else 0.8
             spread = {"color": looks[run].colour, "alpha": 0.14, "linewidth": 0}
-            upper.fill_between(update, part["loss_q10"], part["loss_q90"], **spread)
-            upper.plot(update, part["loss"], **settings)
-            lower.plot(update, part["learning_rate"], **settings)
+            with of_seed(upper, seed), of_seed(lower, seed):
+                upper.fill_between(update, part["loss_q10"], part["loss_q90"], **spread)
+                upper.plot(update, part["loss"], **settings)
+                lower.plot(update, part["learning_rate"], **settings)
         style.log_axis(upper, rows[["loss", "loss_q10", "loss_q90"]], "training loss")
         style.log_axis(lower, rows["learning_rate"], "learning\nrate", 4)
         style.step_axis(upper, rows["update"].to_numpy(), "")
@@ -93,9 +95,8 @@ def training_curves(trainings: Sequence[Training]) -> Figure:
         part = curves[training.run, training.seed]
         first_loss, last_loss = part["loss"].iloc[[0, -1]]
         text += f" {training.label}: from {say(first_loss)} to {say(last_loss)} in {part['update'].iloc[-1]} updates."
-    chart = Chart("update", {"training loss": ("loss", "loss_q10", "loss_q90")}, "training loss")
     title = "Training loss and learning rate"
-    return Figure("training", wide, narrow, title, caption + seeds_note(groups), text, table, chart)
+    return Figure("training", wide, narrow, title, caption + seeds_note(groups), text, table)
 
 
 def section(trainings: Sequence[Training]) -> Section:

@@ -10,7 +10,8 @@ from ...._typing import Sequence
 from ....estimators import loss_split
 from ...figures import published, style
 from ...figures.curves import curve, run_handles, run_looks, seeds_note, steps_of
-from ...figures.figure import Chart, Figure
+from ...figures.figure import Figure
+from ...figures.marks import of_seed
 from ...numbers import ENDS, Column, numbers, stored
 from ...published.curves import PublishedCurve
 from ...trainings import Training, by_run, primary_term
@@ -59,7 +60,8 @@ def by_time(trainings: Sequence[Training], threshold: float) -> Figure | None:
                 for (run, seed), part in rows[rows["time"] == words].groupby(["run", "seed"], sort=False):
                     ends = [part[name].to_numpy() for name in NAMES]
                     main = seed == groups[run][0].seed
-                    curve(panel.ax, part["step"].to_numpy(), ends, looks[run], part["trivial"].to_numpy(), main)
+                    with of_seed(panel.ax, seed):
+                        curve(panel.ax, part["step"].to_numpy(), ends, looks[run], part["trivial"].to_numpy(), main)
                 panel.ax.axhline(threshold, color=style.BLACK, linestyle=style.DASHED, linewidth=1)
                 style.log_axis(panel.ax, [*seen, *(beyond if with_published else [])], panel.y(LABEL))
                 axis = [*steps, *(published.steps(curves) if with_published else [])]
@@ -73,13 +75,10 @@ def by_time(trainings: Sequence[Training], threshold: float) -> Figure | None:
     every = pd.concat([rows, _published_rows(curves)], ignore_index=True) if curves else rows
     table = numbers(every, [*stored("step", *NAMES), Column("samples", "samples")])
     text = f"{TITLE}. " + " ".join(_words(part, *key) for key, part in rows.groupby(["run", "seed"], sort=False))
-    chart = Chart("step", {TITLE: tuple(NAMES)}, LABEL, panel=("time",), rule=threshold)
     wide, narrow = style.canvases(draw(True), len(bins), 2.3)
     plain = style.canvases(draw(False), len(bins), 2.3) if curves else None
     title = "Equivariance error by time on the path"
-    return Figure(
-        "percent_by_time", wide, narrow, title, _caption(chosen, curves, threshold), text, table, chart, plain
-    )
+    return Figure("percent_by_time", wide, narrow, title, _caption(chosen, curves, threshold), text, table, plain)
 
 
 def _caption(chosen: Sequence[Training], curves: Sequence[PublishedCurve], threshold: float) -> str:

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.lines import Line2D
 
 from ...figures import style
-from ...figures.figure import Chart, Figure
+from ...figures.figure import Figure
 from ...numbers import Numbers, numbers, stored
 from ...trainings import Training
 from ...wording import say
@@ -114,10 +114,7 @@ def conditions(training: Training, name: str) -> Figure:
     wide, narrow = style.canvases(draw, len(contents), 2.3)
     text = f"Condition numbers of {training.label}. " + " ".join(_words(data, i) for i in range(data.sizes["step"]))
     title = f"Condition numbers: {training.label}"
-    series = {"condition number": ("condition", "condition_error")}
-    by = {"by": ("part",), "panel": ("measure", "curvature", "side")}
-    chart = Chart("step", series, "condition number or rank", **by)
-    return Figure(name, wide, narrow, title, _caption(training, data), text, condition_numbers_of(training), chart)
+    return Figure(name, wide, narrow, title, _caption(training, data), text, condition_numbers_of(training))
 
 
 def _looks(data: xr.Dataset) -> list[style.Look]:

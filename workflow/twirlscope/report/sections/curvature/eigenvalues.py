@@ -11,8 +11,9 @@ from matplotlib.lines import Line2D
 
 from ...._typing import Sequence
 from ...figures import style
-from ...figures.curves import run_handles, seeds_note
-from ...figures.figure import Chart, Figure
+from ...figures.curves import run_handles, run_looks, seeds_note
+from ...figures.figure import Figure
+from ...figures.marks import of_seed
 from ...numbers import Column, Numbers, numbers, stored
 from ...trainings import Training, by_run
 from ...wording import say
@@ -60,6 +61,7 @@ def _words(training: Training) -> str:
 def eigenvalues(trainings: Sequence[Training]) -> Figure:
     """Eigenvalues at both ends of both Hessians over steps; a line connects the first rank."""
     groups, table = by_run(trainings), eigenvalue_numbers(trainings)
+    looks = run_looks(groups)
     rows = table.data[table.data["curvature"] == "hessian"]
     drawn = {end: SIGNS[end] * rows[end] > rows[f"{end}_error"].fillna(0) for end in SIGNS}
     sizes = [SIGNS[end] * rows[end][drawn[end] & (rows["part"] == part)] for end, part in PANELS]
@@ -67,10 +69,11 @@ def eigenvalues(trainings: Sequence[Training]) -> Figure:
 
     def draw(canvas: Canvas, columns: int) -> None:
         for panel, (end, part) in zip(style.panels(canvas, len(PANELS), columns), PANELS, strict=True):
-            for j, seeds in enumerate(groups.values()):
+            for run, seeds in groups.items():
                 for training in seeds:
                     data = training.hessian.sel(part=part, curvature="hessian")
-                    _draw(panel.ax, data, end, style.look_of(j), training is seeds[0])
+                    with of_seed(panel.ax, training.seed):
+                        _draw(panel.ax, data, end, looks[run], training is seeds[0])
             style.log_axis(panel.ax, pd.concat(sizes), panel.y("magnitude"))
             style.step_axis(panel.ax, steps, panel.x("training step"))
             panel.ax.set_title(f"{LOOKS[part].words}: {'largest' if SIGNS[end] > 0 else 'most negative'}")
@@ -88,10 +91,8 @@ def eigenvalues(trainings: Sequence[Training]) -> Figure:
         + "".join(dict.fromkeys(tail_note(t.hessian) for t in trainings))
     )
     text = "Hessian eigenvalues at both ends. " + " ".join(_words(t) for t in trainings)
-    series = {"largest eigenvalue": ("eigenvalue_top", "eigenvalue_top_error")}
-    chart = Chart("step", series, "largest eigenvalue", by=("part", "rank"), panel=("run", "curvature"))
     title = "Largest and most negative Hessian eigenvalues"
-    return Figure("eigenvalues", wide, narrow, title, caption, text, table, chart)
+    return Figure("eigenvalues", wide, narrow, title, caption, text, table)
 
 
 def _draw(ax: Axes, data: xr.Dataset, end: str, look: style.Look, main: bool) -> None:

@@ -11,7 +11,7 @@ from ...._typing import Array, Sequence
 from ....estimators.exact_ratios import LEAST_SEEDS, ratio_over_seeds
 from ...figures import style
 from ...figures.curves import curve, run_handles, run_looks
-from ...figures.figure import Chart, Figure
+from ...figures.figure import Figure
 from ...numbers import Column, Numbers, numbers, stored
 from ...tables import Table
 from ...trainings import Training, by_run
@@ -155,7 +155,5 @@ def ratios(trainings: Sequence[Training], table: Numbers) -> Figure:
     )
     last = data[data["step"] == data.groupby("run")["step"].transform("max")]
     words = [f"{r.run}, {MATRICES[r.matrix]}, {r.name}: {_interval(r)}" for r in last.itertuples(index=False)]
-    series = {"ratio": ("ratio", "ratio_low", "ratio_high")}
-    chart = Chart("step", series, "mean part over equivariance part", ("run",), ("name", "matrix"), rule=1.0)
     text = "Ratios of condition numbers at the last step. " + ". ".join(words) + "."
-    return Figure("condition_ratios", wide, narrow, "Ratios of condition numbers", caption, text, table, chart)
+    return Figure("condition_ratios", wide, narrow, "Ratios of condition numbers", caption, text, table)

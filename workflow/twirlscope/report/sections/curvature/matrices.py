@@ -8,10 +8,10 @@ from ...figures import style
 from ...figures.style import PARTS, Look
 
 LOOKS = {
-    "mean": Look(style.BLUE, "-", "", PARTS["mean"].words),
-    "mean_plugin": Look(style.GREEN, (0, (1, 1)), "", "twirled prediction error, not corrected"),
-    "equiv": Look(style.RED, (0, (4, 1.2)), "", PARTS["equiv"].words),
-    "total": Look(style.GREY, "-", "", "total loss"),
+    "mean": Look(PARTS["mean"].colour, "-", "", PARTS["mean"].words),
+    "mean_plugin": Look(style.GREY, (0, (1, 1)), "", "twirled prediction error, not corrected"),
+    "equiv": Look(PARTS["equiv"].colour, (0, (4, 1.2)), "", PARTS["equiv"].words),
+    "total": Look(PARTS["total"].colour, "-", "", "total loss"),
 }
 MATRICES = {"hessian": "Hessian", "gauss_newton": "Gauss-Newton matrix"}
 

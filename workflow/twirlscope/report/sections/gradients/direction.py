@@ -10,8 +10,9 @@ from matplotlib.lines import Line2D
 
 from ...._typing import Array, Bool, Callable, Sequence
 from ...figures import style
-from ...figures.curves import run_handles, seeds_note
-from ...figures.figure import Chart, Figure
+from ...figures.curves import run_handles, run_looks, seeds_note
+from ...figures.figure import Figure
+from ...figures.marks import of_seed
 from ...trainings import Training, by_run
 from .lines import BARS, Line, draw_line, first_and_last, gradient_numbers, resolved, samples_note, whole
 
@@ -39,15 +40,18 @@ def _over_steps(
     groups, table = by_run(trainings), gradient_numbers(trainings, [name])
     steps = np.unique(np.concatenate([t.gradient["step"].values for t in trainings]))
 
+    looks = run_looks(groups)
+
     def draw(canvas: Canvas, _: int) -> None:
         ax = canvas.subplots()
-        for i, seeds in enumerate(groups.values()):
+        for run, seeds in groups.items():
             for training in reversed(seeds):
                 data = whole(training)
                 step, value, error = (data[n].values for n in ("step", name, f"{name}_error"))
                 inside = np.where((value >= ends[0]) & (value <= ends[1]), value, np.nan)
-                line = Line(style.look_of(i), step, inside, error, solid(data), np.full(len(step), np.nan))
-                draw_line(ax, line, training is seeds[0], logarithmic=False)
+                line = Line(looks[run], step, inside, error, solid(data), np.full(len(step), np.nan))
+                with of_seed(ax, training.seed):
+                    draw_line(ax, line, training is seeds[0], logarithmic=False)
         ax.set_ylim(*ends)
         style.step_axis(ax, steps)
         ax.set_ylabel(label)
@@ -80,9 +84,7 @@ def cosine(trainings: Sequence[Training]) -> Figure:
     caption += seeds_note(by_run(trainings)) + samples_note(trainings)
     text = "Cosine of the two gradients. "
     text += " ".join(f"{t.label}: {first_and_last(t, 'gradient_cosine')}." for t in trainings)
-    series = {"cosine": ("gradient_cosine", "gradient_cosine_error")}
-    chart = Chart("step", series, "cosine of the angle between the gradients", y_log=False, rule=0.0)
-    return Figure("gradient_cosine", *drawings, "Angle between the two gradients", caption, text, table, chart)
+    return Figure("gradient_cosine", *drawings, "Angle between the two gradients", caption, text, table)
 
 
 def share(trainings: Sequence[Training]) -> Figure:
@@ -116,6 +118,4 @@ def share(trainings: Sequence[Training]) -> Figure:
     caption += seeds_note(by_run(trainings)) + samples_note(trainings)
     text = "Share of an update spent on symmetry. "
     text += " ".join(f"{t.label}: {first_and_last(t, 'update_share')}." for t in trainings)
-    series = {"share": ("update_share", "update_share_error")}
-    chart = Chart("step", series, "share of an update", y_log=False, rule=0.0)
-    return Figure("update_share", *drawings, "Share of an update spent on symmetry", caption, text, table, chart)
+    return Figure("update_share", *drawings, "Share of an update spent on symmetry", caption, text, table)

@@ -12,6 +12,7 @@ from ....estimators.trajectories import power_law
 from ...figures import style
 from ...figures.curves import run_handles, run_looks, seeds_note
 from ...figures.figure import Figure
+from ...figures.marks import of_seed
 from ...numbers import Column, Numbers, numbers
 from ...trainings import Training, by_run
 from ...wording import labels_note, say
@@ -104,7 +105,10 @@ def _scatter(
         ax = canvas.subplots()
         for (run, seed), part in rows.groupby(["run", "seed"], sort=False):
             size = 4.5 if seed == groups[run][0].seed else 3
-            ax.plot(part[x.name], part[y.name], looks[run].marker, color=looks[run].colour, markersize=size, alpha=0.85)
+            with of_seed(ax, seed):
+                ax.plot(
+                    part[x.name], part[y.name], looks[run].marker, color=looks[run].colour, markersize=size, alpha=0.85
+                )
         _both_logarithmic(ax, rows, x, y)
         if slope is not None:
             ends = np.array([rows[x.name].min(), rows[x.name].max()])

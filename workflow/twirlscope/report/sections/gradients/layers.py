@@ -19,7 +19,6 @@ from .lines import WHOLE, resolved, samples_note
 
 CHECKPOINTS = 4
 NAME = "gradient_square_ratio"
-COLOURS = (style.SKY, style.BLUE, style.ORANGE, style.RED)
 STORED = (NAME, "gradient_cosine", "update_share")
 SQUARES = ("gradient_square", "gradient_square_error")
 
@@ -70,7 +69,7 @@ def layers(training: Training, name: str) -> Figure:
     value, error = data[NAME].values, data[f"{NAME}_error"].values
     value = np.where(value > 0, value, np.nan)  # a logarithmic axis has no others
     solid = resolved(data, "gradient_square", "mean", "equiv") & np.isfinite(value)
-    looks = [style.Look(c, "none", m, f"step {s}") for s, c, m in zip(steps, COLOURS, style.MARKERS, strict=False)]
+    looks = [look._replace(line="none") for look in style.shades(f"step {s}" for s in steps)]
 
     def draw(canvas: Canvas, _: int) -> None:
         ax = canvas.subplots()

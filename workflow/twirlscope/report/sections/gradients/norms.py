@@ -9,15 +9,16 @@ from ...._typing import Callable, Mapping, Sequence
 from ....estimators.gradient_statistics import RESOLVED, above_noise
 from ...figures import style
 from ...figures.curves import seeds_note
-from ...figures.figure import Chart, Figure
+from ...figures.figure import Figure
+from ...figures.marks import of_seed
 from ...figures.style import PARTS, Look
 from ...trainings import Training, by_run
 from .lines import BARS, Line, divided, draw_line, first_and_last, gradient_numbers, samples_note, whole
 
 LEAST = " Arrows: lower bounds, where the squared norm in the divisor is within two standard errors of zero."
 MOST = " Arrows: upper bounds, where the squared norm is within two standard errors of zero."
-RATIO = Look(style.RED, style.LINES[0], "^", "ratio of the squared gradients")
-RELATIVE = Look(style.BLACK, style.LINES[1], "o", "relative equivariance error")
+RATIO = Look(style.BLACK, style.LINES[0], "^", "ratio of the squared gradients")
+RELATIVE = Look(style.GREY, style.LINES[1], "o", "relative equivariance error")
 SERIES = {RATIO.words: "gradient_square_ratio", RELATIVE.words: "relative_equiv"}
 
 Lines = Callable[[Training], Sequence[Line]]
@@ -78,8 +79,9 @@ def _canvases(trainings: Sequence[Training], lines: Mapping[str, Sequence[Line]]
     def draw(canvas: Canvas, columns: int) -> None:
         for panel, (run, seeds) in zip(style.panels(canvas, len(groups), columns), groups.items(), strict=True):
             for training in reversed(seeds):
-                for line in lines[training.label]:
-                    draw_line(panel.ax, line, training is seeds[0], logarithmic=True)
+                with of_seed(panel.ax, training.seed):
+                    for line in lines[training.label]:
+                        draw_line(panel.ax, line, training is seeds[0], logarithmic=True)
             style.log_axis(panel.ax, seen, panel.y(label))
             style.step_axis(panel.ax, steps, panel.x("training step"))
             panel.ax.set_title(run)
@@ -104,8 +106,7 @@ def ratio(trainings: Sequence[Training]) -> Figure:
         f"{first_and_last(t, 'relative_equiv')}."
         for t in trainings
     )
-    chart = Chart("step", {words: (name, f"{name}_error") for words, name in SERIES.items()}, "ratio")
-    return Figure("gradient_ratio", wide, narrow, "Gradients of the two parts", caption, text, table, chart)
+    return Figure("gradient_ratio", wide, narrow, "Gradients of the two parts", caption, text, table)
 
 
 def norms(trainings: Sequence[Training]) -> Figure:
@@ -118,8 +119,7 @@ def norms(trainings: Sequence[Training]) -> Figure:
     )
     caption += BARS + MOST + seeds_note(by_run(trainings)) + samples_note(trainings)
     text = f"{title}. {_part_words(trainings, name, list(PARTS))}"
-    chart = _chart(name, "squared norm")
-    return Figure(name, wide, narrow, title, caption, text, gradient_numbers(trainings, [name]), chart)
+    return Figure(name, wide, narrow, title, caption, text, gradient_numbers(trainings, [name]))
 
 
 def noise(trainings: Sequence[Training]) -> Figure:
@@ -134,9 +134,4 @@ def noise(trainings: Sequence[Training]) -> Figure:
     caption += BARS + LEAST + seeds_note(by_run(trainings)) + samples_note(trainings)
     text = f"Gradient noise scale. {_part_words(trainings, name, ('mean', 'equiv'))}"
     table = gradient_numbers(trainings, [name])
-    return Figure(name, wide, narrow, "Gradient noise scale", caption, text, table, _chart(name, label))
-
-
-def _chart(name: str, label: str) -> Chart:
-    """The parts of the loss as lines, one run at a time."""
-    return Chart("step", {label: (name, f"{name}_error")}, label, by=("part",), panel=("run",))
+    return Figure(name, wide, narrow, "Gradient noise scale", caption, text, table)

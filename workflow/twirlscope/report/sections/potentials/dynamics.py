@@ -9,11 +9,11 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 
-from ...._typing import Sequence
+from ...._typing import Mapping, Sequence
 from ....estimators.bootstrap import interval
 from ...figures import style
-from ...figures.curves import run_handles
-from ...figures.figure import Chart, Figure
+from ...figures.curves import run_handles, run_looks
+from ...figures.figure import Figure
 from ...numbers import ENDS, Column, numbers
 from ...tables import Table, with_intervals
 from ...trainings import Training, by_run
@@ -99,7 +99,7 @@ def figure(trainings: Sequence[Training]) -> Figure | None:
     def draw(canvas: Canvas, columns: int) -> None:
         panels = canvas.subplots(-(-len(drawn) // columns), columns, squeeze=False).ravel()
         for ax, name in zip(panels, drawn, strict=False):
-            _lines(ax, table[table["time"] > 0], name, list(groups))
+            _lines(ax, table[table["time"] > 0], name, run_looks(groups))
         for ax in panels[len(drawn) :]:
             ax.set_visible(False)
         style.legend(canvas, run_handles(groups))
@@ -107,9 +107,6 @@ def figure(trainings: Sequence[Training]) -> Figure | None:
     wide, narrow = style.canvases(draw, len(drawn), 2.8)
     caption = "Change of the conserved quantities since the start, per atom, root mean square over trajectories of the "
     caption += "energy and mean norm of the momenta. Solid: fixed orientation. Dashed: random rotation in every step."
-    chart = Chart(
-        "time", {"momentum change": ("momentum_change",)}, "momentum change [meV ps/Å]", ("run", "orientation")
-    )
     columns = [Column("time", "time", "ps")]
     columns += [
         Column(f"{n}{e}", w + x, u)
@@ -125,14 +122,13 @@ def figure(trainings: Sequence[Training]) -> Figure | None:
         caption,
         words,
         numbers(table, columns),
-        chart,
     )
 
 
-def _lines(ax: Axes, table: pd.DataFrame, name: str, runs: Sequence[str]) -> None:
+def _lines(ax: Axes, table: pd.DataFrame, name: str, looks: Mapping[str, style.Look]) -> None:
     """One quantity over time, one line per run and orientation, with bands."""
-    for i, run in enumerate(runs):
-        colour = style.look_of(i).colour
+    for run, look in looks.items():
+        colour = look.colour
         for orientation, line in DASHED.items():
             rows = table[(table["run"] == run) & (table["orientation"] == WORDS[orientation])]
             value, low, high = (rows[f"{name}{end}"].to_numpy() for end in ENDS)

@@ -7,8 +7,8 @@ from matplotlib.figure import Figure as Canvas
 
 from ...._typing import Sequence
 from ...figures import style
-from ...figures.curves import curve, run_handles
-from ...figures.figure import Chart, Figure
+from ...figures.curves import curve, run_handles, run_looks
+from ...figures.figure import Figure
 from ...numbers import ENDS
 from ...trainings import Training, by_run
 from ...wording import say
@@ -28,10 +28,10 @@ def course(trainings: Sequence[Training], term: str) -> Figure | None:
 
     def draw(canvas: Canvas, columns: int) -> None:
         ax = canvas.subplots()
-        for i, run in enumerate(groups):
+        for run, look in run_looks(groups).items():
             mine = rows[rows["run"] == run]
             ends = [mine[n].to_numpy() for n in VALUE]
-            curve(ax, mine["step"].to_numpy(), ends, style.look_of(i))
+            curve(ax, mine["step"].to_numpy(), ends, look)
         style.step_axis(ax, np.unique(rows["step"]))
         style.log_axis(ax, rows["so3"][rows["so3"] > 0], f"equivariance error [{unit}]")
         style.legend(canvas, run_handles(groups))
@@ -41,7 +41,6 @@ def course(trainings: Sequence[Training], term: str) -> Figure | None:
     caption += "Bands: 95 % intervals, bootstrap over clusters of samples."
     ends = [rows[rows["run"] == run]["so3"].to_numpy() for run in groups]
     words = [f"{run} from {say(e[0])} to {say(e[-1])} {unit}" for run, e in zip(groups, ends, strict=True)]
-    chart = Chart("step", {"error under rotations": VALUE}, f"equivariance error [{unit}]")
     kept = type(table)(rows, table.columns)
     title = f"Equivariance error over training: {term}"
-    return Figure(f"potentials_{term}", wide, narrow, title, caption, f"{title}: {'; '.join(words)}.", kept, chart)
+    return Figure(f"potentials_{term}", wide, narrow, title, caption, f"{title}: {'; '.join(words)}.", kept)

@@ -9,16 +9,16 @@ from matplotlib.lines import Line2D
 
 from ...._typing import Array, Sequence
 from ...figures import style
-from ...figures.figure import Chart, Figure
+from ...figures.figure import Figure
 from ...figures.style import Look
 from ...wording import labels_note, say, slug
 from .comparison import BUILT_IN, LEARNED, TWIRLED, Comparison
 from .results import LOSS, Result
 
 LOOKS = {
-    LEARNED: Look(style.BLUE, "-", "o", LEARNED),
-    BUILT_IN: Look(style.RED, style.LINES[3], "^", BUILT_IN),
-    TWIRLED: Look(style.GREEN, style.LINES[1], "s", TWIRLED),
+    LEARNED: Look(style.FAMILIES["learned"], "-", "o", LEARNED),
+    BUILT_IN: Look(style.FAMILIES["built in"], style.LINES[3], "^", BUILT_IN),
+    TWIRLED: Look(style.FAMILIES["twirled"], style.LINES[1], "s", TWIRLED),
 }
 LABELS = {"time": "training time [s]", "FLOPs": "FLOPs of training", "updates": "updates"}
 BUDGETS = {"time": "s", "FLOPs": "FLOPs"}
@@ -60,9 +60,7 @@ def curves(result: Result) -> Figure:
         for (axis, family, run), part in rows.groupby(["axis", "family", "run"], sort=False)
     )
     title = f"Loss against cost on {comparison.dataset}"
-    label = "best held-out loss"
-    chart = Chart("cost", {label: LOSS}, label, by=("family", "run"), panel=("axis",))
-    return Figure(f"price_{_name(result)}", wide, narrow, title, caption, text, result.curves, chart)
+    return Figure(f"price_{_name(result)}", wide, narrow, title, caption, text, result.curves)
 
 
 def _name(result: Result) -> str:
@@ -141,6 +139,4 @@ def budgets(result: Result) -> Figure:
         for (axis, family), part in rows.groupby(["axis", "family"], sort=False)
     )
     title = f"Which is cheaper when you run it N times? {result.comparison.dataset}"
-    label = "held-out loss within the budget"
-    chart = Chart("inferences", {label: LOSS}, label, by=("family",), panel=("axis",))
-    return Figure(f"serving_{_name(result)}", wide, narrow, title, caption, text, result.served, chart)
+    return Figure(f"serving_{_name(result)}", wide, narrow, title, caption, text, result.served)

@@ -97,10 +97,10 @@ def _panel(ax: Axes, rows: pd.DataFrame) -> None:
     ax.plot(line, 1 / line, color=style.GREY, linestyle=":", linewidth=1.2)
     share, low, high = (rows[f"{name}_share"].values for name in LOSSES[:3])
     bars = {"yerr": [np.maximum(share - low, 0), np.maximum(high - share, 0)], "elinewidth": 0.9, "capsize": 2}
-    ax.errorbar(passes, share, fmt="o", color=style.BLUE, markersize=4, **bars)
+    ax.errorbar(passes, share, fmt="o", color=style.GREY, markersize=4, **bars)
     measured_share = rows["twirled_loss_share"].values
     known = np.isfinite(measured_share)
-    ax.plot(passes[known], measured_share[known], "x", color=style.RED, markersize=6, zorder=3)
+    ax.plot(passes[known], measured_share[known], "x", color=style.BLACK, markersize=6, zorder=3)
     ax.axhline(0, color=style.GREY, linewidth=0.8)
     ax.set_xscale("log")
     ticks = [float(t) for t in TICKS if t <= passes.max()]
@@ -108,6 +108,6 @@ def _panel(ax: Axes, rows: pd.DataFrame) -> None:
 
 
 def _handles() -> list[Line2D]:
-    predicted = Line2D([], [], color=style.BLUE, marker="o", markersize=4, linestyle="none", label="predicted")
-    found = Line2D([], [], color=style.RED, marker="x", linestyle="none", label="measured")
+    predicted = Line2D([], [], color=style.GREY, marker="o", markersize=4, linestyle="none", label="predicted")
+    found = Line2D([], [], color=style.BLACK, marker="x", linestyle="none", label="measured")
     return [predicted, found, Line2D([], [], color=style.GREY, linestyle=":", label="independent rotations")]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -12,8 +11,9 @@ from matplotlib.figure import Figure as Canvas
 from ...._typing import Array, Sequence
 from ....settings.steps import evenly_spaced
 from ...figures import style
-from ...figures.curves import curve, run_handles, seeds_note, twirl_numbers
-from ...figures.figure import Chart, Figure
+from ...figures.curves import curve, run_handles, run_looks, seeds_note, twirl_numbers
+from ...figures.figure import Figure
+from ...figures.marks import of_seed
 from ...numbers import Numbers, numbers, stored
 from ...trainings import Training, by_run, first_seeds, off_floor, with_term
 from ...wording import LEFT_OUT, floor_note, hollow_note, labels_note, say, term_words
@@ -80,14 +80,14 @@ def spectrum(trainings: Sequence[Training], term: str) -> Figure:
     def draw(canvas: Canvas, columns: int) -> None:
         panels = style.panels(canvas, len(firsts), columns)
         for panel, training, shown in zip(panels, firsts, steps, strict=True):
-            for look, step in zip(_looks(shown), shown, strict=True):
+            for look, step in zip(style.shades(shown), shown, strict=True):
                 _points(panel.ax, training.twirl.sel(term=term, step=step), look)
             style.log_axis(panel.ax, seen, panel.y("equivariance error\nof the degree"))
             degrees = [float(d) for d in training.twirl["degree"].values[1:]]
             style.set_ticks(panel.ax.xaxis, degrees, [f"{d:g}" for d in degrees], [], panel.x("degree"))
             panel.ax.set_title(training.label + ("" if same else f"\nsteps {', '.join(map(str, shown))}"))
         names = [f"step {s}" for s in steps[0]] if same else [f"{o} step" for o in ORDINALS[: max(map(len, steps))]]
-        style.legend(canvas, style.handles(_looks(names), markersize=4))
+        style.legend(canvas, style.handles(style.shades(names), markersize=4))
 
     wide, narrow = style.canvases(draw, len(firsts), 2.9)
     caption = (
@@ -98,15 +98,7 @@ def spectrum(trainings: Sequence[Training], term: str) -> Figure:
     caption += floor_note(with_term(trainings, term), term, LEFT_OUT) + labels_note(chosen)
     text = f"Equivariance error of {term_words(term)} by degree. " + " ".join(_words(t, term) for t in chosen)
     title = f"Spectrum of the equivariance error: {term_words(term)}"
-    series = {LABEL: ("spectrum", "spectrum_error")}
-    chart = Chart("degree", series, LABEL, by=("step",), panel=("run", "seed"), x_log=False)
-    return Figure(f"spectrum_{term}", wide, narrow, title, caption, text, table, chart)
-
-
-def _looks(names: Sequence) -> list[style.Look]:
-    """Looks of checkpoints from early to late: dark to light, distinct in grey too."""
-    colours = [mpl.colormaps["viridis"](x) for x in np.linspace(0.0, 0.85, len(names))]
-    return [style.Look(c, "-", m, str(name)) for c, m, name in zip(colours, style.MARKERS, names, strict=False)]
+    return Figure(f"spectrum_{term}", wide, narrow, title, caption, text, table)
 
 
 def _points(ax: Axes, data: xr.Dataset, look: style.Look) -> None:
@@ -114,22 +106,25 @@ def _points(ax: Axes, data: xr.Dataset, look: style.Look) -> None:
     degree, value, error = (data[n].values[1:] for n in ("degree", "spectrum", "spectrum_error"))
     positive = np.where(value > 0, value, np.nan)
     below = np.minimum(error, np.nan_to_num(positive) * (1 - 1e-9))
-    bars = {"yerr": np.nan_to_num([below, error]), "elinewidth": 0.9, "capsize": 2}
-    ax.errorbar(degree, positive, color=look.colour, marker=look.marker, markersize=4, linewidth=1.2, **bars)
+    settings = {"color": look.colour, "linestyle": look.line, "marker": look.marker, "markersize": 4, "linewidth": 1.2}
+    settings |= {"yerr": np.nan_to_num([below, error]), "elinewidth": 0.9, "capsize": 2}
+    ax.errorbar(degree, positive, **settings)
 
 
 def effective_degree(trainings: Sequence[Training], term: str) -> Figure:
     """Effective degree of the equivariance error over training, all trainings."""
     chosen = measured(trainings, term)
     groups, table = by_run(chosen), twirl_numbers(chosen, term, DEGREE)
+    looks = run_looks(groups)
 
     def draw(canvas: Canvas, columns: int) -> None:
         ax = canvas.subplots()
-        for i, seeds in enumerate(groups.values()):
+        for run, seeds in groups.items():
             for training in reversed(seeds):
                 data = training.of_term(term)
                 ends, hollow = [data[n].values for n in DEGREE], data["trivial"].values
-                curve(ax, data["step"].values, ends, style.look_of(i), hollow, main=training is seeds[0])
+                with of_seed(ax, training.seed):
+                    curve(ax, data["step"].values, ends, looks[run], hollow, main=training is seeds[0])
         style.step_axis(ax, np.unique(table.data["step"]))
         ax.set_ylabel("effective degree")
         ax.set_ylim(bottom=1)
@@ -144,6 +139,5 @@ def effective_degree(trainings: Sequence[Training], term: str) -> Figure:
     caption += seeds_note(groups) + floor_note(with_term(trainings, term), term, LEFT_OUT)
     text = f"Effective degree of the equivariance error of {term_words(term)}. "
     text += " ".join(_degree_words(t, term) for t in chosen)
-    chart = Chart("step", {"effective degree": DEGREE}, "effective degree", y_log=False)
     title = f"Effective degree: {term_words(term)}"
-    return Figure(f"degree_{term}", wide, narrow, title, caption, text, table, chart)
+    return Figure(f"degree_{term}", wide, narrow, title, caption, text, table)

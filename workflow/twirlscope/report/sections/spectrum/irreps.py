@@ -8,7 +8,7 @@ from matplotlib.figure import Figure as Canvas
 from ...._typing import Sequence
 from ...figures import style
 from ...figures.curves import steps_of
-from ...figures.figure import Chart, Figure
+from ...figures.figure import Figure
 from ...numbers import Numbers, numbers, stored
 from ...trainings import Training, first_seeds, with_term
 from ...wording import labels_note, say, term_words
@@ -53,7 +53,7 @@ def irreps(trainings: Sequence[Training], term: str) -> Figure | None:
         return None
     table, firsts = irrep_numbers(chosen, term), first_seeds(chosen)
     names = [str(n) for n in firsts[0].twirl["irrep"].values][1:]
-    looks = [style.look_of(i, name) for i, name in enumerate(names)]
+    looks = style.shades(names)
 
     def draw(canvas: Canvas, columns: int) -> None:
         for panel, training in zip(style.panels(canvas, len(firsts), columns), firsts, strict=True):
@@ -74,6 +74,4 @@ def irreps(trainings: Sequence[Training], term: str) -> Figure | None:
         "error under all rotations."
     ) + labels_note(chosen)
     text = f"Equivariance error of {term_words(term)} by irrep. " + " ".join(_words(t, term) for t in chosen)
-    series = {LABEL: ("irrep_spectrum", "irrep_spectrum_error")}
-    chart = Chart("step", series, LABEL, by=("irrep",), panel=("run",))
-    return Figure(f"irreps_{term}", wide, narrow, f"Error by irrep: {term_words(term)}", caption, text, table, chart)
+    return Figure(f"irreps_{term}", wide, narrow, f"Error by irrep: {term_words(term)}", caption, text, table)
