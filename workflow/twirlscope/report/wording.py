@@ -8,7 +8,7 @@ import zlib
 import numpy as np
 
 from .._typing import Sequence
-from .trainings import Training, at_floor
+from .trainings import PRIMARY, Training, at_floor
 
 AT_EDGE = "Triangles at the lower edge: the equivariance error is rounding error"
 LEFT_OUT = "Not shown, because their equivariance error is rounding error"
@@ -40,7 +40,7 @@ def hollow_note(trainings: Sequence[Training]) -> str:
 
 def term_words(term: str) -> str:
     """A term of the loss in a sentence."""
-    return "all terms, weighted" if term == "weighted" else term
+    return {"weighted": "all terms, weighted", PRIMARY: "main term of each task"}.get(term, term)
 
 
 def listed(names: Sequence[str]) -> str:

@@ -8,7 +8,7 @@ from .base import Settings, key
 class ReportSettings(Settings):
     """The page of results. The key `twirl.trivial_below` decides which checkpoints count as not yet learned."""
 
-    title: str = key("How the networks learned rotation", "heading of the page", min_length=1)
+    title: str = key("", "heading of the page; empty for the question that the trainings answer")
     threshold: float = key(
         2.0,
         "equivariance is learned where its error is below this percentage of the held-out loss",

@@ -85,17 +85,20 @@ def look_of(index: int, words: str = "") -> Look:
     return Look(*(kinds[index % len(kinds)] for kinds in (RUNS, LINES, MARKERS)), words)
 
 
-def canvases(draw: Callable[[Canvas, int], None], panels: int, height: float, most: int = 3) -> tuple[Canvas, Canvas]:
+def canvases(
+    draw: Callable[[Canvas, int], None], panels: int, height: float, most: int = 3, wide: float = WIDE
+) -> tuple[Canvas, Canvas]:
     """The wide and the narrow drawing. `draw(canvas, columns)` fills one.
 
     Args:
         panels: number of panels, which are laid out on a grid of at most `most` columns.
         height: of one row of panels [inch].
+        wide: width of the wide drawing [inch].
     """
     drawings = []
-    for width, columns in ((WIDE, min(most, panels)), (NARROW, 1)):
+    for width, columns in ((wide, min(most, panels)), (NARROW, 1)):
         with mpl.rc_context(RC):
-            legend = 0.3 if width == WIDE else 0.8
+            legend = 0.8 if width == NARROW else 0.3
             canvas = Canvas(figsize=(width, legend + height * math.ceil(panels / columns)))
             draw(canvas, columns)
             canvas.draw_without_rendering()

@@ -19,8 +19,9 @@ from ...estimators.bootstrap import standard_error
 from ...geometry.rotation_sets import FRAME_PASSES, INDEPENDENT
 from ..figures import style
 from ..figures.curves import run_looks
-from ..figures.figure import Chart, Figure
+from ..figures.figure import Chart, Figure, tabbed
 from ..numbers import Column, numbers
+from ..questions import AFTERWARDS
 from ..section import Section
 from ..trainings import Training, by_run, first_seeds, with_term
 from ..wording import labels_note, plural, say, slug, term_words
@@ -197,7 +198,7 @@ def figure(group: Sequence[Measured], term: str) -> Figure:
     title = f"Loss against the number of rotations averaged at test time: {firsts[0].dataset or 'one dataset'}"
     series = {"predicted": ("predicted", "predicted_low", "predicted_high"), "measured": ("measured", "measured_error")}
     chart, caption = Chart("passes", series, "held-out loss"), _caption(firsts, term, table)
-    return Figure(name, wide, narrow, title, caption, text, numbers(table, COLUMNS), chart)
+    return Figure(name, wide, narrow, title, caption, text, numbers(table, COLUMNS), chart, tab=firsts[0].dataset)
 
 
 def _caption(firsts: Sequence[Training], term: str, table: pd.DataFrame) -> str:
@@ -296,4 +297,5 @@ def section(trainings: Sequence[Training]) -> Section:
     """One sentence per training, and one figure per group of runs whose losses can be compared."""
     groups = measured(trainings, "weighted")
     sentences = [sentence(training, rows) for group in groups for training, rows in group]
-    return Section("averaging", "Averaging at test time", sentences, [figure(group, "weighted") for group in groups])
+    figures = tabbed([figure(group, "weighted") for group in groups])
+    return Section(AFTERWARDS, "averaging", "Averaging at test time", sentences, figures, open_figures=1)

@@ -19,6 +19,7 @@ from ...estimators import bootstrap, loss_split
 from ..figures import style
 from ..figures.figure import Figure
 from ..numbers import ENDS, Column, Numbers, numbers, percentage
+from ..questions import QUALITY
 from ..section import Section
 from ..tables import Table, present_tables, with_intervals
 from ..trainings import Training
@@ -240,7 +241,7 @@ def section(trainings: Sequence[Training], data: Mapping[str, xr.Dataset]) -> Se
     """Errors by test set as figure and table, and the published errors; empty without any force field."""
     found = errors(trainings, data)
     if found is None:
-        return Section("sets", "Test sets")
+        return Section(QUALITY, "sets", "Test sets")
     figure = errors_by_set(found, labels_note([t for t in trainings if _is_force_field(t)]))
     tables = {"Errors by test set": error_table(found), "Published errors": published_table(data)}
-    return Section("sets", "Test sets", figures=[figure] if figure else [], tables=present_tables(tables))
+    return Section(QUALITY, "sets", "Test sets", figures=[figure] if figure else [], tables=present_tables(tables), open_figures=1)

@@ -17,9 +17,10 @@ from matplotlib.figure import Figure as Canvas
 from ..._typing import Array, Float, Mapping, Sequence
 from ...datasets.protein import ca_statistics
 from ..figures import style
-from ..figures.figure import Figure
+from ..figures.figure import Figure, tabbed
 from ..figures.style import Look
 from ..numbers import Column, Numbers, numbers, stored
+from ..questions import QUALITY
 from ..section import Section
 from ..trainings import Training, first_seeds
 from ..wording import labels_note, say, slug
@@ -177,4 +178,5 @@ def _compared(name: str, data: xr.Dataset) -> Figure:
 
 def section(trainings: Sequence[Training], data: Mapping[str, xr.Dataset]) -> Section:
     """Generated chains beside the data, and the datasets beside real chains."""
-    return Section("chains", "Protein chains", figures=generated(trainings) + compared(data))
+    figures = tabbed(generated(trainings)) + tabbed(compared(data))
+    return Section(QUALITY, "chains", "Protein chains", figures=figures, open_figures=1)

@@ -14,6 +14,7 @@ from ..._typing import Sequence
 from ..figures import style
 from ..figures.figure import Chart, Figure
 from ..numbers import Column, Numbers, numbers, stored
+from ..questions import WHY
 from ..section import Section
 from ..tables import Table, present_tables
 from ..trainings import Training, first_seeds
@@ -169,4 +170,4 @@ def section(trainings: Sequence[Training]) -> Section:
     pairs = list(zip(chosen, found, strict=True))
     sentences, figures = [sentence(*pair) for pair in pairs], [figure(*pair) for pair in pairs]
     tables = present_tables({"Degrees of features at the last checkpoint": table(found)})
-    return Section("degrees", HEADING, sentences, figures, tables)
+    return Section(WHY, "degrees", HEADING, sentences, figures, tables)

@@ -16,13 +16,14 @@ from ...estimators import loss_split
 from ...settings.steps import evenly_spaced
 from ..figures import published, style
 from ..figures.curves import curve, floored, points, run_handles, seeds_note, steps_of, twirl_numbers
-from ..figures.figure import Chart, Figure
+from ..figures.figure import Chart, Figure, tabbed
 from ..figures.style import Look
 from ..numbers import ENDS, Column, Numbers, numbers, percentage
 from ..published.curves import PublishedCurve
+from ..questions import SYMMETRY
 from ..section import Section
 from ..tables import Table, interval, present_tables, with_intervals
-from ..trainings import Training, by_run, distinct_terms, primary_term, with_term
+from ..trainings import PRIMARY, Training, by_run, distinct_terms, other_terms, with_term
 from ..wording import AT_EDGE, floor_note, hollow_note, labels_note, not_learned, say, term_words
 
 SYMBOLS = (  # by atomic number, from 1
@@ -36,6 +37,7 @@ GROUPS = {  # stored percentage -> look, with words
     "o3_percent_equiv": Look(style.RUNS[1], "--", "s", "rotations and reflections, O(3)"),
 }
 LABEL = "equivariance error [% of held-out loss]"
+BESIDE, HEIGHT = 6.6, 4.0  # width and height [inch] of the figure beside the cards
 LEARNED_LEAST = -0.5  # lower end of the axis of the learned fraction
 TOLD = 8  # most checkpoints in the alternative text of one training
 
@@ -134,7 +136,7 @@ def percent(trainings: Sequence[Training], term: str, threshold: float) -> Figur
     groups, table = by_run(chosen), percent_numbers(chosen, term)
     rows, steps = table.data, steps_of(chosen)
     seen = rows["percent_equiv"].where(~floored(chosen, term))
-    grey = published.references([t for t in chosen if term in ("weighted", primary_term(t))], "percent_equiv")
+    grey = published.references(chosen, "percent_equiv") if term == PRIMARY else []
     limits = {float(t.twirl.attrs["trivial_below"]) for t in chosen if "trivial_below" in t.twirl.attrs}
 
     def draw(canvas: Canvas, columns: int, behind: Sequence[PublishedCurve] = ()) -> None:
@@ -157,15 +159,15 @@ def percent(trainings: Sequence[Training], term: str, threshold: float) -> Figur
         found = [*run_handles(groups), *_percent_handles(threshold, not_learned(chosen))]
         style.legend(canvas, [*found, *([published.handle("published")] if behind else [])])
 
-    wide, narrow = style.canvases(lambda *a: draw(*a, grey), 1, 4.6)
-    plain = style.canvases(draw, 1, 4.6) if grey else None
+    wide, narrow = style.canvases(lambda *a: draw(*a, grey), 1, HEIGHT, wide=BESIDE)
+    plain = style.canvases(draw, 1, HEIGHT, wide=BESIDE) if grey else None
     text = f"Percent of the held-out loss of {term_words(term)} that is equivariance error, over training steps. "
     text += " ".join(f"{t.label}: {_percent_words(t, term)}" for t in chosen)
-    title = f"Percent equivariance error: {term_words(term)}"
+    title = f"Share of the loss that is equivariance error: {term_words(term)}"
     chart = Chart("step", {"equivariance error": _ends("percent_equiv")}, LABEL, rule=threshold)
     table = published.joined(table, grey, "percent_equiv", term)
     caption = _percent_caption(chosen, term, rows) + published.note(grey)
-    return Figure(f"percent_{term}", wide, narrow, title, caption, text, table, chart, plain)
+    return Figure(f"percent_{term}", wide, narrow, title, caption, text, table, chart, plain, term_words(term))
 
 
 def _percent_caption(chosen: Sequence[Training], term: str, rows: pd.DataFrame) -> str:
@@ -235,7 +237,7 @@ def reflections(trainings: Sequence[Training], term: str) -> Figure | None:
     text += " ".join(_reflection_words(t, term) for t in chosen)
     chart = Chart("step", {look.words: _ends(name) for name, look in GROUPS.items()}, LABEL)
     title = f"Rotations and reflections: {term_words(term)}"
-    return Figure(f"reflections_{term}", wide, narrow, title, caption, text, table, chart)
+    return Figure(f"reflections_{term}", wide, narrow, title, caption, text, table, chart, tab=term_words(term))
 
 
 # tables
@@ -264,10 +266,15 @@ def reflection_table(trainings: Sequence[Training]) -> Table | None:
     return Table("reflections", caption, table, with_intervals(table, ["rotations", "reflections"]))
 
 
-def section(trainings: Sequence[Training], every: Sequence[Training], threshold: float) -> Section:
-    """Percentages of `trainings` over training as figures; elements and reflections of `every` training as tables."""
-    terms = distinct_terms(trainings)
-    figures = [percent(trainings, term, threshold) for term in terms]
-    figures += [f for t in terms if t != "weighted" and (f := reflections(trainings, t))]
+def leading_figure(trainings: Sequence[Training], threshold: float) -> Figure | None:
+    """The percentage of the main terms over training, with the other terms as tabs; None without trainings."""
+    terms = (PRIMARY, *other_terms(trainings)) if trainings else ()
+    return next(iter(tabbed([percent(trainings, term, threshold) for term in terms])), None)
+
+
+def section(trainings: Sequence[Training], every: Sequence[Training]) -> Section:
+    """Reflections of `trainings` over training as a figure; elements and reflections of `every` training as tables."""
+    terms = [t for t in distinct_terms(trainings) if t != "weighted"]
+    figures = tabbed([reflections(trainings, term) for term in terms])
     tables = {"Elements": element_table(every), "Reflections": reflection_table(every)}
-    return Section("percent", "Equivariance error", figures=figures, tables=present_tables(tables))
+    return Section(SYMMETRY, "percent", "Elements and reflections", figures=figures, tables=present_tables(tables))

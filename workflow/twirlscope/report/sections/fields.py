@@ -12,8 +12,9 @@ from matplotlib.figure import Figure as Canvas
 from ..._typing import Sequence
 from ..figures import style
 from ..figures.curves import steps_of
-from ..figures.figure import Chart, Figure
+from ..figures.figure import Chart, Figure, tabbed
 from ..numbers import Numbers, numbers, stored
+from ..questions import QUALITY
 from ..section import Section
 from ..trainings import Training, first_seeds
 from ..wording import say, slug
@@ -111,5 +112,5 @@ def metrics(trainings: Sequence[Training]) -> Figure | None:
 
 def section(trainings: Sequence[Training]) -> Section:
     """Slices of the first seed of every run, and the metrics of all runs."""
-    figures = [*map(slices, first_seeds(trainings)), metrics(trainings)]
-    return Section("fields", "Fields on grids", figures=[f for f in figures if f])
+    figures = [metrics(trainings), *tabbed(map(slices, first_seeds(trainings)))]
+    return Section(QUALITY, "fields", "Fields on grids", figures=[f for f in figures if f], open_figures=1)

@@ -18,9 +18,10 @@ from matplotlib.lines import Line2D
 from ..._typing import Sequence
 from ..figures import style
 from ..figures.curves import run_looks
-from ..figures.figure import Chart, Figure
+from ..figures.figure import Chart, Figure, tabbed
 from ..headline import physical_error, with_scale
 from ..numbers import Column, Numbers, numbers, percentage
+from ..questions import QUALITY
 from ..section import Section
 from ..tables import Table, interval, with_intervals
 from ..trainings import Training
@@ -217,6 +218,7 @@ def section(trainings: Sequence[Training]) -> Section:
     """One figure per dataset and term, and a table of all curves; empty if there is no curve."""
     found = last_checkpoints(trainings)
     if found is None:
-        return Section("learning", "Learning curve")
+        return Section(QUALITY, "learning", "Learning curve")
     figures = [figure(part, dataset, term, trainings) for dataset, term, part in of_term(found)]
-    return Section("learning", "Learning curve", (), figures, [("Learning curve", learning_table(found, trainings))])
+    tables = [("Learning curve", learning_table(found, trainings))]
+    return Section(QUALITY, "learning", "Learning curve", (), tabbed(figures), tables, open_figures=1)

@@ -19,7 +19,7 @@ from ..figures.figure import Chart, Figure
 from ..figures.vega import PUBLISHED
 from ..numbers import ENDS, Column, Numbers, numbers
 from ..published.curves import PublishedCurve
-from ..trainings import Training, by_run, primary_term, with_term
+from ..trainings import PRIMARY, Training, by_run, primary_term, with_term
 from ..wording import AT_EDGE, floor_note, labels_note, say, term_words
 
 FLOOR = "loss_equiv_floor"
@@ -32,8 +32,8 @@ NAMES = {part: tuple(f"loss_{part}{end}" for end in ENDS) for part in style.PART
 
 
 def published_losses(training: Training, term: str) -> dict[str, PublishedCurve]:
-    """The published curves of the task by part of the loss, for the primary term and the weighted sum; else none."""
-    if term not in ("weighted", primary_term(training)):
+    """The published curves of the task by part of the loss, for the primary term; else none."""
+    if term not in (PRIMARY, primary_term(training)):
         return {}
     curves = {part: published.references([training], f"loss_{part}") for part in PARTS}
     chosen = {part: [c for c in found if c.time in (None, TIME)] for part, found in curves.items()}
@@ -104,7 +104,7 @@ def losses(trainings: Sequence[Training], term: str) -> Figure:
     caption = _caption(chosen, term, int((values[:, :3] <= 0).sum()), grey)
     title, chart = f"The two parts of the loss: {term_words(term)}", Chart("step", series, "held-out loss")
     table = _with_published(table, chosen, term)
-    return Figure(f"losses_{term}", wide, narrow, title, caption, text, table, chart, plain)
+    return Figure(f"losses_{term}", wide, narrow, title, caption, text, table, chart, plain, term_words(term))
 
 
 def _panel(ax: Axes, seeds: Sequence[Training], term: str, behind: bool) -> Array:

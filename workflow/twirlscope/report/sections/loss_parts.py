@@ -17,11 +17,12 @@ from matplotlib.figure import Figure as Canvas
 from ..._typing import Sequence
 from ...estimators.bootstrap import standard_error
 from ..figures import style
-from ..figures.figure import Chart, Figure
+from ..figures.figure import Chart, Figure, tabbed
 from ..numbers import Column, Numbers, numbers, percentage, stored
+from ..questions import SYMMETRY
 from ..section import Section
 from ..tables import Table, interval, present_tables, with_intervals
-from ..trainings import Training, by_run, distinct_terms, first_seeds, terms_of, with_term
+from ..trainings import PRIMARY, Training, by_run, first_seeds, other_terms, terms_of, with_term
 from ..wording import labels_note, say, term_words
 from . import loss_curves
 
@@ -231,7 +232,8 @@ def convex_table(trainings: Sequence[Training]) -> Table | None:
 
 def section(trainings: Sequence[Training], every: Sequence[Training]) -> Section:
     """Losses of `trainings` as figures; other losses and excess losses of `every` training as tables."""
-    figures = [loss_curves.losses(trainings, term) for term in distinct_terms(trainings)]
+    terms = (PRIMARY, *other_terms(trainings)) if trainings else ()
+    figures = tabbed([loss_curves.losses(trainings, term) for term in terms])
     figures += [f for t in terms_of(trainings) if t != "weighted" and (f := by_covariate(trainings, t))]
     tables = {"Other losses": convex_table(every), "Excess loss": excess_table(every)}
-    return Section("losses", "The two parts of the loss", figures=figures, tables=present_tables(tables))
+    return Section(SYMMETRY, "losses", "The two parts of the loss", figures=figures, tables=present_tables(tables), open_figures=1)

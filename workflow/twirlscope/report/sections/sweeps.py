@@ -16,6 +16,7 @@ from ...settings.steps import evenly_spaced
 from ..figures import style
 from ..figures.figure import Chart, Figure
 from ..numbers import Column, Numbers, numbers, percentage
+from ..questions import SYMMETRY
 from ..section import Section
 from ..trainings import Training, with_term
 from ..wording import hollow_note, say, term_words
@@ -150,4 +151,4 @@ def _ends(ax: Axes, last: pd.DataFrame, key: str, values: Sequence[str], middle:
 def section(trainings: Sequence[Training], sweeps: Mapping[str, Members], settings: ReportSettings) -> Section:
     """One figure per sweep."""
     figures = [sweep(trainings, name, members, settings.term, settings.threshold) for name, members in sweeps.items()]
-    return Section("sweeps", "Sweeps", figures=[figure for figure in figures if figure])
+    return Section(SYMMETRY, "sweeps", "Sweeps", figures=[figure for figure in figures if figure], open_figures=2)

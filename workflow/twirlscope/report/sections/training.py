@@ -17,6 +17,7 @@ from ..figures import style
 from ..figures.curves import run_looks, seeds_note
 from ..figures.figure import Chart, Figure
 from ..numbers import Column, Numbers, numbers, stored
+from ..questions import RUNS
 from ..section import Section
 from ..trainings import Training, by_run
 from ..wording import say
@@ -100,4 +101,4 @@ def training_curves(trainings: Sequence[Training]) -> Figure:
 
 def section(trainings: Sequence[Training]) -> Section:
     """Loss and learning rate of every training."""
-    return Section("training", "Training curves", figures=[training_curves(trainings)])
+    return Section(RUNS, "training", "Training curves", figures=[training_curves(trainings)])

@@ -88,6 +88,7 @@ class Claim:
     needs: the trainings that its test needs.
     least, most: limits of the number, inclusive.
     evidence: the numbers of the trainings, for a term of the loss.
+    unit: of the number and of its limits, with its space.
     levels: True for a claim on every level of a swept key; a run of the sweep without results then leaves it open.
     published: the numbers of published trainings, empty without any.
     """
@@ -101,6 +102,7 @@ class Claim:
     evidence: Callable[[Sequence[Training], str], list[Evidence]]
     least: float = -math.inf
     most: float = math.inf
+    unit: str = ""
     levels: bool = False
     published: Callable[[], list[Evidence]] = list
 

@@ -10,6 +10,7 @@ import math
 import xarray as xr
 
 from ...._typing import Sequence
+from ...questions import WHY
 from ...section import Section
 from ...trainings import Training, by_run, first_seeds
 from ...wording import say, slug
@@ -78,4 +79,4 @@ def section(trainings: Sequence[Training]) -> Section:
         figures.append(landscape.landscapes(training, f"landscape_{slug(training.run)}_seed{training.seed}"))
     tables = [("Ratios of condition numbers", exact.ratio_table(table))] if known else []
     tables += [("Roughness of landscapes", landscape.roughness_table(shown))] if shown else []
-    return Section("curvature", "Curvature", sentences, figures, tables)
+    return Section(WHY, "curvature", "Curvature", sentences, figures, tables)

@@ -10,6 +10,7 @@ import xarray as xr
 
 from ...._typing import Sequence
 from ....estimators.gradient_statistics import above_noise
+from ...questions import WHY
 from ...section import Section
 from ...trainings import Training, first_seeds
 from ...wording import say, slug
@@ -52,4 +53,4 @@ def section(trainings: Sequence[Training]) -> Section:
     figures += [f for draw in (distance.against, distance.nearest) if (f := draw(measured))]
     for training in first_seeds(measured):
         figures.append(layers.layers(training, f"gradient_layers_{slug(training.run)}_seed{training.seed}"))
-    return Section("gradients", "Gradients", [gradient_sentence(t) for t in measured], figures)
+    return Section(WHY, "gradients", "Gradients", [gradient_sentence(t) for t in measured], figures)

@@ -6,11 +6,12 @@ Question: does built-in or learned symmetry reach a lower loss for the same cost
 from __future__ import annotations
 
 from ...._typing import Sequence
+from ...questions import WORTH
 from ...section import Section
 from ...tables import Table, present_tables
 from ...trainings import Training
 from . import figures
-from .results import Result, crossover_numbers, results
+from .results import Result, crossover_numbers
 from .sentences import sentences, unpaired
 
 
@@ -28,10 +29,9 @@ def crossover_table(found: Sequence[Result]) -> Table | None:
     return None if table is None else Table("crossover", caption, table)
 
 
-def section(trainings: Sequence[Training]) -> Section:
+def section(trainings: Sequence[Training], found: Sequence[Result]) -> Section:
     """Comparisons of built-in and learned symmetry in sentences and figures, and all crossovers as a table."""
-    found = results(trainings)
     words = [sentence for result in found for sentence in sentences(result)] + unpaired(trainings)
     drawings = [figure for result in found for figure in figures.figures(result)]
     tables = present_tables({"Crossings": crossover_table(found)})
-    return Section("price", "The price of symmetry", words, drawings, tables)
+    return Section(WORTH, "price", "The price of symmetry", words, drawings, tables, 1, 1)
