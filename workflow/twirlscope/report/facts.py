@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Any
 
 import xarray as xr
 import yaml
@@ -60,6 +59,8 @@ GRADIENT = {
     "split": "Gradients: split",
     "rotations": "Gradients: rotations per sample",
 }
+
+
 def page_content(
     trainings: Sequence[Training],
     external: Sequence[Training],

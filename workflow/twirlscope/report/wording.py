@@ -7,7 +7,7 @@ import zlib
 
 import numpy as np
 
-from .._typing import Sequence
+from .._typing import Mapping, Sequence
 from .trainings import PRIMARY, Training, at_floor
 
 AT_EDGE = "Triangles at the lower edge: the equivariance error is rounding error"
@@ -73,6 +73,16 @@ def interval_words(value: float, low: float, high: float, unit: str = "") -> str
     """A number with its interval, such as `1.2 % (95 % interval 1.1 to 1.3 %)`."""
     end = f" {unit}" if unit else ""
     return f"{say(value)}{end} (95 % interval {say(low)} to {say(high)}{end})"
+
+
+def extremes(values: Mapping[str, float], unit: str = "") -> str:
+    """The smallest and the largest number with their names: `from 0.3 % (a, seed 0) to 2 % (b, seed 0)`."""
+    known = {name: value for name, value in values.items() if np.isfinite(value)}
+    if not known:
+        return "unknown"
+    low, high = min(known, key=known.get), max(known, key=known.get)
+    ends = [f"{say(known[name])}{unit} ({name})" for name in (low, high)]
+    return ends[0] if low == high else f"from {ends[0]} to {ends[1]}"
 
 
 def slug(name: str) -> str:

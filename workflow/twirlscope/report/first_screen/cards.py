@@ -58,9 +58,7 @@ def task_words(training: Training) -> str:
     return str(training.spec.get("task", {}).get("name", "network")).replace("_", " ")
 
 
-def _card(
-    task: str, dataset: str, group: Sequence[Training], comparisons: Sequence[Result], threshold: float
-) -> Card:
+def _card(task: str, dataset: str, group: Sequence[Training], comparisons: Sequence[Result], threshold: float) -> Card:
     learned = [t for t in group if not claims_equivariance(t)]
     built = [t for t in group if claims_equivariance(t)]
     about, term = learned or built, primary_term(group[0])

@@ -7,14 +7,16 @@ from dataclasses import dataclass
 
 import xarray as xr
 
-from ..._typing import Mapping, Sequence
+from ..._typing import Sequence
 from ..figures.figure import Figure
 from ..trainings import Training, by_run, claims_equivariance
 from ..wording import plural
 from .cards import Card
 from .strip import Chip
 
-FOLDER = "index.html has the figures, tables/ every number as CSV, summary.zarr.zip and twirl.json the same for programs."
+FOLDER = (
+    "index.html has the figures, tables/ every number as CSV, summary.zarr.zip and twirl.json the same for programs."
+)
 
 
 @dataclass(frozen=True)

@@ -45,9 +45,7 @@ class Findings:
     comparisons: Sequence[Result] = ()
 
 
-def findings(
-    every: Sequence[Training], shown: Sequence[Training], members: Mapping[str, sweeps.Members]
-) -> Findings:
+def findings(every: Sequence[Training], shown: Sequence[Training], members: Mapping[str, sweeps.Members]) -> Findings:
     """The verdicts of `every` training, and the comparisons among those that are `shown`."""
     return Findings(claims.verdicts_of(every, members), results(shown)) if every else Findings()
 

@@ -13,9 +13,8 @@ from matplotlib.lines import Line2D
 
 from ..._typing import Sequence
 from ...estimators import loss_split
-from ...settings.steps import evenly_spaced
 from ..figures import published, style
-from ..figures.curves import curve, floored, points, run_handles, seeds_note, steps_of, twirl_numbers
+from ..figures.curves import curve, floored, points, run_handles, steps_of, twirl_numbers
 from ..figures.figure import Chart, Figure, tabbed
 from ..figures.style import Look
 from ..numbers import ENDS, Column, Numbers, numbers, percentage
@@ -24,7 +23,7 @@ from ..questions import SYMMETRY
 from ..section import Section
 from ..tables import Table, interval, present_tables, with_intervals
 from ..trainings import PRIMARY, Training, by_run, distinct_terms, other_terms, with_term
-from ..wording import AT_EDGE, floor_note, hollow_note, labels_note, not_learned, say, term_words
+from ..wording import extremes, not_learned, plural, term_words
 
 SYMBOLS = (  # by atomic number, from 1
     "H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se Br Kr Rb Sr Y Zr Nb "
@@ -39,7 +38,6 @@ GROUPS = {  # stored percentage -> look, with words
 LABEL = "equivariance error [% of held-out loss]"
 BESIDE, HEIGHT = 6.6, 4.0  # width and height [inch] of the figure beside the cards
 LEARNED_LEAST = -0.5  # lower end of the axis of the learned fraction
-TOLD = 8  # most checkpoints in the alternative text of one training
 
 ELEMENTS = (
     Column("total_share", "share of the total loss", "%"),
@@ -109,24 +107,6 @@ def _reflection_row(training: Training, term: str) -> dict:
     }
 
 
-# sentences
-
-
-def _percent_words(training: Training, term: str) -> str:
-    """The percentage at some checkpoints, and the learned fraction at the end."""
-    data = training.of_term(term)
-    rows = zip(data["step"].values, data["percent_equiv"].values, data["trivial"].values, strict=True)
-    told = [f"{say(p)} % at step {s}" + (" (not yet learned)" if t else "") for s, p, t in rows]
-    told = [told[i] for i in evenly_spaced(range(len(told)), TOLD)]
-    return f"{', '.join(told)}; learned fraction {say(float(data['learned_fraction'][-1]))} at the end."
-
-
-def _reflection_words(training: Training, term: str) -> str:
-    last = training.last(term)
-    rotations, reflections = (say(float(last[name])) for name in GROUPS)
-    return f"{training.label}: {rotations} % and {reflections} % at step {int(last['step'])}."
-
-
 # figures
 
 
@@ -161,26 +141,21 @@ def percent(trainings: Sequence[Training], term: str, threshold: float) -> Figur
 
     wide, narrow = style.canvases(lambda *a: draw(*a, grey), 1, HEIGHT, wide=BESIDE)
     plain = style.canvases(draw, 1, HEIGHT, wide=BESIDE) if grey else None
-    text = f"Percent of the held-out loss of {term_words(term)} that is equivariance error, over training steps. "
-    text += " ".join(f"{t.label}: {_percent_words(t, term)}" for t in chosen)
+    ends = {t.label: float(t.last(term)["percent_equiv"]) for t in chosen}
+    small = sum(value < threshold for value in ends.values())
+    text = (
+        f"The equivariance error ends below {threshold:g} % of the loss in {small} of {plural(len(ends), 'training')}. "
+    )
+    text += f"It ends at values {extremes(ends, ' %')}."
     title = f"Share of the loss that is equivariance error: {term_words(term)}"
     chart = Chart("step", {"equivariance error": _ends("percent_equiv")}, LABEL, rule=threshold)
     table = published.joined(table, grey, "percent_equiv", term)
-    caption = _percent_caption(chosen, term, rows) + published.note(grey)
-    return Figure(f"percent_{term}", wide, narrow, title, caption, text, table, chart, plain, term_words(term))
-
-
-def _percent_caption(chosen: Sequence[Training], term: str, rows: pd.DataFrame) -> str:
     caption = (
         f"Above: share of the held-out loss ({term_words(term)}) that is equivariance error. Below: learned fraction, "
-        "1 less total loss over loss of predicting zero; dotted: its limit." + hollow_note(chosen)
+        "1 "
+        "less loss over loss of predicting zero; dotted: its limit." + published.note(grey)
     )
-    caption += (
-        " Bands: 95 % intervals." + seeds_note(by_run(chosen)) + floor_note(chosen, term, AT_EDGE) + labels_note(chosen)
-    )
-    if (rows["learned_fraction"] < LEARNED_LEAST).any():
-        caption += f" Learned fractions below {LEARNED_LEAST:g} are in the CSV file only."
-    return caption
+    return Figure(f"percent_{term}", wide, narrow, title, caption, text, table, chart, plain, term_words(term))
 
 
 def _ends(name: str) -> tuple[str, ...]:
@@ -230,11 +205,14 @@ def reflections(trainings: Sequence[Training], term: str) -> Figure | None:
     wide, narrow = style.canvases(draw, len(groups), 2.6)
     caption = (
         f"Share of the held-out loss ({term_words(term)}) that is equivariance error, over rotations, and over "
-        "rotations and reflections. Training turns samples and never reflects them." + hollow_note(chosen)
+        "rotations and reflections. Training turns samples and never reflects them."
     )
-    caption += " Bands: 95 % intervals." + seeds_note(groups) + floor_note(chosen, term, AT_EDGE) + labels_note(chosen)
-    text = f"Equivariance error of {term_words(term)} over SO(3) and over O(3). "
-    text += " ".join(_reflection_words(t, term) for t in chosen)
+    alone, both = ({t.label: float(t.last(term)[name]) for t in chosen} for name in GROUPS)
+    larger = sum(both[name] > alone[name] for name in both)
+    text = (
+        f"With reflections the equivariance error is larger in {larger} of {plural(len(both), 'training')} at the end. "
+    )
+    text += f"Rotations: {extremes(alone, ' %')}; with reflections: {extremes(both, ' %')}."
     chart = Chart("step", {look.words: _ends(name) for name, look in GROUPS.items()}, LABEL)
     title = f"Rotations and reflections: {term_words(term)}"
     return Figure(f"reflections_{term}", wide, narrow, title, caption, text, table, chart, tab=term_words(term))

@@ -23,7 +23,7 @@ from ..questions import SYMMETRY
 from ..section import Section
 from ..tables import Table, interval, present_tables, with_intervals
 from ..trainings import PRIMARY, Training, by_run, first_seeds, other_terms, terms_of, with_term
-from ..wording import labels_note, say, term_words
+from ..wording import extremes, say, term_words
 from . import loss_curves
 
 BINS = 8  # of equally many samples
@@ -145,18 +145,6 @@ def _convex_row(training: Training, loss: str, term: str) -> dict:
     }
 
 
-# sentences
-
-
-def _covariate_words(training: Training, rows: pd.DataFrame) -> str:
-    """The percentage in every bin."""
-    bins = [
-        f"{say(row['low'])} to {say(row['high'])}: {say(row['percent_equiv'])} % of {say(row['loss_total'])}"
-        for _, row in rows.iterrows()
-    ]
-    return f"{training.label}, equivariance error as percent of the loss: {'; '.join(bins)}."
-
-
 # figures
 
 
@@ -184,12 +172,16 @@ def by_covariate(trainings: Sequence[Training], term: str) -> Figure | None:
 
     wide, narrow = style.canvases(draw, len(firsts), 2.7)
     caption = (
-        f"The two parts of the held-out loss ({term_words(term)}) at the last checkpoint against the {name}. A point "
-        "is the mean of a bin of equally many samples, with its standard error over clusters. Part of the twirled "
-        f"prediction error is noise of the target, which no network can predict; its size depends on the {name}, too."
-    ) + labels_note(chosen)
-    text = f"Loss of {term_words(term)} by {name}. "
-    text += " ".join(_covariate_words(t, rows) for t, rows in zip(firsts, bins, strict=True))
+        f"The two parts of the held-out loss ({term_words(term)}) at the last checkpoint against the {name}: means of "
+        "bins of equally many samples, with standard errors. Part of the twirled prediction error is noise of the "
+        "target, which no network can predict."
+    )
+    shares = {
+        f"{t.label}, {say(row.middle)}": row.percent_equiv
+        for t, b in zip(firsts, bins, strict=True)
+        for row in b.itertuples()
+    }
+    text = f"The share of the loss that is equivariance error depends on the {name}. It is {extremes(shares, ' %')}."
     series = {look.words: (f"loss_{part}", f"loss_{part}_error") for part, look in looks.items()}
     title, chart = f"Loss by {name}: {term_words(term)}", Chart("middle", series, "loss", x_log=False)
     return Figure(f"covariate_{term}", wide, narrow, title, caption, text, table, chart)
@@ -236,4 +228,6 @@ def section(trainings: Sequence[Training], every: Sequence[Training]) -> Section
     figures = tabbed([loss_curves.losses(trainings, term) for term in terms])
     figures += [f for t in terms_of(trainings) if t != "weighted" and (f := by_covariate(trainings, t))]
     tables = {"Other losses": convex_table(every), "Excess loss": excess_table(every)}
-    return Section(SYMMETRY, "losses", "The two parts of the loss", figures=figures, tables=present_tables(tables), open_figures=1)
+    return Section(
+        SYMMETRY, "losses", "The two parts of the loss", figures=figures, tables=present_tables(tables), open_figures=1
+    )

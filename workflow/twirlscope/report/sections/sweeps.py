@@ -19,7 +19,7 @@ from ..numbers import Column, Numbers, numbers, percentage
 from ..questions import SYMMETRY
 from ..section import Section
 from ..trainings import Training, with_term
-from ..wording import hollow_note, say, term_words
+from ..wording import extremes, plural, term_words
 
 STEP = "training_step"  # `step` might be the name of a swept key
 COLUMNS = (
@@ -102,21 +102,19 @@ def sweep(trainings: Sequence[Training], name: str, members: Members, term: str,
 
     wide, narrow = style.canvases(draw, 2 * len(keys), 2.6, most=2)
     caption = (
-        f"The sweep {name}, {len(last)} trainings ({term_words(term)}). Left: equivariance error over training by the "
-        "value of one key; lines are medians over all trainings with that value, whatever their other keys, and bands "
-        "lead from the 10th to the 90th percentile. Right: the last checkpoint of each training; bars are medians."
-        f"{hollow_note(trainings)} Dashed: {threshold:g} %."
+        f"Sweep {name}, {len(last)} trainings ({term_words(term)}). Left: medians over all trainings with a value of "
+        "one key, with 10th to 90th percentile. Right: the last checkpoint of each training, with medians."
     )
-    text = f"Equivariance error at the last checkpoint of the sweep {name}, medians: "
-    text += "; ".join(f"{key} {_median_words(rows)}" for key, rows in middle.items()) + "."
+    found_medians = {f"{key} {value}": row["median"] for key, rows in middle.items() for value, row in rows.iterrows()}
+    small = int((last["percent_equiv"] < threshold).sum())
+    text = (
+        f"{small} of {plural(len(last), 'training')} end below {threshold:g} %. Medians are "
+        f"{extremes(found_medians, ' %')}."
+    )
     series = {"equivariance error": STORED[:3]}
     chart = Chart(STEP, series, LABEL, by=tuple(keys), rule=threshold)
     title = f"Sweep {name}: {term_words(term)}"
     return Figure(f"sweep_{name}_{term}", wide, narrow, title, caption, text, found, chart)
-
-
-def _median_words(rows: pd.DataFrame) -> str:
-    return ", ".join(f"{v}: {say(float(row['median']))} % of {int(row['size'])}" for v, row in rows.iterrows())
 
 
 def _courses(ax: Axes, lines: Mapping[str, pd.DataFrame], steps: Array) -> None:

@@ -43,8 +43,7 @@ COLUMNS = (
     Column("published_within", "published, agree"),
 )
 PUBLISHED = ("published_value", "published_label", "published_count", "published_within")
-CSV_ONLY = ("quantity", "statement", "source", "needs", "reasons", *PUBLISHED)
-TOLD = 4  # most reasons in a sentence
+CSV_ONLY = ("quantity", "statement", "source", "needs", *PUBLISHED)
 
 
 @dataclass(frozen=True)
@@ -147,20 +146,6 @@ class Verdict:
     within: int
     reasons: Sequence[str] = ()
 
-    @property
-    def number(self) -> str:
-        """The number that decides, in words."""
-        one, which = self.worst, self.worst.label
-        if self.count > 1:
-            which += f", the worst of {self.count}, {self.within} of which {'is' if self.within == 1 else 'are'} within"
-        if math.isnan(one.value):
-            return f"{self.scope} unknown ({which})"
-        more = "; a lower bound, which confirms nothing" if one.bound else ""
-        more += "" if one.final or self.verdict == HOLDS else "; too short a training to contradict the claim"
-        value, low, high = (say(v) for v in (one.value, one.low, one.high))
-        interval = f"95 % interval {low} to {high}" if "unknown" not in (low, high) else "no interval"
-        return f"{self.scope} {value} ({interval}; {which}{more})"
-
 
 def judge(
     claims: Sequence[Claim],
@@ -209,20 +194,14 @@ def _by_scope(claim: Claim, found: Sequence[Evidence], absent: Mapping[str, Sequ
 
 
 def sentences(verdicts: Sequence[Verdict], published: Sequence[Verdict] = ()) -> list[str]:
-    """One sentence per claim: its verdicts, the numbers of whole tasks, and the verdicts of published trainings."""
+    """One sentence per claim: the statement, and the verdicts of these and of published trainings."""
     found = []
     for claim, group in groupby(verdicts, key=lambda v: v.claim):
         every = list(group)
-        head = f"{claim.statement} ({claim.source}). Verdict"
         others = [v for v in published if v.claim is claim]
         theirs = f" Published trainings: {_kinds(others)}." if others else ""
-        if every[0].worst is None:
-            found.append(f"{head}: {OPEN}, needs {claim.needs}.{theirs}")
-            continue
-        whole = [v for v in every if PART not in v.scope]
-        values = ", ".join(v.number for v in whole)
-        text = f"{head}: {_kinds(every)}. {claim.quantity[0].upper()}{claim.quantity[1:]}, {claim.allowed}: {values}."
-        found.append(text + _reasons([reason for v in whole for reason in v.reasons]) + theirs)
+        ours = _kinds(every) if every[0].worst is not None else f"{OPEN}, needs {claim.needs}"
+        found.append(f"{claim.statement} ({claim.source}): {ours}.{theirs}")
     return found
 
 
@@ -242,12 +221,6 @@ def _together(names: Sequence[str], every: Sequence[str]) -> list[str]:
     return found
 
 
-def _reasons(reasons: Sequence[str]) -> str:
-    """The first reasons why a claim is open, and the number of the others."""
-    more = f"; and {len(reasons) - TOLD} more" if len(reasons) > TOLD else ""
-    return f" Open because {'; '.join(reasons[:TOLD])}{more}." if reasons else ""
-
-
 def claims_table(verdicts: Sequence[Verdict], published: Sequence[Verdict] = ()) -> Table:
     """One row per claim and scope; scopes that only published trainings have come last within a claim."""
     rows = []
@@ -257,17 +230,16 @@ def claims_table(verdicts: Sequence[Verdict], published: Sequence[Verdict] = ())
         rows += [_row(claim, scope, ours.get(scope), theirs.get(scope)) for scope in sorted({*ours, *theirs})]
     table = numbers(pd.DataFrame(rows), COLUMNS)
     caption = (
-        "Each claim with the number that decides it: of all trainings that count, the one furthest outside the limits, "
-        "with its 95 % interval. A claim holds if the intervals of all trainings lie within the limits. It is "
-        "contradicted if one lies wholly outside, for several trainings with wider intervals (Bonferroni). "
-        "Otherwise it is open, and always if a training has not learned or its interval is doubtful. Published: the "
-        "same test of published curves, with the number that decides and the error of reading figures alone. Limits "
-        "are the paper's, or ours where it gives none; that 2 % should last is our reading. Steps of published flow "
-        f"matching are row numbers of logs. Published curves: {source()}."
+        "Each claim with the number that decides it, of all trainings the one furthest outside the limits, with its "
+        "95 % interval. A claim holds if all intervals lie within the limits, and is contradicted if one lies wholly "
+        "outside (of several trainings a wider one, Bonferroni). Otherwise, and where a training has not learned, it "
+        f"is open. Published: the same test of published curves; {source()}. The CSV file has the ranges of times that "
+        "only these have."
     )
     shown = with_intervals(table, ["value"]).without(CSV_ONLY)
     theirs = zip(table.data["published"], table.data["published_value"], strict=True)
     data = shown.data.assign(published=[f"{kind} ({say(x)})" if x == x else kind for kind, x in theirs])
+    data = data[data["verdict"] != NOT_RUN].reset_index(drop=True)
     return Table("claims", caption, table, numbers(data, shown.columns))
 
 

@@ -15,7 +15,7 @@ from ...figures.figure import Chart, Figure
 from ...numbers import Column, Numbers, numbers, stored
 from ...tables import Table
 from ...trainings import Training, by_run
-from ...wording import say
+from ...wording import extremes, say
 from .matrices import MATRICES
 
 SHOWN = {  # by measure: its name, and the eigenvalues that count
@@ -148,14 +148,14 @@ def ratios(trainings: Sequence[Training], table: Numbers) -> Figure:
 
     wide, narrow = style.canvases(draw, len(contents), 2.2)
     caption = (
-        "Condition numbers of the curvature of the twirled prediction error over those of the equivariance error, from "
-        "all eigenvalues, by every definition. Above the dotted line the twirled prediction error is worse "
-        "conditioned; for the effective rank, better. Bands: 95 % intervals over samples and, if there are several, "
-        "over seeds; both parts are measured on the same samples."
+        "Condition numbers of the twirled prediction error over those of the equivariance error, from all "
+        "eigenvalues, by every definition. Above the dotted line the twirled prediction error is worse conditioned; "
+        "for the effective rank, better."
     )
     last = data[data["step"] == data.groupby("run")["step"].transform("max")]
-    words = [f"{r.run}, {MATRICES[r.matrix]}, {r.name}: {_interval(r)}" for r in last.itertuples(index=False)]
+    ends = {f"{row.name}, {row.run}": float(row.ratio) for row in last.itertuples(index=False)}
     series = {"ratio": ("ratio", "ratio_low", "ratio_high")}
     chart = Chart("step", series, "mean part over equivariance part", ("run",), ("name", "matrix"), rule=1.0)
-    text = "Ratios of condition numbers at the last step. " + ". ".join(words) + "."
+    text = f"At the last step the ratio is above one in {sum(v > 1 for v in ends.values())} of {len(ends)} cases. "
+    text += f"It is {extremes(ends)}."
     return Figure("condition_ratios", wide, narrow, "Ratios of condition numbers", caption, text, table, chart)

@@ -30,4 +30,6 @@ def section(trainings: Sequence[Training]) -> Section:
     }
     told = [errors.sentence(t) for t in trainings]
     told += [dynamics.sentence(t) for t in dynamics.with_dynamics(trainings)]
-    return Section(QUALITY, "potentials", "Potentials that were not trained here", told, drawn, present_tables(found), 1, 1)
+    return Section(
+        QUALITY, "potentials", "Potentials that were not trained here", told, drawn, present_tables(found), 1, 1
+    )

@@ -6,8 +6,8 @@ Question: which degrees and irreps make up the error, and does averaging over a 
 from __future__ import annotations
 
 from ...._typing import Sequence
-from ...questions import WHY
 from ...figures.figure import tabbed
+from ...questions import WHY
 from ...section import Section
 from ...tables import present_tables
 from ...trainings import Training, distinct_terms
