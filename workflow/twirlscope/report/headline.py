@@ -12,7 +12,7 @@ from .._typing import Array, Bool, Float, Int, Sequence
 from ..estimators import heavy_tails
 from ..estimators.bootstrap import FEW_CLUSTERS
 from .trainings import Training, at_floor
-from .wording import interval_words, plural, say, term_words
+from .wording import plural
 
 
 @dataclass(frozen=True)
@@ -178,73 +178,9 @@ def with_scale(training: Training) -> list[str]:
 # sentences
 
 
-def sentence(line: Headline, threshold: float) -> str:
-    """The percentage at the end with its interval, where it began, when it became small, and the learned fraction."""
-    name = f"Run {line.run}, seed {line.seed}:"
-    share = f"of the held-out loss ({term_words(line.term)}) is equivariance error at step {line.step}"
-    if line.at_floor:
-        text = f"{name} {say(line.percent)} % {share}. That is rounding error: no error of the network itself is seen."
-        return " ".join(filter(None, [text, _group_words(line), _learned_words(line)]))
-    text = f"{name} {say(line.percent)} % (95 % interval {say(line.low)} to {say(line.high)} %) {share}"
-    if line.start is None:
-        return (
-            f"{text}. No checkpoint has {_enough(line)} learned: the percentage means nothing. {_learned_words(line)}"
-        )
-    if line.checkpoints == 1:
-        text += ", the only checkpoint."
-    elif line.start[0] == line.step:
-        text += f", the first checkpoint with {_enough(line)} learned."
-    else:
-        change = "down" if line.percent < line.start[1] else "up"
-        text += f", {change} from {say(line.start[1])} % at step {line.start[0]}, the first checkpoint with "
-        text += f"{_enough(line)} learned{_untrained_words(line)}."
-    more = [_group_words(line), _floor_words(line), _crossing_words(line, threshold), _learned_words(line)]
-    return " ".join(filter(None, [text, *more]))
-
-
 def _enough(line: Headline) -> str:
     """`at least 10 %`: the least learned fraction at which a percentage counts."""
     return f"at least {100 * line.learned_from:g} %" if math.isfinite(line.learned_from) else "enough"
-
-
-def _untrained_words(line: Headline) -> str:
-    """The percentage of the first checkpoint, if that has not yet learned."""
-    step, percent = line.untrained
-    return f" (at step {step} it was {say(percent)} %)" if step < line.start[0] else ""
-
-
-def _group_words(line: Headline) -> str:
-    """The rotations of the measurement, if these are not all rotations."""
-    if line.group != "octahedral":
-        return ""
-    text = "It is relative to the 24 rotations of a cube: a lower bound of the error under all rotations"
-    return f"{text}, which is {interval_words(*line.whole, '%')}." if line.whole else f"{text}."
-
-
-def _floor_words(line: Headline) -> str:
-    """The part of the percentage that turning makes, if it is visible."""
-    floor = line.floor_percent if line.loss > 0 else math.nan
-    return f"Interpolation of the turned fields alone makes {say(floor)} %." if floor > 1e-3 * line.percent else ""
-
-
-def _learned_words(line: Headline) -> str:
-    return f"At the end {say(100 * line.learned)} % is learned."
-
-
-def _crossing_words(line: Headline, threshold: float) -> str:
-    first, lasting, limit = line.crossing.first, line.crossing.lasting, f"{threshold:g} %"
-    doubt = f" Its interval at the end reaches above {limit}." if line.high >= threshold else ""
-    if line.trivial:
-        return f"The last checkpoint does not have {_enough(line)} learned: its percentage means nothing."
-    if first is None:
-        return f"It is not below {limit} at any checkpoint with {_enough(line)} learned."
-    if lasting is None:
-        return f"It is first below {limit} at step {first}, but not at the last checkpoint."
-    if line.checkpoints == 1:
-        return f"It is below {limit} there.{doubt}"
-    if first == lasting:
-        return f"It is below {limit} from step {lasting} on, at every later checkpoint.{doubt}"
-    return f"It is first below {limit} at step {first} and stays below from step {lasting} on.{doubt}"
 
 
 def summary(lines: Sequence[Headline], threshold: float) -> str:
@@ -252,12 +188,11 @@ def summary(lines: Sequence[Headline], threshold: float) -> str:
     total, exact = len(lines), sum(line.at_floor for line in lines)
     lines = [line for line in lines if not line.at_floor] or lines
     lasting = [line.crossing.lasting for line in lines if line.crossing.lasting is not None]
-    text = f"In {len(lasting) or 'none'} of {plural(len(lines), 'training')} the equivariance error is below "
-    text += f"{threshold:g} % of the held-out loss at the end"
+    text = f"In {len(lasting) or 'none'} of {plural(len(lines), 'training')} the equivariance error ends below "
+    text += f"{threshold:g} % of the held-out loss"
     if lasting:
         first, last = min(lasting), max(lasting)
-        text += f"; it stays below from step {first} on"
-        text += f" at the earliest, and from step {last} on at the latest" if first < last else ""
+        text += f", for good from step {first} on" + (f" at the earliest, {last} at the latest" if first < last else "")
     text += "."
     if trivial := [line for line in lines if line.trivial]:
         text += f" In {len(trivial)} the last checkpoint does not have {_enough(trivial[0])} learned."

@@ -8,34 +8,15 @@ import zlib
 import numpy as np
 
 from .._typing import Mapping, Sequence
-from .trainings import PRIMARY, Training, at_floor
+from .trainings import PRIMARY, Training
 
-AT_EDGE = "Triangles at the lower edge: the equivariance error is rounding error"
-LEFT_OUT = "Not shown, because their equivariance error is rounding error"
 SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-
-
-def floor_note(trainings: Sequence[Training], term: str, remark: str) -> str:
-    """A remark for captions with the trainings whose error is rounding error throughout; empty if there are none."""
-    names = [t.label for t in trainings if at_floor(t, term).all()]
-    return f" {remark}: {'; '.join(names)}." if names else ""
-
-
-def labels_note(trainings: Sequence[Training]) -> str:
-    """The origin of the targets, for captions and the head of the page; empty where the stores do not say."""
-    origins = dict.fromkeys(str(t.twirl.attrs["labels"]) for t in trainings if t.twirl.attrs.get("labels"))
-    return f" Labels: {'; '.join(origins)}." if origins else ""
 
 
 def not_learned(trainings: Sequence[Training]) -> str:
     """`not yet learned (below 10 %)`, with the limit of the learned fraction that the stores hold."""
     limits = sorted({float(t.twirl.attrs["trivial_below"]) for t in trainings if "trivial_below" in t.twirl.attrs})
     return "not yet learned" + (f" (below {listed([f'{100 * limit:g}' for limit in limits])} %)" if limits else "")
-
-
-def hollow_note(trainings: Sequence[Training]) -> str:
-    """The meaning of hollow points, for captions."""
-    return f" Hollow points: {not_learned(trainings)}; a small percentage means nothing there."
 
 
 def term_words(term: str) -> str:

@@ -16,7 +16,11 @@ class ReportSettings(Settings):
         gt=0,
         lt=100,
     )
-    term: str = key("weighted", "term of the loss in the headline; `weighted` is the weighted sum of all terms")
+    term: str = key(
+        "primary",
+        "term of the loss in the headline: `primary`, the first one of each task, under all rotations where these were "
+        "measured; `weighted`, the weighted sum of all; or a name",
+    )
     batch: int = key(
         64, "samples of a batch, in the mean of batch ratios that is shown beside the ratio of means", ge=1
     )

@@ -24,7 +24,7 @@ with needs("workflow"):
     from ..report.sections.claims.evidence import CURVATURE, GRADIENTS, SAMPLES
     from ..report.sections.contents import all_sections, findings
     from ..report.sections.sweeps import Members
-    from ..report.trainings import Training, divided, terms_of
+    from ..report.trainings import PRIMARY, Training, divided, terms_of
 
 HEADLINE = {"sample_loss_equiv", "cluster"}  # arrays by sample that the headline needs
 LARGE = {"rotation", "pair", "panel_rotation"}  # dimensions of Gram matrices, which the report does not need
@@ -81,8 +81,9 @@ def _check(trainings: Sequence[Training], settings: ReportSettings, missing: Seq
     """Refuse a report without trainings, or on an unknown term."""
     if not trainings:
         raise UserError("runs", "at least one training", " ".join(missing) or "none")
-    if settings.term not in terms_of(trainings):
-        raise UserError("report.term", "a term of the loss", repr(settings.term), terms_of(trainings))
+    known = [PRIMARY, *terms_of(trainings)]
+    if settings.term not in known:
+        raise UserError("report.term", "a term of the loss", repr(settings.term), known)
 
 
 def _read(files: RunFiles, shown: bool) -> Training:

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from ..._typing import Array, Bool, Iterable, Mapping, Sequence
+from ..._typing import Array, Bool, Iterable, Sequence
 from ..numbers import Numbers, numbers, stored
 from ..trainings import PRIMARY, Training, at_floor, primary_term, with_term
 from . import style
@@ -62,11 +62,6 @@ def points(
     for mask, face in ((solid, look.colour), (hollow, "white")):
         settings = {"color": look.colour, "markerfacecolor": face, "markersize": 4 if main else 2.6}
         ax.plot(x[mask], y[mask], look.marker, linestyle="none", **settings)
-
-
-def seeds_note(groups: Mapping[str, Sequence[Training]]) -> str:
-    """The meaning of thin lines, for captions; empty if every run has one seed."""
-    return " Thin lines: further seeds of the same run." if any(len(s) > 1 for s in groups.values()) else ""
 
 
 def floored(trainings: Sequence[Training], term: str) -> Bool[Array, " row"]:

@@ -47,8 +47,7 @@ def title_of(trainings: Sequence[Training], external: Sequence[Training]) -> str
     learned = by_run([t for t in trainings if not claims_equivariance(t)])
     if learned:
         verb = "does" if len(learned) == 1 else "do"
-        who = plural(len(learned), "network")
-        return f"How fast, how completely and at what cost {verb} {who} learn rotation symmetry?"
+        return f"How fast, how completely and at what cost {verb} {plural(len(learned), 'network')} learn rotation?"
     if trainings:
         return f"How exact is the rotation symmetry built into {plural(len(by_run(trainings)), 'network')}?"
     return f"How exact is the rotation symmetry of {plural(len(by_run(external)), 'potential')}?"

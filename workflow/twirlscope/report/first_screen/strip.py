@@ -54,4 +54,6 @@ def _chip(claim: Claim, whole: Sequence[Verdict], known: Sequence[Verdict]) -> C
     worst = max(deciding, key=lambda v: claim.excess(v.worst))
     task = f" ({worst.scope.replace('_', ' ')})" if len(whole) > 1 else ""
     number = f"{say(worst.worst.value)}{claim.unit}, {claim.allowed}{claim.unit}{task}"
+    holds = sum(v.verdict == HOLDS for v in whole)
+    number += f"; holds for {holds} of {len(whole)} tasks" if 0 < holds < len(whole) else ""
     return Chip(claim.name, kind, number, claim.limits == OURS)

@@ -152,10 +152,10 @@ def frame_words(training: Training) -> str:
     )
 
 
-def _words(firsts: Sequence[Training], tables: Sequence[pd.DataFrame]) -> str:
-    """The change of the loss by averaging over all rotations, for the alternative text."""
+def answer(pairs: Sequence[Measured]) -> str:
+    """The change of the loss by averaging over all rotations, its largest amount first."""
     change = {}
-    for training, rows in zip(firsts, tables, strict=True):
+    for training, rows in pairs:
         one = rows.set_index("average")["predicted"][ONE]
         change[training.label] = 100 * (rows["mean"].iloc[0] / one - 1)
     most = say(max(map(abs, change.values())))
@@ -190,7 +190,7 @@ def figure(group: Sequence[Measured], term: str) -> Figure:
         style.legend(canvas, _handles(firsts, table))
 
     wide, narrow = style.canvases(draw, 3 if timed else 2, 3.2)
-    text = _words(firsts, tables)
+    text = answer(list(zip(firsts, tables, strict=True)))
     name = f"frontier_{slug(firsts[0].run)}_{term}"
     title = f"Loss against the number of rotations averaged at test time: {firsts[0].dataset or 'one dataset'}"
     series = {"predicted": ("predicted", "predicted_low", "predicted_high"), "measured": ("measured", "measured_error")}
@@ -289,5 +289,6 @@ def section(trainings: Sequence[Training]) -> Section:
     sentences = [sentence(training, rows) for group in groups for training, rows in group]
     figures = tabbed([figure(group, "weighted") for group in groups])
     remarks = [words for group in groups for training, _ in group if (words := frame_words(training))]
+    told = [answer([pair for group in groups for pair in group])] if groups else []
     heading = "Averaging at test time"
-    return Section(AFTERWARDS, "averaging", heading, sentences, figures, open_figures=1, remarks=remarks)
+    return Section(AFTERWARDS, "averaging", heading, told, figures, open_figures=1, remarks=[*sentences, *remarks])

@@ -21,5 +21,5 @@ def section(trainings: Sequence[Training], settings: ReportSettings) -> Section:
     tables = [("By term", term_table(terms, limit))]
     if chosen:
         lines = [headline(t, settings.term, limit) for t in chosen]
-        tables.insert(0, ("By training", headline_table(chosen, lines, limit)))
+        tables.insert(0, ("By training", headline_table(chosen, lines, limit, settings.term)))
     return Section(SYMMETRY, "ends", "The last checkpoint", tables=tables)

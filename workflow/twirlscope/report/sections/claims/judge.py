@@ -43,7 +43,7 @@ COLUMNS = (
     Column("published_within", "published, agree"),
 )
 PUBLISHED = ("published_value", "published_label", "published_count", "published_within")
-CSV_ONLY = ("quantity", "statement", "source", "needs", *PUBLISHED)
+CSV_ONLY = ("claim", "quantity", "source", "needs", "reasons", "count", "within", *PUBLISHED)
 
 
 @dataclass(frozen=True)
@@ -193,32 +193,15 @@ def _by_scope(claim: Claim, found: Sequence[Evidence], absent: Mapping[str, Sequ
     return verdicts
 
 
-def sentences(verdicts: Sequence[Verdict], published: Sequence[Verdict] = ()) -> list[str]:
-    """One sentence per claim: the statement, and the verdicts of these and of published trainings."""
-    found = []
-    for claim, group in groupby(verdicts, key=lambda v: v.claim):
-        every = list(group)
-        others = [v for v in published if v.claim is claim]
-        theirs = f" Published trainings: {_kinds(others)}." if others else ""
-        ours = _kinds(every) if every[0].worst is not None else f"{OPEN}, needs {claim.needs}"
-        found.append(f"{claim.statement} ({claim.source}): {ours}.{theirs}")
-    return found
-
-
-def _kinds(verdicts: Sequence[Verdict]) -> str:
-    """The scopes of each verdict, such as `holds for a and b, open for c`."""
-    scopes = {kind: [v.scope for v in verdicts if v.verdict == kind] for kind in (HOLDS, CONTRADICTED, OPEN)}
-    every = [v.scope for v in verdicts]
-    return ", ".join(f"{kind} for {listed(_together(names, every))}" for kind, names in scopes.items() if names)
-
-
-def _together(names: Sequence[str], every: Sequence[str]) -> list[str]:
-    """Scopes in words, with the parts of a task in one: `flow_matching (every t)`, `flow_matching (t 0.5 to 0.7)`."""
-    found = [name for name in names if PART not in name]
-    for task in dict.fromkeys(name.split(PART)[0] for name in names if PART in name):
-        mine, of_all = ([n.split(PART)[1] for n in some if n.startswith(task + PART)] for some in (names, every))
-        found.append(f"{task} ({'every t' if len(mine) == len(of_all) else '; '.join(mine)})")
-    return found
+def counts(verdicts: Sequence[Verdict]) -> str:
+    """How many claims hold, are contradicted, and are open, in a sentence. A claim holds if it does for every task."""
+    kinds = []
+    for _, group in groupby(verdicts, key=lambda v: v.claim):
+        every = {v.verdict for v in group}
+        kinds.append(CONTRADICTED if CONTRADICTED in every else HOLDS if every == {HOLDS} else OPEN)
+    words = {HOLDS: "hold for every task", CONTRADICTED: "are contradicted", OPEN: "are open"}
+    found = [f"{kinds.count(kind)} {words[kind]}" for kind in words]
+    return f"Of {len(kinds)} claims {listed(found)}. For an open one the table says what decides it, or what it needs."
 
 
 def claims_table(verdicts: Sequence[Verdict], published: Sequence[Verdict] = ()) -> Table:
@@ -239,8 +222,11 @@ def claims_table(verdicts: Sequence[Verdict], published: Sequence[Verdict] = ())
     shown = with_intervals(table, ["value"]).without(CSV_ONLY)
     theirs = zip(table.data["published"], table.data["published_value"], strict=True)
     data = shown.data.assign(published=[f"{kind} ({say(x)})" if x == x else kind for kind, x in theirs])
+    deciding = zip(table.data["label"], table.data["needs"], strict=True)
+    data["label"] = [label or f"needs {needs}" for label, needs in deciding]
     data = data[data["verdict"] != NOT_RUN].reset_index(drop=True)
-    return Table("claims", caption, table, numbers(data, shown.columns))
+    order = ["statement", *(name for name in data if name != "statement")]
+    return Table("claims", caption, table, numbers(data[order], shown.columns))
 
 
 def _row(claim: Claim, scope: str, ours: Verdict | None, theirs: Verdict | None) -> dict:

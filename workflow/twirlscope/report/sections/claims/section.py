@@ -9,7 +9,7 @@ from ...._typing import Mapping, Sequence
 from ...questions import EVIDENCE
 from ...section import Section
 from ...trainings import PRIMARY, Training, by_run
-from .judge import Verdict, claims_table, judge, judge_published, sentences
+from .judge import Verdict, claims_table, counts, judge, judge_published
 from .paper import CLAIMS
 
 
@@ -26,7 +26,7 @@ def section(verdicts: Sequence[Verdict]) -> Section:
     """The verdicts on all claims, in sentences and as a table, beside those of published trainings."""
     published = judge_published(CLAIMS)
     tables = [("Verdicts", claims_table(verdicts, published))]
-    return Section(EVIDENCE, "claims", "Claims", sentences(verdicts, published), tables=tables, open_tables=1)
+    return Section(EVIDENCE, "claims", "Claims", [counts(verdicts)], tables=tables, open_tables=1)
 
 
 def absent_runs(trainings: Sequence[Training], sweeps: Mapping[str, Mapping[str, Mapping]]) -> dict[str, list[str]]:
