@@ -11,7 +11,7 @@ import xarray as xr
 from .._typing import Array, Bool, Float, Int, Sequence
 from ..estimators import heavy_tails
 from ..estimators.bootstrap import FEW_CLUSTERS
-from .trainings import Training, at_floor
+from .trainings import PRIMARY, Training, at_floor, primary_term
 from .wording import plural
 
 
@@ -33,14 +33,10 @@ class Headline:
 
     trivial: True if the learned fraction is below its limit `learned_from`, NaN if that is unknown.
     penalty: 100 loss_equiv / loss_mean, the loss that the twirled prediction would save.
-    untrained: step and percentage of the first checkpoint.
-    start: step and percentage of the first checkpoint that has learned; None if there is none.
     heavy_tailed: True if heavy tails make the interval approximate, although there are enough clusters.
     top_share: share of the equivariance error that the top 1 % of clusters carry; NaN if unknown.
     top_count: number of these clusters, and of all; at least one is the top.
     floor: equivariance error by rounding and turning alone; NaN if unknown.
-    group: of the rotations of the measurement.
-    whole: where `group` is finite, the percentage under all rotations with its interval; None if not measured.
     at_floor: True if the equivariance error is rounding error.
     """
 
@@ -48,7 +44,6 @@ class Headline:
     seed: int
     term: str
     step: int
-    checkpoints: int
     loss: float
     loss_zero: float
     percent: float
@@ -58,16 +53,12 @@ class Headline:
     trivial: bool
     learned_from: float
     penalty: float
-    untrained: tuple[int, float]
-    start: tuple[int, float] | None
     crossing: Crossing
     heavy_tailed: bool
     top_share: float
     top_count: tuple[int, int]
     floor: float
-    group: str = "SO3"
     at_floor: bool = False
-    whole: tuple[float, float, float] | None = None
 
     @property
     def floor_percent(self) -> float:
@@ -95,15 +86,12 @@ def crossing(
 def headline(training: Training, term: str, threshold: float) -> Headline:
     """The headline of one training for one term."""
     data, last = training.of_term(term), training.last(term)
-    learned = np.flatnonzero(~data["trivial"].values)
-    start = (int(data["step"][learned[0]]), float(data["percent_equiv"][learned[0]])) if len(learned) else None
     mean = float(last["loss_mean"])
     return Headline(
         run=training.run,
         seed=training.seed,
-        term=term,
+        term=primary_term(training) if term == PRIMARY else term,
         step=int(last["step"]),
-        checkpoints=data.sizes["step"],
         loss=float(last["loss_total"]),
         loss_zero=float(data["loss_zero"]),
         percent=float(last["percent_equiv"]),
@@ -113,23 +101,13 @@ def headline(training: Training, term: str, threshold: float) -> Headline:
         trivial=bool(last["trivial"]),
         learned_from=float(training.twirl.attrs.get("trivial_below", math.nan)),
         penalty=100 * float(last["loss_equiv"]) / mean if mean > 0 else math.nan,
-        untrained=(int(data["step"][0]), float(data["percent_equiv"][0])),
-        start=start,
         crossing=crossing(*(data[n].values for n in ("step", "percent_equiv", "trivial")), threshold),
         heavy_tailed=is_heavy(last),
         top_share=top_share(last),
         top_count=top_count(last),
         floor=float(last["loss_equiv_floor"]) if "loss_equiv_floor" in last else math.nan,
-        group=training.twirl.attrs.get("group", "SO3"),
         at_floor=bool(at_floor(training, term)[-1]),
-        whole=_whole(last),
     )
-
-
-def _whole(last: xr.Dataset) -> tuple[float, float, float] | None:
-    """The percentage under all rotations, beside that under the rotations of a grid."""
-    names = [f"so3_percent_equiv{end}" for end in ("", "_low", "_high")]
-    return tuple(float(last[name]) for name in names) if names[0] in last else None
 
 
 def top_share(data: xr.Dataset) -> float:

@@ -11,6 +11,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
+from matplotlib.backends.backend_pdf import FigureCanvasPdf
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure as Canvas
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
@@ -101,7 +103,7 @@ def canvases(
             legend = 0.8 if width == NARROW else 0.3
             canvas = Canvas(figsize=(width, legend + height * math.ceil(panels / columns)))
             draw(canvas, columns)
-            canvas.draw_without_rendering()
+            canvas.get_layout_engine().execute(canvas)
         canvas.set_layout_engine(None)  # laid out once, not for every file
         drawings.append(canvas)
     return drawings[0], drawings[1]
@@ -237,9 +239,14 @@ def power(value: float) -> str:
 
 
 def rendered(canvas: Canvas, kind: str) -> bytes:
-    """The content of an `svg` or `pdf` file: the same bytes for the same figure, without time stamps."""
+    """The content of an `svg` or `pdf` file: the same bytes for the same figure, without time stamps.
+
+    `Canvas.savefig` would draw everything twice.
+    """
     file = io.BytesIO()
-    empty = dict.fromkeys(("Creator", "Date", "Format", "Type") if kind == "svg" else ("CreationDate",))
-    with mpl.rc_context(RC | {"figure.constrained_layout.use": False}):  # else savefig lays it out once more
-        canvas.savefig(file, format=kind, metadata=empty)
+    with mpl.rc_context(RC | {"figure.constrained_layout.use": False}):
+        if kind == "svg":
+            FigureCanvasSVG(canvas).print_svg(file, metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
+        else:
+            FigureCanvasPdf(canvas).print_pdf(file, metadata={"CreationDate": None})
     return file.getvalue()

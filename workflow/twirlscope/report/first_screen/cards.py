@@ -71,14 +71,16 @@ def _card(task: str, dataset: str, group: Sequence[Training], comparisons: Seque
 
 
 def _networks(group: Sequence[Training]) -> str:
-    """Models, parameters and seeds."""
+    """Models, parameters, seeds and time of a training."""
     runs = by_run(group)
     models = list(dict.fromkeys(str(t.spec.get("model", {}).get("name", t.run)) for t in group))
     sizes = sorted({int(t.attrs["parameters"]) for t in group if "parameters" in t.attrs})
     size = f"{sizes[0]:,}" + (f" to {sizes[-1]:,}" if len(sizes) > 1 else "") + " parameters" if sizes else ""
     first = models[0] if len(models) == 1 else plural(len(models), "model")
     count = plural(len(group), "seed") if len(runs) == 1 else f"{len(runs)} runs, {plural(len(group), 'training')}"
-    return ", ".join(filter(None, (first, size, count)))
+    seconds = [float(t.attrs["seconds"]) / 60 for t in group if "seconds" in t.attrs]
+    time = f"{_range(np.array(seconds))} min" if seconds else ""
+    return ", ".join(filter(None, (first, size, count, time)))
 
 
 def _error(group: Sequence[Training]) -> tuple[str, str]:
@@ -140,7 +142,7 @@ def _quality(group: Sequence[Training], term: str) -> dict[str, str]:
 def _built_in(built: Sequence[Training], learned: Sequence[Training], comparisons: Sequence[Result]) -> str:
     """What networks with built-in symmetry reach and cost; a note if there are none."""
     if not built:
-        return "not tested: no network with built-in symmetry"
+        return "not tested here"
     model = str(built[0].spec.get("model", {}).get("name", built[0].run))
     exact = all(at_floor(t, PRIMARY)[-1] for t in built)
     error = f"{model}: {EXACT}" if exact else f"{model}: {_error(built)[0]}"

@@ -18,7 +18,7 @@ SYMBOLS = {HOLDS: "✔", CONTRADICTED: "✖", OPEN: "?"}
 class Chip:
     """A claim in a few words.
 
-    number: the number that decides, with its limit and, of several tasks, its task.
+    number: the number that decides, of several tasks with its task, and its limit.
     ours: True if the limit is ours, and not the paper's.
     """
 
@@ -52,8 +52,17 @@ def _chip(claim: Claim, whole: Sequence[Verdict], known: Sequence[Verdict]) -> C
     kind = CONTRADICTED if CONTRADICTED in kinds else HOLDS if kinds == {HOLDS} else OPEN
     deciding = [v for v in known if v.verdict == kind] or list(known)
     worst = max(deciding, key=lambda v: claim.excess(v.worst))
-    task = f" ({worst.scope.replace('_', ' ')})" if len(whole) > 1 else ""
-    number = f"{say(worst.worst.value)}{claim.unit}, {claim.allowed}{claim.unit}{task}"
+    task = f" {worst.scope.replace('_', ' ')}" if len(whole) > 1 else ""
+    number = f"{say(worst.worst.value)}{claim.unit}{task}, limit {_limit(claim)}"
     holds = sum(v.verdict == HOLDS for v in whole)
-    number += f"; holds for {holds} of {len(whole)} tasks" if 0 < holds < len(whole) else ""
+    number += f"; {holds} of {len(whole)} tasks hold" if 0 < holds < len(whole) else ""
     return Chip(claim.name, kind, number, claim.limits == OURS)
+
+
+def _limit(claim: Claim) -> str:
+    """The limits in signs."""
+    if math.isinf(claim.least):
+        return f"≤ {claim.most:g}{claim.unit}"
+    return (
+        f"≥ {claim.least:g}{claim.unit}" if math.isinf(claim.most) else f"{claim.least:g} to {claim.most:g}{claim.unit}"
+    )

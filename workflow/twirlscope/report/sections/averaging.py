@@ -143,12 +143,11 @@ def frame_words(training: Training) -> str:
     gap, close, nudge = training.twirl["frame_gap"].values, 100 * attrs["frame_close"], 100 * attrs["frame_nudge"]
     ratio = (float(last["frame_change"]) / float(last["pass_change"])) ** 0.5
     symmetric = int((gap < attrs["frame_degenerate"]).sum())
-    free = f" {symmetric} have no defined frames and are averaged over 24 or 60 rotations." * bool(symmetric)
+    free = f"; {symmetric} without defined frames use 24 or 60 rotations" * bool(symmetric)
     return (
-        f"{training.label}, frames: they leave an equivariance error of {say(float(last['frame_loss_equiv']))}. "
-        f"{int((100 * gap < close).sum())} of {len(gap)} samples have two moments closer than {say(close)} %, where "
-        f"frames jump.{free} When points move by {say(nudge)} %, predictions change {say(ratio)} times as much as in "
-        "one pass."
+        f"{training.label}: frames leave an equivariance error of {say(float(last['frame_loss_equiv']))}, and jump in "
+        f"{int((100 * gap < close).sum())} of {len(gap)} samples (two moments within {say(close)} %){free}. Moving "
+        f"points by {say(nudge)} % changes predictions {say(ratio)} times as much as in one pass."
     )
 
 

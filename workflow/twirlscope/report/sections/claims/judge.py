@@ -19,7 +19,7 @@ import pandas as pd
 from scipy import stats
 
 from ...._typing import Callable, Mapping, Sequence
-from ...numbers import Column, numbers
+from ...numbers import Column, Numbers, numbers
 from ...published.curves import source
 from ...tables import Table, with_intervals
 from ...trainings import Training
@@ -43,7 +43,7 @@ COLUMNS = (
     Column("published_within", "published, agree"),
 )
 PUBLISHED = ("published_value", "published_label", "published_count", "published_within")
-CSV_ONLY = ("claim", "quantity", "source", "needs", "reasons", "count", "within", *PUBLISHED)
+CSV_ONLY = ("claim", "quantity", "source", "needs", "limits", "count", "within", *PUBLISHED)
 
 
 @dataclass(frozen=True)
@@ -201,7 +201,7 @@ def counts(verdicts: Sequence[Verdict]) -> str:
         kinds.append(CONTRADICTED if CONTRADICTED in every else HOLDS if every == {HOLDS} else OPEN)
     words = {HOLDS: "hold for every task", CONTRADICTED: "are contradicted", OPEN: "are open"}
     found = [f"{kinds.count(kind)} {words[kind]}" for kind in words]
-    return f"Of {len(kinds)} claims {listed(found)}. For an open one the table says what decides it, or what it needs."
+    return f"Of {len(kinds)} claims {listed(found)}."
 
 
 def claims_table(verdicts: Sequence[Verdict], published: Sequence[Verdict] = ()) -> Table:
@@ -219,14 +219,24 @@ def claims_table(verdicts: Sequence[Verdict], published: Sequence[Verdict] = ())
         f"is open. Published: the same test of published curves; {source()}. The CSV file has the ranges of times that "
         "only these have."
     )
-    shown = with_intervals(table, ["value"]).without(CSV_ONLY)
-    theirs = zip(table.data["published"], table.data["published_value"], strict=True)
-    data = shown.data.assign(published=[f"{kind} ({say(x)})" if x == x else kind for kind, x in theirs])
-    deciding = zip(table.data["label"], table.data["needs"], strict=True)
-    data["label"] = [label or f"needs {needs}" for label, needs in deciding]
-    data = data[data["verdict"] != NOT_RUN].reset_index(drop=True)
+    return Table("claims", caption, table, _brief(table))
+
+
+def _brief(table: Numbers) -> Numbers:
+    """The columns on the page, without parts of tasks that only published trainings have."""
+    full, shown = table.data, with_intervals(table, ["value"]).without(CSV_ONLY)
+    theirs = zip(full["published"], full["published_value"], strict=True)
+    reasons = [text.split("; ") for text in full["reasons"]]
+    needs = zip(full["label"], full["needs"], full["verdict"], strict=True)
+    data = shown.data.assign(
+        published=[f"{kind} ({say(x)})" if x == x else kind for kind, x in theirs],
+        allowed=[f"{allowed}\n({whose})" for allowed, whose in zip(full["allowed"], full["limits"], strict=True)],
+        label=[label or ("" if verdict == HOLDS else f"needs {words}") for label, words, verdict in needs],
+        reasons=[every[0] + (f"; and {len(every) - 1} more" if len(every) > 1 else "") for every in reasons],
+    )
     order = ["statement", *(name for name in data if name != "statement")]
-    return Table("claims", caption, table, numbers(data[order], shown.columns))
+    kept = (full["verdict"] != NOT_RUN) | ~full["for"].str.contains(PART, regex=False)
+    return numbers(data.loc[kept, order].reset_index(drop=True), shown.columns)
 
 
 def _row(claim: Claim, scope: str, ours: Verdict | None, theirs: Verdict | None) -> dict:

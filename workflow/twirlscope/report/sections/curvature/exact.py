@@ -91,20 +91,19 @@ def _left_out(one: xr.Dataset, mean: str) -> Array:
 
 
 def sentence(run: str, trainings: Sequence[Training], table: Numbers) -> str:
-    """Ratios of the Hessian of a run at its last step, by every definition, and what was measured."""
+    """The first ratio of the Hessian of a run at its last step, and what was measured; the table has all ratios."""
     rows = table.data[(table.data["run"] == run) & (table.data["matrix"] == "hessian")]
     rows = rows[rows["step"] == rows["step"].max()]
     attrs, size = trainings[0].hessian.attrs, int(trainings[0].hessian["parameters"])
     block = attrs.get("block", "")
     what = f"the {size} parameters of its layer {block}" if block else f"all {size} parameters"
-    each = [f"{row.name} {_interval(row)}" for row in rows.itertuples(index=False)]
+    first = next(rows.itertuples(index=False))
     seeds = f"{len(trainings)} seeds" if len(trainings) > 1 else trainings[0].label.removeprefix(f"{run}, ")
-    open_ = [row for row in rows.itertuples() if not (row.ratio_low > 1 or row.ratio_high < 1)]
-    verdict = "" if not open_ else f" In {len(open_)} of {len(rows)} definitions it is open which part has the larger."
+    unclear = sum(not (row.ratio_low > 1 or row.ratio_high < 1) for row in rows.itertuples())
     return (
-        f"{run}, {seeds}, step {int(rows['step'].iloc[0])}: all eigenvalues of the Hessian in {what}, on "
-        f"{attrs['samples']} samples. Condition numbers of the twirled prediction error over those of the equivariance "
-        f"error: {'; '.join(each)}.{verdict}"
+        f"{run}, {seeds}, step {first.step}: all eigenvalues of the Hessian in {what}, on {attrs['samples']} samples. "
+        f"{first.name} of the twirled prediction error over that of the equivariance error is {_interval(first)}; in "
+        f"{unclear} of {len(rows)} definitions it is open which part has the larger number."
     )
 
 

@@ -89,8 +89,8 @@ def layers(training: Training, name: str) -> Figure:
 
     wide, narrow = style.canvases(draw, 1, 0.9 + 0.24 * len(names))
     caption = (
-        f"{training.label}: squared norm of the gradient of the equivariance error over that of the twirled prediction "
-        "error, by layer, at a few checkpoints. Hollow: one of the two is within two standard errors of zero."
+        "Squared norm of the gradient of the equivariance error over that of the twirled prediction error, by layer. "
+        "Hollow: one of the two is within two standard errors of zero."
     )
     title = f"Gradients by layer: {training.label}"
     numbers_ = layer_numbers(training)
