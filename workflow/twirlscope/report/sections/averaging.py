@@ -116,25 +116,6 @@ def _change(last: xr.Dataset, one: xr.Dataset, name: str) -> dict[str, float]:
 # sentences
 
 
-def sentence(training: Training, rows: pd.DataFrame) -> str:
-    """The change of the loss by averaging over all rotations, and over four passes."""
-    rows = rows.set_index("average")
-    one, limit = rows["predicted"][ONE], rows["mean"].iloc[0]
-    changes = [_four_passes(n, rows.loc[n], one) for n in (AVERAGES["haar4"], "D2", FRAMES) if n in rows.index]
-    return (
-        f"{training.label}: all rotations would change the loss by {say(100 * (limit / one - 1))} %, four passes by "
-        f"{', '.join(changes)}."
-    )
-
-
-def _four_passes(name: str, row: pd.Series, one: float) -> str:
-    """The change of the loss by one kind of average: as measured, or as predicted where that is exact."""
-    over = {"D2": "the group D2", FRAMES: "the frames of the points"}.get(name, name)
-    if not np.isfinite(row["change"]):
-        return f"{say(100 * (row['predicted'] / one - 1))} % over {over}"
-    return f"{say(row['change'])} ± {say(row['change_error'])} % over {over}"
-
-
 def frame_words(training: Training) -> str:
     """The equivariance error that averaging over frames leaves, and the jumps that frames make; empty without any."""
     if "frame_loss" not in training.twirl:
@@ -283,11 +264,10 @@ def _handles(firsts: Sequence[Training], table: pd.DataFrame) -> list[Line2D]:
 
 
 def section(trainings: Sequence[Training]) -> Section:
-    """One sentence per training, and one figure per group of runs whose losses can be compared."""
+    """The change by all rotations, one figure per group of runs whose losses can be compared, remarks on frames."""
     groups = measured(trainings, "weighted")
-    sentences = [sentence(training, rows) for group in groups for training, rows in group]
     figures = tabbed([figure(group, "weighted") for group in groups])
     remarks = [words for group in groups for training, _ in group if (words := frame_words(training))]
     told = [answer([pair for group in groups for pair in group])] if groups else []
     heading = "Averaging at test time"
-    return Section(AFTERWARDS, "averaging", heading, told, figures, open_figures=1, remarks=[*sentences, *remarks])
+    return Section(AFTERWARDS, "averaging", heading, told, figures, open_figures=1, remarks=remarks)

@@ -172,9 +172,8 @@ def by_covariate(trainings: Sequence[Training], term: str) -> Figure | None:
 
     wide, narrow = style.canvases(draw, len(firsts), 2.7)
     caption = (
-        f"The two parts of the held-out loss ({term_words(term)}) at the last checkpoint against the {name}: means of "
-        "bins of equally many samples, with standard errors. Part of the twirled prediction error is noise of the "
-        "target, which no network can predict."
+        f"Both parts of the held-out loss ({term_words(term)}) of the last checkpoint against the {name}, in bins of "
+        "equally many samples, with standard errors. Part of the twirled prediction error is noise of the target."
     )
     shares = {
         f"{t.label}, {say(row.middle)}": row.percent_equiv

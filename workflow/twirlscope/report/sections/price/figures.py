@@ -47,8 +47,8 @@ def curves(result: Result) -> Figure:
 
     wide, narrow = style.canvases(draw, len(names), 3.0)
     caption = (
-        "Lowest held-out loss of any checkpoint so far against the cost of training up to it, means over seeds. Lines "
-        "of one colour are one family. Grey: the cost at which the family that is ahead at the end gets ahead."
+        "Lowest held-out loss so far against the cost of training, means over seeds. Lines of one colour are one "
+        "family. Grey: the cost at which the family that is ahead at the end gets ahead."
     ) + _alone_note(comparison)
     ends = rows.groupby(["axis", "family", "run"], sort=False)["loss"].last()
     text = f"At the end of training {ends.idxmin()[1]} symmetry has the lowest loss on {comparison.dataset}. The last "
