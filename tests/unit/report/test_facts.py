@@ -4,36 +4,13 @@ import json
 
 import numpy as np
 import synthetic
-import xarray as xr
 from synthetic import control
 
-from twirlscope.report import facts, headline, headline_tables
-from twirlscope.report.sections import equivariance_error, loss_curves
+from twirlscope.report import facts, headline
+from twirlscope.report.sections.contents import Findings
 from twirlscope.report.trainings import Training
 from twirlscope.settings.report import ReportSettings
 from twirlscope.storage import made_from
-
-
-def test_page_content__leaves_out_what_the_stores_do_not_say():
-    unmetered = synthetic.train().drop_vars("seconds_update")
-    bare = [d.drop_attrs() for d in (unmetered, synthetic.twirl(), synthetic.hessian())]
-    training = Training("a", 0, *bare)
-    line = headline.headline(training, "weighted", 2.0)
-    assert "error_forces_meV/Å" not in headline_tables.headline_table([training], [line], 2.0).numbers.data
-    assert facts.training_table([training], {}).rows == [["a", "0", "", "–", "–", "–", "3000", "9", "–"]]  # noqa: RUF001
-    assert facts.model_facts([training]) == facts.method([training]) == {}
-    training.train.attrs["training_samples"] = 7
-    assert facts.model_facts([training]) == {"Data": "7 training samples"}
-    assert facts.dataset_card("d", xr.Dataset()).facts == {"Samples": "0", "Rejected records": "none"}
-
-
-def test_training_table__names_one_device_once_and_several_by_training():
-    one, other = (Training(n, 0, synthetic.train().assign_attrs(device=d), synthetic.twirl()) for n, d in ("aA", "bB"))
-    alone, both = facts.training_table([one, one], {}), facts.training_table([one, other], {})
-    assert alone.caption == "The trainings, on A."
-    assert "device" not in alone.shown.data
-    assert list(alone.numbers.data["device"]) == ["A", "A"]
-    assert list(both.shown.data["device"]) == ["A", "B"]
 
 
 def test_warnings__name_heavy_tails_but_not_of_rounding_error():
@@ -48,26 +25,34 @@ def test_warnings__name_heavy_tails_but_not_of_rounding_error():
     assert "diverged" in facts.warnings([headline.headline(Training("a", 0, None, data), "weighted", 2.0)])[0]
 
 
+def screen_of(trainings, data=None, **settings):
+    found = ReportSettings(**settings)
+    return facts.first_screen(trainings, [], data or {}, trainings, [], Findings(), found, "1 May 2026")
+
+
 def test_page_content__has_a_note_on_few_clusters_and_names_their_number():
     data = synthetic.twirl().assign(cluster=("sample", np.arange(40, dtype=np.int32) % 4)).assign_attrs(clusters=4)
     one = Training("a", 0, synthetic.train(), data, dataset="md")
-    content = facts.page_content([one], {}, {}, {}, ReportSettings(), {}, [], [one], [])
-    (note,) = content.warnings
+    screen = screen_of([one])
+    (note,) = screen.doubts
     assert "4 (held-out samples)" in note
+    content = facts.page_content([one], [], {}, [], screen, {}, ReportSettings(), {})
     assert content.method["Clusters of held-out samples, which the bootstrap resamples"] == "4"
     assert "40 samples (4 independent clusters) of the split test" in content.paragraph
 
 
-def test_labels__stand_in_the_head_of_the_page_and_under_the_figures(tmp_path):
-    data = synthetic.twirl().assign_attrs(labels="GFN2-xTB (semiempirical)")
-    one = Training("a", 0, synthetic.train(), data, synthetic.hessian())
-    content = facts.page_content([one], {}, {}, {}, ReportSettings(), {}, [], [one], [])
-    assert content.summary.endswith("Labels: GFN2-xTB (semiempirical).")
-    for figure in (loss_curves.losses([one], "forces"), equivariance_error.percent([one], "forces", 2.0)):
-        assert "Labels: GFN2-xTB (semiempirical)." in figure.caption
-    assert (
-        "Labels" not in loss_curves.losses([Training("a", 0, synthetic.train(), synthetic.twirl())], "forces").caption
-    )
+def test_first_screen__has_the_title_of_the_user_or_the_question():
+    one = Training("a", 0, synthetic.train(), synthetic.twirl())
+    assert screen_of([one], title="Mine").title == "Mine"
+    assert screen_of([one]).title == "How fast, how completely and at what cost does 1 network learn rotation?"
+
+
+def test_reading__names_what_captions_do_not_repeat():
+    seeds = [Training("a", k, synthetic.train(), synthetic.twirl()) for k in (0, 1)]
+    said = " ".join(facts.reading([*seeds, control()]))
+    for words in ("95 % intervals", "not yet learned (below 10 %)", "Thin lines", control().label, "CSV"):
+        assert words in said
+    assert "Thin lines" not in " ".join(facts.reading(seeds[:1]))
 
 
 def test_duplicates_note__counts_held_out_samples_of_the_train_split():
@@ -92,8 +77,6 @@ def test_kept_trainings__are_named_with_both_hashes_and_the_date_in_the_notes_an
     said = "Run a, seed 1: the training was kept on 2026-01-31, though its code had changed (hash aaa to bbb)."
     assert facts.kept_notes([other, kept]) == [said]
     assert said in facts.data_notes([other, kept], {})
-    assert facts.model_facts([kept])["Kept across changes of its code"] == said
-    assert "Kept across changes of its code" not in facts.model_facts([other])
 
 
 def test_spec__of_a_training_has_the_keys_of_its_task_that_its_measurement_used():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Any
 
 import xarray as xr
 import yaml
@@ -14,16 +13,18 @@ from ..settings.report import ReportSettings
 from . import headline, methods
 from .clusters import cluster_notes
 from .dataset_cards import dataset_card
+from .first_screen.cards import cards
+from .first_screen.screen import FirstScreen, data_line, title_of
+from .first_screen.strip import strip
 from .headline import Headline
-from .headline_tables import headline_table, separate_terms, term_table
-from .numbers import Column, numbers, rows_to_data
 from .page import Content
 from .section import Section
-from .sections.cost import cost_words
+from .sections.contents import Findings
+from .sections.equivariance_error import leading_figure
 from .sections.potentials import errors
-from .tables import Table
-from .trainings import Training, by_run, terms_of, with_term
-from .wording import labels_note
+from .sections.runs import kept_notes
+from .trainings import PRIMARY, Training, at_floor, by_run, with_term
+from .wording import listed, not_learned
 
 ROTATION_SETS = {  # value of the attribute -> words
     "D2": "the 4 of the group D2, at a random orientation of every sample",
@@ -58,46 +59,29 @@ GRADIENT = {
     "split": "Gradients: split",
     "rotations": "Gradients: rotations per sample",
 }
-TRAININGS = (
-    Column("parameters", "parameters", "1"),
-    Column("updates", "updates", "1"),
-    Column("checkpoints", "checkpoints", "1"),
-    Column("seconds", "training time", "s"),
-)
 
 
 def page_content(
     trainings: Sequence[Training],
-    dataset_of: Mapping[str, str],
+    external: Sequence[Training],
     data: Mapping[str, xr.Dataset],
+    sections: Sequence[Section],
+    screen: FirstScreen,
     config: dict,
     settings: ReportSettings,
     provenance: Mapping[str, str],
-    sections: Sequence[Section],
-    shown: Sequence[Training],
-    missing: Sequence[str],
-    external: Sequence[Training] = (),
 ) -> Content:
     """Everything on the page.
 
     Args:
-        dataset_of: by run, the name of its dataset.
-        shown: trainings with sentences of their own; missing: sentences on others; external: not trained here.
+        external: potentials that were not trained here.
+        screen: the first screen.
     """
-    limit = settings.threshold
-    every = {(t.label, term): headline.headline(t, term, limit) for t in trainings for term in terms_of([t])}
-    lines = [every[t.label, settings.term] for t in with_term(trainings, settings.term)]
-    told = [line for line in lines if line.run in by_run(shown)]
     measured = [*trainings, *external]
-    notes = [*missing, *not_shown_note(trainings, shown), *data_notes(measured, data), *warnings(told)]
     return Content(
-        title=settings.title,
-        threshold=limit,
-        summary=errors.summary(external, headline.summary(lines, limit) if lines else "") + labels_note(measured),
-        sentences=[headline.sentence(line, limit) for line in told],
-        warnings=notes,
-        **_tables(trainings, every, settings, dataset_of),
-        models={run: model_facts(seeds) for run, seeds in by_run(shown).items()},
+        screen=screen,
+        threshold=settings.threshold,
+        reading=reading(trainings),
         datasets=[dataset_card(*item) for item in data.items()],
         sections=sections,
         method=method(measured),
@@ -108,20 +92,53 @@ def page_content(
     )
 
 
-def _tables(
-    trainings: Sequence[Training], every: Mapping, settings: ReportSettings, dataset_of: Mapping[str, str]
-) -> dict[str, Table | None]:
-    """Tables of the last checkpoints, of all terms, and of the trainings; None without trainings."""
-    if not trainings:
-        return {"headline": None, "terms": None, "trainings": None}
-    limit, chosen = settings.threshold, with_term(trainings, settings.term)
-    lines = [every[t.label, settings.term] for t in chosen]
-    terms = [every[t.label, term] for t in trainings for term in separate_terms(terms_of([t]))]
-    return {
-        "headline": headline_table(chosen, lines, limit) if lines else None,
-        "terms": term_table(terms, limit),
-        "trainings": training_table(trainings, dataset_of),
-    }
+def first_screen(
+    trainings: Sequence[Training],
+    external: Sequence[Training],
+    data: Mapping[str, xr.Dataset],
+    shown: Sequence[Training],
+    missing: Sequence[str],
+    found: Findings,
+    settings: ReportSettings,
+    date: str,
+) -> FirstScreen:
+    """The first screen.
+
+    Args:
+        shown: trainings with figures of their own; missing: sentences on others.
+        found: verdicts and comparisons.
+        date: of the last measurement.
+    """
+    limit, measured = settings.threshold, [*trainings, *external]
+    lines = [headline.headline(t, settings.term, limit) for t in with_term(trainings, settings.term)]
+    told = [line for line in lines if line.run in by_run(shown)]
+    chips, untested = strip(found.verdicts)
+    return FirstScreen(
+        title=settings.title or title_of(trainings, external),
+        date=date,
+        data=[data_line(*item) for item in data.items()],
+        answer=errors.summary(external, headline.summary(lines, limit) if lines else ""),
+        cards=cards(trainings, found.comparisons, limit),
+        figure=leading_figure(shown, limit),
+        chips=chips,
+        untested=untested,
+        notes=[*missing, *not_shown_note(trainings, shown)],
+        doubts=[*data_notes(measured, data), *warnings(told)],
+    )
+
+
+def reading(trainings: Sequence[Training]) -> list[str]:
+    """Remarks that hold for all figures: intervals, seeds, hollow points, rounding error, origin of the labels."""
+    exact = [t.label for t in trainings if at_floor(t, PRIMARY).all()]
+    found = [
+        "Bands and bars are 95 % intervals, by a bootstrap over clusters of samples, unless a caption says otherwise.",
+        "Step 0 stands left of the break. Losses have no unit: mean squared errors over the scale of the data.",
+        f"Hollow points: {not_learned(trainings)}; a small percentage means nothing there." if trainings else "",
+        "Thin lines are further seeds of a run." if len(by_run(trainings)) < len(trainings) else "",
+        f"Triangles at the lower edge, or not shown: {listed(exact)}, whose error is rounding error." if exact else "",
+        "Values at or below zero, and outside an axis, are in the CSV file only.",
+    ]
+    return list(filter(None, found))
 
 
 def as_yaml(config: dict) -> str:
@@ -136,12 +153,6 @@ def not_shown_note(trainings: Sequence[Training], shown: Sequence[Training]) -> 
         return []
     text = f"Sentences and figures of single runs are about {len(some)} of {len(every)} runs: {', '.join(some)}. "
     return [text + "All runs are in the tables, in the claims and in the figures of their sweeps."]
-
-
-def kept_notes(trainings: Sequence[Training]) -> list[str]:
-    """Trainings that were kept although their code had changed."""
-    text = "Run {}: the training was kept on {date}, though its code had changed (hash {before} to {after})."
-    return [text.format(t.label, **change) for t in trainings for change in t.kept]
 
 
 def data_notes(trainings: Sequence[Training], data: Mapping[str, xr.Dataset]) -> list[str]:
@@ -179,68 +190,6 @@ def warnings(lines: Sequence[Headline]) -> list[str]:
                 f"{top} of {count} independent clusters of samples {carry} {share}."
             )
     return found
-
-
-def training_table(trainings: Sequence[Training], dataset_of: Mapping[str, str]) -> Table:
-    """Task, model, size, length and time of every training; the device in the caption if all ran on one."""
-    rows = []
-    for training in trainings:
-        attrs = training.attrs
-        rows.append(
-            {
-                "run": training.run,
-                "seed": training.seed,
-                "dataset": dataset_of.get(training.run, ""),
-                "task": _plugin(training.spec.get("task")),
-                "model": _plugin(training.spec.get("model")),
-                "parameters": attrs.get("parameters"),
-                "updates": training.train.sizes["update"],
-                "checkpoints": training.twirl.sizes["step"],
-                "seconds": float(attrs["seconds"]) if "seconds" in attrs else None,
-                "device": attrs.get("device"),
-            }
-        )
-    table = numbers(rows_to_data(rows), TRAININGS)
-    devices = list(dict.fromkeys(row["device"] for row in rows if row["device"]))
-    if len(devices) > 1:
-        return Table("trainings", "The trainings.", table)
-    caption = "The trainings" + "".join(f", on {device}" for device in devices) + "."
-    return Table("trainings", caption, table, table.without(["device"]))
-
-
-def _plugin(section: Any) -> str | None:
-    """The name of a plug-in in its section of the config."""
-    return str(section.get("name", section.get("class", ""))) or None if isinstance(section, dict) else section
-
-
-def model_facts(seeds: Sequence[Training]) -> dict[str, str]:
-    """The card of a run: data, settings of task, model and training, cost, environment."""
-    attrs, run = seeds[0].attrs, seeds[0].spec
-    data = [str(run["dataset"])] if "dataset" in run else []
-    data += [f"{attrs['training_samples']} training samples"] if "training_samples" in attrs else []
-    found = {"Data": ", ".join(data)}
-    for name, heading in (("task", "Task"), ("model", "Model"), ("train", "Training")):
-        if run.get(name):
-            found[heading] = _flat(run[name])
-    found["Cost"] = cost_words(seeds)
-    found["Kept across changes of its code"] = " ".join(kept_notes(seeds))
-    places = [str(attrs["device"])] if "device" in attrs else []
-    found["Environment"] = "; ".join(places + [f"{k} {v}" for k, v in _json(attrs.get("versions")).items()])
-    return {name: text for name, text in found.items() if text}
-
-
-def _json(value: Any) -> dict:
-    """An attribute that holds JSON, {} if it is missing."""
-    found = json.loads(value) if isinstance(value, str) else value
-    return found if isinstance(found, dict) else {}
-
-
-def _flat(section: Any) -> str:
-    """A section of the config as text."""
-    if not isinstance(section, dict):
-        return str(section)
-    name = [str(section["name"])] if "name" in section else []
-    return "; ".join(name + [f"{k.replace('_', ' ')} {_flat(v)}" for k, v in section.items() if k != "name"])
 
 
 def method(trainings: Sequence[Training]) -> dict[str, str]:

@@ -11,8 +11,8 @@ import xarray as xr
 from .._typing import Array, Bool, Float, Int, Sequence
 from ..estimators import heavy_tails
 from ..estimators.bootstrap import FEW_CLUSTERS
-from .trainings import Training, at_floor
-from .wording import interval_words, plural, say, term_words
+from .trainings import PRIMARY, Training, at_floor, primary_term
+from .wording import plural
 
 
 @dataclass(frozen=True)
@@ -33,14 +33,10 @@ class Headline:
 
     trivial: True if the learned fraction is below its limit `learned_from`, NaN if that is unknown.
     penalty: 100 loss_equiv / loss_mean, the loss that the twirled prediction would save.
-    untrained: step and percentage of the first checkpoint.
-    start: step and percentage of the first checkpoint that has learned; None if there is none.
     heavy_tailed: True if heavy tails make the interval approximate, although there are enough clusters.
     top_share: share of the equivariance error that the top 1 % of clusters carry; NaN if unknown.
     top_count: number of these clusters, and of all; at least one is the top.
     floor: equivariance error by rounding and turning alone; NaN if unknown.
-    group: of the rotations of the measurement.
-    whole: where `group` is finite, the percentage under all rotations with its interval; None if not measured.
     at_floor: True if the equivariance error is rounding error.
     """
 
@@ -48,7 +44,6 @@ class Headline:
     seed: int
     term: str
     step: int
-    checkpoints: int
     loss: float
     loss_zero: float
     percent: float
@@ -58,16 +53,12 @@ class Headline:
     trivial: bool
     learned_from: float
     penalty: float
-    untrained: tuple[int, float]
-    start: tuple[int, float] | None
     crossing: Crossing
     heavy_tailed: bool
     top_share: float
     top_count: tuple[int, int]
     floor: float
-    group: str = "SO3"
     at_floor: bool = False
-    whole: tuple[float, float, float] | None = None
 
     @property
     def floor_percent(self) -> float:
@@ -95,15 +86,12 @@ def crossing(
 def headline(training: Training, term: str, threshold: float) -> Headline:
     """The headline of one training for one term."""
     data, last = training.of_term(term), training.last(term)
-    learned = np.flatnonzero(~data["trivial"].values)
-    start = (int(data["step"][learned[0]]), float(data["percent_equiv"][learned[0]])) if len(learned) else None
     mean = float(last["loss_mean"])
     return Headline(
         run=training.run,
         seed=training.seed,
-        term=term,
+        term=primary_term(training) if term == PRIMARY else term,
         step=int(last["step"]),
-        checkpoints=data.sizes["step"],
         loss=float(last["loss_total"]),
         loss_zero=float(data["loss_zero"]),
         percent=float(last["percent_equiv"]),
@@ -113,23 +101,13 @@ def headline(training: Training, term: str, threshold: float) -> Headline:
         trivial=bool(last["trivial"]),
         learned_from=float(training.twirl.attrs.get("trivial_below", math.nan)),
         penalty=100 * float(last["loss_equiv"]) / mean if mean > 0 else math.nan,
-        untrained=(int(data["step"][0]), float(data["percent_equiv"][0])),
-        start=start,
         crossing=crossing(*(data[n].values for n in ("step", "percent_equiv", "trivial")), threshold),
         heavy_tailed=is_heavy(last),
         top_share=top_share(last),
         top_count=top_count(last),
         floor=float(last["loss_equiv_floor"]) if "loss_equiv_floor" in last else math.nan,
-        group=training.twirl.attrs.get("group", "SO3"),
         at_floor=bool(at_floor(training, term)[-1]),
-        whole=_whole(last),
     )
-
-
-def _whole(last: xr.Dataset) -> tuple[float, float, float] | None:
-    """The percentage under all rotations, beside that under the rotations of a grid."""
-    names = [f"so3_percent_equiv{end}" for end in ("", "_low", "_high")]
-    return tuple(float(last[name]) for name in names) if names[0] in last else None
 
 
 def top_share(data: xr.Dataset) -> float:
@@ -178,73 +156,9 @@ def with_scale(training: Training) -> list[str]:
 # sentences
 
 
-def sentence(line: Headline, threshold: float) -> str:
-    """The percentage at the end with its interval, where it began, when it became small, and the learned fraction."""
-    name = f"Run {line.run}, seed {line.seed}:"
-    share = f"of the held-out loss ({term_words(line.term)}) is equivariance error at step {line.step}"
-    if line.at_floor:
-        text = f"{name} {say(line.percent)} % {share}. That is rounding error: no error of the network itself is seen."
-        return " ".join(filter(None, [text, _group_words(line), _learned_words(line)]))
-    text = f"{name} {say(line.percent)} % (95 % interval {say(line.low)} to {say(line.high)} %) {share}"
-    if line.start is None:
-        return (
-            f"{text}. No checkpoint has {_enough(line)} learned: the percentage means nothing. {_learned_words(line)}"
-        )
-    if line.checkpoints == 1:
-        text += ", the only checkpoint."
-    elif line.start[0] == line.step:
-        text += f", the first checkpoint with {_enough(line)} learned."
-    else:
-        change = "down" if line.percent < line.start[1] else "up"
-        text += f", {change} from {say(line.start[1])} % at step {line.start[0]}, the first checkpoint with "
-        text += f"{_enough(line)} learned{_untrained_words(line)}."
-    more = [_group_words(line), _floor_words(line), _crossing_words(line, threshold), _learned_words(line)]
-    return " ".join(filter(None, [text, *more]))
-
-
 def _enough(line: Headline) -> str:
     """`at least 10 %`: the least learned fraction at which a percentage counts."""
     return f"at least {100 * line.learned_from:g} %" if math.isfinite(line.learned_from) else "enough"
-
-
-def _untrained_words(line: Headline) -> str:
-    """The percentage of the first checkpoint, if that has not yet learned."""
-    step, percent = line.untrained
-    return f" (at step {step} it was {say(percent)} %)" if step < line.start[0] else ""
-
-
-def _group_words(line: Headline) -> str:
-    """The rotations of the measurement, if these are not all rotations."""
-    if line.group != "octahedral":
-        return ""
-    text = "It is relative to the 24 rotations of a cube: a lower bound of the error under all rotations"
-    return f"{text}, which is {interval_words(*line.whole, '%')}." if line.whole else f"{text}."
-
-
-def _floor_words(line: Headline) -> str:
-    """The part of the percentage that turning makes, if it is visible."""
-    floor = line.floor_percent if line.loss > 0 else math.nan
-    return f"Interpolation of the turned fields alone makes {say(floor)} %." if floor > 1e-3 * line.percent else ""
-
-
-def _learned_words(line: Headline) -> str:
-    return f"At the end {say(100 * line.learned)} % is learned."
-
-
-def _crossing_words(line: Headline, threshold: float) -> str:
-    first, lasting, limit = line.crossing.first, line.crossing.lasting, f"{threshold:g} %"
-    doubt = f" Its interval at the end reaches above {limit}." if line.high >= threshold else ""
-    if line.trivial:
-        return f"The last checkpoint does not have {_enough(line)} learned: its percentage means nothing."
-    if first is None:
-        return f"It is not below {limit} at any checkpoint with {_enough(line)} learned."
-    if lasting is None:
-        return f"It is first below {limit} at step {first}, but not at the last checkpoint."
-    if line.checkpoints == 1:
-        return f"It is below {limit} there.{doubt}"
-    if first == lasting:
-        return f"It is below {limit} from step {lasting} on, at every later checkpoint.{doubt}"
-    return f"It is first below {limit} at step {first} and stays below from step {lasting} on.{doubt}"
 
 
 def summary(lines: Sequence[Headline], threshold: float) -> str:
@@ -252,12 +166,11 @@ def summary(lines: Sequence[Headline], threshold: float) -> str:
     total, exact = len(lines), sum(line.at_floor for line in lines)
     lines = [line for line in lines if not line.at_floor] or lines
     lasting = [line.crossing.lasting for line in lines if line.crossing.lasting is not None]
-    text = f"In {len(lasting) or 'none'} of {plural(len(lines), 'training')} the equivariance error is below "
-    text += f"{threshold:g} % of the held-out loss at the end"
+    text = f"In {len(lasting) or 'none'} of {plural(len(lines), 'training')} the equivariance error ends below "
+    text += f"{threshold:g} % of the held-out loss"
     if lasting:
         first, last = min(lasting), max(lasting)
-        text += f"; it stays below from step {first} on"
-        text += f" at the earliest, and from step {last} on at the latest" if first < last else ""
+        text += f", for good from step {first} on" + (f" at the earliest, {last} at the latest" if first < last else "")
     text += "."
     if trivial := [line for line in lines if line.trivial]:
         text += f" In {len(trivial)} the last checkpoint does not have {_enough(trivial[0])} learned."

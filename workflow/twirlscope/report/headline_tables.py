@@ -34,7 +34,7 @@ COLUMNS = (
 )
 
 
-def headline_table(trainings: Sequence[Training], lines: Sequence[Headline], limit: float) -> Table:
+def headline_table(trainings: Sequence[Training], lines: Sequence[Headline], limit: float, term: str) -> Table:
     """The last checkpoint of every training, one row per training."""
     rows, errors = [], {}
     for training, line in zip(trainings, lines, strict=True):
@@ -45,7 +45,7 @@ def headline_table(trainings: Sequence[Training], lines: Sequence[Headline], lim
             errors[column.name], row[column.name] = column, value
         rows.append(row | _symmetry(line))
     caption = (
-        f"The last checkpoint: held-out loss ({term_words(lines[0].term)}), root mean square error of a component, in "
+        f"The last checkpoint: held-out loss ({term_words(term)}), root mean square error of a component, in "
         "which every sample counts the same (by test set, errors of forces count every atom the same), and the "
         f"equivariance error with its 95 % interval. Then the first step below {limit:g} %, and the step from "
         "which it stays below to the end; checkpoints that have not yet learned do not count."

@@ -14,6 +14,7 @@ import xarray as xr
 from .._typing import Array, Bool, Sequence
 from ..storage.made_from import ATTRIBUTE
 
+PRIMARY = "primary"  # stands for the first term of every task, under all rotations where these were measured
 ROUNDING = 2.0  # times the floor: below this an equivariance error is rounding error
 
 
@@ -69,9 +70,15 @@ class Training:
         return {}
 
     def of_term(self, term: str) -> xr.Dataset:
-        """The twirl store for one term of the loss; chosen once, since a report of many runs asks for it often."""
+        """The twirl store for one term of the loss; chosen once, since a report of many runs asks for it often.
+
+        `PRIMARY` is the first term of the task, under all rotations where these were measured.
+        """
         if (term, False) not in self._by_term:
-            self._by_term[term, False] = self.twirl.sel(term=term)
+            primary = term == PRIMARY
+            self._by_term[term, False] = (
+                under_all_rotations(self, primary_term(self))[0] if primary else self.twirl.sel(term=term)
+            )
         return self._by_term[term, False]
 
     def last(self, term: str) -> xr.Dataset:
@@ -130,6 +137,13 @@ def distinct_terms(trainings: Sequence[Training]) -> list[str]:
     return [t for t in terms_of(trainings) if t == "weighted" or any(t in terms for terms in many)]
 
 
+def other_terms(trainings: Sequence[Training]) -> list[str]:
+    """The terms beside the primary ones: the weighted sum where it differs from them, then the others."""
+    main = {primary_term(t) for t in trainings}
+    differs = any(t.twirl.sizes["term"] > 2 or "so3_percent_equiv" in t.twirl for t in trainings)
+    return [t for t in distinct_terms(trainings) if t not in main and (t != "weighted" or differs)]
+
+
 def by_run(trainings: Sequence[Any]) -> dict[str, list[Any]]:
     """The seeds of each run, in the order given: of trainings, or of their files."""
     groups: dict[str, list[Training]] = {}
@@ -144,8 +158,8 @@ def first_seeds(trainings: Sequence[Training]) -> list[Training]:
 
 
 def with_term(trainings: Sequence[Training], term: str) -> list[Training]:
-    """The trainings whose task has that term."""
-    return [t for t in trainings if term in t.twirl["term"].values]
+    """The trainings whose task has that term; every task has a `PRIMARY` one."""
+    return list(trainings) if term == PRIMARY else [t for t in trainings if term in t.twirl["term"].values]
 
 
 def at_floor(training: Training, term: str) -> Bool[Array, " step"]:

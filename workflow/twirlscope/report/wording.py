@@ -7,24 +7,10 @@ import zlib
 
 import numpy as np
 
-from .._typing import Sequence
-from .trainings import Training, at_floor
+from .._typing import Mapping, Sequence
+from .trainings import PRIMARY, Training
 
-AT_EDGE = "Triangles at the lower edge: the equivariance error is rounding error"
-LEFT_OUT = "Not shown, because their equivariance error is rounding error"
 SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-
-
-def floor_note(trainings: Sequence[Training], term: str, remark: str) -> str:
-    """A remark for captions with the trainings whose error is rounding error throughout; empty if there are none."""
-    names = [t.label for t in trainings if at_floor(t, term).all()]
-    return f" {remark}: {'; '.join(names)}." if names else ""
-
-
-def labels_note(trainings: Sequence[Training]) -> str:
-    """The origin of the targets, for captions and the head of the page; empty where the stores do not say."""
-    origins = dict.fromkeys(str(t.twirl.attrs["labels"]) for t in trainings if t.twirl.attrs.get("labels"))
-    return f" Labels: {'; '.join(origins)}." if origins else ""
 
 
 def not_learned(trainings: Sequence[Training]) -> str:
@@ -33,14 +19,9 @@ def not_learned(trainings: Sequence[Training]) -> str:
     return "not yet learned" + (f" (below {listed([f'{100 * limit:g}' for limit in limits])} %)" if limits else "")
 
 
-def hollow_note(trainings: Sequence[Training]) -> str:
-    """The meaning of hollow points, for captions."""
-    return f" Hollow points: {not_learned(trainings)}; a small percentage means nothing there."
-
-
 def term_words(term: str) -> str:
     """A term of the loss in a sentence."""
-    return "all terms, weighted" if term == "weighted" else term
+    return {"weighted": "all terms, weighted", PRIMARY: "main term of each task"}.get(term, term)
 
 
 def listed(names: Sequence[str]) -> str:
@@ -73,6 +54,16 @@ def interval_words(value: float, low: float, high: float, unit: str = "") -> str
     """A number with its interval, such as `1.2 % (95 % interval 1.1 to 1.3 %)`."""
     end = f" {unit}" if unit else ""
     return f"{say(value)}{end} (95 % interval {say(low)} to {say(high)}{end})"
+
+
+def extremes(values: Mapping[str, float], unit: str = "") -> str:
+    """The smallest and the largest number with their names: `from 0.3 % (a, seed 0) to 2 % (b, seed 0)`."""
+    known = {name: value for name, value in values.items() if np.isfinite(value)}
+    if not known:
+        return "unknown"
+    low, high = min(known, key=known.get), max(known, key=known.get)
+    ends = [f"{say(known[name])}{unit} ({name})" for name in (low, high)]
+    return ends[0] if low == high else f"from {ends[0]} to {ends[1]}"
 
 
 def slug(name: str) -> str:

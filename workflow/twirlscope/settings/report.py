@@ -8,7 +8,7 @@ from .base import Settings, key
 class ReportSettings(Settings):
     """The page of results. The key `twirl.trivial_below` decides which checkpoints count as not yet learned."""
 
-    title: str = key("How the networks learned rotation", "heading of the page", min_length=1)
+    title: str = key("", "heading of the page; empty for the question that the trainings answer")
     threshold: float = key(
         2.0,
         "equivariance is learned where its error is below this percentage of the held-out loss",
@@ -16,7 +16,11 @@ class ReportSettings(Settings):
         gt=0,
         lt=100,
     )
-    term: str = key("weighted", "term of the loss in the headline; `weighted` is the weighted sum of all terms")
+    term: str = key(
+        "primary",
+        "term of the loss in the headline: `primary`, the first one of each task, under all rotations where these were "
+        "measured; `weighted`, the weighted sum of all; or a name",
+    )
     batch: int = key(
         64, "samples of a batch, in the mean of batch ratios that is shown beside the ratio of means", ge=1
     )

@@ -1,7 +1,8 @@
-"""Stage `report`: a folder with one page, every figure as SVG and PDF, every number as CSV, and the pooled numbers."""
+"""Stage `report`: a folder with one page, its first screen as text, figures as SVG and PDF, and every number as CSV."""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import xarray as xr
@@ -18,11 +19,12 @@ with needs("workflow"):
     from ..report import export, facts, page
     from ..report.export import summary
     from ..report.figures import vega
+    from ..report.first_screen.screen import markdown
     from ..report.inventory import RunFiles, shown_runs
     from ..report.sections.claims.evidence import CURVATURE, GRADIENTS, SAMPLES
-    from ..report.sections.contents import all_sections
+    from ..report.sections.contents import all_sections, findings
     from ..report.sections.sweeps import Members
-    from ..report.trainings import Training, divided, terms_of
+    from ..report.trainings import PRIMARY, Training, divided, terms_of
 
 HEADLINE = {"sample_loss_equiv", "cluster"}  # arrays by sample that the headline needs
 LARGE = {"rotation", "pair", "panel_rotation"}  # dimensions of Gram matrices, which the report does not need
@@ -60,21 +62,29 @@ def report(
     trainings, external = divided(every)
     data = {name: _read_dataset(path) for name, path in datasets.items()}
     with_figures = [t for t in trainings if t.run in shown]
-    sections = all_sections(trainings, settings, data, with_figures, sweeps or {}, external)
-    dataset_of = {f.run: f.dataset for f in runs}
-    content = facts.page_content(
-        trainings, dataset_of, data, config, settings, provenance, sections, with_figures, missing, external
+    found = findings(trainings, with_figures, sweeps or {})
+    sections = all_sections(trainings, settings, data, with_figures, sweeps or {}, found, external)
+    screen = facts.first_screen(
+        trainings, external, data, with_figures, missing, found, settings, _date([f.twirl for f in runs])
     )
+    content = facts.page_content(trainings, external, data, sections, screen, config, settings, provenance)
     about = made_from.attribute(record or {})
     write_folder(Path(out), lambda folder: _fill(folder, content, every, about))
+
+
+def _date(stores: Sequence[Path]) -> str:
+    """The day on which the last of the stores was written."""
+    newest = datetime.fromtimestamp(max(path.stat().st_mtime for path in stores), tz=UTC)
+    return f"{newest.day} {newest:%B %Y}"
 
 
 def _check(trainings: Sequence[Training], settings: ReportSettings, missing: Sequence[str]) -> None:
     """Refuse a report without trainings, or on an unknown term."""
     if not trainings:
         raise UserError("runs", "at least one training", " ".join(missing) or "none")
-    if settings.term not in terms_of(trainings):
-        raise UserError("report.term", "a term of the loss", repr(settings.term), terms_of(trainings))
+    known = [PRIMARY, *terms_of(trainings)]
+    if settings.term not in known:
+        raise UserError("report.term", "a term of the loss", repr(settings.term), known)
 
 
 def _read(files: RunFiles, number: int | None) -> Training:
@@ -115,14 +125,13 @@ def _fill(folder: Path, content: page.Content, trainings: Sequence[Training], ab
     """Write all files of the report."""
     for sub in ("figures", "tables"):
         (folder / sub).mkdir()
-    figures = [figure for section in content.sections for figure in section.figures]
+    figures = content.every_figure
     for figure in figures:
         for end, drawing in figure.files.items():
             (folder / "figures" / f"{figure.name}{end}").write_bytes(drawing)
     rejects = [d.rejects for d in content.datasets if d.rejects]
     tables = [table for section in content.sections for _, table in section.tables]
-    heads = [t for t in (content.headline, content.terms, content.trainings) if t is not None]
-    for item in (*heads, *tables, *rejects, *figures):
+    for item in (*tables, *rejects, *figures):
         (folder / "tables" / f"{item.name}.csv").write_text(item.numbers.csv, encoding="utf-8", newline="\n")
     pooled = summary(trainings)
     pooled.attrs |= about
@@ -130,3 +139,4 @@ def _fill(folder: Path, content: page.Content, trainings: Sequence[Training], ab
     (folder / "twirl.json").write_text(export.exported(trainings), encoding="utf-8")
     (folder / "charts.js").write_text(vega.bundle(), encoding="utf-8")
     (folder / "index.html").write_text(page.html(content), encoding="utf-8")
+    (folder / "README.md").write_text(markdown(content.screen), encoding="utf-8")

@@ -1,7 +1,6 @@
 """Losses of averaging at test time, against stores whose numbers are known."""
 
 import json
-import re
 
 import numpy as np
 import pytest
@@ -10,6 +9,7 @@ import synthetic
 from twirlscope.report.sections import averaging
 from twirlscope.report.sections.averaging import FRAMES, ONE
 from twirlscope.report.trainings import Training
+from twirlscope.report.wording import say
 
 
 def training(run="a", seed=0, dataset="d", **settings):
@@ -93,19 +93,19 @@ def test_comparable__keeps_tasks_and_datasets_apart():
     assert [[t.run for t in group] for group in groups] == [["a", "b"], ["c"], ["f"]]
 
 
-def test_sentences__give_the_change_by_four_passes_and_the_residual_of_frames():
-    (said,) = averaging.section([training()]).sentences
-    assert re.search(r", -10 ± [^%]+ % over the frames of the points\.", said)
-    assert "2 of 6 samples have two moments closer than 5 %" in said
-    assert "predictions change 2 times as much" in said
-
-
-def test_sentences__of_a_grid_say_that_it_has_no_frames():
+def test_section__gives_the_largest_change_and_the_residual_of_frames():
     one = training()
-    frames = [n for n in one.twirl.data_vars if "frame" in n or n == "panel_twirled_loss"]
-    grid = one.twirl.drop_vars([*frames, "twirled_loss"]).rename(spectrum="irrep_spectrum", degree="irrep")
-    (said,) = averaging.section([Training("v", 0, one.train, grid, None, "d")]).sentences
-    assert said.endswith("over the group D2. A grid has no frames.")
+    found = averaging.section([one])
+    rows = averaging.averaged_losses(one, "weighted")
+    change = 100 * (rows["mean"][0] / rows.set_index("average")["predicted"][averaging.ONE] - 1)
+    (said,) = found.sentences
+    assert said.startswith(f"Averaging over all rotations changes the loss by at most {say(abs(change))} %.")
+    (remark,) = found.remarks
+    assert "frames leave an equivariance error of " in remark
+
+
+def test_frame_words__of_a_grid_are_empty():
+    assert averaging.frame_words(Training("v", 0, None, synthetic.twirl())) == ""
 
 
 def test_figures__draw_the_runs_of_a_task_in_one_figure():

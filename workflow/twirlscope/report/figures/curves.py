@@ -9,7 +9,7 @@ from matplotlib.lines import Line2D
 
 from ..._typing import Array, Bool, Mapping, Sequence
 from ..numbers import Numbers, numbers, stored
-from ..trainings import Training, at_floor, with_term
+from ..trainings import PRIMARY, Training, at_floor, primary_term, with_term
 from . import style
 
 MARKED = 40  # a line of more checkpoints than this has fewer markers
@@ -21,7 +21,8 @@ def twirl_numbers(trainings: Sequence[Training], term: str, names: Sequence[str]
     for training in with_term(trainings, term):
         data = training.of_term(term)
         values = {n: np.broadcast_to(data[n].values, data["step"].shape) for n in names if n in data}
-        parts.append(training.labelled(pd.DataFrame({"term": term, "step": data["step"].values} | values)))
+        name = primary_term(training) if term == PRIMARY else term
+        parts.append(training.labelled(pd.DataFrame({"term": name, "step": data["step"].values} | values)))
     return numbers(pd.concat(parts, ignore_index=True), stored("step", *names))
 
 
@@ -61,11 +62,6 @@ def points(
     for mask, face in ((solid, look.colour), (hollow, "white")):
         settings = {"color": look.colour, "markerfacecolor": face, "markersize": 4 if main else 2.6}
         ax.plot(x[mask], y[mask], look.marker, linestyle="none", **settings)
-
-
-def seeds_note(groups: Mapping[str, Sequence[Training]]) -> str:
-    """The meaning of thin lines, for captions; empty if every run has one seed."""
-    return " Thin lines: further seeds of the same run." if any(len(s) > 1 for s in groups.values()) else ""
 
 
 def floored(trainings: Sequence[Training], term: str) -> Bool[Array, " row"]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from matplotlib.figure import Figure as Canvas
 
+from ..._typing import Sequence
 from ..numbers import Numbers
 from .style import rendered
 
@@ -21,6 +22,8 @@ class Figure:
     alternative: for readers who cannot see the figure, with its most important numbers.
     numbers: everything that is drawn.
     plain: the wide and the narrow drawing without published curves; None where there are none.
+    tab: its name among its tabs.
+    tabs: the same figure of other terms or other data, of which the page shows one at a time.
     """
 
     name: str
@@ -31,6 +34,13 @@ class Figure:
     alternative: str
     numbers: Numbers
     plain: tuple[Canvas, Canvas] | None = None
+    tab: str = ""
+    tabs: tuple[Figure, ...] = ()
+
+    @property
+    def every(self) -> tuple[Figure, ...]:
+        """The figure and its tabs."""
+        return (self, *self.tabs)
 
     @cached_property
     def files(self) -> dict[str, bytes]:
@@ -39,3 +49,9 @@ class Figure:
         if self.plain is not None:
             kinds |= {"_plain.svg": (self.plain[0], "svg"), "_plain_narrow.svg": (self.plain[1], "svg")}
         return {end: rendered(canvas, kind) for end, (canvas, kind) in kinds.items()}
+
+
+def tabbed(figures: Sequence[Figure | None]) -> list[Figure]:
+    """The first figure with the others as its tabs; an empty list without any."""
+    found = [figure for figure in figures if figure is not None]
+    return [replace(found[0], tabs=tuple(found[1:]))] if found else []

@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 
 from ..._typing import Sequence
 from ..numbers import Numbers, numbers
-from ..published.curves import PublishedCurve, reference_curves, source
+from ..published.curves import PublishedCurve, reference_curves
 from ..trainings import Training
 from . import style
 
@@ -58,16 +58,6 @@ def _rows(curves: Sequence[PublishedCurve], quantity: str, term: str) -> Iterato
         yield pd.DataFrame(row | ends | {"trivial": False})
 
 
-def words(curves: Sequence[PublishedCurve]) -> str:
-    """The curves in words, those of a flow together with their times."""
-    found: dict[str, list[float]] = {}
-    for curve in curves:
-        name = curve.label.replace(f", t = {curve.time:g}", "") if curve.time is not None else curve.label
-        found.setdefault(name, []).extend([] if curve.time is None else [curve.time])
-    times = {name: f" (t = {', '.join(f'{t:g}' for t in some)})" if some else "" for name, some in found.items()}
-    return "; ".join(f"{name}{time}" for name, time in times.items())
-
-
 def steps(curves: Sequence[PublishedCurve]) -> list[float]:
     """First and last steps, for axes that hold them."""
     return [float(curve.step[k]) for curve in curves for k in (0, -1)]
@@ -82,5 +72,5 @@ def joined(table: Numbers, curves: Sequence[PublishedCurve], quantity: str, term
 
 
 def note(curves: Sequence[PublishedCurve]) -> str:
-    """The published curves in captions, with their source; empty without any."""
-    return f" Grey, published: {words(curves)}. {source()}." if curves else ""
+    """The meaning of grey lines in captions; empty without any."""
+    return " Grey: published curves of the same tasks." if curves else ""

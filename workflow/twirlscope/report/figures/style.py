@@ -11,6 +11,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
+from matplotlib.backends.backend_pdf import FigureCanvasPdf
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure as Canvas
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
@@ -97,20 +99,23 @@ def shades(names: Iterable[Any]) -> list[Look]:
     return [Look(c, LINES[i % len(LINES)], MARKERS[i % len(MARKERS)], text) for i, (c, text) in kinds]
 
 
-def canvases(draw: Callable[[Canvas, int], None], panels: int, height: float, most: int = 3) -> tuple[Canvas, Canvas]:
+def canvases(
+    draw: Callable[[Canvas, int], None], panels: int, height: float, most: int = 3, wide: float = WIDE
+) -> tuple[Canvas, Canvas]:
     """The wide and the narrow drawing. `draw(canvas, columns)` fills one.
 
     Args:
         panels: number of panels, which are laid out on a grid of at most `most` columns.
         height: of one row of panels [inch].
+        wide: width of the wide drawing [inch].
     """
     drawings = []
-    for width, columns in ((WIDE, min(most, panels)), (NARROW, 1)):
+    for width, columns in ((wide, min(most, panels)), (NARROW, 1)):
         with mpl.rc_context(RC):
-            legend = 0.3 if width == WIDE else 0.8
+            legend = 0.8 if width == NARROW else 0.3
             canvas = Canvas(figsize=(width, legend + height * math.ceil(panels / columns)))
             draw(canvas, columns)
-            canvas.draw_without_rendering()
+            canvas.get_layout_engine().execute(canvas)
         canvas.set_layout_engine(None)  # laid out once, not for every file
         drawings.append(canvas)
     return drawings[0], drawings[1]
@@ -255,9 +260,14 @@ def power(value: float) -> str:
 
 
 def rendered(canvas: Canvas, kind: str) -> bytes:
-    """The content of an `svg` or `pdf` file: the same bytes for the same figure, without time stamps."""
+    """The content of an `svg` or `pdf` file: the same bytes for the same figure, without time stamps.
+
+    `Canvas.savefig` would draw everything twice.
+    """
     file = io.BytesIO()
-    empty = dict.fromkeys(("Creator", "Date", "Format", "Type") if kind == "svg" else ("CreationDate",))
-    with mpl.rc_context(RC | {"figure.constrained_layout.use": False}):  # else savefig lays it out once more
-        canvas.savefig(file, format=kind, metadata=empty)
+    with mpl.rc_context(RC | {"figure.constrained_layout.use": False}):
+        if kind == "svg":
+            FigureCanvasSVG(canvas).print_svg(file, metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
+        else:
+            FigureCanvasPdf(canvas).print_pdf(file, metadata={"CreationDate": None})
     return file.getvalue()

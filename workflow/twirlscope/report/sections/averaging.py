@@ -19,11 +19,12 @@ from ...estimators.bootstrap import standard_error
 from ...geometry.rotation_sets import FRAME_PASSES, INDEPENDENT
 from ..figures import style
 from ..figures.curves import run_looks
-from ..figures.figure import Figure
+from ..figures.figure import Figure, tabbed
 from ..numbers import Column, numbers
+from ..questions import AFTERWARDS
 from ..section import Section
 from ..trainings import Training, by_run, first_seeds, with_term
-from ..wording import labels_note, plural, say, slug, term_words
+from ..wording import extremes, say, slug, term_words
 
 TICKS = (1, 2, 4, 12, 24, 60)
 APART = 1.06  # factor between runs along a logarithmic axis, so that their bars do not hide each other
@@ -115,52 +116,30 @@ def _change(last: xr.Dataset, one: xr.Dataset, name: str) -> dict[str, float]:
 # sentences
 
 
-def sentence(training: Training, rows: pd.DataFrame) -> str:
-    """The change of the loss by averaging over all rotations, and over four passes."""
-    rows = rows.set_index("average")
-    one, limit = rows["predicted"][ONE], rows["mean"].iloc[0]
-    whole = float(training.last("weighted")["loss_total"])
-    changes = [_four_passes(n, rows.loc[n], one) for n in (AVERAGES["haar4"], "D2", FRAMES) if n in rows.index]
-    text = (
-        f"{training.label}: on the {training.twirl.sizes['panel']} samples of the panel the loss of one pass is "
-        f"{say(one)} (on all held-out samples {say(whole)}). Averaged over all rotations it would change by "
-        f"{say(100 * (limit / one - 1))} %. Four passes change it by {', '.join(changes)}."
-    )
-    return text + _frame_words(training)
-
-
-def _four_passes(name: str, row: pd.Series, one: float) -> str:
-    """The change of the loss by one kind of average: as measured, or as predicted where that is exact."""
-    over = {"D2": "the group D2", FRAMES: "the frames of the points"}.get(name, name)
-    if not np.isfinite(row["change"]):
-        return f"{say(100 * (row['predicted'] / one - 1))} % over {over}"
-    return f"{say(row['change'])} ± {say(row['change_error'])} % over {over}"
-
-
-def _frame_words(training: Training) -> str:
-    """The equivariance error that averaging over frames leaves, and the jumps that frames make."""
+def frame_words(training: Training) -> str:
+    """The equivariance error that averaging over frames leaves, and the jumps that frames make; empty without any."""
     if "frame_loss" not in training.twirl:
-        return " A grid has no frames." if "irrep_spectrum" in training.twirl else ""
+        return ""
     last, attrs = training.last("weighted"), training.twirl.attrs
     gap, close, nudge = training.twirl["frame_gap"].values, 100 * attrs["frame_close"], 100 * attrs["frame_nudge"]
     ratio = (float(last["frame_change"]) / float(last["pass_change"])) ** 0.5
     symmetric = int((gap < attrs["frame_degenerate"]).sum())
-    free = f" Of these, {symmetric} have no defined frames and are averaged over 24 or 60 rotations." * bool(symmetric)
+    free = f"; {symmetric} without defined frames use 24 or 60 rotations" * bool(symmetric)
     return (
-        f" The frames leave an equivariance error of {say(float(last['frame_loss_equiv']))}. They jump where two "
-        f"moments of the points are equal: {int((100 * gap < close).sum())} of {len(gap)} samples have two moments "
-        f"closer than {say(close)} %.{free} When points move by {say(nudge)} % of the size of their sample, "
-        f"predictions change {say(ratio)} times as much as those of one pass."
+        f"{training.label}: frames leave an equivariance error of {say(float(last['frame_loss_equiv']))}, and jump in "
+        f"{int((100 * gap < close).sum())} of {len(gap)} samples (two moments within {say(close)} %){free}. Moving "
+        f"points by {say(nudge)} % changes predictions {say(ratio)} times as much as in one pass."
     )
 
 
-def _words(training: Training, rows: pd.DataFrame) -> str:
-    """Every loss of one training, for the alternative text."""
-    kinds = []
-    for _, row in rows.iterrows():
-        losses = [f"{say(row[n])} {n}" for n in ("predicted", "measured") if np.isfinite(row[n])]
-        kinds.append(f"{row['average']} ({plural(row['passes'], 'pass')}) {', '.join(losses)}")
-    return f"{training.label}, averaged over {'; '.join(kinds)}; all rotations {say(rows['mean'].iloc[0])}."
+def answer(pairs: Sequence[Measured]) -> str:
+    """The change of the loss by averaging over all rotations, its largest amount first."""
+    change = {}
+    for training, rows in pairs:
+        one = rows.set_index("average")["predicted"][ONE]
+        change[training.label] = 100 * (rows["mean"].iloc[0] / one - 1)
+    most = say(max(map(abs, change.values())))
+    return f"Averaging over all rotations changes the loss by at most {most} %. It changes by {extremes(change, ' %')}."
 
 
 # figures
@@ -191,27 +170,19 @@ def figure(group: Sequence[Measured], term: str) -> Figure:
         style.legend(canvas, _handles(firsts, table))
 
     wide, narrow = style.canvases(draw, 3 if timed else 2, 3.2)
-    text = f"Loss of {term_words(term)} against forward passes. "
-    text += " ".join(_words(t, rows) for t, rows in zip(firsts, tables, strict=True))
+    text = answer(list(zip(firsts, tables, strict=True)))
     name = f"frontier_{slug(firsts[0].run)}_{term}"
     title = f"Loss against the number of rotations averaged at test time: {firsts[0].dataset or 'one dataset'}"
-    caption = _caption(firsts, term, table)
-    return Figure(name, wide, narrow, title, caption, text, numbers(table, COLUMNS))
+    caption = _caption(term, table)
+    return Figure(name, wide, narrow, title, caption, text, numbers(table, COLUMNS), tab=firsts[0].dataset)
 
 
-def _caption(firsts: Sequence[Training], term: str, table: pd.DataFrame) -> str:
+def _caption(term: str, table: pd.DataFrame) -> str:
     caption = (
-        f"The last checkpoint ({term_words(term)}) on the samples of the panel, when a prediction is averaged over "
-        "rotations of its input: loss with its standard error over clusters of samples, and its change to the loss of "
-        "one pass with the standard error of the change, paired by sample. Hollow: predicted from the spectrum without "
-        "running the model. Filled: measured. Dotted: independent rotations, twirled prediction error plus "
-        "equivariance error over passes. Dashed: all rotations, the twirled prediction error."
+        f"Loss of the last checkpoint ({term_words(term)}) on the panel, averaged over rotations, and its change to "
+        "one pass; bars: standard errors. Hollow: predicted from the spectrum. Dotted: independent rotations."
     )
-    if table["measured"].isna().all():
-        caption += " Rotations are the 24 of a cube: all of them were run, and predictions are exact."
-    if table["time"].notna().all():
-        caption += " Last panel: loss against the time of all passes of a sample, on the device of the training."
-    return caption + labels_note(firsts)
+    return caption + (" All 24 rotations of a cube were run." if table["measured"].isna().all() else "")
 
 
 def _losses(ax: Axes, rows: pd.DataFrame, x: pd.Series, colour: str) -> None:
@@ -292,7 +263,10 @@ def _handles(firsts: Sequence[Training], table: pd.DataFrame) -> list[Line2D]:
 
 
 def section(trainings: Sequence[Training]) -> Section:
-    """One sentence per training, and one figure per group of runs whose losses can be compared."""
+    """The change by all rotations, one figure per group of runs whose losses can be compared, remarks on frames."""
     groups = measured(trainings, "weighted")
-    sentences = [sentence(training, rows) for group in groups for training, rows in group]
-    return Section("averaging", "Averaging at test time", sentences, [figure(group, "weighted") for group in groups])
+    figures = tabbed([figure(group, "weighted") for group in groups])
+    remarks = [words for group in groups for training, _ in group if (words := frame_words(training))]
+    told = [answer([pair for group in groups for pair in group])] if groups else []
+    heading = "Averaging at test time"
+    return Section(AFTERWARDS, "averaging", heading, told, figures, open_figures=1, remarks=remarks)

@@ -20,10 +20,11 @@ from ..figures import style
 from ..figures.curves import run_looks
 from ..figures.figure import Figure
 from ..numbers import ENDS, Column, Numbers, numbers, percentage
+from ..questions import QUALITY
 from ..section import Section
 from ..tables import Table, present_tables, with_intervals
 from ..trainings import Training, by_run
-from ..wording import labels_note, say
+from ..wording import extremes, plural
 
 MEV = 1e3  # in an eV
 PUBLISHED = Path(__file__).with_suffix(".csv")
@@ -54,6 +55,7 @@ PANELS = {  # column of a figure -> label
     "force_rmse": "force RMSE by atom\n[meV/Å]",
     "percent_forces": "equivariance error\n[% of the force loss]",
 }
+UNITS = (" meV/Å", " %")
 
 
 # numbers
@@ -162,13 +164,23 @@ def published_numbers(data: Mapping[str, xr.Dataset]) -> Numbers | None:
 # figures
 
 
-def errors_by_set(found: Numbers, trainings: Sequence[Training], labels: str) -> Figure | None:
+def single_set(found: Numbers) -> str:
+    """The errors on the only test set in a sentence, and what would add another one."""
+    rows = found.data
+    names = [f"{row.run}, seed {row.seed}" for row in rows.itertuples()]
+    error = extremes(dict(zip(names, rows["force_rmse"], strict=True)), " meV/Å")
+    return (
+        f"Force RMSE by atom is {error} on the only test set, {rows['test_set'].iloc[0]}. Further sets (`test_files` "
+        "of a dataset of XYZ files) would be drawn side by side."
+    )
+
+
+def errors_by_set(found: Numbers, trainings: Sequence[Training]) -> Figure | None:
     """Force error and percentage by test set, one mark per training; None if no test set has forces.
 
     Args:
         found: the result of `errors`.
         trainings: whose looks the figure has.
-        labels: the origin of the targets, for the caption.
     """
     rows = found.data[np.isfinite(found.data["force_rmse"])]
     if rows.empty:
@@ -185,17 +197,17 @@ def errors_by_set(found: Numbers, trainings: Sequence[Training], labels: str) ->
 
     wide, narrow = style.canvases(draw, len(PANELS), 2.9)
     caption = (
-        "Errors of the last checkpoint on every test set: root mean square error of a force component over all atoms, "
-        "and the share of the squared error of the forces that is equivariance error, in which every frame counts the "
-        "same, with 95 % intervals over clusters of frames (such as molecules). One mark per seed. Read both panels: a "
-        "network that predicts almost no force has almost no equivariance error."
+        "Last checkpoint on every test set: root mean square error of a force component over all atoms, and the share "
+        "of the squared error that is equivariance error. Read both: a network that predicts almost no force has "
+        "almost no equivariance error."
     )
-    text = "Errors by test set. " + " ".join(
-        f"{row.run}, seed {row.seed}, {row.test_set}: {say(row.force_rmse)} meV/Å, {say(row.percent_forces)} %."
-        for row in rows.itertuples()
+    names = [f"{row.run}, seed {row.seed}, {row.test_set}" for row in rows.itertuples()]
+    error, share = (
+        extremes(dict(zip(names, rows[name], strict=True)), u) for name, u in zip(PANELS, UNITS, strict=True)
     )
+    text = f"Force errors of the networks on {plural(len(sets), 'test set')} are {error}. Equivariance errors: {share}."
     title = "In and out of distribution"
-    return Figure("errors_by_set", wide, narrow, title, caption + labels, text, Numbers(rows, found.columns))
+    return Figure("errors_by_set", wide, narrow, title, caption, text, Numbers(rows, found.columns))
 
 
 def _panel(ax: Axes, rows: pd.DataFrame, name: str, sets: list[str], looks: Mapping[str, style.Look]) -> None:
@@ -242,7 +254,8 @@ def section(trainings: Sequence[Training], data: Mapping[str, xr.Dataset]) -> Se
     """Errors by test set as figure and table, and the published errors; empty without any force field."""
     found = errors(trainings, data)
     if found is None:
-        return Section("sets", "Test sets")
-    figure = errors_by_set(found, trainings, labels_note([t for t in trainings if _is_force_field(t)]))
-    tables = {"Errors by test set": error_table(found), "Published errors": published_table(data)}
-    return Section("sets", "Test sets", figures=[figure] if figure else [], tables=present_tables(tables))
+        return Section(QUALITY, "sets", "Test sets")
+    figure, alone = errors_by_set(found, trainings), found.data["test_set"].nunique() == 1
+    tables = present_tables({"Errors by test set": error_table(found), "Published errors": published_table(data)})
+    told = [single_set(found)] if alone else []
+    return Section(QUALITY, "sets", "Test sets", told, [figure] if figure and not alone else [], tables, open_figures=1)

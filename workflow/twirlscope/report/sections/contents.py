@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import xarray as xr
 
 from ..._typing import Mapping, Sequence
 from ...settings.report import ReportSettings
+from ..questions import QUESTIONS
 from ..section import Section
 from ..trainings import Training
 from . import (
@@ -16,18 +19,35 @@ from . import (
     degrees_in_use,
     equivariance_error,
     fields,
+    last_checkpoint,
     learning_curves,
     loss_parts,
+    runs,
     sweeps,
     training,
 )
 from .claims import section as claims
+from .claims.judge import Verdict
 from .course import section as course
 from .curvature import section as curvature
 from .gradients import section as gradients
 from .potentials import section as potentials
 from .price import section as price
+from .price.results import Result, results
 from .spectrum import section as spectrum
+
+
+@dataclass(frozen=True)
+class Findings:
+    """Results that the first screen and a section share: verdicts on claims, comparisons with built-in symmetry."""
+
+    verdicts: Sequence[Verdict] = ()
+    comparisons: Sequence[Result] = ()
+
+
+def findings(every: Sequence[Training], shown: Sequence[Training], members: Mapping[str, sweeps.Members]) -> Findings:
+    """The verdicts of `every` training, and the comparisons among those that are `shown`."""
+    return Findings(claims.verdicts_of(every, members), results(shown)) if every else Findings()
 
 
 def all_sections(
@@ -36,36 +56,39 @@ def all_sections(
     data: Mapping[str, xr.Dataset],
     shown: Sequence[Training],
     members: Mapping[str, sweeps.Members],
+    found: Findings,
     external: Sequence[Training] = (),
 ) -> list[Section]:
-    """The sections that are not empty.
+    """The sections that are not empty, in the order of their questions.
 
     Args:
-        every: all trainings, for claims, sweeps, learning curves and tables.
+        every: all trainings, for sweeps, learning curves and tables.
         data: the prepared datasets by name.
         shown: the trainings that have figures and sentences of their own: all, or some of many.
         members: by sweep, its runs and their values.
         external: potentials that were not trained here.
     """
-    found = [potentials.section(external), spectrum.section([*shown, *external])]
+    sections = [potentials.section(external), spectrum.section([*shown, *external])]
     if every:
-        found = [
-            claims.section(every, members),
-            sweeps.section(every, members, settings),
-            equivariance_error.section(shown, every, settings.threshold),
-            course.section(every, shown, settings.threshold, settings.batch),
+        sections += [
             loss_parts.section(shown, every),
+            last_checkpoint.section(every, settings),
+            sweeps.section(every, members, settings),
+            course.section(every, shown, settings.threshold, settings.batch),
+            equivariance_error.section(shown, every),
+            price.section(shown, found.comparisons),
+            cost.section(every),
+            averaging.section(shown),
             benchmarks.section(shown, data),
             learning_curves.section(every),
-            price.section(shown),
-            degrees_in_use.section(shown),
-            *found,
-            averaging.section(shown),
-            cost.section(every),
             fields.section(shown),
+            chains.section(shown, data),
+            claims.section(found.verdicts),
+            degrees_in_use.section(shown),
             gradients.section(shown),
             curvature.section(shown),
-            chains.section(shown, data),
+            runs.section(every, shown),
             training.section(shown),
         ]
-    return [section for section in found if not section.empty]
+    order = {question: number for number, question in enumerate(QUESTIONS)}
+    return sorted((s for s in sections if not s.empty), key=lambda s: order[s.question])

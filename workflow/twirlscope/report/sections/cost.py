@@ -12,6 +12,7 @@ import pandas as pd
 from ..._typing import Sequence
 from ...storage.arrays.train import OMITTED
 from ..numbers import Column, Numbers, numbers
+from ..questions import WORTH
 from ..section import Section
 from ..tables import Table, present_tables
 from ..trainings import Training
@@ -104,4 +105,4 @@ def cost_table(trainings: Sequence[Training]) -> Table | None:
 
 def section(every: Sequence[Training]) -> Section:
     """The costs of every training as a table."""
-    return Section("cost", "Cost", tables=present_tables({"Cost": cost_table(every)}))
+    return Section(WORTH, "cost", "Cost", tables=present_tables({"Cost": cost_table(every)}))

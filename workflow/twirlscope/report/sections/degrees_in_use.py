@@ -14,10 +14,11 @@ from ..._typing import Mapping, Sequence
 from ..figures import style
 from ..figures.figure import Figure
 from ..numbers import Column, Numbers, numbers, stored
+from ..questions import WHY
 from ..section import Section
 from ..tables import Table, present_tables
 from ..trainings import Training, first_seeds
-from ..wording import labels_note, say, slug
+from ..wording import extremes, say, slug
 
 COLUMNS = (
     *stored("step", "degree_share", "degree_full_loss", "degree_removed_loss"),
@@ -121,14 +122,25 @@ def figure(training: Training, found: Numbers) -> Figure:
 
     wide, narrow = style.canvases(draw, len(contents), 2.4, most=min(len(layers), 3))
     caption = (
-        f"Degrees of the features of {training.label}. Above: the share of the variance of a layer's output (over "
-        "atoms, samples and orientations, summed over features) in each degree. Below: the held-out loss of a few "
-        "samples with that degree of that output set to 0, over their loss with it. Bars: standard error over "
-        "clusters of samples. Dotted: no change of the loss. Triangles at the lower edge: a share of 0."
-    ) + labels_note([training])
+        f"{training.label}. Above: share of the variance of a layer's output in each degree. Below: held-out loss with "
+        "that degree of that output set to 0, over the loss with it; dotted: no change. Bars: standard errors. "
+        "Triangles: a share of 0."
+    )
     name = f"degrees_{slug(training.run)}_seed{training.seed}"
     title = f"Degrees of features: {training.label}"
-    return Figure(name, wide, narrow, title, caption, sentence(training, found), found)
+    return Figure(name, wide, narrow, title, caption, _alternative(found), found)
+
+
+def _alternative(found: Numbers) -> str:
+    """The degree that matters most, and the range of the shares of variance."""
+    last = at_end(found)
+    above = last[(last["degree"] > 0) & last["ratio"].notna()]
+    shares = {f"degree {row.degree} of {row.layer}": 100 * row.degree_share for row in last.itertuples()}
+    text = f"Shares of variance at the last checkpoint are {extremes(shares, ' %')}."
+    if above.empty:
+        return text
+    most = above.loc[above["ratio"].idxmax()]
+    return f"Without {_place(most)} the loss is {_times(most)}, the most of any degree above 0. {text}"
 
 
 def _panel(ax: Axes, rows: pd.DataFrame, name: str, looks: Mapping[int, style.Look]) -> None:
@@ -169,4 +181,4 @@ def section(trainings: Sequence[Training]) -> Section:
     pairs = list(zip(chosen, found, strict=True))
     sentences, figures = [sentence(*pair) for pair in pairs], [figure(*pair) for pair in pairs]
     tables = present_tables({"Degrees of features at the last checkpoint": table(found)})
-    return Section("degrees", HEADING, sentences, figures, tables)
+    return Section(WHY, "degrees", HEADING, sentences, figures, tables)

@@ -13,18 +13,18 @@ from matplotlib.lines import Line2D
 
 from ..._typing import Sequence
 from ...estimators import loss_split
-from ...settings.steps import evenly_spaced
 from ..figures import published, style
-from ..figures.curves import curve, floored, points, run_handles, run_looks, seeds_note, steps_of, twirl_numbers
-from ..figures.figure import Figure
+from ..figures.curves import curve, floored, points, run_handles, run_looks, steps_of, twirl_numbers
+from ..figures.figure import Figure, tabbed
 from ..figures.marks import of_seed
 from ..figures.style import Look
 from ..numbers import ENDS, Column, Numbers, numbers, percentage
 from ..published.curves import PublishedCurve
+from ..questions import SYMMETRY
 from ..section import Section
 from ..tables import Table, interval, present_tables, with_intervals
-from ..trainings import Training, by_run, distinct_terms, primary_term, with_term
-from ..wording import AT_EDGE, floor_note, hollow_note, labels_note, not_learned, say, term_words
+from ..trainings import PRIMARY, Training, by_run, distinct_terms, other_terms, with_term
+from ..wording import extremes, not_learned, plural, term_words
 
 SYMBOLS = (  # by atomic number, from 1
     "H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se Br Kr Rb Sr Y Zr Nb "
@@ -37,8 +37,8 @@ GROUPS = {  # stored percentage -> look, with words
     "o3_percent_equiv": Look(style.GREY, "--", "s", "rotations and reflections, O(3)"),
 }
 LABEL = "equivariance error [% of held-out loss]"
+BESIDE, HEIGHT = 6.6, 4.0  # width and height [inch] of the figure beside the cards
 LEARNED_LEAST = -0.5  # lower end of the axis of the learned fraction
-TOLD = 8  # most checkpoints in the alternative text of one training
 
 ELEMENTS = (
     Column("total_share", "share of the total loss", "%"),
@@ -108,24 +108,6 @@ def _reflection_row(training: Training, term: str) -> dict:
     }
 
 
-# sentences
-
-
-def _percent_words(training: Training, term: str) -> str:
-    """The percentage at some checkpoints, and the learned fraction at the end."""
-    data = training.of_term(term)
-    rows = zip(data["step"].values, data["percent_equiv"].values, data["trivial"].values, strict=True)
-    told = [f"{say(p)} % at step {s}" + (" (not yet learned)" if t else "") for s, p, t in rows]
-    told = [told[i] for i in evenly_spaced(range(len(told)), TOLD)]
-    return f"{', '.join(told)}; learned fraction {say(float(data['learned_fraction'][-1]))} at the end."
-
-
-def _reflection_words(training: Training, term: str) -> str:
-    last = training.last(term)
-    rotations, reflections = (say(float(last[name])) for name in GROUPS)
-    return f"{training.label}: {rotations} % and {reflections} % at step {int(last['step'])}."
-
-
 # figures
 
 
@@ -136,7 +118,7 @@ def percent(trainings: Sequence[Training], term: str, threshold: float) -> Figur
     looks = run_looks(groups)
     rows, steps = table.data, steps_of(chosen)
     seen = rows["percent_equiv"].where(~floored(chosen, term))
-    grey = published.references([t for t in chosen if term in ("weighted", primary_term(t))], "percent_equiv")
+    grey = published.references(chosen, "percent_equiv") if term == PRIMARY else []
     limits = {float(t.twirl.attrs["trivial_below"]) for t in chosen if "trivial_below" in t.twirl.attrs}
 
     def draw(canvas: Canvas, columns: int, behind: Sequence[PublishedCurve] = ()) -> None:
@@ -160,27 +142,22 @@ def percent(trainings: Sequence[Training], term: str, threshold: float) -> Figur
         found = [*run_handles(groups), *_percent_handles(threshold, not_learned(chosen))]
         style.legend(canvas, [*found, *([published.handle("published")] if behind else [])])
 
-    wide, narrow = style.canvases(lambda *a: draw(*a, grey), 1, 4.6)
-    plain = style.canvases(draw, 1, 4.6) if grey else None
-    text = f"Percent of the held-out loss of {term_words(term)} that is equivariance error, over training steps. "
-    text += " ".join(f"{t.label}: {_percent_words(t, term)}" for t in chosen)
-    title = f"Percent equivariance error: {term_words(term)}"
+    wide, narrow = style.canvases(lambda *a: draw(*a, grey), 1, HEIGHT, wide=BESIDE)
+    plain = style.canvases(draw, 1, HEIGHT, wide=BESIDE) if grey else None
+    ends = {t.label: float(t.last(term)["percent_equiv"]) for t in chosen}
+    small = sum(value < threshold for value in ends.values())
+    text = (
+        f"The equivariance error ends below {threshold:g} % of the loss in {small} of {plural(len(ends), 'training')}. "
+    )
+    text += f"It ends at values {extremes(ends, ' %')}."
+    title = f"Share of the loss that is equivariance error: {term_words(term)}"
     table = published.joined(table, grey, "percent_equiv", term)
-    caption = _percent_caption(chosen, term, rows) + published.note(grey)
-    return Figure(f"percent_{term}", wide, narrow, title, caption, text, table, plain)
-
-
-def _percent_caption(chosen: Sequence[Training], term: str, rows: pd.DataFrame) -> str:
     caption = (
         f"Above: share of the held-out loss ({term_words(term)}) that is equivariance error. Below: learned fraction, "
-        "1 less total loss over loss of predicting zero; dotted: its limit." + hollow_note(chosen)
+        "1 "
+        "less loss over loss of predicting zero; dotted: its limit." + published.note(grey)
     )
-    caption += (
-        " Bands: 95 % intervals." + seeds_note(by_run(chosen)) + floor_note(chosen, term, AT_EDGE) + labels_note(chosen)
-    )
-    if (rows["learned_fraction"] < LEARNED_LEAST).any():
-        caption += f" Learned fractions below {LEARNED_LEAST:g} are in the CSV file only."
-    return caption
+    return Figure(f"percent_{term}", wide, narrow, title, caption, text, table, plain, term_words(term))
 
 
 def _ends(name: str) -> tuple[str, ...]:
@@ -231,13 +208,16 @@ def reflections(trainings: Sequence[Training], term: str) -> Figure | None:
     wide, narrow = style.canvases(draw, len(groups), 2.6)
     caption = (
         f"Share of the held-out loss ({term_words(term)}) that is equivariance error, over rotations, and over "
-        "rotations and reflections. Training turns samples and never reflects them." + hollow_note(chosen)
+        "rotations and reflections. Training turns samples and never reflects them."
     )
-    caption += " Bands: 95 % intervals." + seeds_note(groups) + floor_note(chosen, term, AT_EDGE) + labels_note(chosen)
-    text = f"Equivariance error of {term_words(term)} over SO(3) and over O(3). "
-    text += " ".join(_reflection_words(t, term) for t in chosen)
+    alone, both = ({t.label: float(t.last(term)[name]) for t in chosen} for name in GROUPS)
+    larger = sum(both[name] > alone[name] for name in both)
+    text = (
+        f"With reflections the equivariance error is larger in {larger} of {plural(len(both), 'training')} at the end. "
+    )
+    text += f"Rotations: {extremes(alone, ' %')}; with reflections: {extremes(both, ' %')}."
     title = f"Rotations and reflections: {term_words(term)}"
-    return Figure(f"reflections_{term}", wide, narrow, title, caption, text, table)
+    return Figure(f"reflections_{term}", wide, narrow, title, caption, text, table, tab=term_words(term))
 
 
 # tables
@@ -266,10 +246,15 @@ def reflection_table(trainings: Sequence[Training]) -> Table | None:
     return Table("reflections", caption, table, with_intervals(table, ["rotations", "reflections"]))
 
 
-def section(trainings: Sequence[Training], every: Sequence[Training], threshold: float) -> Section:
-    """Percentages of `trainings` over training as figures; elements and reflections of `every` training as tables."""
-    terms = distinct_terms(trainings)
-    figures = [percent(trainings, term, threshold) for term in terms]
-    figures += [f for t in terms if t != "weighted" and (f := reflections(trainings, t))]
+def leading_figure(trainings: Sequence[Training], threshold: float) -> Figure | None:
+    """The percentage of the main terms over training, with the other terms as tabs; None without trainings."""
+    terms = (PRIMARY, *other_terms(trainings)) if trainings else ()
+    return next(iter(tabbed([percent(trainings, term, threshold) for term in terms])), None)
+
+
+def section(trainings: Sequence[Training], every: Sequence[Training]) -> Section:
+    """Reflections of `trainings` over training as a figure; elements and reflections of `every` training as tables."""
+    terms = [t for t in distinct_terms(trainings) if t != "weighted"]
+    figures = tabbed([reflections(trainings, term) for term in terms])
     tables = {"Elements": element_table(every), "Reflections": reflection_table(every)}
-    return Section("percent", "Equivariance error", figures=figures, tables=present_tables(tables))
+    return Section(SYMMETRY, "percent", "Elements and reflections", figures=figures, tables=present_tables(tables))

@@ -12,11 +12,12 @@ from matplotlib.figure import Figure as Canvas
 from ..._typing import Sequence
 from ..figures import style
 from ..figures.curves import steps_of
-from ..figures.figure import Figure
+from ..figures.figure import Figure, tabbed
 from ..numbers import Numbers, numbers, stored
+from ..questions import QUALITY
 from ..section import Section
 from ..trainings import Training, first_seeds
-from ..wording import say, slug
+from ..wording import extremes, say, slug
 
 # numbers
 
@@ -53,15 +54,15 @@ def slices(training: Training) -> Figure | None:
     wide, narrow = style.canvases(draw, len(views), 2.3, most=4)
     step = int(training.twirl["step"][-1])
     caption = (
-        f"A held-out sample of {training.label} at step {step}: a slice through one channel of the noisy input, the "
-        "prediction, its mean over the 24 rotations of a cube, and the target. Black is occupied, white empty; values "
-        f"below 0 and above 1 are cut off (they lie between {say(low)} and {say(high)})."
+        f"A held-out sample of {training.label} at step {step}: a slice of the noisy input, the prediction, its mean "
+        f"over the 24 rotations of a cube, and the target. Black: occupied; values lie between {say(low)} and "
+        f"{say(high)}."
     )
-    distances = ", ".join(f"{view} {say(value)}" for view, value in error.items())
-    text = f"Four slices of a grid. Root mean square distance to the target within the slice: {distances}."
+    best = min(error, key=error.get)
+    text = f"The {best} is nearest to the target of all slices. Root mean square distances are {extremes(error)}."
     name = f"slices_{slug(training.run)}_seed{training.seed}"
     table = numbers(data.to_dataframe().reset_index(), stored("slice_value"))
-    return Figure(name, wide, narrow, f"Denoised: {training.label}", caption, text, table)
+    return Figure(name, wide, narrow, f"Denoised: {training.label}", caption, text, table, tab=training.label)
 
 
 def metrics(trainings: Sequence[Training]) -> Figure | None:
@@ -88,18 +89,15 @@ def metrics(trainings: Sequence[Training]) -> Figure | None:
     wide, narrow = style.canvases(draw, len(firsts), 2.7)
     caption = (
         "Atoms found as peaks of the denoised field of their element, within 0.5 Å, and peaks that are no atoms, both "
-        "as a share of the atoms of the samples. An untrained network makes up many times as many atoms as there are: "
-        "shares above 1 are in the CSV file only."
+        "as a share of the atoms. Shares above 1 are in the CSV file only."
     )
-    ends = (
-        f"{t.label}: " + ", ".join(f"{n} {say(float(t.twirl['merit_value'].sel(merit=n)[-1]))}" for n in names)
-        for t in chosen
-    )
-    text = f"At the last step, {'; '.join(ends)}."
+    ends = {n: {t.label: float(t.twirl["merit_value"].sel(merit=n)[-1]) for t in chosen} for n in names}
+    text = f"At the last step the {names[0]} are {extremes(ends[names[0]])} of all. Others: "
+    text += "; ".join(f"{n} {extremes(ends[n])}" for n in names[1:]) + "."
     return Figure("merits", wide, narrow, "Atoms found", caption, text, table)
 
 
 def section(trainings: Sequence[Training]) -> Section:
     """Slices of the first seed of every run, and the metrics of all runs."""
-    figures = [*map(slices, first_seeds(trainings)), metrics(trainings)]
-    return Section("fields", "Fields on grids", figures=[f for f in figures if f])
+    figures = [metrics(trainings), *tabbed(map(slices, first_seeds(trainings)))]
+    return Section(QUALITY, "fields", "Fields on grids", figures=[f for f in figures if f], open_figures=1)

@@ -15,15 +15,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 from matplotlib.lines import Line2D
 
-from ..._typing import Sequence
+from ..._typing import Mapping, Sequence
 from ..figures import style
-from ..figures.figure import Figure
+from ..figures.figure import Figure, tabbed
 from ..headline import physical_error, with_scale
 from ..numbers import Column, Numbers, numbers, percentage
+from ..questions import QUALITY
 from ..section import Section
 from ..tables import Table, interval, with_intervals
 from ..trainings import Training
-from ..wording import hollow_note, labels_note, not_learned, say, term_words
+from ..wording import extremes, not_learned, plural, say, term_words
 
 RMSE = "rmse_"  # beginning of the names of columns, one per unit
 LOSSES = ("total", "mean", "equiv")
@@ -119,13 +120,11 @@ def means(rows: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
 # sentences
 
 
-def _words(name: str, mean: pd.DataFrame, columns: Sequence[Column]) -> str:
-    """The means of one curve."""
-    sizes = []
-    for samples, row in mean.iterrows():
-        values = [f"{say(row[c.name])} {c.unit}" for c in columns if c.name != "total"]
-        sizes.append(f"{samples} samples: loss {say(row['total'])}, {', '.join(values)}")
-    return f"{name}: {'; '.join(sizes)}."
+def _words(mean: Mapping[str, pd.DataFrame]) -> str:
+    """Whether the loss falls with more samples, and the range of the loss."""
+    fell = sum(float(rows["total"].iloc[-1]) < float(rows["total"].iloc[0]) for rows in mean.values())
+    losses = {f"{name}, {n} samples": row["total"] for name, rows in mean.items() for n, row in rows.iterrows()}
+    return f"The loss falls with more samples on {fell} of {plural(len(mean), 'curve')}. Losses are {extremes(losses)}."
 
 
 # figures
@@ -155,33 +154,15 @@ def figure(found: Numbers, dataset: str, term: str, trainings: Sequence[Training
         style.legend(canvas, [*style.handles(looks.values()), *hollow])
 
     wide, narrow = style.canvases(draw, len(labels), 2.8)
-    text = f"Learning curves of {term_words(term)} on {dataset}, means over seeds. "
-    text += " ".join(_words(name, mean[name], shown) for name in parts)
+    text = _words(mean)
     title = f"Learning curve on {dataset}: {term_words(term)}"
-    caption = _caption(found, term, trainings) + labels_note(trainings)
-    return Figure(f"learning_{dataset}_{term}", wide, narrow, title, caption, text, found)
-
-
-def _caption(found: Numbers, term: str, trainings: Sequence[Training]) -> str:
-    rows = found.data
-    error = (
-        "root mean square error of a component (every sample counts the same), "
-        if any(n.startswith(RMSE) for n in rows)
-        else ""
-    )
     caption = (
-        f"The last checkpoint ({term_words(term)}) against the number of training samples: held-out loss in units of "
-        f"the loss, {error}and the share of the loss that is equivariance error, with 95 % intervals over clusters of "
-        "held-out samples. One point per seed; lines lead through the means over seeds. On a curve only the number of "
-        "samples varies: smaller training sets are parts of larger ones, preparation (scales, for example) uses the "
-        "whole train split, and the number of updates is the same. Fewer samples are therefore seen more often: "
-        f"{say(rows['epochs'].max())} times at most, {say(rows['epochs'].min())} times at least."
+        f"Last checkpoint ({term_words(term)}) against the number of training samples, lines through means over seeds. "
+        f"The number of updates is the same: samples are seen {say(rows['epochs'].min())} to "
+        f"{say(rows['epochs'].max())} times."
     )
-    if rows["trivial"].any():
-        caption += hollow_note(trainings)
-    if hidden := int((rows["percent"] <= 0).sum()):
-        caption += f" {hidden} estimates at or below zero do not fit a logarithmic axis; they are in the CSV file."
-    return caption
+    name = f"learning_{dataset}_{term}"
+    return Figure(name, wide, narrow, title, caption, text, found, tab=f"{dataset}, {term_words(term)}")
 
 
 def _curve(ax: Axes, rows: pd.DataFrame, mean: pd.Series, look: style.Look) -> None:
@@ -215,6 +196,7 @@ def section(trainings: Sequence[Training]) -> Section:
     """One figure per dataset and term, and a table of all curves; empty if there is no curve."""
     found = last_checkpoints(trainings)
     if found is None:
-        return Section("learning", "Learning curve")
+        return Section(QUALITY, "learning", "Learning curve")
     figures = [figure(part, dataset, term, trainings) for dataset, term, part in of_term(found)]
-    return Section("learning", "Learning curve", (), figures, [("Learning curve", learning_table(found, trainings))])
+    tables = [("Learning curve", learning_table(found, trainings))]
+    return Section(QUALITY, "learning", "Learning curve", (), tabbed(figures), tables, open_figures=1)

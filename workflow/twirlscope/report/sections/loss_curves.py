@@ -14,13 +14,13 @@ from matplotlib.lines import Line2D
 
 from ..._typing import Array, Sequence
 from ..figures import published, style
-from ..figures.curves import curve, floored, seeds_note, steps_of, twirl_numbers
+from ..figures.curves import curve, floored, steps_of, twirl_numbers
 from ..figures.figure import Figure
 from ..figures.marks import of_seed
 from ..numbers import ENDS, Column, Numbers, numbers
 from ..published.curves import PublishedCurve
-from ..trainings import Training, by_run, primary_term, with_term
-from ..wording import AT_EDGE, floor_note, labels_note, say, term_words
+from ..trainings import PRIMARY, Training, by_run, primary_term, with_term
+from ..wording import extremes, plural, term_words
 
 FLOOR = "loss_equiv_floor"
 PARTS = ("mean", "equiv")  # that published curves show; the total is close to their sum
@@ -32,8 +32,8 @@ NAMES = {part: tuple(f"loss_{part}{end}" for end in ENDS) for part in style.PART
 
 
 def published_losses(training: Training, term: str) -> dict[str, PublishedCurve]:
-    """The published curves of the task by part of the loss, for the primary term and the weighted sum; else none."""
-    if term not in ("weighted", primary_term(training)):
+    """The published curves of the task by part of the loss, for the primary term; else none."""
+    if term not in (PRIMARY, primary_term(training)):
         return {}
     curves = {part: published.references([training], f"loss_{part}") for part in PARTS}
     chosen = {part: [c for c in found if c.time in (None, TIME)] for part, found in curves.items()}
@@ -60,16 +60,13 @@ def _with_published(table: Numbers, trainings: Sequence[Training], term: str) ->
 # sentences
 
 
-def _loss_words(training: Training, term: str) -> str:
-    """Total loss and its parts at the first and the last checkpoint."""
-    data = training.of_term(term)
-    first, last = data.isel(step=0), data.isel(step=-1)
-    parts = (
-        f"{look.words} from {say(float(first[f'loss_{p}']))} to {say(float(last[f'loss_{p}']))}"
-        for p, look in style.PARTS.items()
-    )
-    steps = f"from step {int(first['step'])} to step {int(last['step'])}"
-    return f"{training.label}: {steps}, {', '.join(parts)}; predicting zero costs {say(float(data['loss_zero']))}."
+def _words(chosen: Sequence[Training], term: str) -> str:
+    """The smaller part of the loss at the end, and the range of both parts."""
+    parts = [{t.label: float(t.last(term)[f"loss_{part}"]) for t in chosen} for part in PARTS]
+    smaller = sum(parts[1][name] < parts[0][name] for name in parts[0])
+    mean, equiv = map(extremes, parts)
+    text = f"The equivariance error is the smaller part at the end of {smaller} of {plural(len(chosen), 'training')}. "
+    return f"{text}It ends at {equiv}, the twirled prediction error at {mean}."
 
 
 # figures
@@ -97,12 +94,15 @@ def losses(trainings: Sequence[Training], term: str) -> Figure:
 
     wide, narrow = style.canvases(lambda *a: draw(*a, grey), len(groups), 2.6)
     plain = style.canvases(draw, len(groups), 2.6) if grey else None
-    text = f"Held-out loss of {term_words(term)} over training steps. "
-    text += " ".join(_loss_words(t, term) for t in chosen)
-    caption = _caption(chosen, term, int((values[:, :3] <= 0).sum()), grey)
+    text = _words(chosen, term)
+    caption = (
+        f"Held-out loss ({term_words(term)}), split exactly into the twirled prediction error and the equivariance "
+        "error."
+    )
+    caption += " Grey: published losses, scaled to begin at the loss of predicting zero." if grey else ""
     title = f"The two parts of the loss: {term_words(term)}"
     table = _with_published(table, chosen, term)
-    return Figure(f"losses_{term}", wide, narrow, title, caption, text, table, plain)
+    return Figure(f"losses_{term}", wide, narrow, title, caption, text, table, plain, term_words(term))
 
 
 def _panel(ax: Axes, seeds: Sequence[Training], term: str, behind: bool) -> Array:
@@ -118,25 +118,3 @@ def _panel(ax: Axes, seeds: Sequence[Training], term: str, behind: bool) -> Arra
                 curve(ax, data["step"].values, lines, look, main=training is seeds[0])
     ax.axhline(float(seeds[0].of_term(term)["loss_zero"]), color=style.GREY, linestyle=":", linewidth=1.2)
     return np.array(published.steps(list(curves.values())))
-
-
-def _caption(chosen: Sequence[Training], term: str, hidden: int, grey: bool) -> str:
-    """The caption.
-
-    Args:
-        hidden: number of estimates at or below zero.
-        grey: True with published curves.
-    """
-    caption = (
-        f"Held-out loss ({term_words(term)}) over training, split exactly into the twirled prediction error and the "
-        "equivariance error; mean squared error in units of the loss. Bands: 95 % intervals, bootstrap over clusters "
-        "of samples. Step 0 stands left of the break."
-    )
-    caption += seeds_note(by_run(chosen)) + floor_note(chosen, term, AT_EDGE) + labels_note(chosen)
-    if hidden:
-        caption += f" {hidden} estimates at or below zero do not fit a logarithmic axis; they are in the CSV file."
-    if grey:
-        curves = [c for c in published.references(chosen, "loss_equiv") if c.time in (None, TIME)]
-        caption += " The published losses are scaled: their first total loss is that of predicting zero here. Their "
-        caption += "twirled prediction error has no finite-sample correction." + published.note(curves)
-    return caption

@@ -17,12 +17,13 @@ from matplotlib.figure import Figure as Canvas
 from ..._typing import Sequence
 from ...estimators.bootstrap import standard_error
 from ..figures import style
-from ..figures.figure import Figure
+from ..figures.figure import Figure, tabbed
 from ..numbers import Column, Numbers, numbers, percentage, stored
+from ..questions import SYMMETRY
 from ..section import Section
 from ..tables import Table, interval, present_tables, with_intervals
-from ..trainings import Training, by_run, distinct_terms, first_seeds, terms_of, with_term
-from ..wording import labels_note, say, term_words
+from ..trainings import PRIMARY, Training, by_run, first_seeds, other_terms, terms_of, with_term
+from ..wording import extremes, say, term_words
 from . import loss_curves
 
 BINS = 8  # of equally many samples
@@ -144,18 +145,6 @@ def _convex_row(training: Training, loss: str, term: str) -> dict:
     }
 
 
-# sentences
-
-
-def _covariate_words(training: Training, rows: pd.DataFrame) -> str:
-    """The percentage in every bin."""
-    bins = [
-        f"{say(row['low'])} to {say(row['high'])}: {say(row['percent_equiv'])} % of {say(row['loss_total'])}"
-        for _, row in rows.iterrows()
-    ]
-    return f"{training.label}, equivariance error as percent of the loss: {'; '.join(bins)}."
-
-
 # figures
 
 
@@ -183,12 +172,15 @@ def by_covariate(trainings: Sequence[Training], term: str) -> Figure | None:
 
     wide, narrow = style.canvases(draw, len(firsts), 2.7)
     caption = (
-        f"The two parts of the held-out loss ({term_words(term)}) at the last checkpoint against the {name}. A point "
-        "is the mean of a bin of equally many samples, with its standard error over clusters. Part of the twirled "
-        f"prediction error is noise of the target, which no network can predict; its size depends on the {name}, too."
-    ) + labels_note(chosen)
-    text = f"Loss of {term_words(term)} by {name}. "
-    text += " ".join(_covariate_words(t, rows) for t, rows in zip(firsts, bins, strict=True))
+        f"Both parts of the held-out loss ({term_words(term)}) of the last checkpoint against the {name}, in bins of "
+        "equally many samples, with standard errors. Part of the twirled prediction error is noise of the target."
+    )
+    shares = {
+        f"{t.label}, {say(row.middle)}": row.percent_equiv
+        for t, b in zip(firsts, bins, strict=True)
+        for row in b.itertuples()
+    }
+    text = f"The share of the loss that is equivariance error depends on the {name}. It is {extremes(shares, ' %')}."
     title = f"Loss by {name}: {term_words(term)}"
     return Figure(f"covariate_{term}", wide, narrow, title, caption, text, table)
 
@@ -230,7 +222,10 @@ def convex_table(trainings: Sequence[Training]) -> Table | None:
 
 def section(trainings: Sequence[Training], every: Sequence[Training]) -> Section:
     """Losses of `trainings` as figures; other losses and excess losses of `every` training as tables."""
-    figures = [loss_curves.losses(trainings, term) for term in distinct_terms(trainings)]
+    terms = (PRIMARY, *other_terms(trainings)) if trainings else ()
+    figures = tabbed([loss_curves.losses(trainings, term) for term in terms])
     figures += [f for t in terms_of(trainings) if t != "weighted" and (f := by_covariate(trainings, t))]
     tables = {"Other losses": convex_table(every), "Excess loss": excess_table(every)}
-    return Section("losses", "The two parts of the loss", figures=figures, tables=present_tables(tables))
+    return Section(
+        SYMMETRY, "losses", "The two parts of the loss", figures=figures, tables=present_tables(tables), open_figures=1
+    )

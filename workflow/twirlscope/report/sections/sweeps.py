@@ -16,9 +16,10 @@ from ...settings.steps import evenly_spaced
 from ..figures import style
 from ..figures.figure import Figure
 from ..numbers import Column, Numbers, numbers, percentage
+from ..questions import SYMMETRY
 from ..section import Section
 from ..trainings import Training, with_term
-from ..wording import hollow_note, say, term_words
+from ..wording import extremes, plural, term_words
 
 STEP = "training_step"  # `step` might be the name of a swept key
 COLUMNS = (
@@ -101,19 +102,17 @@ def sweep(trainings: Sequence[Training], name: str, members: Members, term: str,
 
     wide, narrow = style.canvases(draw, 2 * len(keys), 2.6, most=2)
     caption = (
-        f"The sweep {name}, {len(last)} trainings ({term_words(term)}). Left: equivariance error over training by the "
-        "value of one key; lines are medians over all trainings with that value, whatever their other keys, and bands "
-        "lead from the 10th to the 90th percentile. Right: the last checkpoint of each training; bars are medians."
-        f"{hollow_note(trainings)} Dashed: {threshold:g} %."
+        f"Sweep {name}, {len(last)} trainings ({term_words(term)}). Left: medians over all trainings with a value of "
+        "one key, with 10th to 90th percentile. Right: the last checkpoint of each training, with medians."
     )
-    text = f"Equivariance error at the last checkpoint of the sweep {name}, medians: "
-    text += "; ".join(f"{key} {_median_words(rows)}" for key, rows in middle.items()) + "."
+    found_medians = {f"{key} {value}": row["median"] for key, rows in middle.items() for value, row in rows.iterrows()}
+    small = int((last["percent_equiv"] < threshold).sum())
+    text = (
+        f"{small} of {plural(len(last), 'training')} end below {threshold:g} %. Medians are "
+        f"{extremes(found_medians, ' %')}."
+    )
     title = f"Sweep {name}: {term_words(term)}"
     return Figure(f"sweep_{name}_{term}", wide, narrow, title, caption, text, found)
-
-
-def _median_words(rows: pd.DataFrame) -> str:
-    return ", ".join(f"{v}: {say(float(row['median']))} % of {int(row['size'])}" for v, row in rows.iterrows())
 
 
 def _courses(ax: Axes, lines: Mapping[str, pd.DataFrame], steps: Array) -> None:
@@ -148,4 +147,4 @@ def _ends(ax: Axes, last: pd.DataFrame, key: str, values: Sequence[str], middle:
 def section(trainings: Sequence[Training], sweeps: Mapping[str, Members], settings: ReportSettings) -> Section:
     """One figure per sweep."""
     figures = [sweep(trainings, name, members, settings.term, settings.threshold) for name, members in sweeps.items()]
-    return Section("sweeps", "Sweeps", figures=[figure for figure in figures if figure])
+    return Section(SYMMETRY, "sweeps", "Sweeps", figures=[figure for figure in figures if figure], open_figures=2)

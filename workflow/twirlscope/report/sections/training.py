@@ -14,13 +14,14 @@ from matplotlib.lines import Line2D
 
 from ..._typing import Sequence
 from ..figures import style
-from ..figures.curves import run_looks, seeds_note
+from ..figures.curves import run_looks
 from ..figures.figure import Figure
 from ..figures.marks import of_seed
 from ..numbers import Column, Numbers, numbers, stored
+from ..questions import RUNS
 from ..section import Section
 from ..trainings import Training, by_run
-from ..wording import say
+from ..wording import extremes, plural
 
 BINS = 120  # most points of a training curve
 COLUMNS = (
@@ -87,18 +88,17 @@ def training_curves(trainings: Sequence[Training]) -> Figure:
 
     wide, narrow = style.canvases(draw, 1, 4.0)
     caption = (
-        "Training loss of the batches (above) and learning rate (below). A point is the mean over the updates of a "
-        f"bin; bins widen with the update, and there are at most {BINS}. Bands: 10th to 90th percentile of the batches."
+        f"Training loss (above) and learning rate (below): means over the updates of at most {BINS} bins, which widen "
+        "with the update. Bands: 10th to 90th percentile of the batches."
     )
-    text = "Training loss over updates."
-    for training in trainings:
-        part = curves[training.run, training.seed]
-        first_loss, last_loss = part["loss"].iloc[[0, -1]]
-        text += f" {training.label}: from {say(first_loss)} to {say(last_loss)} in {part['update'].iloc[-1]} updates."
+    ends = {t.label: [curves[t.run, t.seed]["loss"].iloc[k] for k in (0, -1)] for t in trainings}
+    fell = sum(last < first_loss for first_loss, last in ends.values())
+    text = f"The training loss falls in {fell} of {plural(len(ends), 'training')}. "
+    text += f"It ends at {extremes({name: last for name, (_, last) in ends.items()})}."
     title = "Training loss and learning rate"
-    return Figure("training", wide, narrow, title, caption + seeds_note(groups), text, table)
+    return Figure("training", wide, narrow, title, caption, text, table)
 
 
 def section(trainings: Sequence[Training]) -> Section:
     """Loss and learning rate of every training."""
-    return Section("training", "Training curves", figures=[training_curves(trainings)])
+    return Section(RUNS, "training", "Training curves", figures=[training_curves(trainings)])

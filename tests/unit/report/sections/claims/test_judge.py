@@ -1,4 +1,4 @@
-"""Verdicts by intervals, and their sentences."""
+"""Verdicts by intervals, and their table."""
 
 import numpy as np
 import pytest
@@ -12,8 +12,8 @@ from twirlscope.report.sections.claims.judge import (
     Claim,
     Evidence,
     claims_table,
+    counts,
     judge,
-    sentences,
 )
 
 
@@ -46,12 +46,7 @@ def test_verdict__of_a_scope_is_that_of_its_worst_number_and_names_it():
     first, second = judge([claim], [], "weighted")
     assert (first.scope, first.verdict, first.worst.label, first.count) == ("t", CONTRADICTED, "bad", 2)
     assert (second.scope, second.verdict) == ("u", HOLDS)
-    (said,) = sentences([first, second])
-    assert said.startswith("S (s). Verdict: holds for u, contradicted for t. Q, at most 2: ")
-    assert (
-        "t 5 (95 % interval 4 to 6; bad, the worst of 2, 1 of which is within), u 1 (95 % interval 0.9 to 1.1; good)."
-        in said
-    )
+    assert counts([first, second]) == "Of 1 claims 0 hold for every task, 1 are contradicted and 0 are open."
     table = claims_table([first, second])
     assert list(table.numbers.data["verdict"]) == [CONTRADICTED, HOLDS]
     assert list(table.numbers.data["value"]) == [5, 1]
@@ -76,7 +71,7 @@ def test_verdict__of_many_numbers_is_not_contradicted_by_the_largest_of_their_er
 def test_verdict__of_a_doubtful_number_is_open_and_says_why(value, expected):
     found = verdict_of([Evidence("t", "a", value, value - 0.1, value + 0.1, doubt="has heavy tails")])
     assert (found.verdict, found.reasons) == (expected, ("a has heavy tails",))
-    assert sentences([found])[0].endswith("Open because a has heavy tails.")
+    assert claims_table([found]).shown.data["reasons"][0] == "a has heavy tails"
 
 
 def test_verdict__of_a_lower_bound_refutes_at_most_and_confirms_at_least():
@@ -140,7 +135,7 @@ def test_verdict__has_limits_that_belong_to_what_is_allowed(limits, low, high, e
 def test_verdict__of_a_scope_without_numbers_names_what_it_needs():
     (found,) = judge([claim_of(most=2.0)], [], "weighted")
     assert (found.scope, found.verdict, found.worst, found.count, found.within) == ("", OPEN, None, 0, 0)
-    assert sentences([found]) == ["S (s). Verdict: open, needs x."]
+    assert claims_table([found]).shown.data["label"][0] == "needs x"
     (row,) = claims_table([found]).numbers.data.to_dict("records")
     assert (row["for"], row["label"], row["reasons"]) == ("\N{EN DASH}", "", "")
     assert np.isnan([row["value"], row["value_low"], row["value_high"]]).all()
@@ -169,28 +164,8 @@ def test_verdict__names_a_number_that_is_known_before_one_that_is_not():
     rows = [Evidence("t", "unknown", doubt="has no number"), Evidence("t", "known", 3.0, 1.0, 5.0)]
     (found,) = judge([claim_of(rows, most=2.0)], [], "weighted")
     assert (found.verdict, found.worst.label, found.count, found.within) == (OPEN, "known", 2, 0)
-    assert found.number == "t 3 (95 % interval 1 to 5; known, the worst of 2, 0 of which are within)"
     (found,) = judge([claim_of(rows[:1], most=2.0)], [], "weighted")
-    assert found.number == "t unknown (unknown)"
-    assert sentences([found])[0].endswith(
-        "The number, at most 2: t unknown (unknown). Open because unknown has no number."
-    )
-
-
-def test_number__says_what_is_missing_for_a_verdict():
-    def number(*row, **more):
-        (found,) = judge([claim_of([Evidence("t", "a", *row, **more)], most=2.0)], [], "weighted")
-        return found.number
-
-    assert number(5.0, 4.0, 6.0, False) == (
-        "t 5 (95 % interval 4 to 6; a; too short a training to contradict the claim)"
-    )
-    assert number(1.0, 0.5, 1.5, False) == "t 1 (95 % interval 0.5 to 1.5; a)"
-    assert number(1.0, 0.5, 1.5, bound=True) == (
-        "t 1 (95 % interval 0.5 to 1.5; a; a lower bound, which confirms nothing)"
-    )
-    assert number(1.0, np.nan, np.nan) == "t 1 (no interval; a)"
-    assert number(1.0, 0.5, np.nan) == "t 1 (no interval; a)"
+    assert (found.worst.label, found.reasons) == ("unknown", ("unknown has no number",))
 
 
 def test_verdict__counts_only_numbers_without_a_doubt_for_the_width_of_intervals():
@@ -201,19 +176,18 @@ def test_verdict__counts_only_numbers_without_a_doubt_for_the_width_of_intervals
     assert verdict_of([Evidence("t", "c", 1.5, 1.0, 1.9, doubt="d")] * 2).verdict == OPEN
 
 
-def test_sentences__give_four_reasons_and_count_the_others():
-    rows = [Evidence("t", f"run {k}", 1.0, 0.5, 1.5, doubt="has no luck") for k in range(6)]
-    for count, end in ((4, "; run 3 has no luck."), (5, "; and 1 more."), (6, "; and 2 more.")):
-        (said,) = sentences(judge([claim_of(rows[:count], most=2.0)], [], "weighted"))
-        assert " Open because run 0 has no luck; run 1 has no luck; " in said
-        assert said.endswith(end)
+def test_claims_table__gives_one_reason_and_counts_the_others():
+    rows = [Evidence("t", f"run {k}", 1.0, 0.5, 1.5, doubt="has no luck") for k in range(3)]
+    found = claims_table(judge([claim_of(rows, most=2.0)], [], "weighted"))
+    assert found.shown.data["reasons"][0] == "run 0 has no luck; and 2 more"
+    assert found.numbers.data["reasons"][0] == "run 0 has no luck; run 1 has no luck; run 2 has no luck"
 
 
-def test_sentences__group_the_scopes_by_verdict_and_keep_the_claims_apart():
+def test_counts__are_of_claims_over_all_their_tasks():
     rows = [Evidence(s, "a", v, v - 0.1, v + 0.1) for s, v in (("t", 1.0), ("u", 5.0), ("v", 2.0), ("w", 1.0))]
-    first, second = sentences(judge([claim_of(rows, most=2.0), claim_of(rows[:1], most=3.0)], [], "weighted"))
-    assert "Verdict: holds for t and w, contradicted for u, open for v. The number, at most 2: t 1 (" in first
-    assert second == "S (s). Verdict: holds for t. The number, at most 3: t 1 (95 % interval 0.9 to 1.1; a)."
+    claims = [claim_of(rows, most=2.0), claim_of(rows[:1], most=3.0), claim_of(rows[2:], most=2.0)]
+    found = counts(judge(claims, [], "weighted"))
+    assert found == "Of 3 claims 1 hold for every task, 1 are contradicted and 1 are open."
 
 
 def test_claims_table__has_every_field_of_a_verdict_and_hides_the_long_ones():
@@ -230,6 +204,7 @@ def test_claims_table__has_every_field_of_a_verdict_and_hides_the_long_ones():
         "source": "s", "limits": "l", "needs": "x",
     }  # fmt: skip
     assert found.name == "claims"
-    assert not {"quantity", "statement", "source", "needs", "reasons"} & set(found.shown.data)
-    assert {"claim", "for", "verdict", "published", "allowed", "limits"} <= set(found.shown.data)
+    assert not {"quantity", "claim", "source", "needs", "count"} & set(found.shown.data)
+    assert {"statement", "for", "verdict", "published", "allowed", "reasons"} <= set(found.shown.data)
+    assert found.shown.data["allowed"][0] == "at most 2\n(l)"
     assert "one furthest outside the limits" in found.caption

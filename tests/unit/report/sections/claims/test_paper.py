@@ -6,7 +6,7 @@ import synthetic
 import xarray as xr
 from synthetic import claimed as one
 
-from twirlscope.report.sections.claims.judge import CONTRADICTED, HOLDS, OPEN, judge, sentences
+from twirlscope.report.sections.claims.judge import CONTRADICTED, HOLDS, OPEN, claims_table, judge
 from twirlscope.report.sections.claims.paper import CLAIMS
 from twirlscope.report.sections.claims.section import absent_runs
 from twirlscope.report.trainings import Training
@@ -21,7 +21,7 @@ def verdicts(name, trainings):
 def test_claims__without_any_training_are_open_and_say_what_they_need():
     found = judge(CLAIMS, [], "weighted")
     assert [v.verdict for v in found] == [OPEN] * len(CLAIMS)
-    assert all(claim.needs in said for claim, said in zip(CLAIMS, sentences(found), strict=True))
+    assert list(claims_table(found).shown.data["label"]) == [f"needs {claim.needs}" for claim in CLAIMS]
     assert len({c.name for c in CLAIMS}) == len(CLAIMS)
 
 
@@ -62,14 +62,14 @@ def test_robustness__is_open_if_a_run_of_the_sweep_has_no_results():
     assert absent == {"force_field": ["c"]}
     found = judge([BY_NAME["whatever the data size"], BY_NAME["reached within 10,000"]], trainings, "weighted", absent)
     assert [v.verdict for v in found] == [OPEN, HOLDS]
-    assert "Open because c has no results." in sentences(found)[0]
+    assert found[0].reasons == ("c has no results",)
     assert absent_runs([*trainings, one(run="c")], sweeps) == {"force_field": []}
 
 
 def test_reached__is_open_with_a_network_that_has_not_learned_and_names_it():
     found = judge([BY_NAME["reached within 10,000"]], [one(1.0), unlearned(one(0.1, run="b"))], "weighted")
     assert [v.verdict for v in found] == [OPEN]
-    assert "Open because b, seed 0 has not learned by update 10,000." in sentences(found)[0]
+    assert found[0].reasons == ("b, seed 0 has not learned by update 10,000",)
     both = [one(9.0), unlearned(one(0.1, run="b"))]
     assert verdicts("reached within 10,000", both) == {
         "force_field": CONTRADICTED

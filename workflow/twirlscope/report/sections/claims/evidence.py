@@ -16,13 +16,12 @@ from ....estimators import heavy_tails
 from ....estimators.bootstrap import FEW_CLUSTERS, Clusters
 from ....estimators.simultaneous import lower_bound_of_largest
 from ....estimators.trajectories import POINTS, correlation_of_changes, power_law
-from ...trainings import Training, claims_equivariance, primary_term, under_all_rotations, with_term
+from ...trainings import PRIMARY, Training, claims_equivariance, primary_term, under_all_rotations, with_term
 from ...wording import listed, plural, say
 from ..price.comparison import LEARNED, axes, comparisons, pairs
 from ..price.schedules import ended_together
 from .judge import Evidence
 
-PRIMARY = "primary"  # stands for the first term of every task, such as forces without the energies
 UNFAIR = "compares runs in the middle of their schedules: none end together, and none have a constant learning rate"
 UNTRAINED = "has not learned by its last checkpoint"
 # variables of the stores that the evidence needs, beside numbers per checkpoint

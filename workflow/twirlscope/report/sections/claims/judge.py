@@ -19,7 +19,7 @@ import pandas as pd
 from scipy import stats
 
 from ...._typing import Callable, Mapping, Sequence
-from ...numbers import Column, numbers
+from ...numbers import Column, Numbers, numbers
 from ...published.curves import source
 from ...tables import Table, with_intervals
 from ...trainings import Training
@@ -43,8 +43,7 @@ COLUMNS = (
     Column("published_within", "published, agree"),
 )
 PUBLISHED = ("published_value", "published_label", "published_count", "published_within")
-CSV_ONLY = ("quantity", "statement", "source", "needs", "reasons", *PUBLISHED)
-TOLD = 4  # most reasons in a sentence
+CSV_ONLY = ("claim", "quantity", "source", "needs", "limits", "count", "within", *PUBLISHED)
 
 
 @dataclass(frozen=True)
@@ -88,6 +87,7 @@ class Claim:
     needs: the trainings that its test needs.
     least, most: limits of the number, inclusive.
     evidence: the numbers of the trainings, for a term of the loss.
+    unit: of the number and of its limits, with its space.
     levels: True for a claim on every level of a swept key; a run of the sweep without results then leaves it open.
     published: the numbers of published trainings, empty without any.
     """
@@ -101,6 +101,7 @@ class Claim:
     evidence: Callable[[Sequence[Training], str], list[Evidence]]
     least: float = -math.inf
     most: float = math.inf
+    unit: str = ""
     levels: bool = False
     published: Callable[[], list[Evidence]] = list
 
@@ -144,20 +145,6 @@ class Verdict:
     count: int
     within: int
     reasons: Sequence[str] = ()
-
-    @property
-    def number(self) -> str:
-        """The number that decides, in words."""
-        one, which = self.worst, self.worst.label
-        if self.count > 1:
-            which += f", the worst of {self.count}, {self.within} of which {'is' if self.within == 1 else 'are'} within"
-        if math.isnan(one.value):
-            return f"{self.scope} unknown ({which})"
-        more = "; a lower bound, which confirms nothing" if one.bound else ""
-        more += "" if one.final or self.verdict == HOLDS else "; too short a training to contradict the claim"
-        value, low, high = (say(v) for v in (one.value, one.low, one.high))
-        interval = f"95 % interval {low} to {high}" if "unknown" not in (low, high) else "no interval"
-        return f"{self.scope} {value} ({interval}; {which}{more})"
 
 
 def judge(
@@ -206,44 +193,15 @@ def _by_scope(claim: Claim, found: Sequence[Evidence], absent: Mapping[str, Sequ
     return verdicts
 
 
-def sentences(verdicts: Sequence[Verdict], published: Sequence[Verdict] = ()) -> list[str]:
-    """One sentence per claim: its verdicts, the numbers of whole tasks, and the verdicts of published trainings."""
-    found = []
-    for claim, group in groupby(verdicts, key=lambda v: v.claim):
-        every = list(group)
-        head = f"{claim.statement} ({claim.source}). Verdict"
-        others = [v for v in published if v.claim is claim]
-        theirs = f" Published trainings: {_kinds(others)}." if others else ""
-        if every[0].worst is None:
-            found.append(f"{head}: {OPEN}, needs {claim.needs}.{theirs}")
-            continue
-        whole = [v for v in every if PART not in v.scope]
-        values = ", ".join(v.number for v in whole)
-        text = f"{head}: {_kinds(every)}. {claim.quantity[0].upper()}{claim.quantity[1:]}, {claim.allowed}: {values}."
-        found.append(text + _reasons([reason for v in whole for reason in v.reasons]) + theirs)
-    return found
-
-
-def _kinds(verdicts: Sequence[Verdict]) -> str:
-    """The scopes of each verdict, such as `holds for a and b, open for c`."""
-    scopes = {kind: [v.scope for v in verdicts if v.verdict == kind] for kind in (HOLDS, CONTRADICTED, OPEN)}
-    every = [v.scope for v in verdicts]
-    return ", ".join(f"{kind} for {listed(_together(names, every))}" for kind, names in scopes.items() if names)
-
-
-def _together(names: Sequence[str], every: Sequence[str]) -> list[str]:
-    """Scopes in words, with the parts of a task in one: `flow_matching (every t)`, `flow_matching (t 0.5 to 0.7)`."""
-    found = [name for name in names if PART not in name]
-    for task in dict.fromkeys(name.split(PART)[0] for name in names if PART in name):
-        mine, of_all = ([n.split(PART)[1] for n in some if n.startswith(task + PART)] for some in (names, every))
-        found.append(f"{task} ({'every t' if len(mine) == len(of_all) else '; '.join(mine)})")
-    return found
-
-
-def _reasons(reasons: Sequence[str]) -> str:
-    """The first reasons why a claim is open, and the number of the others."""
-    more = f"; and {len(reasons) - TOLD} more" if len(reasons) > TOLD else ""
-    return f" Open because {'; '.join(reasons[:TOLD])}{more}." if reasons else ""
+def counts(verdicts: Sequence[Verdict]) -> str:
+    """How many claims hold, are contradicted, and are open, in a sentence. A claim holds if it does for every task."""
+    kinds = []
+    for _, group in groupby(verdicts, key=lambda v: v.claim):
+        every = {v.verdict for v in group}
+        kinds.append(CONTRADICTED if CONTRADICTED in every else HOLDS if every == {HOLDS} else OPEN)
+    words = {HOLDS: "hold for every task", CONTRADICTED: "are contradicted", OPEN: "are open"}
+    found = [f"{kinds.count(kind)} {words[kind]}" for kind in words]
+    return f"Of {len(kinds)} claims {listed(found)}."
 
 
 def claims_table(verdicts: Sequence[Verdict], published: Sequence[Verdict] = ()) -> Table:
@@ -255,18 +213,30 @@ def claims_table(verdicts: Sequence[Verdict], published: Sequence[Verdict] = ())
         rows += [_row(claim, scope, ours.get(scope), theirs.get(scope)) for scope in sorted({*ours, *theirs})]
     table = numbers(pd.DataFrame(rows), COLUMNS)
     caption = (
-        "Each claim with the number that decides it: of all trainings that count, the one furthest outside the limits, "
-        "with its 95 % interval. A claim holds if the intervals of all trainings lie within the limits. It is "
-        "contradicted if one lies wholly outside, for several trainings with wider intervals (Bonferroni). "
-        "Otherwise it is open, and always if a training has not learned or its interval is doubtful. Published: the "
-        "same test of published curves, with the number that decides and the error of reading figures alone. Limits "
-        "are the paper's, or ours where it gives none; that 2 % should last is our reading. Steps of published flow "
-        f"matching are row numbers of logs. Published curves: {source()}."
+        "Each claim with the number that decides it, of all trainings the one furthest outside the limits, with its "
+        "95 % interval. A claim holds if all intervals lie within the limits, and is contradicted if one lies wholly "
+        "outside (of several trainings a wider one, Bonferroni). Otherwise, and where a training has not learned, it "
+        f"is open. Published: the same test of published curves; {source()}. The CSV file has the ranges of times that "
+        "only these have."
     )
-    shown = with_intervals(table, ["value"]).without(CSV_ONLY)
-    theirs = zip(table.data["published"], table.data["published_value"], strict=True)
-    data = shown.data.assign(published=[f"{kind} ({say(x)})" if x == x else kind for kind, x in theirs])
-    return Table("claims", caption, table, numbers(data, shown.columns))
+    return Table("claims", caption, table, _brief(table))
+
+
+def _brief(table: Numbers) -> Numbers:
+    """The columns on the page, without parts of tasks that only published trainings have."""
+    full, shown = table.data, with_intervals(table, ["value"]).without(CSV_ONLY)
+    theirs = zip(full["published"], full["published_value"], strict=True)
+    reasons = [text.split("; ") for text in full["reasons"]]
+    needs = zip(full["label"], full["needs"], full["verdict"], strict=True)
+    data = shown.data.assign(
+        published=[f"{kind} ({say(x)})" if x == x else kind for kind, x in theirs],
+        allowed=[f"{allowed}\n({whose})" for allowed, whose in zip(full["allowed"], full["limits"], strict=True)],
+        label=[label or ("" if verdict == HOLDS else f"needs {words}") for label, words, verdict in needs],
+        reasons=[every[0] + (f"; and {len(every) - 1} more" if len(every) > 1 else "") for every in reasons],
+    )
+    order = ["statement", *(name for name in data if name != "statement")]
+    kept = (full["verdict"] != NOT_RUN) | ~full["for"].str.contains(PART, regex=False)
+    return numbers(data.loc[kept, order].reset_index(drop=True), shown.columns)
 
 
 def _row(claim: Claim, scope: str, ours: Verdict | None, theirs: Verdict | None) -> dict:

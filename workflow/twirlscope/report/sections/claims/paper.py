@@ -24,6 +24,7 @@ CLAIMS = (
         "trainings on turned samples, of 10,000 updates or more to contradict it",
         percentages.reached,
         most=2.0,
+        unit=" %",
         published=published.reached(),
     ),
     Claim(
@@ -35,6 +36,7 @@ CLAIMS = (
         "trainings on turned samples that reach 2 %, of 10,000 updates or more to confirm it",
         percentages.stays,
         most=2.0,
+        unit=" %",
         published=published.stays,
     ),
     Claim(
@@ -46,6 +48,7 @@ CLAIMS = (
         "trainings on turned samples",
         percentages.at_end,
         most=2.0,
+        unit=" %",
         published=published.at_end,
     ),
     Claim(
@@ -57,6 +60,7 @@ CLAIMS = (
         "trainings that differ in the size of the model (and the learning rate) alone, by a factor of 1.5 or more",
         percentages.by("size", percentages.reached),
         most=2.0,
+        unit=" %",
         levels=True,
         published=published.reached("size"),
     ),
@@ -69,6 +73,7 @@ CLAIMS = (
         "trainings that differ in train.samples alone, by a factor of 1.5 or more",
         percentages.by("samples", percentages.reached),
         most=2.0,
+        unit=" %",
         levels=True,
         published=published.reached("samples"),
     ),
@@ -81,6 +86,7 @@ CLAIMS = (
         "trainings that differ in train.optimiser (learning rate, momentum) alone, with the same weight decay",
         percentages.by("optimiser", percentages.reached),
         most=2.0,
+        unit=" %",
         levels=True,
         published=published.reached("optimiser"),
     ),
@@ -93,6 +99,7 @@ CLAIMS = (
         "trainings on turned samples",
         evidence.penalty,
         most=10.0,
+        unit=" %",
         published=published.penalty,
     ),
     Claim(

@@ -6,23 +6,27 @@ Question: which claims hold for these trainings, which are contradicted, and whi
 from __future__ import annotations
 
 from ...._typing import Mapping, Sequence
+from ...questions import EVIDENCE
 from ...section import Section
-from ...trainings import Training, by_run
-from .evidence import PRIMARY
-from .judge import claims_table, judge, judge_published, sentences
+from ...trainings import PRIMARY, Training, by_run
+from .judge import Verdict, claims_table, counts, judge, judge_published
 from .paper import CLAIMS
 
 
-def section(trainings: Sequence[Training], sweeps: Mapping[str, Mapping[str, Mapping]]) -> Section:
-    """The verdicts on all claims, in sentences and as a table.
+def verdicts_of(trainings: Sequence[Training], sweeps: Mapping[str, Mapping[str, Mapping]]) -> list[Verdict]:
+    """The verdicts of the trainings on all claims.
 
     Args:
         sweeps: by name, the runs of each sweep and their values.
     """
-    verdicts = judge(CLAIMS, trainings, PRIMARY, absent_runs(trainings, sweeps))
+    return judge(CLAIMS, trainings, PRIMARY, absent_runs(trainings, sweeps))
+
+
+def section(verdicts: Sequence[Verdict]) -> Section:
+    """The verdicts on all claims, in sentences and as a table, beside those of published trainings."""
     published = judge_published(CLAIMS)
-    table = claims_table(verdicts, published)
-    return Section("claims", "Claims", sentences(verdicts, published), tables=[("Verdicts", table)])
+    tables = [("Verdicts", claims_table(verdicts, published))]
+    return Section(EVIDENCE, "claims", "Claims", [counts(verdicts)], tables=tables, open_tables=1)
 
 
 def absent_runs(trainings: Sequence[Training], sweeps: Mapping[str, Mapping[str, Mapping]]) -> dict[str, list[str]]:

@@ -9,13 +9,13 @@ from matplotlib.figure import Figure as Canvas
 from ...._typing import Sequence
 from ....estimators import loss_split
 from ...figures import published, style
-from ...figures.curves import curve, run_handles, run_looks, seeds_note, steps_of
+from ...figures.curves import curve, run_handles, run_looks, steps_of
 from ...figures.figure import Figure
 from ...figures.marks import of_seed
 from ...numbers import ENDS, Column, numbers, stored
 from ...published.curves import PublishedCurve
 from ...trainings import Training, by_run, primary_term
-from ...wording import hollow_note, labels_note, say
+from ...wording import extremes
 from .courses import RESAMPLES, TimeBin, bin_of, time_bins
 
 NAMES = [f"percent_equiv{end}" for end in ENDS]
@@ -74,27 +74,28 @@ def by_time(trainings: Sequence[Training], threshold: float) -> Figure | None:
 
     every = pd.concat([rows, _published_rows(curves)], ignore_index=True) if curves else rows
     table = numbers(every, [*stored("step", *NAMES), Column("samples", "samples")])
-    text = f"{TITLE}. " + " ".join(_words(part, *key) for key, part in rows.groupby(["run", "seed"], sort=False))
+    text = _words(rows, threshold)
     wide, narrow = style.canvases(draw(True), len(bins), 2.3)
     plain = style.canvases(draw(False), len(bins), 2.3) if curves else None
     title = "Equivariance error by time on the path"
-    return Figure("percent_by_time", wide, narrow, title, _caption(chosen, curves, threshold), text, table, plain)
-
-
-def _caption(chosen: Sequence[Training], curves: Sequence[PublishedCurve], threshold: float) -> str:
-    caption = (
-        "Equivariance error over training by the time on the path of the flow, 0 noise and 1 chain: percent of the "
-        "held-out loss of the samples with these times, with 95 % intervals. Dashed: "
-        f"{threshold:g} %." + hollow_note(chosen) + seeds_note(by_run(chosen)) + labels_note(chosen)
+    return Figure(
+        "percent_by_time", wide, narrow, title, _caption(threshold) + published.note(curves), text, table, plain
     )
-    return caption + (f" Grey: {published.words(curves)}, in the panel of their time." if curves else "")
 
 
-def _words(rows: pd.DataFrame, run: str, seed: int) -> str:
-    """The last percentage of every bin."""
-    ends = rows.groupby("time", sort=False).tail(1)
+def _caption(threshold: float) -> str:
     return (
-        f"{run}, seed {seed}: "
-        + ", ".join(f"{say(row['percent_equiv'])} % for {row['time']}" for _, row in ends.iterrows())
-        + "."
+        "Share of the held-out loss that is equivariance error, by the time of the samples on the path of the flow, 0 "
+        f"noise and 1 chain. Dashed: {threshold:g} %."
+    )
+
+
+def _words(rows: pd.DataFrame, threshold: float) -> str:
+    """The number of bins that end below the threshold, and the range of their last percentages."""
+    last = rows.groupby(["run", "seed", "time"], sort=False).tail(1)
+    ends = {f"{row.time}, {row.run}, seed {row.seed}": row.percent_equiv for row in last.itertuples()}
+    small = sum(value < threshold for value in ends.values())
+    return (
+        f"The error ends below {threshold:g} % in {small} of {len(ends)} ranges of times. It ends at "
+        f"{extremes(ends, ' %')}."
     )

@@ -6,6 +6,7 @@ Question: when does the error become small, does it stay small, and is it the sa
 from __future__ import annotations
 
 from ...._typing import Sequence
+from ...questions import SYMMETRY
 from ...section import Section
 from ...tables import present_tables
 from ...trainings import Training
@@ -27,4 +28,5 @@ def section(every: Sequence[Training], shown: Sequence[Training], threshold: flo
         "The same loss, weighted in other ways": weighting_table(every, batch),
     }
     drawings = [figure for figure in [by_time(shown, threshold)] if figure is not None]
-    return Section("course", "Course of the error", tables.sentences(shown, threshold), drawings, present_tables(found))
+    told = tables.sentences(shown, threshold)
+    return Section(SYMMETRY, "course", "Course of the error", (), drawings, present_tables(found), remarks=told)

@@ -12,7 +12,7 @@ from ...figures import style
 from ...figures.figure import Figure
 from ...numbers import Numbers, numbers, stored
 from ...trainings import Training
-from ...wording import say
+from ...wording import extremes, say
 from .matrices import LOOKS, MATRICES, tail_note
 
 SHOWN = {"kappa_E90": "κ_E90", "kappa_GD10": "κ_GD10", "effective_rank": "effective rank"}
@@ -75,14 +75,18 @@ def _rank_note(data: xr.Dataset) -> str:
     return text + (" That is less than three times as many: more samples would change the numbers." if few else "")
 
 
-def _words(data: xr.Dataset, place: int) -> str:
-    """The numbers of the Hessian at a checkpoint."""
-    one = data.isel(step=place).sel(curvature="hessian")
-    measures = []
-    for measure, name in SHOWN.items():
-        parts = [f"{LOOKS[str(p)].words} {number_words(one.sel(part=p, measure=measure))}" for p in one["part"].values]
-        measures.append(f"{name}: {', '.join(parts)}")
-    return f"Step {int(one['step'])}, Hessian: {'; '.join(measures)}."
+def _words(data: xr.Dataset) -> str:
+    """The part with the larger κ_E90 of the Hessian at the last checkpoint, and the range of all converged numbers."""
+    one = data.isel(step=-1).sel(curvature="hessian", measure=list(SHOWN))
+    known = one["condition"].where(one["condition_converged"])
+    values = {
+        f"{SHOWN[str(m)]}, {LOOKS[str(p)].words}": float(known.sel(measure=m, part=p))
+        for m in one["measure"].values
+        for p in one["part"].values
+    }
+    first = {name: v for name, v in values.items() if name.startswith("κ_E90") and np.isfinite(v)}
+    top = max(first, key=first.get).split(", ")[1] if first else "neither part, which have not converged,"
+    return f"At the last step {top} has the larger κ_E90. Converged numbers are {extremes(values)}."
 
 
 # figures
@@ -112,9 +116,9 @@ def conditions(training: Training, name: str) -> Figure:
         style.legend(canvas, _handles(data))
 
     wide, narrow = style.canvases(draw, len(contents), 2.3)
-    text = f"Condition numbers of {training.label}. " + " ".join(_words(data, i) for i in range(data.sizes["step"]))
+    text = _words(data)
     title = f"Condition numbers: {training.label}"
-    return Figure(name, wide, narrow, title, _caption(training, data), text, condition_numbers_of(training))
+    return Figure(name, wide, narrow, title, _caption(training), text, condition_numbers_of(training))
 
 
 def _looks(data: xr.Dataset) -> list[style.Look]:
@@ -153,16 +157,24 @@ def _handles(data: xr.Dataset) -> list[Line2D]:
     ]
 
 
-def _caption(training: Training, data: xr.Dataset) -> str:
+def _caption(training: Training) -> str:
+    return (
+        f"{training.label}: condition numbers of the curvature of each part, by magnitude and without zeros. Bars: "
+        "standard error over probes. Hollow: not converged. Thin lines: change since half the depth. Dots: groups of "
+        "the samples at half the depth."
+    )
+
+
+def remarks(training: Training) -> list[str]:
+    """Definitions of the numbers, the rank that they depend on, and the tail of a corrected part, in sentences."""
+    data = training.hessian.sel(side="absolute")
     definitions = {str(m): str(d) for m, d in zip(data["measure"].values, data["definition"].values, strict=True)}
     defined = "; ".join(f"{SHOWN[m]}, {definitions[m]}" for m in SHOWN)
-    return (
-        f"{training.label}: condition numbers of the curvature of each part of the loss. {defined}. All count "
-        "eigenvalues by magnitude and leave out zeros. Bars: standard error over probes, if there are three or more; "
-        "the spread over samples is not in them. Thin lines lead to the value at half the depth of the Lanczos run. If "
-        "the 95 % interval over probes and the change since half and three quarters of the depth are together above "
-        "15 %, the number has not converged: its point is hollow, without a bar. Dots: the same on each group of the "
-        "samples at half the depth; their spread is that over samples, of a smaller number of samples."
-        + _rank_note(data)
-        + tail_note(data)
-    )
+    found = [
+        f"{training.label}: {defined}. A number has not converged if the interval over probes and the change since "
+        "half "
+        "and three quarters of the depth are together above 15 %.",
+        _rank_note(data).strip(),
+        tail_note(data),
+    ]
+    return [text for text in found if text]

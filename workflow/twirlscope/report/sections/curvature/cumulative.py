@@ -17,8 +17,8 @@ from ...figures import style
 from ...figures.figure import Figure
 from ...numbers import Column, Numbers, numbers, stored
 from ...trainings import Training
-from ...wording import say
-from .matrices import LOOKS, tail_note
+from ...wording import extremes
+from .matrices import LOOKS
 
 COLUMNS = (
     *stored("step"),
@@ -84,11 +84,11 @@ def share_numbers(training: Training, shares: Shares) -> Numbers:
 # sentences
 
 
-def _words(data: xr.Dataset, step: int) -> str:
-    """The largest eigenvalues at a checkpoint."""
-    top = data["eigenvalue_top"].sel(step=step)
-    each = [f"{LOOKS[p].words} {say(float(top.sel(part=p)[0]))}" for p in map(str, data["part"].values)]
-    return f"Step {step}: largest eigenvalue of the {' and of the '.join(each)}."
+def _words(data: xr.Dataset) -> str:
+    """The part with the largest eigenvalue at the last checkpoint, and the range over the parts."""
+    last = data["eigenvalue_top"].isel(step=-1, rank=0)
+    top = {LOOKS[p].words: float(last.sel(part=p)) for p in map(str, data["part"].values)}
+    return f"The {max(top, key=top.get)} has the largest eigenvalue. The largest ones of the parts are {extremes(top)}."
 
 
 # figures
@@ -119,15 +119,11 @@ def distribution(training: Training, name: str) -> Figure:
 
     wide, narrow = style.canvases(draw, len(steps), 2.5)
     caption = (
-        f"{training.label}: share of the parameters whose Hessian eigenvalue is at least as large in magnitude as the "
-        "value on the horizontal axis, for the two parts of the loss. Thick lines: positive eigenvalues; thin lines: "
-        "negative ones. Cumulative weights of the Lanczos quadrature, not smoothed; a converged eigenvalue counts as "
-        "one. Bands: one standard error over probes. Inner steps of a line are nodes of the quadrature, not single "
-        "eigenvalues." + tail_note(data)
+        f"{training.label}: share of the parameters whose Hessian eigenvalue is at least as large in magnitude. Thick: "
+        "positive; thin: negative. Lanczos quadrature, not smoothed: inner steps are nodes, not eigenvalues. Bands: "
+        "one standard error over probes."
     )
-    text = f"Distribution of the Hessian eigenvalues of {training.label}. " + " ".join(
-        _words(data, step) for step in steps
-    )
+    text = _words(data)
     title = f"Distribution of Hessian eigenvalues: {training.label}"
     return Figure(name, wide, narrow, title, caption, text, share_numbers(training, shares))
 

@@ -18,8 +18,8 @@ from ...figures import style
 from ...figures.figure import Figure
 from ...numbers import Column, Numbers, numbers, stored
 from ...trainings import Training
-from ...wording import say
-from .matrices import LOOKS, MATRICES, tail_note
+from ...wording import extremes, say
+from .matrices import LOOKS, MATRICES
 
 DECADES = 6  # of the logarithmic axis on each side of zero; nearer to zero the axis is linear
 WIDTH = 0.8  # of the Gaussian at each node, in units of asinh(lambda / linear): a third of a decade
@@ -99,18 +99,17 @@ def density_numbers(training: Training, found: Densities) -> Numbers:
 # sentences
 
 
-def _words(training: Training, step: int) -> str:
-    """Shares of the bulk and of the negative eigenvalues of the Hessian."""
-    one = training.hessian.sel(step=step, curvature="hessian")
-    parts = []
+def _words(training: Training) -> str:
+    """The share of the bulk of the Hessian's eigenvalues at the last checkpoint, over the parts."""
+    one = training.hessian.isel(step=-1).sel(curvature="hessian")
+    bulk, negative = {}, {}
     for part in one["part"].values:
         value, weight = (one[n].sel(part=part).values for n in ("ritz_value", "ritz_weight_deflated"))
-        scale = np.nanmax(np.abs(value)) or 1.0
-        bulk = weight.mean(1)[np.abs(value) < BULK * scale].sum()
-        negative = weight.mean(1)[value < 0].sum()
-        share = f"{say(100 * bulk)} % of the parameters lie below a thousandth of the largest magnitude, {say(scale)}"
-        parts.append(f"{LOOKS[str(part)].words}: {share}; {say(100 * negative)} % are negative")
-    return f"Step {step}, Hessian: {'; '.join(parts)}."
+        words, small = LOOKS[str(part)].words, np.abs(value) < BULK * (np.nanmax(np.abs(value)) or 1.0)
+        bulk[words] = 100 * float(weight.mean(1)[small].sum())
+        negative[words] = 100 * float(weight.mean(1)[value < 0].sum())
+    text = f"Most eigenvalues are small: below a thousandth of the largest lie {extremes(bulk, ' %')}. "
+    return f"{text}Negative are {extremes(negative, ' %')}."
 
 
 # figures
@@ -137,14 +136,11 @@ def densities(training: Training, name: str) -> Figure:
 
     wide, narrow = style.canvases(draw, len(places), 2.3)
     caption = (
-        f"{training.label}: density of the eigenvalues of the curvature of each part of the loss: nodes of the Lanczos "
-        "quadrature, smoothed by a Gaussian of a third of a decade. The axis of the eigenvalues is logarithmic on both "
-        f"sides of zero and linear within ±{say(linear)}; the density is per unit of it (2.3 units per decade). Where "
-        "the pale band is wide, twice the depth has moved the curve: there are single nodes, not yet a density."
-        + tail_note(data)
+        f"{training.label}: density of the eigenvalues of each part, from Lanczos quadrature, smoothed by a third of a "
+        f"decade. The axis is linear within ±{say(linear)}; the density is per unit of it. Pale: change since half the "
+        "depth."
     )
-    text = f"Densities of eigenvalues of {training.label}. "
-    text += " ".join(_words(training, int(s)) for s in data["step"].values)
+    text = _words(training)
     title = f"Densities of eigenvalues: {training.label}"
     return Figure(name, wide, narrow, title, caption, text, density_numbers(training, found))
 

@@ -11,13 +11,13 @@ from matplotlib.lines import Line2D
 
 from ...._typing import Sequence
 from ...figures import style
-from ...figures.curves import run_handles, run_looks, seeds_note
+from ...figures.curves import run_handles, run_looks
 from ...figures.figure import Figure
 from ...figures.marks import of_seed
 from ...numbers import Column, Numbers, numbers, stored
 from ...trainings import Training, by_run
-from ...wording import say
-from .matrices import LOOKS, tail_note
+from ...wording import extremes, plural
+from .matrices import LOOKS
 
 SIGNS = {"eigenvalue_top": 1, "eigenvalue_bottom": -1}
 PANELS = [(end, part) for end in SIGNS for part in ("mean", "equiv")]
@@ -39,20 +39,6 @@ def eigenvalue_numbers(trainings: Sequence[Training]) -> Numbers:
         parts.append(training.labelled(rows))
     columns = [*stored("step", *STORED), Column("rank", "rank", "1")]
     return numbers(pd.concat(parts, ignore_index=True), columns)
-
-
-# sentences
-
-
-def _words(training: Training) -> str:
-    """Both ends at the last checkpoint."""
-    data = training.hessian.sel(curvature="hessian").isel(step=-1, rank=0)
-    parts = []
-    for part in data["part"].values:
-        one = data.sel(part=part)
-        top, bottom = (say(float(one[end])) + ("" if one[f"{end}_converged"] else " (not converged)") for end in SIGNS)
-        parts.append(f"{LOOKS[str(part)].words} from {bottom} to {top}")
-    return f"{training.label}, step {int(data['step'])}: {'; '.join(parts)}."
 
 
 # figures
@@ -83,14 +69,15 @@ def eigenvalues(trainings: Sequence[Training]) -> Figure:
 
     wide, narrow = style.canvases(draw, len(PANELS), 2.3, most=2)
     caption = (
-        "Largest and most negative eigenvalues of the Hessian of each part of the loss over training. A line connects "
-        "the first rank; smaller points are further ranks. Error bars are bounds: residuals of a Lanczos "
-        "run, rounding errors of a dense matrix. Hollow points: the bound is above a thousandth of the value, which "
-        "has not converged. Values of the other sign, or no larger than their bound, are in the CSV file only."
-        + seeds_note(groups)
-        + "".join(dict.fromkeys(tail_note(t.hessian) for t in trainings))
+        "Largest and most negative eigenvalues of the Hessian of each part. A line connects the first rank; smaller "
+        "points are further ranks. Bars are bounds. Hollow: the bound is above a thousandth of the value."
     )
-    text = "Hessian eigenvalues at both ends. " + " ".join(_words(t) for t in trainings)
+    last = {t.label: t.hessian.sel(curvature="hessian").isel(step=-1, rank=0)["eigenvalue_top"] for t in trainings}
+    top = {part: {name: float(one.sel(part=part)) for name, one in last.items()} for part in ("mean", "equiv")}
+    larger = sum(top["mean"][name] > top["equiv"][name] for name in last)
+    text = f"The twirled prediction error has the larger eigenvalue at the end of {larger} of "
+    text += f"{plural(len(last), 'training')}. It is {extremes(top['mean'])}, that of the equivariance error "
+    text += f"{extremes(top['equiv'])}."
     title = "Largest and most negative Hessian eigenvalues"
     return Figure("eigenvalues", wide, narrow, title, caption, text, table)
 

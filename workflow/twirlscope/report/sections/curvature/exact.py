@@ -15,7 +15,7 @@ from ...figures.figure import Figure
 from ...numbers import Column, Numbers, numbers, stored
 from ...tables import Table
 from ...trainings import Training, by_run
-from ...wording import say
+from ...wording import extremes, say
 from .matrices import MATRICES
 
 SHOWN = {  # by measure: its name, and the eigenvalues that count
@@ -91,20 +91,19 @@ def _left_out(one: xr.Dataset, mean: str) -> Array:
 
 
 def sentence(run: str, trainings: Sequence[Training], table: Numbers) -> str:
-    """Ratios of the Hessian of a run at its last step, by every definition, and what was measured."""
+    """The first ratio of the Hessian of a run at its last step, and what was measured; the table has all ratios."""
     rows = table.data[(table.data["run"] == run) & (table.data["matrix"] == "hessian")]
     rows = rows[rows["step"] == rows["step"].max()]
     attrs, size = trainings[0].hessian.attrs, int(trainings[0].hessian["parameters"])
     block = attrs.get("block", "")
     what = f"the {size} parameters of its layer {block}" if block else f"all {size} parameters"
-    each = [f"{row.name} {_interval(row)}" for row in rows.itertuples(index=False)]
+    first = next(rows.itertuples(index=False))
     seeds = f"{len(trainings)} seeds" if len(trainings) > 1 else trainings[0].label.removeprefix(f"{run}, ")
-    open_ = [row for row in rows.itertuples() if not (row.ratio_low > 1 or row.ratio_high < 1)]
-    verdict = "" if not open_ else f" In {len(open_)} of {len(rows)} definitions it is open which part has the larger."
+    unclear = sum(not (row.ratio_low > 1 or row.ratio_high < 1) for row in rows.itertuples())
     return (
-        f"{run}, {seeds}, step {int(rows['step'].iloc[0])}: all eigenvalues of the Hessian in {what}, on "
-        f"{attrs['samples']} samples. Condition numbers of the twirled prediction error over those of the equivariance "
-        f"error: {'; '.join(each)}.{verdict}"
+        f"{run}, {seeds}, step {first.step}: all eigenvalues of the Hessian in {what}, on {attrs['samples']} samples. "
+        f"{first.name} of the twirled prediction error over that of the equivariance error is {_interval(first)}; in "
+        f"{unclear} of {len(rows)} definitions it is open which part has the larger number."
     )
 
 
@@ -148,12 +147,12 @@ def ratios(trainings: Sequence[Training], table: Numbers) -> Figure:
 
     wide, narrow = style.canvases(draw, len(contents), 2.2)
     caption = (
-        "Condition numbers of the curvature of the twirled prediction error over those of the equivariance error, from "
-        "all eigenvalues, by every definition. Above the dotted line the twirled prediction error is worse "
-        "conditioned; for the effective rank, better. Bands: 95 % intervals over samples and, if there are several, "
-        "over seeds; both parts are measured on the same samples."
+        "Condition numbers of the twirled prediction error over those of the equivariance error, from all "
+        "eigenvalues, by every definition. Above the dotted line the twirled prediction error is worse conditioned; "
+        "for the effective rank, better."
     )
     last = data[data["step"] == data.groupby("run")["step"].transform("max")]
-    words = [f"{r.run}, {MATRICES[r.matrix]}, {r.name}: {_interval(r)}" for r in last.itertuples(index=False)]
-    text = "Ratios of condition numbers at the last step. " + ". ".join(words) + "."
+    ends = {f"{row.name}, {row.run}": float(row.ratio) for row in last.itertuples(index=False)}
+    text = f"At the last step the ratio is above one in {sum(v > 1 for v in ends.values())} of {len(ends)} cases. "
+    text += f"It is {extremes(ends)}."
     return Figure("condition_ratios", wide, narrow, "Ratios of condition numbers", caption, text, table)

@@ -13,7 +13,7 @@ from ...figures.figure import Figure
 from ...numbers import Column, Numbers, numbers, stored
 from ...tables import Table
 from ...trainings import Training
-from ...wording import say
+from ...wording import extremes, say
 from .matrices import LOOKS
 
 WORDS = {"common": "same draws", "independent": "new draws"}
@@ -75,17 +75,16 @@ def loss_numbers(training: Training, step: int) -> Numbers:
 
 
 def _words(data: xr.Dataset) -> str:
-    """Roughness of both parts on both kinds of draws."""
-    each = []
-    for part in PARTS:
-        one = data.sel(part=part)
-        numbers_ = [
-            f"R² {say(float(one['landscape_r_squared'].sel(draws=d)))}, correlation of neighbours "
-            f"{say(float(one['landscape_autocorrelation'].sel(draws=d)))} on {words}"
-            for d, words in WORDS.items()
-        ]
-        each.append(f"{LOOKS[part].words}: {'; '.join(numbers_)}")
-    return ". ".join(each) + "."
+    """Whether both parts are smooth on common draws, and the range of R squared."""
+    r2 = data["landscape_r_squared"]
+    found = {
+        f"{LOOKS[part].words}, {words}": float(r2.sel(part=part, draws=draws))
+        for part in PARTS
+        for draws, words in WORDS.items()
+    }
+    smoother = sum(r2.sel(part=p, draws="common") > r2.sel(part=p, draws="independent") for p in PARTS)
+    text = f"The landscape is smoother on the same draws than on new ones for {int(smoother)} of 2 parts. "
+    return f"{text}R² of a quadratic fit is {extremes(found)}."
 
 
 # figures
@@ -118,18 +117,14 @@ def landscapes(training: Training, name: str) -> Figure:
     wide, narrow = style.canvases(draw, len(contents), 2.7, most=2)
     low, high = data["landscape_eigenvalue"].values[::-1]
     block = data.attrs.get("block", "")
-    where = f", in the parameters of the layer {block} alone" if block else ""
+    where = f", in {block}" if block else ""
     caption = (
-        f"{training.label}, step {step}: both parts of the loss on a plane through the checkpoint{where}. The plane is "
-        "spanned by the eigenvectors of the Hessian of the total loss with the largest "
-        f"({say(high)}) and the smallest positive eigenvalue ({say(low)}). A line joins points along the largest; "
-        "lines from pale to dark lie along the smallest. Left: the same samples and rotations at every point; right: "
-        "new ones at every point, as landscapes are often drawn. Roughness on the right that is absent on the left is "
-        "noise of sampling, not of the loss. R²: of a quadratic fit to the plane."
+        f"{training.label}, step {step}: loss along the Hessian's eigenvectors of the largest ({say(high)}) and the "
+        f"smallest positive eigenvalue ({say(low)}; pale to dark){where}. Right: new samples and rotations at every "
+        "point; roughness there alone is noise."
     )
-    text = f"Losses on a plane through the checkpoint of {training.label}, step {step}. {_words(data)}"
     title = f"Loss landscape: {training.label}"
-    return Figure(name, wide, narrow, title, caption, text, loss_numbers(training, step))
+    return Figure(name, wide, narrow, title, caption, _words(data), loss_numbers(training, step), tab=training.label)
 
 
 def _slices(ax, one: xr.Dataset, colour: str) -> None:

@@ -21,8 +21,6 @@ def tail_note(data: xr.Dataset) -> str:
     if "mean_plugin" not in data["part"].values:
         return ""
     return (
-        " With independent rotations the twirled prediction error is made unbiased by subtracting the equivariance "
-        f"error over the {data.attrs['rotations']} rotations. That share of the Hessian of the equivariance error is "
-        "subtracted from its own: the negative tail is made by the correction and is no property of the loss. The part "
-        "that is not corrected has no such tail; all ratios are of that part."
+        "The negative eigenvalues of the corrected twirled prediction error are made by its correction; all ratios "
+        "are of the part that is not corrected."
     )

@@ -10,6 +10,8 @@ import math
 import xarray as xr
 
 from ...._typing import Sequence
+from ...figures.figure import tabbed
+from ...questions import WHY
 from ...section import Section
 from ...trainings import Training, by_run, first_seeds
 from ...wording import say, slug
@@ -74,8 +76,8 @@ def section(trainings: Sequence[Training]) -> Section:
         figures.append(density.densities(training, f"density_{name}"))
         figures.append(cumulative.distribution(training, f"spectra_{name}"))
     shown = [t for t in measured if has_landscape(t)]
-    for training in first_seeds(shown):
-        figures.append(landscape.landscapes(training, f"landscape_{slug(training.run)}_seed{training.seed}"))
+    figures += tabbed([landscape.landscapes(t, f"landscape_{slug(t.run)}_seed{t.seed}") for t in first_seeds(shown)])
+    remarks = [words for t in first_seeds(estimated) for words in condition_numbers.remarks(t)]
     tables = [("Ratios of condition numbers", exact.ratio_table(table))] if known else []
     tables += [("Roughness of landscapes", landscape.roughness_table(shown))] if shown else []
-    return Section("curvature", "Curvature", sentences, figures, tables)
+    return Section(WHY, "curvature", "Curvature", sentences, figures, tables, remarks=list(dict.fromkeys(remarks)))

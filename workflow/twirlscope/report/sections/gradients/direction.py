@@ -10,13 +10,14 @@ from matplotlib.lines import Line2D
 
 from ...._typing import Array, Bool, Callable, Sequence
 from ...figures import style
-from ...figures.curves import run_handles, run_looks, seeds_note
+from ...figures.curves import run_handles, run_looks
 from ...figures.figure import Figure
 from ...figures.marks import of_seed
 from ...trainings import Training, by_run
-from .lines import BARS, Line, draw_line, first_and_last, gradient_numbers, resolved, samples_note, whole
+from ...wording import extremes, plural
+from .lines import Line, draw_line, gradient_numbers, last_values, resolved, whole
 
-HOLLOW = " Hollow points: the divisor is within two standard errors of zero."
+HOLLOW = " Hollow: the divisor is within two standard errors of zero."
 
 
 def _over_steps(
@@ -77,13 +78,13 @@ def cosine(trainings: Sequence[Training]) -> Figure:
         zero,
     )
     caption = (
-        "Cosine of the angle between the gradients of the two parts of the loss, from unbiased products. Above zero a "
-        "step that lowers one part lowers the other; below zero it raises the other." + BARS + HOLLOW
+        "Cosine of the angle between the gradients of the two parts, from unbiased products. Above zero a step that "
+        "lowers one part lowers the other." + HOLLOW
     )
-    caption += f" {outside} values beyond -1 or 1, by noise, are in the CSV file only." if outside else ""
-    caption += seeds_note(by_run(trainings)) + samples_note(trainings)
-    text = "Cosine of the two gradients. "
-    text += " ".join(f"{t.label}: {first_and_last(t, 'gradient_cosine')}." for t in trainings)
+    caption += f" {outside} values beyond -1 or 1 are in the CSV file only." if outside else ""
+    last = last_values(trainings, "gradient_cosine")
+    text = f"Both gradients point the same way at the end of {sum(v > 0 for v in last.values())} of "
+    text += f"{plural(len(last), 'training')}. The last cosines are {extremes(last)}."
     return Figure("gradient_cosine", *drawings, "Angle between the two gradients", caption, text, table)
 
 
@@ -107,15 +108,11 @@ def share(trainings: Sequence[Training]) -> Figure:
         relative,
     )
     caption = (
-        "Share of an optimiser update that is spent on symmetry: ⟨u, ∇L_equiv⟩ / ⟨u, ∇L_total⟩, the change of the "
-        "equivariance error over that of the total loss along u. u is the one update, weight decay included, that led "
-        "to the checkpoint; gradients are those halfway through it, at the weights that the optimiser changed, also "
-        "where checkpoints hold their moving average. Below 0 or above 1 one part rises while the other falls."
-        + BARS
-        + HOLLOW
+        "Share of an update that is spent on symmetry: ⟨u, ∇L_equiv⟩ / ⟨u, ∇L_total⟩, at the weights halfway through "
+        "the "
+        "update u. Below 0 or above 1 one part rises while the other falls." + HOLLOW
     )
-    caption += f" {outside} values outside the axis are in the CSV file only." if outside else ""
-    caption += seeds_note(by_run(trainings)) + samples_note(trainings)
-    text = "Share of an update spent on symmetry. "
-    text += " ".join(f"{t.label}: {first_and_last(t, 'update_share')}." for t in trainings)
+    last = last_values(trainings, "update_share")
+    text = f"The last measured update lowers the equivariance error in {sum(v > 0 for v in last.values())} of "
+    text += f"{plural(len(last), 'training')}. Its share is {extremes(last)}; {outside} values are outside the axis."
     return Figure("update_share", *drawings, "Share of an update spent on symmetry", caption, text, table)

@@ -8,14 +8,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 
 from ...._typing import Array, Callable, Sequence
-from ....estimators.trajectories import power_law
+from ....estimators.trajectories import correlation_of_changes, power_law
 from ...figures import style
-from ...figures.curves import run_handles, run_looks, seeds_note
+from ...figures.curves import run_handles, run_looks
 from ...figures.figure import Figure
 from ...figures.marks import of_seed
 from ...numbers import Column, Numbers, numbers
 from ...trainings import Training, by_run
-from ...wording import labels_note, say
+from ...wording import say
 from ..claims.evidence import gradient_points, nearest_points
 
 AGAINST = (
@@ -62,12 +62,14 @@ def against(trainings: Sequence[Training]) -> Figure | None:
     if not len(table):
         return None
     caption = (
-        "The norm of the gradient of the equivariance error over that of the twirled prediction error, against the "
-        "equivariance error as a share of the total loss; one point per checkpoint, on the samples of the gradients. "
-        "Checkpoints that have not yet learned are left out; an estimate that noise makes zero or negative stands at "
-        "the smallest positive one."
+        "Norm of the gradient of the equivariance error over that of the twirled prediction error, against the "
+        "equivariance error as a share of the loss, one point per learned checkpoint. Estimates at or below zero stand "
+        "at the smallest positive one."
     )
-    text = "Ratio of gradient norms against relative equivariance error. "
+    found = {t.label: fit[0] for t in trainings if (fit := correlation_of_changes(*map(np.log, gradient_points(t))))}
+    text = (
+        f"Changes of both correlate positively in {sum(v > 0 for v in found.values())} of {len(trainings)} trainings. "
+    )
     return _scatter("gradient_against_error", "Gradients against equivariance error", table, trainings, caption, text)
 
 
@@ -77,13 +79,11 @@ def nearest(trainings: Sequence[Training]) -> Figure | None:
     table = _points(chosen, nearest_points, NEAREST)
     if not len(table):
         return None
-    exponents = _exponents(chosen)
     caption = (
-        "The equivariance error at a checkpoint against the distance from its parameters to more symmetric ones, which "
-        "an optimiser finds by lowering that error alone to a fixed share of itself. Checkpoints that have not yet "
-        f"learned are left out. Grey: slope two, a quadratic relation. Fitted exponents: {exponents}."
+        "Equivariance error against the distance from the parameters of a checkpoint to more symmetric ones, which an "
+        "optimiser finds by lowering that error alone to a fixed share. Grey: slope two, a quadratic relation."
     )
-    text = f"Equivariance error against distance in parameters. Fitted exponents: {exponents}. "
+    text = f"Fitted exponents of the error against the distance: {_exponents(chosen)}. "
     return _scatter("nearest", "Distance to more symmetric parameters", table, chosen, caption, text, slope=2.0)
 
 
@@ -119,7 +119,6 @@ def _scatter(
 
     wide, narrow = style.canvases(draw, 1, 3.6)
     ranges = [f"{c.words} from {say(rows[c.name].min())} to {say(rows[c.name].max())}" for c in (x, y)]
-    caption += seeds_note(groups).replace("Thin lines", "Small points") + labels_note(trainings)
     return Figure(name, wide, narrow, title, caption, f"{text}{len(rows)} points, {', '.join(ranges)}.", table)
 
 

@@ -14,8 +14,8 @@ from ...figures import style
 from ...figures.figure import Figure
 from ...numbers import Column, Numbers, numbers, stored
 from ...trainings import Training
-from ...wording import say
-from .lines import WHOLE, resolved, samples_note
+from ...wording import extremes
+from .lines import WHOLE, resolved
 
 CHECKPOINTS = 4
 NAME = "gradient_square_ratio"
@@ -45,14 +45,16 @@ def layer_numbers(training: Training) -> Numbers:
 # sentences
 
 
-def _words(data: xr.Dataset, i: int, solid: Bool[Array, " layer"]) -> str:
-    """The layers with the smallest and the largest ratio at a checkpoint, of those above their noise."""
-    one = data[NAME].isel(step=i)[solid & (data["layer"] != WHOLE).values]
-    step = int(data["step"][i])
-    if not one.size:
-        return f"Step {step}: no ratio is above its noise."
-    ends = (one[int(f(one.values))] for f in (np.argmin, np.argmax))
-    return f"Step {step}: from " + " to ".join(f"{say(float(e))} in {e['layer'].item()}" for e in ends) + "."
+def _words(data: xr.Dataset, solid: Bool[Array, "step layer"]) -> str:
+    """The layer with the largest ratio at the last checkpoint above its noise, and the range over layers."""
+    solid = solid & (data["layer"] != WHOLE).values
+    if not solid.any():
+        return f"No ratio is above its noise at any of {data.sizes['step']} checkpoints. There is no range."
+    i = int(np.flatnonzero(solid.any(1))[-1])
+    one = data[NAME].isel(step=i)[solid[i]]
+    ratios = {str(one["layer"].values[k]): float(one[k]) for k in range(one.size)}
+    text = f"At step {int(data['step'][i])} the layer {max(ratios, key=ratios.get)} has the largest ratio. "
+    return f"{text}Ratios above their noise are {extremes(ratios)}."
 
 
 # figures
@@ -86,14 +88,12 @@ def layers(training: Training, name: str) -> Figure:
 
     wide, narrow = style.canvases(draw, 1, 0.9 + 0.24 * len(names))
     caption = (
-        f"{training.label}: squared norm of the gradient of the equivariance error over that of the twirled prediction "
-        "error, by layer, at a few checkpoints. A layer is a module that owns parameters; its path is cut after the "
-        "first names (gradient.layer_depth). Bars: one standard error, jackknife over batches. Hollow points, without "
-        "bars: one of the two squares is within two standard errors of zero. Values off the axis are in the CSV file."
+        "Squared norm of the gradient of the equivariance error over that of the twirled prediction error, by layer. "
+        "Hollow: one of the two is within two standard errors of zero."
     )
     title = f"Gradients by layer: {training.label}"
-    text = f"{title}. " + " ".join(_words(data, i, solid[i]) for i in range(len(steps)))
-    return Figure(name, wide, narrow, title, caption + samples_note([training]), text, layer_numbers(training))
+    numbers_ = layer_numbers(training)
+    return Figure(name, wide, narrow, title, caption, _words(data, solid), numbers_, tab=training.label)
 
 
 def _axes(ax: Axes, value: Array, names: Sequence[str]) -> None:

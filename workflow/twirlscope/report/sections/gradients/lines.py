@@ -14,10 +14,8 @@ from ....estimators.gradient_statistics import RESOLVED, above_noise
 from ...figures.style import Look
 from ...numbers import Numbers, numbers, stored
 from ...trainings import Training
-from ...wording import labels_note, say
 
 WHOLE = "whole"  # name of all layers together
-BARS = " Bars: one standard error, jackknife over batches."
 
 
 @dataclass(frozen=True)
@@ -95,18 +93,16 @@ def draw_line(ax: Axes, line: Line, main: bool, logarithmic: bool) -> None:
 
 
 def samples_note(trainings: Sequence[Training]) -> str:
-    """The samples, rotations and weights of the gradients, for captions."""
+    """The samples, rotations and weights of all gradients, in a sentence."""
     kinds = dict.fromkeys(
         f"{a['batches']} independent batches of {a['samples'] // a['batches']} samples of the split {a['split']}, "
-        f"{a['rotations']} rotations per sample, the same at every checkpoint; weights: {a['weights']}"
+        f"{a['rotations']} rotations per sample; weights: {a['weights']}"
         for a in (t.gradient.attrs for t in trainings)
     )
-    return f" Measured on {'; or '.join(kinds)}." + labels_note(trainings)
+    return f"Gradients are measured on {'; or '.join(kinds)}. Bars: one standard error, jackknife over batches."
 
 
-def first_and_last(training: Training, name: str, part: str | None = None) -> str:
-    """A variable at the first and the last checkpoint, in words."""
-    data = whole(training)[name]
-    data = data if part is None else data.sel(part=part)
-    first, last = (f"{say(float(data[i]))} at step {int(data['step'][i])}" for i in (0, -1))
-    return f"{first}, {last}"
+def last_values(trainings: Sequence[Training], name: str, part: str | None = None) -> dict[str, float]:
+    """A variable at the last checkpoint, by training."""
+    every = {t.label: whole(t)[name] for t in trainings}
+    return {label: float((data if part is None else data.sel(part=part))[-1]) for label, data in every.items()}

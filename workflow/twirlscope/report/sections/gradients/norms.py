@@ -8,15 +8,15 @@ from matplotlib.figure import Figure as Canvas
 from ...._typing import Callable, Mapping, Sequence
 from ....estimators.gradient_statistics import RESOLVED, above_noise
 from ...figures import style
-from ...figures.curves import seeds_note
 from ...figures.figure import Figure
 from ...figures.marks import of_seed
 from ...figures.style import PARTS, Look
 from ...trainings import Training, by_run
-from .lines import BARS, Line, divided, draw_line, first_and_last, gradient_numbers, samples_note, whole
+from ...wording import extremes, plural
+from .lines import Line, divided, draw_line, gradient_numbers, last_values, whole
 
-LEAST = " Arrows: lower bounds, where the squared norm in the divisor is within two standard errors of zero."
-MOST = " Arrows: upper bounds, where the squared norm is within two standard errors of zero."
+LEAST = " Arrows: lower bounds where the divisor is within its noise."
+MOST = " Arrows: upper bounds within the noise."
 RATIO = Look(style.BLACK, style.LINES[0], "^", "ratio of the squared gradients")
 RELATIVE = Look(style.GREY, style.LINES[1], "o", "relative equivariance error")
 SERIES = {RATIO.words: "gradient_square_ratio", RELATIVE.words: "relative_equiv"}
@@ -59,10 +59,13 @@ def noise_lines(training: Training) -> list[Line]:
 # sentences
 
 
-def _part_words(trainings: Sequence[Training], name: str, parts: Sequence[str]) -> str:
-    """A variable of some parts of the loss at the first and the last checkpoint."""
-    words = ("; ".join(f"{PARTS[p].words} {first_and_last(t, name, p)}" for p in parts) for t in trainings)
-    return " ".join(f"{t.label}: {w}." for t, w in zip(trainings, words, strict=True))
+def _part_words(trainings: Sequence[Training], name: str, words: str) -> str:
+    """The part with the larger value at the end, and the range of both."""
+    mean, equiv = (last_values(trainings, name, part) for part in ("mean", "equiv"))
+    larger = sum(equiv[label] > mean[label] for label in mean)
+    text = f"The {words} of the equivariance error is the larger one at the end of {larger} of "
+    text += f"{plural(len(mean), 'training')}. "
+    return f"{text}It is {extremes(equiv)}, that of the twirled prediction error {extremes(mean)}."
 
 
 # figures
@@ -96,16 +99,13 @@ def ratio(trainings: Sequence[Training]) -> Figure:
     wide, narrow = _canvases(trainings, {t.label: ratio_lines(t) for t in trainings}, "ratio")
     caption = (
         "Squared norm of the gradient of the equivariance error over that of the twirled prediction error, "
-        "|∇L_equiv|² / |∇L_mean|², both unbiased (products of independent batches), beside the relative equivariance "
-        "error L_equiv / L_total of the same samples; no units. Where the first is above the second, the pull "
-        "towards symmetry is larger than the share of symmetry in the loss." + BARS + LEAST
+        "|∇L_equiv|² / "
+        "|∇L_mean|², beside L_equiv / L_total of the same samples." + LEAST
     )
-    caption += seeds_note(by_run(trainings)) + samples_note(trainings)
-    text = "Ratio of squared gradients and relative equivariance error. " + " ".join(
-        f"{t.label}: ratio {first_and_last(t, 'gradient_square_ratio')}; relative error "
-        f"{first_and_last(t, 'relative_equiv')}."
-        for t in trainings
-    )
+    last, relative = last_values(trainings, "gradient_square_ratio"), last_values(trainings, "relative_equiv")
+    above = sum(last[name] > relative[name] for name in last)
+    text = f"At the end the ratio of squared gradients is above the share of the loss in {above} of "
+    text += f"{plural(len(last), 'training')}. Ratios are {extremes(last)}, shares {extremes(relative)}."
     return Figure("gradient_ratio", wide, narrow, "Gradients of the two parts", caption, text, table)
 
 
@@ -114,11 +114,11 @@ def norms(trainings: Sequence[Training]) -> Figure:
     name, title = "gradient_square", "Squared norms of the gradients"
     wide, narrow = _canvases(trainings, {t.label: norm_lines(t) for t in trainings}, "squared norm")
     caption = (
-        "Squared norms of the gradients with respect to all parameters, of the total loss and its two parts, unbiased, "
-        "in units of the loss squared. The square of the gradient of one batch would be mostly noise late in training."
+        "Squared norms of the gradients of the total loss and its two parts with respect to all parameters, from "
+        "products "
+        "of independent batches: the square of one batch would be mostly noise late in training." + MOST
     )
-    caption += BARS + MOST + seeds_note(by_run(trainings)) + samples_note(trainings)
-    text = f"{title}. {_part_words(trainings, name, list(PARTS))}"
+    text = _part_words(trainings, name, "squared norm")
     return Figure(name, wide, narrow, title, caption, text, gradient_numbers(trainings, [name]))
 
 
@@ -127,11 +127,9 @@ def noise(trainings: Sequence[Training]) -> Figure:
     name, label = "noise_scale", "noise scale [samples]"
     wide, narrow = _canvases(trainings, {t.label: noise_lines(t) for t in trainings}, label)
     caption = (
-        "Gradient noise scale tr(Σ) / |∇L|² of both parts: the number of samples at which the noise of a gradient is "
-        "as large as the gradient itself. Σ is the covariance over samples of the gradient of one sample in all its "
-        "rotations."
+        "Gradient noise scale tr(Σ) / |∇L|²: the number of samples at which the noise of a gradient is as large as the "
+        "gradient itself. Σ is the covariance over samples." + LEAST
     )
-    caption += BARS + LEAST + seeds_note(by_run(trainings)) + samples_note(trainings)
-    text = f"Gradient noise scale. {_part_words(trainings, name, ('mean', 'equiv'))}"
+    text = _part_words(trainings, name, "noise scale")
     table = gradient_numbers(trainings, [name])
     return Figure(name, wide, narrow, "Gradient noise scale", caption, text, table)

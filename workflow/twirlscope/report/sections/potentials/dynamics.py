@@ -17,7 +17,7 @@ from ...figures.figure import Figure
 from ...numbers import ENDS, Column, numbers
 from ...tables import Table, with_intervals
 from ...trainings import Training, by_run
-from ...wording import interval_words, say
+from ...wording import extremes, interval_words, say
 from .errors import row
 
 DRIFTS = {  # stored mean: words, unit
@@ -113,7 +113,14 @@ def figure(trainings: Sequence[Training]) -> Figure | None:
         for n, (w, u) in SERIES.items()
         for e, x in zip(ENDS, ("", ", from", ", to"), strict=True)
     ]
-    words = " ".join(sentence(t) for t in chosen)
+    drift = {
+        f"{t.run}, {WORDS[o]}": 1e3 * float(t.dynamics["mean_force_drift"].sel(orientation=o))
+        for t in chosen
+        for o in WORDS
+    }
+    words = (
+        f"The momentum drifts most with {max(drift, key=drift.get)}. Drifts per atom are {extremes(drift, ' meV/Å')}."
+    )
     return Figure(
         "potentials_drift",
         wide,

@@ -11,7 +11,7 @@ from ...figures.curves import curve, run_handles, run_looks
 from ...figures.figure import Figure
 from ...numbers import ENDS
 from ...trainings import Training, by_run
-from ...wording import say
+from ...wording import extremes, plural
 from .errors import error_numbers
 
 VALUE = tuple(f"so3{end}" for end in ENDS)
@@ -38,9 +38,10 @@ def course(trainings: Sequence[Training], term: str) -> Figure | None:
 
     wide, narrow = style.canvases(draw, 1, 2.6)
     caption = f"Equivariance error of {term} under rotations over the checkpoints, root mean square of a component. "
-    caption += "Bands: 95 % intervals, bootstrap over clusters of samples."
-    ends = [rows[rows["run"] == run]["so3"].to_numpy() for run in groups]
-    words = [f"{run} from {say(e[0])} to {say(e[-1])} {unit}" for run, e in zip(groups, ends, strict=True)]
+    ends = {run: rows[rows["run"] == run]["so3"].to_numpy() for run in groups}
+    fell = sum(values[-1] < values[0] for values in ends.values())
+    text = f"The error falls over training in {fell} of {plural(len(ends), 'potential')}. "
+    text += f"It ends at {extremes({run: values[-1] for run, values in ends.items()}, f' {unit}')}."
     kept = type(table)(rows, table.columns)
     title = f"Equivariance error over training: {term}"
-    return Figure(f"potentials_{term}", wide, narrow, title, caption, f"{title}: {'; '.join(words)}.", kept)
+    return Figure(f"potentials_{term}", wide, narrow, title, caption, text, kept, tab=term)

@@ -6,6 +6,7 @@ Question: how far from equivariant is a potential that was not trained here, and
 from __future__ import annotations
 
 from ...._typing import Sequence
+from ...questions import QUALITY
 from ...section import Section
 from ...tables import present_tables
 from ...trainings import Training
@@ -15,7 +16,7 @@ from . import dynamics, errors, figures, other_tools, tables
 def section(trainings: Sequence[Training]) -> Section:
     """Errors, floors, calculators, test sets and failures of every external potential."""
     if not trainings:
-        return Section("potentials", "Potentials that were not trained here")
+        return Section(QUALITY, "potentials", "Potentials that were not trained here")
     names = dict.fromkeys(term for t in trainings for term in errors.terms_of(t))
     drawn = [f for term in names if (f := figures.course(trainings, term))]
     drawn += [f for f in [dynamics.figure(trainings)] if f]
@@ -29,4 +30,6 @@ def section(trainings: Sequence[Training]) -> Section:
     }
     told = [errors.sentence(t) for t in trainings]
     told += [dynamics.sentence(t) for t in dynamics.with_dynamics(trainings)]
-    return Section("potentials", "Potentials that were not trained here", told, drawn, present_tables(found))
+    return Section(
+        QUALITY, "potentials", "Potentials that were not trained here", told, drawn, present_tables(found), 1, 1
+    )

@@ -11,7 +11,7 @@ from ...._typing import Array, Sequence
 from ...figures import style
 from ...figures.figure import Figure
 from ...figures.style import Look
-from ...wording import labels_note, say, slug
+from ...wording import extremes, say, slug
 from .comparison import BUILT_IN, LEARNED, TWIRLED, Comparison
 from .results import LOSS, Result
 
@@ -46,19 +46,13 @@ def curves(result: Result) -> Figure:
         style.legend(canvas, [*_handles(comparison, list(comparison.runs)), line])
 
     wide, narrow = style.canvases(draw, len(names), 3.0)
-    seeds = [t for runs in comparison.runs.values() for trainings in runs.values() for t in trainings]
     caption = (
-        "The lowest held-out loss of any checkpoint so far against the cost of training up to it, geometric means over "
-        "seeds; FLOPs as torch counts them. Lines of one colour are runs of one family. Bands: 95 % intervals, "
-        "bootstrap over held-out samples, the same for all runs, and Student's t over seeds. Grey: the cost at which "
-        "the family that is ahead at the end gets ahead, and its 95 % interval."
-    )
-    caption += _alone_note(comparison) + labels_note(seeds)
-    text = f"Held-out loss against the cost of training on {comparison.dataset}. " + " ".join(
-        f"By {axis}, {family}, {run}: from {say(part['loss'].iloc[0])} at {say(part['cost'].iloc[0])} to "
-        f"{say(part['loss'].iloc[-1])} at {say(part['cost'].iloc[-1])}."
-        for (axis, family, run), part in rows.groupby(["axis", "family", "run"], sort=False)
-    )
+        "Lowest held-out loss so far against the cost of training, means over seeds. Lines of one colour are one "
+        "family. Grey: the cost at which the family that is ahead at the end gets ahead."
+    ) + _alone_note(comparison)
+    ends = rows.groupby(["axis", "family", "run"], sort=False)["loss"].last()
+    text = f"At the end of training {ends.idxmin()[1]} symmetry has the lowest loss on {comparison.dataset}. The last "
+    text += f"losses are {extremes({run: loss for (_, _, run), loss in ends.items()})}."
     title = f"Loss against cost on {comparison.dataset}"
     return Figure(f"price_{_name(result)}", wide, narrow, title, caption, text, result.curves)
 
@@ -105,7 +99,7 @@ def _handles(comparison: Comparison, families: Sequence[str]) -> list[Line2D]:
 def _alone_note(comparison: Comparison) -> str:
     """A remark for captions on runs of one seed; empty if there are none."""
     alone = comparison.alone
-    return f" One seed of {', '.join(alone)}: variation between seeds is unknown, no interval." if alone else ""
+    return f" One seed of {', '.join(alone)}: no interval." if alone else ""
 
 
 def budgets(result: Result) -> Figure:
@@ -127,16 +121,11 @@ def budgets(result: Result) -> Figure:
 
     wide, narrow = style.canvases(draw, len(result.budgets), 3.0)
     caption = (
-        "One budget for training and inferences together, the largest that both families were trained for: the lowest "
-        "loss that it allows against the number of inferences, one sample each. Inferences are paid first, the rest is "
-        "for training; a line ends where nothing is left. Twirled at test time: the best of 2, 4 and 8 independent "
-        "rotations, of D2, T, O and I as predicted from the spectrum of every checkpoint, and of all rotations of a "
-        "finite group. Bands: 95 % intervals, bootstrap over held-out samples and Student's t over seeds."
+        "Lowest loss that one budget for training and inferences together allows, against the number of inferences. A "
+        "line ends where nothing is left for training. Twirled: the best way of averaging over rotations at test time."
     ) + _alone_note(result.comparison)
-    text = f"Loss within a total budget on {result.comparison.dataset}. " + " ".join(
-        f"By {axis}, {family}: {say(part['loss'].iloc[0])} with {say(part['inferences'].iloc[0])} inferences, "
-        f"{say(part['loss'].iloc[-1])} with {say(part['inferences'].iloc[-1])}."
-        for (axis, family), part in rows.groupby(["axis", "family"], sort=False)
-    )
+    first, last = (rows.groupby(["axis", "family"], sort=False)["loss"].agg(end) for end in ("first", "last"))
+    text = f"With few inferences {first.idxmin()[1]} symmetry has the lowest loss on {result.comparison.dataset}: "
+    text += f"{say(first.min())}. The more inferences, the less training: losses reach {say(last.max())}."
     title = f"Which is cheaper when you run it N times? {result.comparison.dataset}"
     return Figure(f"serving_{_name(result)}", wide, narrow, title, caption, text, result.served)

@@ -6,32 +6,40 @@ Question: does built-in or learned symmetry reach a lower loss for the same cost
 from __future__ import annotations
 
 from ...._typing import Sequence
+from ...numbers import numbers
+from ...questions import WORTH
 from ...section import Section
-from ...tables import Table, present_tables
+from ...tables import Table, present_tables, with_intervals
 from ...trainings import Training
 from . import figures
-from .results import Result, crossover_numbers, results
+from .comparison import LEARNED
+from .results import Result, crossover_numbers
 from .sentences import sentences, unpaired
+
+CSV_ONLY = ("start", "end", "crossing", "throughout", "behind")  # columns
 
 
 def crossover_table(found: Sequence[Result]) -> Table | None:
     """All crossovers; None if nothing can be compared."""
     table = crossover_numbers(found)
     caption = (
-        "Column `from`: total cost of training and inferences from which the family that is ahead at the end of the "
-        "measured range is ahead, with its 95 % interval (bootstrap over held-out samples, Student's t over seeds). It "
-        "is empty if that family is ahead throughout. There is no interval where a run has one seed. 0 and infinity "
-        "lie before and beyond the measured range. Then the shares of the resamples in which that family gets ahead "
-        "within the range, is ahead throughout, or is behind at the end. "
-        "Last columns: its loss at the end over that of the other family."
+        "Which family is ahead at the end of the measured range, and from which total cost of training and inferences "
+        "on; a dash: throughout. Loss ratio: its loss at the end over that of the other family. With 95 % intervals "
+        "(bootstrap over held-out samples, Student's t over seeds) where no run has one seed alone; 0 and infinity "
+        "lie outside the range. The CSV file has shares of resamples and twirling at test time, too."
     )
-    return None if table is None else Table("crossover", caption, table)
+    if table is None:
+        return None
+    shown = with_intervals(table, ["from", "ratio"]).without(CSV_ONLY)
+    rows = shown.data[shown.data["other"] == LEARNED].reset_index(drop=True)
+    return Table("crossover", caption, table, numbers(rows, shown.columns).without(["other"]))
 
 
-def section(trainings: Sequence[Training]) -> Section:
+def section(trainings: Sequence[Training], found: Sequence[Result]) -> Section:
     """Comparisons of built-in and learned symmetry in sentences and figures, and all crossovers as a table."""
-    found = results(trainings)
-    words = [sentence for result in found for sentence in sentences(result)] + unpaired(trainings)
+    told = [sentences(result) for result in found]
+    words = [sentence for one in told for sentence in one[:2]] + unpaired(trainings)
+    more = [sentence for one in told for sentence in one[2:]]
     drawings = [figure for result in found for figure in figures.figures(result)]
     tables = present_tables({"Crossings": crossover_table(found)})
-    return Section("price", "The price of symmetry", words, drawings, tables)
+    return Section(WORTH, "price", "The price of symmetry", words, drawings, tables, 1, 1, more)

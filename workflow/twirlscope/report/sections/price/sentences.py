@@ -17,7 +17,10 @@ UNITS = {"time": "s", "FLOPs": "FLOPs", "updates": "updates"}
 
 
 def sentences(result: Result) -> list[str]:
-    """The families, who is ahead by each cost and from where, and the best family within one budget."""
+    """The families, who is ahead by each cost and from where, and the best family within one budget.
+
+    The first two are the families and the first cost.
+    """
     found = [_families(result.comparison)]
     for axis in AXES:
         if axis in result.axes:

@@ -13,8 +13,8 @@ from ....geometry.rotation_sets import INDEPENDENT
 from ...figures import style
 from ...figures.figure import Figure
 from ...numbers import numbers, stored
-from ...trainings import Training, first_seeds, with_term
-from ...wording import LEFT_OUT, floor_note, labels_note, say, term_words
+from ...trainings import Training, first_seeds
+from ...wording import extremes, say, term_words
 from .degrees import measured
 
 LOSSES = ("twirled_loss_predicted", "twirled_loss_predicted_low", "twirled_loss_predicted_high", "twirled_loss")
@@ -46,15 +46,20 @@ def residual(training: Training, term: str) -> pd.DataFrame:
 # sentences
 
 
-def _words(training: Training, rows: pd.DataFrame) -> str:
-    """Predicted and measured residual of every set that was run."""
-    known = rows[np.isfinite(rows["twirled_loss"]) & ~rows["rotation_set"].isin(INDEPENDENT)]
-    sets = [
-        f"{row.rotation_set} ({row.passes} passes) {say(100 * row.twirled_loss_predicted_share)} % predicted, "
-        f"{say(100 * row.twirled_loss_share)} % measured"
-        for row in known.itertuples()
-    ]
-    return f"{training.label}: {'; '.join(sets)}."
+def _words(firsts: Sequence[Training], tables: Sequence[pd.DataFrame]) -> str:
+    """The largest distance of predicted and measured residuals, and the range of the measured ones."""
+    left, apart = {}, {}
+    for training, rows in zip(firsts, tables, strict=True):
+        known = rows[np.isfinite(rows["twirled_loss"]) & ~rows["rotation_set"].isin(INDEPENDENT)]
+        for row in known.itertuples():
+            name = f"{row.rotation_set}, {training.label}"
+            left[name] = 100 * row.twirled_loss_share
+            apart[name] = abs(left[name] - 100 * row.twirled_loss_predicted_share)
+    text = (
+        f"Predicted and measured residuals differ by {say(max(apart.values(), default=np.nan))} % of the error at "
+        "most. "
+    )
+    return f"{text}Averaging over a set of rotations leaves {extremes(left, ' %')}."
 
 
 # figures
@@ -76,14 +81,11 @@ def residuals(trainings: Sequence[Training], term: str) -> Figure:
 
     wide, narrow = style.canvases(draw, len(firsts), 2.9)
     caption = (
-        f"Test-time twirling at the last checkpoint ({term_words(term)}): the mean prediction over a set of rotations, "
-        "at random orientation, leaves this share of the equivariance error. Circles: predicted from the spectrum "
-        "without running the model; their bars are bounds of the part beyond the highest degree. Crosses: measured on "
-        "the same samples. Line: independent rotations, 1 / passes, exact."
+        f"Share of the equivariance error ({term_words(term)}) that is left when the last checkpoint averages over a "
+        "set of rotations at random orientation. Circles: predicted from the spectrum, with bounds. Crosses: "
+        "measured. Line: independent rotations, 1 / passes."
     )
-    caption += floor_note(with_term(trainings, term), term, LEFT_OUT) + labels_note(firsts)
-    text = f"Share of the equivariance error of {term_words(term)} left by twirling with a set of rotations. "
-    text += " ".join(_words(t, rows) for t, rows in zip(firsts, tables, strict=True))
+    text = _words(firsts, tables)
     every = [rows.assign(run=t.run, seed=t.seed) for t, rows in zip(firsts, tables, strict=True)]
     table = numbers(pd.concat(every, ignore_index=True), stored(*STORED))
     title = f"Test-time twirling: {term_words(term)}"

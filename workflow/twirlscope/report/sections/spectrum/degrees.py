@@ -11,12 +11,12 @@ from matplotlib.figure import Figure as Canvas
 from ...._typing import Array, Sequence
 from ....settings.steps import evenly_spaced
 from ...figures import style
-from ...figures.curves import curve, run_handles, run_looks, seeds_note, twirl_numbers
+from ...figures.curves import curve, run_handles, run_looks, twirl_numbers
 from ...figures.figure import Figure
 from ...figures.marks import of_seed
 from ...numbers import Numbers, numbers, stored
 from ...trainings import Training, by_run, first_seeds, off_floor, with_term
-from ...wording import LEFT_OUT, floor_note, hollow_note, labels_note, say, term_words
+from ...wording import extremes, listed, plural, term_words
 
 ORDINALS = ("first", "second", "third", "fourth", "fifth")  # of steps, if panels have different ones
 SHOWN = len(ORDINALS)  # most checkpoints in a panel
@@ -49,21 +49,18 @@ def shown_steps(steps: Array) -> list[int]:
 # sentences
 
 
-def _words(training: Training, term: str) -> str:
-    """The degree with the largest share of the error, at the first and the last checkpoint."""
-    ends = []
-    for place in (0, -1):
-        data = training.of_term(term).isel(step=place)
+def _words(chosen: Sequence[Training], term: str) -> str:
+    """The degrees with the largest share of the error at the last checkpoint, and the range of these shares."""
+    top, shares = {}, {}
+    for training in chosen:
+        data = training.of_term(term).isel(step=-1)
         value = data["spectrum"].values[1:]
-        top = int(np.argmax(value)) + 1
-        share = 100 * value[top - 1] / max(float(data["loss_equiv"]), 1e-300)
-        ends.append(f"at step {int(data['step'])} degree {top} is the largest, {say(share)} % of the error")
-    return f"{training.label}: {', '.join(ends)}."
-
-
-def _degree_words(training: Training, term: str) -> str:
-    values = training.of_term(term)["effective_degree"].values
-    return f"{training.label}: from {say(float(values[0]))} to {say(float(values[-1]))}."
+        top.setdefault(int(np.argmax(value)) + 1, []).append(training.label)
+        shares[training.label] = 100 * float(value.max()) / max(float(data["loss_equiv"]), 1e-300)
+    degrees = "; ".join(f"degree {degree} in {listed(names)}" for degree, names in sorted(top.items()))
+    return (
+        f"The largest part of the error at the last checkpoint is of {degrees}. Its share is {extremes(shares, ' %')}."
+    )
 
 
 # figures
@@ -91,14 +88,12 @@ def spectrum(trainings: Sequence[Training], term: str) -> Figure:
 
     wide, narrow = style.canvases(draw, len(firsts), 2.9)
     caption = (
-        f"Spectrum of the equivariance error ({term_words(term)}): the part of the error that changes with the "
-        "orientation like a Wigner matrix of that degree. The sum over all degrees is the equivariance error. Bars: "
-        "one standard error over clusters of samples. Estimates at or below zero are in the CSV file only."
+        f"The part of the equivariance error ({term_words(term)}) that changes with the orientation like a Wigner "
+        "matrix of a degree, first seeds. The sum over degrees is the equivariance error. Bars: standard errors."
     )
-    caption += floor_note(with_term(trainings, term), term, LEFT_OUT) + labels_note(chosen)
-    text = f"Equivariance error of {term_words(term)} by degree. " + " ".join(_words(t, term) for t in chosen)
+    text = _words(chosen, term)
     title = f"Spectrum of the equivariance error: {term_words(term)}"
-    return Figure(f"spectrum_{term}", wide, narrow, title, caption, text, table)
+    return Figure(f"spectrum_{term}", wide, narrow, title, caption, text, table, tab=term_words(term))
 
 
 def _points(ax: Axes, data: xr.Dataset, look: style.Look) -> None:
@@ -132,12 +127,12 @@ def effective_degree(trainings: Sequence[Training], term: str) -> Figure:
 
     wide, narrow = style.canvases(draw, 1, 2.6)
     caption = (
-        f"Effective degree of the equivariance error ({term_words(term)}): the degree l of an error with the same "
-        "Lie-derivative error if all of it had one degree, l (l + 1) = Lie-derivative error / equivariance error. A "
-        "constant bias has 1. Bands: 95 % intervals, bootstrap over clusters of samples." + hollow_note(chosen)
+        f"The degree l that the equivariance error ({term_words(term)}) would have if all of it had one: l (l + 1) = "
+        "Lie-derivative error / equivariance error. A constant bias has 1."
     )
-    caption += seeds_note(groups) + floor_note(with_term(trainings, term), term, LEFT_OUT)
-    text = f"Effective degree of the equivariance error of {term_words(term)}. "
-    text += " ".join(_degree_words(t, term) for t in chosen)
+    ends = [{t.label: float(t.of_term(term)["effective_degree"].values[k]) for t in chosen} for k in (0, -1)]
+    larger = sum(ends[1][name] > ends[0][name] for name in ends[0])
+    text = f"The effective degree rises over training in {larger} of {plural(len(chosen), 'training')}. "
+    text += f"It ends at {extremes(ends[1])}."
     title = f"Effective degree: {term_words(term)}"
     return Figure(f"degree_{term}", wide, narrow, title, caption, text, table)

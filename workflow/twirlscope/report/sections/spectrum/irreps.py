@@ -11,7 +11,7 @@ from ...figures.curves import steps_of
 from ...figures.figure import Figure
 from ...numbers import Numbers, numbers, stored
 from ...trainings import Training, first_seeds, with_term
-from ...wording import labels_note, say, term_words
+from ...wording import extremes, term_words
 
 LABEL = "equivariance error of the irrep"
 INVARIANT = "A1"  # the irrep of the twirled prediction: no equivariance error
@@ -33,14 +33,16 @@ def irrep_numbers(trainings: Sequence[Training], term: str) -> Numbers:
 # sentences
 
 
-def _words(training: Training, term: str) -> str:
-    """The share of every irrep at the last checkpoint; empty if there is no error."""
-    last = training.last(term)
-    total = float(last["panel_loss_equiv"])
-    shares = [
-        f"{n} {say(100 * float(last['irrep_spectrum'].sel(irrep=n)) / total)} %" for n in last["irrep"].values[1:]
-    ]
-    return f"{training.label}, step {int(last['step'])}: {', '.join(shares)} of the error." if total > 0 else ""
+def _words(chosen: Sequence[Training], term: str) -> str:
+    """The irrep with the largest share of the error at the last checkpoint, and the range of all shares."""
+    shares = {}
+    for training in chosen:
+        last = training.last(term)
+        total = max(float(last["panel_loss_equiv"]), 1e-300)
+        for name in last["irrep"].values[1:]:
+            shares[f"{name}, {training.label}"] = 100 * float(last["irrep_spectrum"].sel(irrep=name)) / total
+    text = f"At the last checkpoint {max(shares, key=shares.get).split(',')[0]} is the largest part of the error. "
+    return f"{text}Shares are {extremes(shares, ' %')}."
 
 
 # figures
@@ -68,10 +70,9 @@ def irreps(trainings: Sequence[Training], term: str) -> Figure | None:
 
     wide, narrow = style.canvases(draw, len(firsts), 2.7)
     caption = (
-        f"Equivariance error ({term_words(term)}) by irreducible representation of the 24 rotations of a cube, the "
-        "only ones that turn a grid exactly. T1 holds errors that point along an axis, E and T2 hold degree 2, and A2 "
-        "begins at degree 3. Errors that only other rotations show are not included: the sum is a lower bound of the "
-        "error under all rotations."
-    ) + labels_note(chosen)
-    text = f"Equivariance error of {term_words(term)} by irrep. " + " ".join(_words(t, term) for t in chosen)
-    return Figure(f"irreps_{term}", wide, narrow, f"Error by irrep: {term_words(term)}", caption, text, table)
+        f"Equivariance error ({term_words(term)}) by irreducible representation of the 24 rotations of a cube, which "
+        "turn a grid exactly. T1: errors along an axis; E and T2: degree 2; A2: degree 3 and above."
+    )
+    text = _words(chosen, term)
+    title = f"Error by irrep: {term_words(term)}"
+    return Figure(f"irreps_{term}", wide, narrow, title, caption, text, table, tab=term_words(term))
