@@ -35,8 +35,8 @@ FIGURES = {
 @pytest.fixture(scope="module")
 def figures():
     """The figures of all sections for two seeds of a run, with their charts and rows."""
-    sections = contents.all_sections(TRAININGS[:2], ReportSettings(), {}, TRAININGS[:2], {})
-    return [(figure, *page_of(figure)) for section in sections for figure in section.figures]
+    sections = contents.all_sections(TRAININGS[:2], ReportSettings(), {}, TRAININGS[:2], {}, contents.Findings())
+    return [(figure, *page_of(figure)) for section in sections for figure in section.every_figure]
 
 
 def page_of(figure):

@@ -121,9 +121,9 @@ def test_figure__has_words_and_numbers_of_the_sets_with_forces(data):
     task, found = measured(data, toys.Well(0.5, BIAS))
     trainings = [training(task, found)]
     errors = benchmarks.errors(trainings, {"md": data})
-    figure = benchmarks.errors_by_set(errors, trainings, " Labels: none.")
+    figure = benchmarks.errors_by_set(errors, trainings)
     assert figure.numbers.data["test_set"].tolist() == ["test", "far"]
     error, percent = (errors.data[name][1] for name in ("force_rmse", "percent_forces"))
     assert f"run, seed 0, far: {error:.3g} meV/Å, {percent:.3g} %." in figure.alternative
     assert figure.caption.endswith("Labels: none.")
-    assert benchmarks.errors_by_set(Numbers(errors.data[2:], errors.columns), trainings, "") is None
+    assert benchmarks.errors_by_set(Numbers(errors.data[2:], errors.columns), trainings) is None
