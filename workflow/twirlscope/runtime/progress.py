@@ -1,4 +1,4 @@
-"""Progress of a loop, as a bar or as lines of a log."""
+"""Progress of a loop, as a bar or as lines of a log, and the sentence with which a job ends."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import sys
 import time
 
 from ..errors import needs
+
+FOUND = "found: "  # begins the line of a log that says what the job found
+_running: list[Progress] = []  # loops at work, the innermost last
 
 
 class Progress:
@@ -22,6 +25,7 @@ class Progress:
     def __init__(self, name: str, total: int, unit: str, done: int = 0, every: float = 5.0):
         self._name, self._total, self._unit, self._every = name, total, unit, every
         self._first = self.done = done
+        self._part, self._inside = 0.0, ""  # share of the present unit that is done, and its note
         self._start = self._last = time.monotonic()
         self._bar = None
         if sys.stderr.isatty():
@@ -29,27 +33,55 @@ class Progress:
                 from tqdm import tqdm
 
             self._bar = tqdm(desc=name, total=total, initial=done, unit=f" {unit}", leave=False)
+        _running.append(self)
 
     def advance(self, note: str = "", units: int = 1) -> None:
         """Count units as done, and show the progress with a `note`, for example a loss."""
         self.done += units
+        self._part, self._inside = 0.0, ""
         if self._bar is not None:
             self._bar.set_postfix_str(note, refresh=False)
             self._bar.update(units)
-        elif time.monotonic() - self._last >= self._every or self.done == self._total:
+        else:
+            self._print(note, self.done == self._total)
+
+    def inside(self, share: float, note: str) -> None:
+        """Show the share of the present unit that is done, from 0 to 1; it never falls within a unit."""
+        self._part, self._inside = max(self._part, min(share, 1.0)), note
+        if self._bar is not None:
+            self._bar.set_postfix_str(note)
+        else:
+            self._print(note, False)
+
+    def _print(self, note: str, last: bool) -> None:
+        """Print a line, if it is the last one or the time for one has come."""
+        if last or time.monotonic() - self._last >= self._every:
             self._last = time.monotonic()
             print(self.line(note), flush=True)
 
     def line(self, note: str = "") -> str:
         """One line of the log: share done, rate [units/s], remaining time [min:s]."""
-        seconds = max(time.monotonic() - self._start, 1e-9)
-        rate = (self.done - self._first) / seconds
-        left = (self._total - self.done) / rate if rate else float("inf")
+        seconds, done = max(time.monotonic() - self._start, 1e-9), self.done + self._part
+        rate = (done - self._first) / seconds
+        left = (self._total - done) / rate if rate else float("inf")
         clock = f"{int(left) // 60}:{int(left) % 60:02d}" if left < 360000 else "unknown"
-        share = f"{self._name}: {self.done}/{self._total} {self._unit}s ({100 * self.done / max(self._total, 1):.0f} %)"
+        share = f"{self._name}: {self.done}/{self._total} {self._unit}s ({100 * done / max(self._total, 1):.0f} %)"
         return f"{share}, {rate:.3g} {self._unit}s/s, {clock} min left{', ' + note if note else ''}"
 
     def close(self) -> None:
         """Remove the bar from the terminal."""
         if self._bar is not None:
             self._bar.close()
+        if self in _running:
+            _running.remove(self)
+
+
+def inside(done: float, total: float, note: str) -> None:
+    """Tell the innermost loop at work which share of its present unit is done; without a loop, nothing happens."""
+    if _running:
+        _running[-1].inside(done / max(total, 1), note)
+
+
+def say_found(text: str) -> None:
+    """Print what a job found, in one sentence: the workflow shows it when the job ends."""
+    print(f"{FOUND}{text}", flush=True)

@@ -22,7 +22,7 @@ from ..geometry.rotation_sets import sample_rotations
 from ..losses import balanced
 from ..runtime import precision
 from ..runtime.devices import device_of
-from ..runtime.progress import Progress
+from ..runtime.progress import Progress, say_found
 from ..settings.gradient import GradientSettings
 from ..settings.steps import evenly_spaced
 from ..storage import store
@@ -73,6 +73,16 @@ def gradient(
     progress.close()
     result = merged(found, steps).assign(nearest_symmetric.columns(descents, steps) if searched else {})
     store.save(result.assign_attrs(_attributes(run, index.size, settings, device)), out, GRADIENT)
+    say_found(finding(result))
+
+
+def finding(result: xr.Dataset) -> str:
+    """Shares of the equivariance error in the loss and in its decrease along the last update, in words."""
+    last = result.sel(layer="whole").isel(step=-1)
+    loss, update = 100 * float(last["relative_equiv"]), 100 * float(last["update_share"])
+    text = f"equivariance error is {loss:.3g} % of the loss"
+    text += "" if np.isnan(update) else f" and {update:.3g} % of its change by an update"
+    return f"{text}, after {int(last['step']):,} updates"
 
 
 def _attributes(run: Trained, samples: int, settings: GradientSettings, device: str) -> dict:

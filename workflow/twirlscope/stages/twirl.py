@@ -10,11 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import xarray as xr
 
 from ..contracts import Evaluation
+from ..estimators.loss_split import ROUNDING
 from ..runtime import precision
 from ..runtime.devices import device_of
-from ..runtime.progress import Progress
+from ..runtime.progress import Progress, say_found
 from ..settings.twirl import TwirlSettings
 from ..storage import store
 from ..storage.arrays.twirl import TWIRL
@@ -53,6 +55,18 @@ def twirl(
         last = measure_last_checkpoint(evaluation, run.samples, result, design, settings)
         result = result.merge(last, combine_attrs="no_conflicts")
     store.save(result, out, TWIRL)
+    say_found(finding(result))
+
+
+def finding(result: xr.Dataset) -> str:
+    """The equivariance error at the last checkpoint as a share of the primary term of the loss, in words."""
+    term = next((str(t) for t in result["term"].values if t != "weighted"), "weighted")
+    last = result.sel(term=term).isel(step=-1)
+    after = f"after {int(last['step']):,} updates"
+    if float(last["loss_equiv"]) < ROUNDING * float(last["loss_equiv_floor"]):
+        return f"equivariant up to rounding error {after}"
+    percent = f"{float(last['percent_equiv']):.3g} % of the loss ({term}) is equivariance error {after}"
+    return f"{percent}; not yet learned" if bool(last["trivial"]) else percent
 
 
 def _attributes(run: Trained, settings: TwirlSettings, held: Heldout, device: str) -> dict:
