@@ -72,13 +72,13 @@ class Forecast:
         for n, task in self.tasks.items():
             if task.seconds is not None:
                 done += task.seconds if task.work.seconds else 0.0
-            elif not task.failed:
+            else:
                 expected = self.speeds.seconds(task.work, ahead)
                 spent = self._elapsed(n) if task.running else 0.0
                 left[n] = self._left(expected, spent, steps.get(n))
                 done += spent
-        left = {n: seconds for n, seconds in left.items() if not self._is_lost(n)}
         total = done + sum(left.values())
+        left = {n: seconds for n, seconds in left.items() if not self._is_lost(n)}
         self._highest = max(self._highest, 100 * done / total if total else 100.0)
         running = {n for n in steps if n in left}
         return self._highest, time_left(left, {n: self.tasks[n].needs for n in left}, running, self.slots)

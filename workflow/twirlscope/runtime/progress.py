@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TypeVar
 
 from ..errors import needs
 
+Item = TypeVar("Item")
 FOUND = "found: "  # begins the line of a log that says what the job found
 _running: list[Progress] = []  # loops at work, the innermost last
+_scopes: list[tuple[float, float]] = []  # parts of the present unit, each inside of the one before
 
 
 class Progress:
@@ -77,9 +82,30 @@ class Progress:
 
 
 def inside(done: float, total: float, note: str) -> None:
-    """Tell the innermost loop at work which share of its present unit is done; without a loop, nothing happens."""
+    """Tell the innermost loop at work which share of the present part of its unit is done, if there is a loop."""
     if _running:
-        _running[-1].inside(done / max(total, 1), note)
+        low, high = _scopes[-1] if _scopes else (0.0, 1.0)
+        _running[-1].inside(low + (high - low) * min(done / max(total, 1), 1.0), note)
+
+
+@contextmanager
+def part(low: float, high: float) -> Iterator[None]:
+    """A context that makes up the part of the present unit, or of the part around it, from one share to another."""
+    depth = len(_scopes)
+    start, end = _scopes[-1] if _scopes else (0.0, 1.0)
+    _scopes.append((start + (end - start) * low, start + (end - start) * high))
+    try:
+        yield
+    finally:
+        del _scopes[depth:]
+
+
+def counted(items: Sequence[Item], note: str) -> Iterator[Item]:
+    """The items of a loop inside of a unit, each an equal part of it; loops may be nested."""
+    for number, item in enumerate(items):
+        inside(number, len(items), f"{note} {number + 1} of {len(items)}")
+        with part(number / len(items), (number + 1) / len(items)):
+            yield item
 
 
 def say_found(text: str) -> None:

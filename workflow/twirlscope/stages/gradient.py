@@ -22,7 +22,7 @@ from ..geometry.rotation_sets import sample_rotations
 from ..losses import balanced
 from ..runtime import precision
 from ..runtime.devices import device_of
-from ..runtime.progress import Progress, say_found
+from ..runtime.progress import Progress, part, say_found
 from ..settings.gradient import GradientSettings
 from ..settings.steps import evenly_spaced
 from ..storage import store
@@ -64,7 +64,8 @@ def gradient(
         check_evaluation(evaluation, *few, rows=settings.rotations * settings.chunk)
         certify_gradient(Objective(model, run.task, run.task.batch(few[0]), few[1], CHECKED, unbiased=True))
         update = Update(run.update(step), run.halfway(step, dtype).to(device)) if step else None
-        found.append(gradients.measure(evaluation, index, quaternion, settings, update, step))
+        with part(0, 0.5 if step in searched else 1):
+            found.append(gradients.measure(evaluation, index, quaternion, settings, update, step))
         if step in searched:
             objective = Objective(model, run.task, flat, quaternion.flatten(0, 1), settings.chunk, unbiased=True)
             descents[step] = nearest_symmetric.descend(objective, settings.nearest_share, settings.nearest_steps)

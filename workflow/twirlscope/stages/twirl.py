@@ -16,7 +16,7 @@ from ..contracts import Evaluation
 from ..estimators.loss_split import ROUNDING
 from ..runtime import precision
 from ..runtime.devices import device_of
-from ..runtime.progress import Progress, say_found
+from ..runtime.progress import Progress, inside, part, say_found
 from ..settings.twirl import TwirlSettings
 from ..storage import store
 from ..storage.arrays.twirl import TWIRL
@@ -43,17 +43,22 @@ def twirl(
     device, index = device_of(settings.device), choose_samples(run.split(settings.split, "twirl.split"), settings)
     design = design_of(run.task, index, settings, run.samples["cluster"].values[index])
     steps, measured = (share or Share()).of(run.steps), []
-    progress = Progress("twirl", len(steps), "checkpoint")
+    progress, last = Progress("twirl", len(steps), "checkpoint"), run.steps[-1]
     for step in steps:
         evaluation = Evaluation(run.model(step).to(device), run.task, device, chunk=settings.chunk)
-        measured.append(measure_checkpoint(evaluation, run.model(step, torch.float64), design, settings))
-        progress.advance(f"step {step}")
-    progress.close()
+        with part(0, 0.5 if step == last else 1):
+            measured.append(measure_checkpoint(evaluation, run.model(step, torch.float64), design, settings))
+        if step != last:
+            progress.advance(f"step {step}")
     result = checkpoints_dataset(evaluation, steps, design, measured, settings)
     result = result.assign_attrs(_attributes(run, settings, design.held, device))
-    if steps[-1] == run.steps[-1]:
-        last = measure_last_checkpoint(evaluation, run.samples, result, design, settings)
-        result = result.merge(last, combine_attrs="no_conflicts")
+    if steps[-1] == last:
+        inside(1, 2, f"step {last}, test sets and averaging")
+        with part(0.5, 1):
+            found = measure_last_checkpoint(evaluation, run.samples, result, design, settings)
+        result = result.merge(found, combine_attrs="no_conflicts")
+        progress.advance(f"step {last}")
+    progress.close()
     store.save(result, out, TWIRL)
     say_found(finding(result))
 
