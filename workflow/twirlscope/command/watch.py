@@ -1,4 +1,4 @@
-"""Command `watch`: curves of running trainings in the terminal, from their logs, and what finished jobs found."""
+"""Command `watch`: curves of running trainings in the terminal, from their logs, and the findings of finished jobs."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Training:
     """A training as its folder and its log show it.
 
     state: running, finished, failed, or stopped, which goes on with the next command.
-    found: by stage, what the jobs of its measurements found, or how far they have come.
+    found: by stage, findings of the jobs of its measurements, or their progress.
     """
 
     name: str
@@ -101,7 +101,7 @@ def _training(results: Path, logs: Path, run: str, seed: str, now: float) -> Tra
 
 
 def _progress(log: JobLog) -> str:
-    """How far a job has come; empty where its log does not say."""
+    """Progress of a job in words; empty where its log has none."""
     step = log.step
     if step is None:
         return ""

@@ -60,7 +60,7 @@ def descend(objective: Objective, share: float, steps: int) -> Descent:
 
     def accepted(intermediate_result: optimize.OptimizeResult) -> None:
         path.append((intermediate_result.fun * first, unit * intermediate_result.x.copy()))
-        inside(steps + len(path), 2 * steps, f"search, step {len(path)} of at most {steps}")
+        inside(len(path), steps, f"search, step {len(path)} of at most {steps}")
         if intermediate_result.fun <= share:
             raise StopIteration
 

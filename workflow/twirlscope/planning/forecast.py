@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..runtime import job_log
-from .expected_work import Speeds, Work, slowness
+from .expected_work import Speeds, Work
 
 LEAST_SHARE = 0.02  # of a job, from which its own log foretells its duration better than the plan
 LATE = 0.1  # least share of its expected duration that a running job without progress in its log has left
@@ -63,11 +63,7 @@ class Forecast:
     def now(self) -> tuple[float, float]:
         """Percentage of the work that is done, which never falls, and the time left [s]."""
         steps = {n: self._step(task) for n, task in self.tasks.items() if task.running}
-        ahead = {
-            self.tasks[n].work: slowness(self.tasks[n].work, self._elapsed(n) / step.share)
-            for n, step in steps.items()
-            if step and self.tasks[n].work.seconds
-        }
+        ahead = {self.tasks[n].work: self._elapsed(n) / step.share for n, step in steps.items() if step}
         done, left = 0.0, {}
         for n, task in self.tasks.items():
             if task.seconds is not None:
@@ -89,7 +85,7 @@ class Forecast:
     def _step(self, task: Task) -> job_log.Step | None:
         """Progress of a running job, from its own log; None while it is too early."""
         step = task.log_now().step
-        named = step is not None and step.name == task.work.stage
+        named = step is not None and task.work.stage.startswith(step.name)
         return step if named and step.share >= LEAST_SHARE else None
 
     def _left(self, expected: float, spent: float, step: job_log.Step | None) -> float:

@@ -81,7 +81,7 @@ class Progress:
             _running.remove(self)
 
 
-def inside(done: float, total: float, note: str) -> None:
+def inside(done: float | int, total: float | int, note: str) -> None:
     """Tell the innermost loop at work which share of the present part of its unit is done, if there is a loop."""
     if _running:
         low, high = _scopes[-1] if _scopes else (0.0, 1.0)
@@ -89,7 +89,7 @@ def inside(done: float, total: float, note: str) -> None:
 
 
 @contextmanager
-def part(low: float, high: float) -> Iterator[None]:
+def part(low: float | int, high: float | int) -> Iterator[None]:
     """A context that makes up the part of the present unit, or of the part around it, from one share to another."""
     depth = len(_scopes)
     start, end = _scopes[-1] if _scopes else (0.0, 1.0)
@@ -100,12 +100,24 @@ def part(low: float, high: float) -> Iterator[None]:
         del _scopes[depth:]
 
 
-def counted(items: Sequence[Item], note: str) -> Iterator[Item]:
-    """The items of a loop inside of a unit, each an equal part of it; loops may be nested."""
+def counted(items: Sequence[Item], note: str, until: float = 1.0) -> Iterator[Item]:
+    """The items of a loop inside of a unit, each an equal part of it, up to a share of it; loops may be nested."""
     for number, item in enumerate(items):
-        inside(number, len(items), f"{note} {number + 1} of {len(items)}")
-        with part(number / len(items), (number + 1) / len(items)):
+        total = len(items) / until
+        inside(number, total, f"{note} {number + 1} of {len(items)}")
+        with part(number / total, (number + 1) / total):
             yield item
+
+
+@contextmanager
+def single(name: str, unit: str) -> Iterator[None]:
+    """A context, or decorator, for work of one unit that is not counted but inside."""
+    progress = Progress(name, 1, unit)
+    try:
+        yield
+        progress.advance()
+    finally:
+        progress.close()
 
 
 def say_found(text: str) -> None:

@@ -68,13 +68,20 @@ def gradient(
             found.append(gradients.measure(evaluation, index, quaternion, settings, update, step))
         if step in searched:
             objective = Objective(model, run.task, flat, quaternion.flatten(0, 1), settings.chunk, unbiased=True)
-            descents[step] = nearest_symmetric.descend(objective, settings.nearest_share, settings.nearest_steps)
-            print(f"nearest: step {step}, {descents[step].share_left:.2g} of the error left", flush=True)
+            descents[step] = _search(objective, step, settings)
         progress.advance(f"step {step}")
     progress.close()
     result = merged(found, steps).assign(nearest_symmetric.columns(descents, steps) if searched else {})
     store.save(result.assign_attrs(_attributes(run, index.size, settings, device)), out, GRADIENT)
     say_found(finding(result))
+
+
+def _search(objective: Objective, step: int, settings: GradientSettings) -> nearest_symmetric.Descent:
+    """Search for the nearest more symmetric parameters from a checkpoint, the second part of its progress."""
+    with part(0.5, 1):
+        found = nearest_symmetric.descend(objective, settings.nearest_share, settings.nearest_steps)
+    print(f"nearest: step {step}, {found.share_left:.2g} of the error left", flush=True)
+    return found
 
 
 def finding(result: xr.Dataset) -> str:

@@ -14,7 +14,7 @@ import xarray as xr
 
 from .._typing import Sequence
 from ..errors import UserError
-from ..runtime.progress import Progress, say_found
+from ..runtime.progress import say_found, single
 from ..sources import Dataset
 from ..storage import made_from, rejects, store
 from ..storage.arrays.data import DATA, REJECTS
@@ -31,10 +31,8 @@ def prepare_part(dataset: Dataset, part: int, out: Path, record: Record | None =
     Raises:
         UserError: the source of the dataset is missing, or wrong as a whole.
     """
-    progress = Progress("prepare", 1, "part")
-    found = dataset.read(part)
-    progress.advance()
-    progress.close()
+    with single("prepare", "part"):
+        found = dataset.read(part)
     samples = xr.Dataset() if found.samples is None else found.samples
     data = samples.merge(rejects.to_dataset(found.rejects), combine_attrs="no_conflicts")
     store.save(data.assign_attrs(made_from.attribute(record or {})), out, DATA)

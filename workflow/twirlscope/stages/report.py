@@ -9,7 +9,7 @@ import xarray as xr
 from .._typing import Mapping, Sequence
 from ..errors import UserError, needs
 from ..runtime.atomic import write_folder
-from ..runtime.progress import Progress, counted, inside, part, say_found
+from ..runtime.progress import counted, inside, say_found, single
 from ..settings.report import ReportSettings
 from ..storage import made_from, store
 from ..storage.arrays.twirl import TWIRL
@@ -25,11 +25,12 @@ with needs("workflow"):
     from ..report.sections.sweeps import Members
     from ..report.trainings import Training, divided, terms_of
 
-READ, COMPUTED = 0.05, 0.5  # shares of the time after which stores are read, and everything is computed, about
+READ = 0.05  # share of the time in which stores are read, about; figures are drawn in the second half
 HEADLINE = {"sample_loss_equiv", "cluster"}  # arrays by sample that the headline needs
 LARGE = {"rotation", "pair", "panel_rotation"}  # dimensions of Gram matrices, which the report does not need
 
 
+@single("report", "page")
 def report(
     runs: Sequence[RunFiles],
     datasets: Mapping[str, Path],
@@ -55,13 +56,11 @@ def report(
     Raises:
         UserError: there is no training, or the term `report.term` was not measured.
     """
-    progress, shown = Progress("report", 1, "page"), shown_runs(runs)
-    with part(0, READ):
-        every = [_read(files, files.run in shown) for files in counted(runs, "run")]
+    shown = shown_runs(runs)
+    every = [_read(files, files.run in shown) for files in counted(runs, "run", until=READ)]
     _check(every, settings, missing)
     trainings, external = divided(every)
     data = {name: _read_dataset(path) for name, path in datasets.items()}
-    inside(READ, 1, "tables, words and figures")
     with_figures = [t for t in trainings if t.run in shown]
     sections = all_sections(trainings, settings, data, with_figures, sweeps or {}, external)
     dataset_of = {f.run: f.dataset for f in runs}
@@ -69,11 +68,8 @@ def report(
         trainings, dataset_of, data, config, settings, provenance, sections, with_figures, missing, external
     )
     about = made_from.attribute(record or {})
-    with part(COMPUTED, 1):
-        write_folder(Path(out), lambda folder: _fill(folder, content, every, about))
-    progress.advance()
-    progress.close()
-    say_found(f"{len(trainings) + len(external)} trainings on one page: {out}/index.html")
+    write_folder(Path(out), lambda folder: _fill(folder, content, every, about))
+    say_found(f"{len(every)} trainings on one page: {out}/index.html")
 
 
 def _check(trainings: Sequence[Training], settings: ReportSettings, missing: Sequence[str]) -> None:
@@ -119,7 +115,7 @@ def _fill(folder: Path, content: page.Content, trainings: Sequence[Training], ab
         (folder / sub).mkdir()
     figures = [figure for section in content.sections for figure in section.figures]
     for figure in figures:
-        inside(len(list((folder / "figures").glob("*.pdf"))), len(figures), f"drawing {figure.name}")
+        inside(len(figures) + figures.index(figure), 2 * len(figures), f"drawing {figure.name}")
         for end, drawing in figure.files.items():
             (folder / "figures" / f"{figure.name}{end}").write_bytes(drawing)
     rejects = [d.rejects for d in content.datasets if d.rejects]

@@ -16,7 +16,7 @@ from ..errors import UserError
 from ..external import specification
 from ..external.calls import Budget, Cache, Calls
 from ..external.client import Pool
-from ..runtime.progress import Progress, say_found
+from ..runtime.progress import say_found, single
 from ..settings.external import ExternalSettings
 from ..settings.twirl import TwirlSettings
 from ..sources import split_index
@@ -32,6 +32,7 @@ from ..twirling.potentials.task import PotentialTask
 EVERY = "all"  # in place of the name of a split
 
 
+@single("twirl", "run")
 def twirl_external(
     data: Path, out: Path, settings: TwirlSettings, external: ExternalSettings, job: Mapping[str, Any]
 ) -> None:
@@ -52,19 +53,17 @@ def twirl_external(
     files = specification.series(external, where)
     budget = Budget(planned_calls(task, design, len(files), samples, settings, options), external.max_calls)
     cache, terms = Cache(out.parent / "calls.sqlite"), tuple(t.name for t in task.terms)
-    calls, progress = {}, Progress("twirl", 1, "run")
+    calls = {}
     for step, file in files.items():
         spec = specification.spec_of(external, step, file, where)
         calls[step] = Calls(Pool(spec, external.workers, external.batch, where), terms, cache, budget)
     try:
         result = measure_series(task, samples, design, calls, settings, options)
         found = attributes(task, settings, result, calls[max(calls)])
-        progress.advance()
     finally:
         for each in calls.values():
             each.close()
         cache.close()
-        progress.close()
     record = made_from.of_external(job, "twirl", settings, external, data)
     labels = {"labels": str(samples.attrs.get("labels", "not stated"))} | made_from.attribute(record)
     store.save(result.assign_attrs(found | labels), out, TWIRL)
