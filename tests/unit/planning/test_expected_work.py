@@ -23,7 +23,7 @@ def test_passes__of_a_training_are_three_for_each_sample_of_each_update(plan):
 
 
 def test_passes__of_a_panel_are_counted_as_the_config_says_them(plan):
-    """Of the voxels: 850 updates have 10 checkpoints, each of 48 samples and a panel of 12 under 24 rotations, thrice."""
+    """Of the voxels: at every checkpoint 48 samples, and a panel of 12 samples under 3 times 24 rotations."""
     steps = {0, 850, *(round(10 ** (k / 3)) for k in range(9))}
     settings = plan.config.measure("twirl", "voxels")[0]
     each = 48 * (settings.rotations + settings.reflections) + 12 * 24 * 3

@@ -113,7 +113,7 @@ def test_run__has_one_line_per_start_and_end_with_what_was_found(tmp_path):
     assert first.startswith("2 jobs, about ")
     assert "with 2 at once (from the plan; no speed is known yet)" in first
     assert [line.partition("] ")[2] for line in others[:4]] == [
-        f"train augmented seed 0: started, about {run_lines.duration(340)}",
+        f"train augmented seed 0: started, about {run_lines.duration(340.0)}",
         "train augmented seed 0: loss 0.4 after 3,500 updates (7 min)",
         "twirl augmented seed 0: started, about 2 min",
         "twirl augmented seed 0: 1.23 % after 3,500 updates (0 s)",
@@ -210,4 +210,5 @@ def test_names_and_durations__are_words():
     assert run_lines.name_of("prepare_part", {"dataset": "molecules", "part": "3"}) == "prepare molecules part 3"
     assert run_lines.name_of("gather", {"stage": "twirl", "run": "a", "seed": "1"}) == "gather twirl a seed 1"
     assert run_lines.name_of("partial_report", {}) == "partial report"
-    assert [run_lines.duration(s) for s in (0, 89, 90, 3600, 7800)] == ["0 s", "89 s", "2 min", "60 min", "2 h 10 min"]
+    said = [run_lines.duration(s) for s in (0.0, 89.0, 90.0, 3600.0, 7800.0)]
+    assert said == ["0 s", "89 s", "2 min", "60 min", "2 h 10 min"]
