@@ -85,12 +85,12 @@ def _search(objective: Objective, step: int, settings: GradientSettings) -> near
 
 
 def finding(result: xr.Dataset) -> str:
-    """Shares of the equivariance error in the loss and in its decrease along the last update, in words."""
-    last = result.sel(layer="whole").isel(step=-1)
-    loss, update = 100 * float(last["relative_equiv"]), 100 * float(last["update_share"])
-    text = f"equivariance error is {loss:.3g} % of the loss"
-    text += "" if np.isnan(update) else f" and {update:.3g} % of its change by an update"
-    return f"{text}, after {int(last['step']):,} updates"
+    """Norm of the gradient of the equivariance error over that of the twirled prediction error, in words."""
+    last = result["gradient_norm_ratio"].sel(layer="whole").isel(step=-1)
+    ratio = "unknown, lost in noise" if np.isnan(last) else f"{float(last):.3g}"
+    return (
+        f"gradient norm, equivariance error over twirled prediction error: {ratio}, after {int(last['step']):,} updates"
+    )
 
 
 def _attributes(run: Trained, samples: int, settings: GradientSettings, device: str) -> dict:
