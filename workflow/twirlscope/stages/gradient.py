@@ -50,8 +50,7 @@ def gradient(
     index = gradients.choose_batches(run.split(settings.split, "gradient.split"), settings)
     quaternion = sample_rotations("independent", index.size, settings.rotations, settings.seed, run.task.group)
     quaternion = quaternion.reshape(*index.shape, settings.rotations, 4)
-    device = "cuda" if device_of(settings.device) == "cuda" else "cpu"
-    dtype = getattr(torch, settings.dtype)
+    device, dtype = "cuda" if device_of(settings.device) == "cuda" else "cpu", getattr(torch, settings.dtype)
     steps, found, descents = (share or Share()).of(run.steps), [], {}
     searched, flat = evenly_spaced(run.steps, settings.nearest), run.task.batch(index.ravel())
     progress = Progress("gradient", len(steps), "checkpoint")
@@ -88,9 +87,7 @@ def finding(result: xr.Dataset) -> str:
     """Norm of the gradient of the equivariance error over that of the twirled prediction error, in words."""
     last = result["gradient_norm_ratio"].sel(layer="whole").isel(step=-1)
     ratio = "unknown, lost in noise" if np.isnan(last) else f"{float(last):.3g}"
-    return (
-        f"gradient norm, equivariance error over twirled prediction error: {ratio}, after {int(last['step']):,} updates"
-    )
+    return f"gradient norm, equivariance over twirled prediction error: {ratio}, after {int(last['step']):,} updates"
 
 
 def _attributes(run: Trained, samples: int, settings: GradientSettings, device: str) -> dict:
