@@ -35,6 +35,7 @@ endif
 
 run: $(READY)
 	python -m snakemake --cores $(CORES) $(ARGS)
+	@cat results/report/README.md 2>/dev/null || true
 	@echo "The report: $$PWD/results/report/index.html"
 
 test: $(READY)-dev

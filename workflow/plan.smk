@@ -8,7 +8,7 @@ from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
 from twirlscope.errors import UserErrors
-from twirlscope.planning import config_files
+from twirlscope.planning import config_files, run_lines
 from twirlscope.planning.plan import Plan
 from twirlscope.planning.reruns import Reruns
 
@@ -31,4 +31,5 @@ except UserErrors as found:
 results = Path(
     workflow.pathvars.apply("<results>")
 )  # now: that of a module holds while it is read
+run_lines.attach(plan, workflow, logger)
 reruns = Reruns(plan, workflow, results, logger.warning)

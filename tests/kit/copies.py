@@ -15,10 +15,14 @@ ROOT = Path(__file__).parents[2]
 
 @dataclass
 class Project:
-    """A copy of the project, the code in one folder and the results in another."""
+    """A copy of the project, the code in one folder and the results in another.
+
+    printed: by the run that made the results.
+    """
 
     code: Path
     work: Path
+    printed: str = ""
 
     def command(self, *arguments: str) -> list[str]:
         """Snakemake on the smoke config."""

@@ -24,5 +24,5 @@ def project(tmp_path_factory) -> Project:
     code = tmp_path_factory.mktemp("code") / "twirlscope"
     copy_code(ROOT, code)
     made = Project(code, tmp_path_factory.mktemp("work"))
-    made.snakemake()
+    made.printed = made.snakemake().output
     return made

@@ -6,6 +6,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import time
 import zipfile
 
@@ -77,6 +78,47 @@ def test_run__puts_log_and_benchmark_of_every_job_by_stage_and_run(project):
 def test_run__logs_progress_with_unit_rate_and_remaining_time(project):
     log = (project.work / "logs" / "train" / "augmented.seed0.log").read_text()
     assert re.search(r"train: 20/20 updates \(100 %\), .+ updates/s, 0:00 min left, loss [\d.]+", log)
+
+
+def test_run__prints_one_line_as_each_job_starts_and_one_with_its_finding_as_it_ends(project):
+    lines = project.printed.splitlines()
+    told = [match.groups() for line in lines if (match := re.match(r"\[ *(\d+) %, .+ left\] (.+?): (.+)", line))]
+    jobs = {f"{stage} {run} seed 0" for run, stages in RUNS.items() for stage in stages} | {"report"}
+    jobs |= {f"prepare {name}{end}" for name in ("molecules", "backbones", "geometries") for end in ("", " part 0")}
+    jobs.add("prepare molecules part 1")
+    assert {name for _, name, text in told if text.startswith("started, about ")} == jobs
+    ends = {name: text for _, name, text in told if not text.startswith("started, about ")}
+    assert ends.keys() == jobs
+    assert re.fullmatch(r"loss [\d.]+ after 20 updates \(.+\)", ends["train augmented seed 0"])
+    assert ends["twirl equivariant seed 0"].startswith("equivariant up to rounding error after 12 updates")
+    percent = float(ends["twirl augmented seed 0"].split(" %")[0])
+    stored = store.load(project.work / "results/runs/augmented/seed0/twirl.zarr.zip")["percent_equiv"]
+    assert percent == pytest.approx(float(stored.sel(term="forces").isel(step=-1)), rel=0.01)
+    shares = [int(share) for share, _, _ in told]
+    assert shares == sorted(shares)
+    assert shares[0] == 0
+    assert shares[-1] == 100
+    assert f"{len(jobs)} jobs, about " in project.printed
+    assert "rule " not in project.printed
+    log = "".join(path.read_text() for path in (project.work / ".snakemake" / "log").glob("*.log"))
+    assert "train: run augmented, seed 0" in log, "the blocks of Snakemake"
+
+
+@pytest.mark.parametrize("stage", ["prepare", *STAGES, "report"])
+def test_run__logs_progress_of_every_stage_with_percent_and_time_left(project, stage):
+    path = {"report": "report.log", "prepare": "prepare/backbones.0.log"}.get(stage, f"{stage}/augmented.seed0.log")
+    log = (project.work / "logs" / path).read_text()
+    assert re.search(rf"^{stage}: .+ \(100 %\), .+, 0:00 min left", log, re.MULTILINE)
+    assert re.search("^found: ", log, re.MULTILINE)
+
+
+def test_watch__shows_the_curves_of_the_run(project):
+    command = [sys.executable, "-m", "twirlscope", "watch", str(project.work / "results"), "--once"]
+    environment = os.environ | {"PYTHONPATH": str(project.code / "workflow")}
+    found = subprocess.run(command, capture_output=True, text=True, env=environment, check=True).stdout
+    for run in RUNS:
+        assert f"{run} seed 0: finished, loss" in found
+    assert found.count("both axes logarithmic") == len(RUNS)
 
 
 def test_run__stores_carry_units_and_meaning(project):

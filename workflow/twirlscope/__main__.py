@@ -1,4 +1,4 @@
-"""Commands of the package: `python -m twirlscope twirl ...` measures a calculator of ASE."""
+"""Commands of the package: `twirl` measures a calculator of ASE, `watch` shows running trainings."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ import argparse
 import sys
 from importlib import import_module
 
-COMMANDS = {"twirl": "equivariance error of a calculator of ASE on structures, as a gate with exit status 0, 3, 4 or 1"}
+COMMANDS = {
+    "twirl": "equivariance error of a calculator of ASE on structures, as a gate with exit status 0, 3, 4 or 1",
+    "watch": "curves of the trainings of a run in progress, or of a finished one, in the terminal",
+}
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -12,6 +12,7 @@ import torch
 
 from .._typing import Float, Tensor
 from ..estimators.eigenvalues import Spectrum
+from ..runtime.progress import counted
 from .lanczos import dense, matrix_of
 from .objective import Objective, rademacher
 from .operators import graph_bytes, operator
@@ -37,10 +38,9 @@ def exact_spectra(model: torch.nn.Module, problem: Problem, mode: str) -> Checkp
     pieces = problem.pieces(model)
     found = CheckpointSpectra({}, {}, {}, problem.objective(model).values())
     sums: dict[str, Tensor] = {}
-    for key in problem.matrices():
-        if key[1] == "total":
-            continue
-        groups = [(share, share * dense_matrix(o, *key, mode, problem)) for share, o in pieces]
+    for key in counted([k for k in problem.matrices() if k[1] != "total"], "matrix"):
+        each = counted(pieces, f"matrix {key[1]}, group of samples")
+        groups = [(share, share * dense_matrix(o, *key, mode, problem)) for share, o in each]
         whole = sum(matrix for _, matrix in groups)
         found.spectra[key] = spectrum_of(whole, problem)
         found.replicates[key] = [spectrum_of((whole - m) / (1 - s), problem) for s, m in groups] if groups[1:] else []

@@ -23,6 +23,7 @@ from ..estimators.gradient_statistics import PARTS, Batches, with_errors
 from ..geometry import so3
 from ..losses import balanced, mse
 from ..runtime.precision import differentiable
+from ..runtime.progress import counted
 from ..settings.gradient import GradientSettings
 from ..storage.arrays.gradient import GRADIENT
 from .objective import Objective
@@ -133,7 +134,7 @@ def measure(
     model, task = evaluation.model, evaluation.task
     every, size, pieces = balanced(task.batch(index.ravel())), index.shape[1], []
     batches = [every.map(lambda t, s=s: t[s : s + size]) for s in range(0, index.size, size)]
-    for b, batch in enumerate(batches):
+    for b, batch in enumerate(counted(batches, "batch")):
         pieces.append(part_gradients(Objective(model, task, batch, quaternion[b], evaluation.chunk, unbiased=True)))
         if not (pieces[-1][0].isfinite().all() and np.isfinite(pieces[-1][1]).all()):
             cause = _cause_of_nonfinite(model, task, index[b], quaternion[b])
@@ -163,7 +164,7 @@ def along(
         update: change of the trained parameters.
     """
     pairs = []
-    for batch, turns in zip(batches, quaternion, strict=True):
+    for batch, turns in zip(counted(batches, "update on batch"), quaternion, strict=True):
         objective = Objective(evaluation.model, evaluation.task, batch, turns, evaluation.chunk, unbiased=True)
         rows = part_gradients(objective)[0]
         change = update.to(rows)

@@ -18,6 +18,7 @@ import torch
 from .._typing import Array, Callable, Float, Tensor
 from ..errors import UserError
 from ..estimators.eigenvalues import Spectrum
+from ..runtime.progress import counted, inside
 from .objective import rademacher
 
 BREAKDOWN = 1e-12  # a new direction shorter than this share of the largest product is rounding, and is replaced
@@ -166,6 +167,7 @@ def _krylov(matvec: Callable, probes: Float[Tensor, "n b"], steps: int, generato
         large, rest = _subtract(product, basis[near:used])
         small, rest = _project(rest, basis[:used])
         projected[last, last] = _symmetric((large[last.start - near :] + small[last]).double().cpu())
+        inside(used, len(basis), f"product {used} of {len(basis)}")
         if used == len(basis):
             break
         block, coupling = _orthonormal(rest, basis[:used], scale, generator)
@@ -253,7 +255,7 @@ def dense(
 def matrix_of(multiply: Callable[[Tensor], Tensor], size: int, block: int = 64) -> Float[Tensor, "n n"]:
     """Matrix of an operator in float64 on the CPU, from products with the columns of the identity, in blocks."""
     matrix = torch.empty(size, size, dtype=torch.float64)
-    for start in range(0, size, block):
+    for start in counted(range(0, size, block), "block of columns"):
         stop = min(start + block, size)
         columns = torch.zeros(size, stop - start, dtype=torch.float64)
         columns[start:stop] = torch.eye(stop - start, dtype=torch.float64)

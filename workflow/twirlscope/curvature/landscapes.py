@@ -19,6 +19,7 @@ from .._typing import Array, Float, Tensor
 from ..errors import UserError
 from ..estimators.landscapes import ROUGHNESS
 from ..geometry.rotation_sets import sample_rotations
+from ..runtime.progress import counted
 from .objective import Objective
 from .problem import Problem
 
@@ -43,7 +44,7 @@ def landscape_arrays(model: torch.nn.Module, problem: Problem, hessian: Float[Te
     rise = problem.settings.landscape_rise * objective.values()["total"]
     points = problem.settings.landscape
     shift = np.linspace(-1, 1, points) * math.sqrt(2 * rise / value[0])
-    loss = np.stack([plane_losses(objective, problem, plane, shift, draws) for draws in DRAWS])
+    loss = np.stack([plane_losses(objective, problem, plane, shift, draws) for draws in counted(DRAWS, "plane")])
     found: Arrays = {
         "landscape_loss": ("draws part point_largest point_smallest", loss),
         "landscape_shift": ("point", shift),
@@ -92,7 +93,7 @@ def plane_losses(
     """
     at, plane = objective.parameters.detach(), plane.to(objective.parameters)
     found = np.empty((len(problem.parts), len(shift), len(shift)))
-    for i, j in np.ndindex(found.shape[1:]):
+    for i, j in counted(list(np.ndindex(found.shape[1:])), "point of the plane"):
         moved = at + shift[i] * plane[:, 0] + shift[j] * plane[:, 1]
         point = objective if draws == "common" else _redrawn(objective, problem, i * len(shift) + j)
         values = point.values(moved)

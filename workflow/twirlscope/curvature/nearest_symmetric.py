@@ -23,6 +23,7 @@ from scipy import optimize
 
 from .._typing import Array, Float, Mapping, Sequence, Tensor
 from ..runtime.precision import differentiable
+from ..runtime.progress import inside
 from .objective import Objective, gradient
 
 MEMORY = 20  # steps that L-BFGS remembers
@@ -59,6 +60,7 @@ def descend(objective: Objective, share: float, steps: int) -> Descent:
 
     def accepted(intermediate_result: optimize.OptimizeResult) -> None:
         path.append((intermediate_result.fun * first, unit * intermediate_result.x.copy()))
+        inside(len(path), steps, f"search, step {len(path)} of at most {steps}")
         if intermediate_result.fun <= share:
             raise StopIteration
 

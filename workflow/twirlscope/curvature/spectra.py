@@ -10,6 +10,7 @@ from ..errors import UserError
 from ..estimators import condition_numbers
 from ..estimators.condition_numbers import MEASURES
 from ..estimators.eigenvalues import Spectrum
+from ..runtime import progress
 from .dense_spectra import exact_spectra
 from .derivative_check import certify
 from .lanczos import lanczos
@@ -18,6 +19,8 @@ from .objective import Objective, rademacher
 from .operators import operator
 from .problem import GB, CheckpointSpectra, Problem
 from .spectra_dataset import dataset
+
+SPECTRA = 0.8  # share of the time of a checkpoint with a landscape that its spectra take, about
 
 
 def measure(model: torch.nn.Module, problem: Problem, step: int) -> xr.Dataset:
@@ -37,7 +40,8 @@ def measure(model: torch.nn.Module, problem: Problem, step: int) -> xr.Dataset:
     some = Objective(model, problem.task, batch, problem.quaternion[first], unbiased=unbiased)
     certificate = certify(some, dtype=dtype, seed=settings.seed)
     try:
-        found = (exact_spectra if problem.exact else krylov_spectra)(model.to(dtype), problem, certificate.mode)
+        with progress.part(0, 1 if problem.landscape_step is None else SPECTRA):
+            found = (exact_spectra if problem.exact else krylov_spectra)(model.to(dtype), problem, certificate.mode)
     except FloatingPointError as error:
         raise nonfinite_error(model, problem, step) from error
     for (curvature, part), one in found.spectra.items():
@@ -46,7 +50,8 @@ def measure(model: torch.nn.Module, problem: Problem, step: int) -> xr.Dataset:
     if problem.landscape_step is None:
         return result
     if step == problem.landscape_step:
-        arrays = landscape_arrays(model, problem, found.hessian, float(found.spectra["hessian", "total"].error[0]))
+        with progress.part(SPECTRA, 1):
+            arrays = landscape_arrays(model, problem, found.hessian, float(found.spectra["hessian", "total"].error[0]))
     else:
         arrays = no_landscape(problem)
     result = result.assign({name: (("step", *dims.split()), v[None]) for name, (dims, v) in arrays.items()})
@@ -65,10 +70,12 @@ def krylov_spectra(model: torch.nn.Module, problem: Problem, mode: str) -> Check
     whole = problem.objective(model)
     some = [problem.objective(model, group) for group in problem.groups]
     found = CheckpointSpectra({}, {}, {}, whole.values())
-    for key in problem.matrices():
+    for key in progress.counted(problem.matrices(), "matrix"):
         make = [operator(o, key[1], key[0], mode, problem.settings.keep_memory * GB) for o in (whole, *some)]
-        found.spectra[key] = _spectrum(make[0], problem, 1)
-        found.replicates[key] = [_spectrum(o, problem, 2) for o in make[1:]]
+        with progress.part(0, 0.5):
+            found.spectra[key] = _spectrum(make[0], problem, 1)
+        with progress.part(0.5, 1):
+            found.replicates[key] = [_spectrum(o, problem, 2) for o in progress.counted(make[1:], "group")]
         found.products[key] = sum(o.products for o in make)
     return found
 

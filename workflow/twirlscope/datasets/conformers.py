@@ -16,6 +16,7 @@ import xarray as xr
 from .._typing import Array, Float, Int, Sequence
 from ..errors import UserError, needs
 from ..runtime.input_files import kind_of, require_distinct
+from ..runtime.progress import counted
 from ..settings.base import key
 from ..settings.prepare import DatasetSettings
 from ..sources import Dataset, Part, Reject
@@ -110,7 +111,7 @@ class Conformers(Dataset):
         """
         geometries, rejects, files = [], [], self.files() or [SMILES_LIST]
         require_distinct(files)
-        for number, path in enumerate(files):
+        for number, path in enumerate(counted(files, "file")):
             for record in self._records(path, number, part):
                 if isinstance(record, Reject):
                     rejects.append(record)
@@ -162,7 +163,7 @@ class Conformers(Dataset):
     def _conformers(self, path: Path, number: int, part: int) -> Iterator[Geometry | Reject]:
         """Conformers of those molecules of a SMILES list that belong to a part."""
         seen, s = set(), self.settings
-        for i, (line, smiles) in enumerate(read_smiles_list(path, s.molecules)):
+        for i, (line, smiles) in enumerate(counted(read_smiles_list(path, s.molecules), "molecule")):
             try:
                 molecule = parse_smiles(smiles)
                 if molecule.smiles in seen:

@@ -11,6 +11,7 @@ import xarray as xr
 
 from ..errors import UserError
 from ..runtime.input_files import require_distinct
+from ..runtime.progress import counted
 from ..settings.base import key
 from ..settings.prepare import DatasetSettings
 from ..sources import Part, Reject
@@ -99,7 +100,7 @@ class ExtXyz(frames.Frames):
     def _usable(self, part: int, rejects: list[Reject]) -> Iterator[Frame]:
         """Frames of a part, one at a time; rejects are added to the list."""
         windows = file_shares.windows(self.files(), self.settings.parts, part)
-        for number, (path, split) in enumerate(self._files_with_split()):
+        for number, (path, split) in enumerate(counted(self._files_with_split(), "file")):
             if (window := windows[number]) is None:
                 continue
             no_forces = self.settings.require_labels and self._has_no_forces(path) and split > 0

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ..errors import UserError
 from ..runtime.input_files import DamagedFileError, kind_of, read_text
+from ..runtime.progress import counted
 from ..settings.base import key
 from ..sources import Part, Reject
 from .protein import backbones, pdb_chains
@@ -52,7 +53,7 @@ class ProteinStructures(backbones.Backbones):
         usable, rejects, files = [], [], self.files()
         if not files:
             raise UserError("files", f"structure files ({', '.join(PDB + CIF)}, also .gz)", self.settings.files)
-        for number, path in enumerate(files):
+        for number, path in enumerate(counted(files, "file")):
             if number % self.settings.parts != part:
                 continue
             for index, chain in enumerate(_chains(path, number * STRIDE)):

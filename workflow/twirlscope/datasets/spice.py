@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import UserError, needs
+from ..runtime.progress import counted
 from ..settings.base import key
 from ..settings.prepare import DatasetSettings
 from ..sources import Part, Reject
@@ -56,7 +57,8 @@ class Spice(frames.Frames):
         usable, rejects = [], []
         with self._open() as file:
             names = self._molecules(file)
-            for number in np.array_split(np.arange(len(names)), self.settings.parts)[part].tolist():
+            mine = np.array_split(np.arange(len(names)), self.settings.parts)[part].tolist()
+            for number in counted(mine, "molecule"):
                 for index, frame in enumerate(self._readable_frames(file, names[number], number)):
                     if isinstance(frame, str):
                         rejects.append(Reject(f"{self.settings.file}:{names[number]}", index, frame))

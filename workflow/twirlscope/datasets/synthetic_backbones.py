@@ -11,6 +11,7 @@ import torch
 
 from .._typing import Array, Int
 from ..geometry import so3
+from ..runtime.progress import counted
 from ..settings.base import key
 from ..sources import Part, Reject
 from .protein import backbones, ca_statistics
@@ -41,7 +42,7 @@ class SyntheticBackbones(backbones.Backbones):
     def read(self, part: int) -> Part:
         """Every `parts`-th batch."""
         s, chains, rejects = self.settings, [], []
-        for batch in range(part, -(-s.chains // s.batch), s.parts):
+        for batch in counted(range(part, -(-s.chains // s.batch), s.parts), "batch"):
             for chain in self._batch(batch, min(s.batch, s.chains - batch * s.batch)):
                 if reason := backbones.reject_reason(chain, s, most_breaks=0):
                     rejects.append(Reject(chain.name, 0, reason))

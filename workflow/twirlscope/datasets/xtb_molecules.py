@@ -23,6 +23,7 @@ from pydantic import Field
 from .._typing import Array, Callable, Float
 from ..errors import UserError, needs
 from ..geometry import so3
+from ..runtime.progress import counted
 from ..settings.base import key
 from ..settings.prepare import DatasetSettings
 from ..sources import Part, Reject
@@ -87,7 +88,8 @@ class XtbMolecules(frames.Frames):
             UserError: the list cannot be read or has no molecule.
         """
         usable, rejected, seen = [], [], set()
-        for number, (line, smiles) in enumerate(read_smiles_list(self._list, self.settings.molecules)):
+        listed = read_smiles_list(self._list, self.settings.molecules)
+        for number, (line, smiles) in enumerate(counted(listed, "molecule")):
             try:
                 molecule = parse_smiles(smiles)
                 if molecule.smiles in seen:

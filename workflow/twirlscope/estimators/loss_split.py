@@ -16,6 +16,8 @@ import numpy as np
 from .._typing import Array, Bool, Float, Values
 from .bootstrap import Clusters, interval
 
+ROUNDING = 2.0  # times the floor: below this an equivariance error is rounding error
+
 
 class Split(NamedTuple):
     """Total loss and its two parts; `mean + equiv == total` exactly, for any rotations."""

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import UserError, needs
+from ..runtime.progress import inside
 from .client import Failure, Local, Pool, Result
 from .specification import file_hashes
 from .worker import packed
@@ -88,6 +89,7 @@ class Budget:
         """Note calls; the first time, and then every half minute, print an estimate of the time that is left."""
         self.made, self.reused = self.made + made, self.reused + reused
         now = time.monotonic()
+        inside(self.made + self.reused, self.planned, "calls")
         if self.made and (not self._told or now - self._told > 30):
             self._told, rate = now, self.made / max(now - self._start, 1e-9)
             left = max(self.planned - self.made - self.reused, 0)

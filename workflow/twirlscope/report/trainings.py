@@ -12,10 +12,10 @@ import pandas as pd
 import xarray as xr
 
 from .._typing import Array, Bool, Sequence
+from ..estimators.loss_split import ROUNDING
 from ..storage.made_from import ATTRIBUTE
 
 PRIMARY = "primary"  # stands for the first term of every task, under all rotations where these were measured
-ROUNDING = 2.0  # times the floor: below this an equivariance error is rounding error
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from ..external import dynamics as library
 from ..external.remote import RemoteCalculator
 from ..external.specification import series, spec_of
 from ..external.worker import structure
-from ..runtime.progress import Progress
+from ..runtime.progress import Progress, say_found
 from ..settings.dynamics import DynamicsSettings
 from ..settings.external import ExternalSettings
 from ..sources import split_index
@@ -73,6 +73,7 @@ def dynamics(
     about["failures"] = json.dumps(failures)
     record = made_from.of_external(job, "dynamics", settings, external, data)
     store.save(result.assign_attrs(about | made_from.attribute(record)), out, DYNAMICS)
+    say_found(f"{len(found)} of {len(index)} structures, 2 trajectories each")
 
 
 def all_trajectories(

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .._typing import Sequence
+from ..runtime.progress import say_found
 from ..storage import made_from, store
 from ..storage.concatenation import concatenated_steps
 
@@ -40,3 +41,4 @@ def gather(parts: Sequence[Path], out: Path) -> None:
     found = [store.load(part) for part in parts]
     arrays = {name: variable for data in found for name, variable in store.declarations(data).items()}
     store.save(concatenated_steps(found), out, arrays)
+    say_found(f"{len(parts)} parts as one store")

@@ -22,7 +22,7 @@ from ..geometry.rotation_sets import sample_rotations
 from ..losses import balanced
 from ..runtime import precision
 from ..runtime.devices import device_of
-from ..runtime.progress import Progress
+from ..runtime.progress import Progress, part, say_found
 from ..settings.gradient import GradientSettings
 from ..settings.steps import evenly_spaced
 from ..storage import store
@@ -50,8 +50,7 @@ def gradient(
     index = gradients.choose_batches(run.split(settings.split, "gradient.split"), settings)
     quaternion = sample_rotations("independent", index.size, settings.rotations, settings.seed, run.task.group)
     quaternion = quaternion.reshape(*index.shape, settings.rotations, 4)
-    device = "cuda" if device_of(settings.device) == "cuda" else "cpu"
-    dtype = getattr(torch, settings.dtype)
+    device, dtype = "cuda" if device_of(settings.device) == "cuda" else "cpu", getattr(torch, settings.dtype)
     steps, found, descents = (share or Share()).of(run.steps), [], {}
     searched, flat = evenly_spaced(run.steps, settings.nearest), run.task.batch(index.ravel())
     progress = Progress("gradient", len(steps), "checkpoint")
@@ -64,15 +63,31 @@ def gradient(
         check_evaluation(evaluation, *few, rows=settings.rotations * settings.chunk)
         certify_gradient(Objective(model, run.task, run.task.batch(few[0]), few[1], CHECKED, unbiased=True))
         update = Update(run.update(step), run.halfway(step, dtype).to(device)) if step else None
-        found.append(gradients.measure(evaluation, index, quaternion, settings, update, step))
+        with part(0, 0.5 if step in searched else 1):
+            found.append(gradients.measure(evaluation, index, quaternion, settings, update, step))
         if step in searched:
             objective = Objective(model, run.task, flat, quaternion.flatten(0, 1), settings.chunk, unbiased=True)
-            descents[step] = nearest_symmetric.descend(objective, settings.nearest_share, settings.nearest_steps)
-            print(f"nearest: step {step}, {descents[step].share_left:.2g} of the error left", flush=True)
+            descents[step] = _search(objective, step, settings)
         progress.advance(f"step {step}")
     progress.close()
     result = merged(found, steps).assign(nearest_symmetric.columns(descents, steps) if searched else {})
     store.save(result.assign_attrs(_attributes(run, index.size, settings, device)), out, GRADIENT)
+    say_found(finding(result))
+
+
+def _search(objective: Objective, step: int, settings: GradientSettings) -> nearest_symmetric.Descent:
+    """Search for the nearest more symmetric parameters from a checkpoint, the second part of its progress."""
+    with part(0.5, 1):
+        found = nearest_symmetric.descend(objective, settings.nearest_share, settings.nearest_steps)
+    print(f"nearest: step {step}, {found.share_left:.2g} of the error left", flush=True)
+    return found
+
+
+def finding(result: xr.Dataset) -> str:
+    """Norm of the gradient of the equivariance error over that of the twirled prediction error, in words."""
+    last = result["gradient_norm_ratio"].sel(layer="whole").isel(step=-1)
+    ratio = "unknown, lost in noise" if np.isnan(last) else f"{float(last):.3g}"
+    return f"gradient norm, equivariance over twirled prediction error: {ratio}, after {int(last['step']):,} updates"
 
 
 def _attributes(run: Trained, samples: int, settings: GradientSettings, device: str) -> dict:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import xarray as xr
 
 from ..contracts import Evaluation
 from ..curvature import spectra
@@ -21,7 +22,7 @@ from ..curvature.problem import Problem, choose_samples, freeze_outside, problem
 from ..runtime import precision
 from ..runtime.devices import hardware
 from ..runtime.identity import locked, short_hash
-from ..runtime.progress import Progress
+from ..runtime.progress import Progress, say_found
 from ..settings.hessian import HessianSettings, chosen_steps
 from ..storage import store
 from ..storage.arrays.hessian import HESSIAN
@@ -29,6 +30,8 @@ from ..storage.concatenation import concatenated_steps
 from ..training.checkpoints import Job, Trained
 from ..twirling.checks.model_and_task import check_batch, check_evaluation
 from .gather import Share
+
+PARTS = (("mean_plugin", "mean"), ("equiv",))  # names of the two parts of the loss in a store
 
 
 @precision.float32()
@@ -67,6 +70,17 @@ def hessian(
         about = _attributes(problem) | {"labels": run.labels} | record
         store.save(result.assign_attrs(about), out, HESSIAN)
     shutil.rmtree(folder.parent)
+    say_found(finding(result))
+
+
+def finding(result: xr.Dataset) -> str:
+    """The largest eigenvalues of the Hessians of both parts of the loss at the last checkpoint, in words."""
+    top = result["eigenvalue_top"].sel(curvature="hessian").isel(step=-1, rank=0)
+    mean, equiv = (float(top.sel(part=next(p for p in names if p in top["part"]))) for names in PARTS)
+    after = f"after {int(top['step']):,} updates"
+    return (
+        f"largest eigenvalue {mean:.3g} of the twirled prediction error, {equiv:.3g} of the equivariance error {after}"
+    )
 
 
 def _problem(run: Trained, step: int, settings: HessianSettings) -> Problem:

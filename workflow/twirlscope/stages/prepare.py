@@ -14,6 +14,7 @@ import xarray as xr
 
 from .._typing import Sequence
 from ..errors import UserError
+from ..runtime.progress import say_found, single
 from ..sources import Dataset
 from ..storage import made_from, rejects, store
 from ..storage.arrays.data import DATA, REJECTS
@@ -30,10 +31,12 @@ def prepare_part(dataset: Dataset, part: int, out: Path, record: Record | None =
     Raises:
         UserError: the source of the dataset is missing, or wrong as a whole.
     """
-    found = dataset.read(part)
+    with single("prepare", "part"):
+        found = dataset.read(part)
     samples = xr.Dataset() if found.samples is None else found.samples
     data = samples.merge(rejects.to_dataset(found.rejects), combine_attrs="no_conflicts")
     store.save(data.assign_attrs(made_from.attribute(record or {})), out, DATA)
+    say_found(finding(samples.sizes.get("sample", 0), len(found.rejects)))
 
 
 def prepare(dataset: Dataset, parts: Sequence[Path], out: Path) -> None:
@@ -56,6 +59,13 @@ def prepare(dataset: Dataset, parts: Sequence[Path], out: Path) -> None:
         data = _with_cluster(dataset.finish(concatenated(samples).merge(rejects.to_dataset(found))))
         record = made_from.attribute(made_from.recorded(parts[0]) or {})
         store.save(data.assign_attrs(_about(dataset, data, len(found)) | record), out, DATA)
+    say_found(finding(data.sizes["sample"], len(found)))
+
+
+def finding(samples: int, rejected: int) -> str:
+    """Numbers of samples and rejects, in words."""
+    records = "record" if rejected == 1 else "records"
+    return f"{samples:,} samples" + (f", {rejected:,} {records} rejected" if rejected else "")
 
 
 def _with_cluster(data: xr.Dataset) -> xr.Dataset:

@@ -10,6 +10,7 @@ import xarray as xr
 from .._typing import Mapping, Sequence
 from ..errors import UserError, needs
 from ..runtime.atomic import write_folder
+from ..runtime.progress import counted, inside, say_found, single
 from ..settings.report import ReportSettings
 from ..storage import made_from, store
 from ..storage.arrays.summary import POOLED, SUMMARY
@@ -26,10 +27,12 @@ with needs("workflow"):
     from ..report.sections.sweeps import Members
     from ..report.trainings import PRIMARY, Training, divided, terms_of
 
+READ = 0.05  # share of the time in which stores are read, about; figures are drawn in the second half
 HEADLINE = {"sample_loss_equiv", "cluster"}  # arrays by sample that the headline needs
 LARGE = {"rotation", "pair", "panel_rotation"}  # dimensions of Gram matrices, which the report does not need
 
 
+@single("report", "page")
 def report(
     runs: Sequence[RunFiles],
     datasets: Mapping[str, Path],
@@ -57,7 +60,7 @@ def report(
     """
     shown = shown_runs(runs)
     places = {run: number for number, run in enumerate(dict.fromkeys(f.run for f in runs if f.run in shown))}
-    every = [_read(files, places.get(files.run)) for files in runs]
+    every = [_read(files, places.get(files.run)) for files in counted(runs, "run", until=READ)]
     _check(every, settings, missing)
     trainings, external = divided(every)
     data = {name: _read_dataset(path) for name, path in datasets.items()}
@@ -70,6 +73,7 @@ def report(
     content = facts.page_content(trainings, external, data, sections, screen, config, settings, provenance)
     about = made_from.attribute(record or {})
     write_folder(Path(out), lambda folder: _fill(folder, content, every, about))
+    say_found(f"{len(every)} trainings on one page: {out}/index.html")
 
 
 def _date(stores: Sequence[Path]) -> str:
@@ -127,6 +131,7 @@ def _fill(folder: Path, content: page.Content, trainings: Sequence[Training], ab
         (folder / sub).mkdir()
     figures = content.every_figure
     for figure in figures:
+        inside(len(figures) + figures.index(figure), 2 * len(figures), f"drawing {figure.name}")
         for end, drawing in figure.files.items():
             (folder / "figures" / f"{figure.name}{end}").write_bytes(drawing)
     rejects = [d.rejects for d in content.datasets if d.rejects]

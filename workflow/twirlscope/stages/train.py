@@ -24,6 +24,7 @@ from ..runtime import precision
 from ..runtime.devices import device_of, versions
 from ..runtime.identity import explain_changes, locked, sha256, short_hash
 from ..runtime.job import exit_with_message
+from ..runtime.progress import say_found
 from ..settings.train import TrainSettings, checkpoint_steps
 from ..sources import split_index
 from ..storage import made_from, store
@@ -92,6 +93,7 @@ def _train(
         loop.train(folder)
         if group.is_main:
             _publish(loop, folder, run, record, out)
+            say_found(f"loss {loop.curve.loss[-1]:.3g} after {loop.step:,} updates")
 
 
 def check_processes(device: str, processes: int) -> None:

@@ -10,11 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import xarray as xr
 
 from ..contracts import Evaluation
+from ..estimators.loss_split import ROUNDING
 from ..runtime import precision
 from ..runtime.devices import device_of
-from ..runtime.progress import Progress
+from ..runtime.progress import Progress, inside, part, say_found
 from ..settings.twirl import TwirlSettings
 from ..storage import store
 from ..storage.arrays.twirl import TWIRL
@@ -41,18 +43,35 @@ def twirl(
     device, index = device_of(settings.device), choose_samples(run.split(settings.split, "twirl.split"), settings)
     design = design_of(run.task, index, settings, run.samples["cluster"].values[index])
     steps, measured = (share or Share()).of(run.steps), []
-    progress = Progress("twirl", len(steps), "checkpoint")
+    progress, last = Progress("twirl", len(steps), "checkpoint"), run.steps[-1]
     for step in steps:
         evaluation = Evaluation(run.model(step).to(device), run.task, device, chunk=settings.chunk)
-        measured.append(measure_checkpoint(evaluation, run.model(step, torch.float64), design, settings))
-        progress.advance(f"step {step}")
-    progress.close()
+        with part(0, 0.5 if step == last else 1):
+            measured.append(measure_checkpoint(evaluation, run.model(step, torch.float64), design, settings))
+        if step != last:
+            progress.advance(f"step {step}")
     result = checkpoints_dataset(evaluation, steps, design, measured, settings)
     result = result.assign_attrs(_attributes(run, settings, design.held, device))
-    if steps[-1] == run.steps[-1]:
-        last = measure_last_checkpoint(evaluation, run.samples, result, design, settings)
-        result = result.merge(last, combine_attrs="no_conflicts")
+    if steps[-1] == last:
+        inside(1, 2, f"step {last}, test sets and averaging")
+        with part(0.5, 1):
+            found = measure_last_checkpoint(evaluation, run.samples, result, design, settings)
+        result = result.merge(found, combine_attrs="no_conflicts")
+        progress.advance(f"step {last}")
+    progress.close()
     store.save(result, out, TWIRL)
+    say_found(finding(result))
+
+
+def finding(result: xr.Dataset) -> str:
+    """The equivariance error at the last checkpoint as a share of the primary term of the loss, in words."""
+    term = next((str(t) for t in result["term"].values if t != "weighted"), "weighted")
+    last = result.sel(term=term).isel(step=-1)
+    after = f"after {int(last['step']):,} updates"
+    if float(last["loss_equiv"]) < ROUNDING * float(last["loss_equiv_floor"]):
+        return f"equivariant up to rounding error {after}"
+    percent = f"{float(last['percent_equiv']):.3g} % of the loss ({term}) is equivariance error {after}"
+    return f"{percent}; not yet learned" if bool(last["trivial"]) else percent
 
 
 def _attributes(run: Trained, settings: TwirlSettings, held: Heldout, device: str) -> dict:

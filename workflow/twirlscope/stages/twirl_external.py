@@ -16,6 +16,7 @@ from ..errors import UserError
 from ..external import specification
 from ..external.calls import Budget, Cache, Calls
 from ..external.client import Pool
+from ..runtime.progress import say_found, single
 from ..settings.external import ExternalSettings
 from ..settings.twirl import TwirlSettings
 from ..sources import split_index
@@ -24,12 +25,14 @@ from ..storage.arrays.twirl import TWIRL
 from ..storage.ragged import open_samples
 from ..twirling.heldout import choose_samples
 from ..twirling.potentials.attributes import attributes
+from ..twirling.potentials.conclusions import rms
 from ..twirling.potentials.measurement import Options, design_of, measure_series, planned_calls
 from ..twirling.potentials.task import PotentialTask
 
 EVERY = "all"  # in place of the name of a split
 
 
+@single("twirl", "run")
 def twirl_external(
     data: Path, out: Path, settings: TwirlSettings, external: ExternalSettings, job: Mapping[str, Any]
 ) -> None:
@@ -64,6 +67,15 @@ def twirl_external(
     record = made_from.of_external(job, "twirl", settings, external, data)
     labels = {"labels": str(samples.attrs.get("labels", "not stated"))} | made_from.attribute(record)
     store.save(result.assign_attrs(found | labels), out, TWIRL)
+    say_found(finding(result))
+
+
+def finding(result: xr.Dataset) -> str:
+    """The equivariance error of the forces at the last checkpoint and its floor, in words."""
+    last = result.sel(term="forces").isel(step=-1)
+    error, floor = (float(rms(result.isel(step=-1), name, "forces")) for name in ("loss_equiv", "loss_equiv_floor"))
+    text = f"equivariance error {error:.3g} meV/Å of the forces, floor {floor:.2g}"
+    return f"{text}, at step {int(last['step'])}"
 
 
 def held_out(samples: xr.Dataset, split: str) -> Int[Array, " sample"]:

@@ -15,6 +15,7 @@ from .._typing import Array, Callable, Float, Int, Sequence
 from ..contracts import Evaluation, Task
 from ..geometry import action, so3
 from ..losses import balanced, inner
+from ..runtime.progress import part
 from ..settings.twirl import TwirlSettings
 from .activation_degrees import MAX_SAMPLES, DegreeUse, degrees_dataset, measure_degrees
 from .checks.model_and_task import check_evaluation
@@ -35,6 +36,7 @@ from .panel import (
 from .prediction_metrics import metrics, metrics_dataset, slices
 from .twisting import Products, twisted
 
+HELD_OUT = 0.6  # share of the time of a checkpoint in which the held-out samples are measured, about
 FIRST = slice(0, 16)  # samples on which rounding error and task metrics are measured
 
 
@@ -95,15 +97,23 @@ def measure_checkpoint(evaluation: Evaluation, exact: Callable, design: Design, 
     """
     check_evaluation(evaluation, design.held.index, design.held.quaternion, rows_of(evaluation, design.held))
     panel = design.panel
+    with part(0, HELD_OUT):
+        held = measure_heldout(evaluation, design.held)
     return Checkpoint(
-        measure_heldout(evaluation, design.held),
+        held,
         rounding_error(evaluation, exact, design.held),
         metrics(evaluation, design.index[FIRST]),
         measure_degrees(evaluation, design.index),
-        None if panel is None else measure_panel(evaluation, panel),
+        None if panel is None else _measure_panel(evaluation, panel),
         [] if panel is None else kept_predictions(evaluation, panel, settings),
         None if design.whole is None else _measure_whole(evaluation, exact, *design.whole),
     )
+
+
+def _measure_panel(evaluation: Evaluation, panel: Panel) -> tuple[Products, LieError | None]:
+    """Inner products of the panel, and its Lie-derivative error, as the second part of the progress."""
+    with part(HELD_OUT, 1):
+        return measure_panel(evaluation, panel)
 
 
 def _measure_whole(

@@ -10,6 +10,7 @@ from ..contracts import Batch, Evaluation, Task, Term, as_index
 from ..estimators import loss_split
 from ..geometry import action, so3
 from ..losses import has_target, inner, loss_of
+from ..runtime.progress import counted
 from .checks.model_and_task import check_batch
 
 Products = dict[str, Array]  # gram [term, sample, K, K], cross [term, sample, K], square, known [term, sample], below
@@ -86,7 +87,7 @@ def inner_products(
     index = as_index(index)
     parity = np.ones(quaternion.shape[1], np.int8) if parity is None else parity
     task, size, pieces = evaluation.task, max(evaluation.chunk // quaternion.shape[1], 1), []
-    for start in range(0, len(index), size):
+    for start in counted(range(0, len(index), size), "chunk of samples"):
         part = slice(start, start + size)
         batch = evaluation.batch(index[part])
         check_batch(task, batch)
