@@ -19,7 +19,6 @@ LEAST = " Arrows: lower bounds, where the squared norm in the divisor is within 
 MOST = " Arrows: upper bounds, where the squared norm is within two standard errors of zero."
 RATIO = Look(style.BLACK, style.LINES[0], "^", "ratio of the squared gradients")
 RELATIVE = Look(style.GREY, style.LINES[1], "o", "relative equivariance error")
-SERIES = {RATIO.words: "gradient_square_ratio", RELATIVE.words: "relative_equiv"}
 
 Lines = Callable[[Training], Sequence[Line]]
 
