@@ -37,6 +37,11 @@ async function look(d, w) {{
     d.querySelectorAll(".bar input").forEach((b) => b.click());
     await wait(3000);
   }}
+  const panel = d.querySelector(".chart .panel");
+  const ticks = () => panel && panel.querySelector(".role-axis").parentNode.textContent;
+  const before = ticks();
+  for (const key of panel ? ["+", "n"] : []) panel.dispatchEvent(new w.KeyboardEvent("keydown", {{ key }}));
+  await wait(500);
   const charts = [...d.querySelectorAll(".chart")];
   const wide = [...d.querySelectorAll("body *")].filter((e) => !e.closest("[tabindex]") && !e.closest("svg")
     && !e.closest(".skip") && e.getBoundingClientRect().right > w.innerWidth + 1)
@@ -51,7 +56,8 @@ async function look(d, w) {{
   }}
   return {{
     sideways: root.scrollWidth - w.innerWidth, wide, figures: d.querySelectorAll("figure").length, drawn: drawn.length,
-    narrowest, skip, said, violations, charts: charts.length,
+    narrowest, skip, said, violations, charts: charts.length, zoomed: before !== ticks(),
+    told: panel && panel.closest(".explored").querySelector(".told").textContent,
     empty: charts.filter((c) => c.querySelectorAll("path").length < 5).map((c) => c.closest("figure").dataset.name),
     tables: [...d.querySelectorAll(".numbers table")].filter((t) => t.tBodies[0].rows.length > 0).length,
     requests: w.performance.getEntriesByType("resource").map((e) => e.name),
@@ -109,6 +115,8 @@ def test_report__draws_every_chart_in_both_scales_and_bars_nobody(project, tmp_p
     seen = look(project.work / "results" / "report" / "index.html", tmp_path, 1280, opened=True, axe=axe)
     assert seen["charts"] > 10
     assert seen["empty"] == []
+    assert seen["zoomed"], "the key + zooms"
+    assert "training step: " in seen["told"], "the key n tells a point"
     assert seen["tables"] == seen["figures"]
     assert seen["sideways"] <= 0, seen["wide"]
     assert seen["said"] == []

@@ -93,9 +93,8 @@ def same_axes(ax, panel, name):
     assert (x["scale"]["type"] == "log") == (ax.get_xscale() in ("log", "symlog")), name
     if ax.get_xscale() != "symlog":
         assert x["scale"]["domain"] == pytest.approx(sorted(ax.get_xlim())), name
-    shown = [
-        t.get_text() for t, v in zip(ax.get_yticklabels(), ax.get_yticks(), strict=True) if _within(v, ax.get_ylim())
-    ]
+    labels = [label for label in ax.get_yticklabels() if _within(label.get_position()[1], ax.get_ylim())]
+    shown = {label.get_text() for label in labels}
     assert all(json.dumps(text, ensure_ascii=False) in y["axis"]["labelExpr"] for text in shown), name
     assert ax.get_ylabel().replace("\n", " ") in ("", y["axis"]["title"]), name
 
@@ -139,10 +138,8 @@ def test_points__stand_where_matplotlib_puts_them(name):
     theirs = ax.transAxes.inverted().transform(ax.transData.transform(xy[np.isfinite(xy).all(1)]))
     theirs = theirs[theirs[:, 1] >= 0]
     assert len(mine) == len(theirs) > 5
-    order = [np.lexsort(np.round(found, 2).T) for found in (mine, theirs)]
     np.testing.assert_allclose(np.sort(mine[:, 0]), np.sort(theirs[:, 0]), atol=0.005)
     np.testing.assert_allclose(np.sort(mine[:, 1]), np.sort(theirs[:, 1]), atol=0.005)
-    assert len(order[0]) == len(order[1])
 
 
 def test_chart__of_published_curves_is_drawn_until_the_reader_hides_them():

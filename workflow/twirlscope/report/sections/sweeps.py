@@ -30,7 +30,6 @@ COLUMNS = (
 STORED = ("percent_equiv", "percent_equiv_low", "percent_equiv_high", "loss_total", "trivial")
 INNER = (0.1, 0.9)  # quantiles of the trainings at the ends of a band
 LINES = 8  # most values with a line of their own in one panel
-LABEL = "equivariance error [% of held-out loss]"
 
 Members = Mapping[str, Mapping[str, str]]  # of a sweep: by run, the name of its value of every swept key
 

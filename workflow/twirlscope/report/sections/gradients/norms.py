@@ -19,7 +19,6 @@ LEAST = " Arrows: lower bounds where the divisor is within its noise."
 MOST = " Arrows: upper bounds within the noise."
 RATIO = Look(style.BLACK, style.LINES[0], "^", "ratio of the squared gradients")
 RELATIVE = Look(style.GREY, style.LINES[1], "o", "relative equivariance error")
-SERIES = {RATIO.words: "gradient_square_ratio", RELATIVE.words: "relative_equiv"}
 
 Lines = Callable[[Training], Sequence[Line]]
 

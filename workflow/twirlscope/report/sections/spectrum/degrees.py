@@ -21,7 +21,6 @@ from ...wording import extremes, listed, plural, term_words
 ORDINALS = ("first", "second", "third", "fourth", "fifth")  # of steps, if panels have different ones
 SHOWN = len(ORDINALS)  # most checkpoints in a panel
 DEGREE = ("effective_degree", "effective_degree_low", "effective_degree_high")
-LABEL = "equivariance error of the degree"
 
 
 # numbers

@@ -13,7 +13,6 @@ from ...numbers import Numbers, numbers, stored
 from ...trainings import Training, first_seeds, with_term
 from ...wording import extremes, term_words
 
-LABEL = "equivariance error of the irrep"
 INVARIANT = "A1"  # the irrep of the twirled prediction: no equivariance error
 
 
