@@ -123,3 +123,72 @@ def test_report__draws_every_chart_in_both_scales_and_bars_nobody(project, tmp_p
     if axe is None:
         pytest.skip("axe-core is not to be had from npm here: the page's accessibility was not checked")
     assert seen["violations"] == []
+
+
+PAGE_HARNESS = """<!doctype html><title>harness</title><iframe id=f width={width} height=900 src="{page}"></iframe>
+<pre id=out></pre><script>
+const wait = (ms) => new Promise((done) => setTimeout(done, ms));
+async function look(d, w) {{
+  await wait(1000);
+  const shown = (e) => e.checkVisibility() && e.getClientRects().length > 0;
+  const top = (query) => {{ const e = d.querySelector(query); return e && e.getBoundingClientRect().top; }};
+  const links = [...d.querySelectorAll(".menu > ul > li > a")], marked = [];
+  const screens = d.documentElement.scrollHeight / 900;
+  const open = [...d.querySelectorAll("figure")].filter(shown).length;
+  const first = Object.fromEntries(["h1", ".task", "figure", "#strip"].map((query) => [query, top(query)]));
+  d.documentElement.style.scrollBehavior = "auto";
+  for (const link of links) {{
+    d.getElementById(link.hash.slice(1)).scrollIntoView();
+    w.dispatchEvent(new w.Event("scroll")); // no frames are drawn in virtual time
+    await wait(50);
+    marked.push(links.filter((l) => l.hasAttribute("aria-current")).map((l) => l.hash).join());
+  }}
+  const reached = [];
+  for (const title of d.querySelectorAll("[id^=figure-]")) {{ // one address away
+    w.location.hash = title.id;
+    await wait(50);
+    reached.push([title.id, shown(title)]);
+  }}
+  const tabs = d.querySelector("[role=tablist]");
+  let keyed = null;
+  if (tabs) {{
+    tabs.children[0].click();
+    tabs.children[0].dispatchEvent(new w.KeyboardEvent("keydown", {{ key: "ArrowRight", bubbles: true }}));
+    keyed = d.activeElement === tabs.children[1] && tabs.children[1].getAttribute("aria-selected") === "true";
+  }}
+  const hidden = reached.filter(([, s]) => !s), hashes = links.map((l) => l.hash);
+  return {{ screens, open, first, hashes, marked, keyed, hidden }};
+}}
+document.getElementById("f").onload = function () {{
+  look(this.contentDocument, this.contentWindow).catch((e) => ({{ failed: String(e) + e.stack }}))
+    .then((found) => {{ document.getElementById("out").textContent = JSON.stringify(found); }});
+}};
+</script>"""
+
+
+def page_look(page, tmp_path, width):
+    """Length, first screen, menu, addresses and tabs of the page at this width [px]."""
+    (tmp_path / "harness.html").write_text(PAGE_HARNESS.format(width=width, page=page.as_uri()))
+    options = ["--allow-file-access-from-files", "--virtual-time-budget=60000", "--window-size=1600,1000", "--dump-dom"]
+    command = [BROWSER, *QUIET.split(), f"--user-data-dir={tmp_path / 'profile'}", *options]
+    done = subprocess.run(
+        [*command, (tmp_path / "harness.html").as_uri()], capture_output=True, text=True, timeout=400, check=True
+    )
+    return json.loads(html.unescape(re.search(r"<pre id=.out.>(.+?)</pre>", done.stdout, re.DOTALL)[1]))
+
+
+def test_report__answers_on_its_first_screen_and_is_short(project, tmp_path):
+    seen = page_look(project.work / "results" / "report" / "index.html", tmp_path, 1440)
+    assert seen["screens"] <= 12
+    assert 0 < seen["open"] <= 8
+    assert all(0 <= top < 900 for top in seen["first"].values()), seen["first"]
+
+
+def test_report__has_a_menu_that_follows_the_scroll_and_an_address_of_every_figure(project, tmp_path):
+    seen = page_look(project.work / "results" / "report" / "index.html", tmp_path, 1440)
+    first = seen["marked"].index(seen["hashes"][-1])  # the end of the page holds several short parts
+    assert seen["marked"][:first] == seen["hashes"][:first]
+    assert first > 4
+    assert seen["marked"][-1] == seen["hashes"][-1]
+    assert seen["hidden"] == []
+    assert seen["keyed"] in (None, True)

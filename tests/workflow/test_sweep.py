@@ -60,7 +60,7 @@ def test_report__of_two_hundred_runs_takes_less_than_two_minutes_and_bounded_mem
     assert f"Run {failed}, seed 0 is not in this report: train did not finish (ERROR train: train: expected" in page
     assert f"Not run yet, and not in this report: {waiting} (seed 0)." in page
     assert f"Run {other}, seed 0 is not in this report: what is there was trained with other settings." in page
-    assert 'id="figure-sweep_many_weighted"' in page
+    assert 'id="figure-sweep_many_primary"' in page
     told = pd.read_csv(out / "tables" / "headline.csv")
     assert set(told["run"]) == {run for run, _ in plan.runs} - {failed, waiting, other}
     assert (out / "tables" / "claims.csv").exists()

@@ -134,7 +134,7 @@ def test_run__says_that_labels_are_semiempirical(project):
     for name in stores:
         assert "semiempirical" in store.load(project.work / f"results/{name}.zarr.zip").attrs["labels"]
     page = (project.work / "results/report/index.html").read_text()
-    assert re.search(r"class=.lead.*semiempirical", page)
+    assert re.search(r'<ul class="data">.*?semiempirical.*?</ul>', page, re.DOTALL)
 
 
 def test_run__measures_gradients_at_every_checkpoint_with_the_update_that_led_there(project):

@@ -151,7 +151,7 @@ def test_page__opens_the_leading_figures_and_folds_the_others(whole):
 
 
 def test_page__has_a_menu_of_all_questions_and_words_below_a_limit(whole):
-    text, page = whole[2:]
+    text = whole[2]
     menu = re.search(r'<nav class="menu".*?</nav>', text, re.DOTALL)[0]
     anchors = re.findall(r'<section aria-labelledby="([a-z]+)" class="question">', text)
     assert anchors == [a for a in re.findall(r'href="#([a-z]+)"', menu) if a in anchors]
@@ -164,7 +164,7 @@ def test_captions__have_45_words_at_most_and_alternatives_two_sentences(whole):
     captions = re.findall(r"<figcaption>(.*?)</figcaption>", text, re.DOTALL)
     assert max(len(html.unescape(c).split()) for c in captions) <= 45
     for drawing in page.all("img"):
-        finding, _, rest = drawing["alt"].partition(". ")
+        _, _, rest = drawing["alt"].partition(". ")
         assert rest, drawing["alt"]
         assert len(drawing["alt"].split()) < 70, drawing["alt"]
 

@@ -53,9 +53,7 @@
 
   const links = all(".menu > ul > li > a"), menu = document.querySelector(".menu");
   const places = links.map((link) => document.getElementById(link.hash.slice(1)));
-  let waiting = false;
   function follow() {
-    waiting = false;
     const bottom = window.innerHeight + window.scrollY >= document.documentElement.scrollHeight - 2;
     const passed = places.filter((place) => place.getBoundingClientRect().top < window.innerHeight / 3).length;
     const now = bottom ? links.length - 1 : Math.max(0, passed - 1);
@@ -67,7 +65,7 @@
       return undefined;
     });
   }
-  window.addEventListener("scroll", () => { if (!waiting) { waiting = true; requestAnimationFrame(follow); } }, { passive: true });
+  window.addEventListener("scroll", follow, { passive: true });
   follow();
 
   let closed = [];

@@ -23,10 +23,12 @@ def test_data_line__warns_of_molecules_in_training_and_test():
     data = synthetic.frames().assign_attrs(labels="GFN2-xTB (semiempirical), tblite 0.8.0")
     line = data_line("md", data)
     assert line.startswith("md: ")
-    assert "GFN2-xTB, tblite 0.8.0" in line
+    assert "GFN2-xTB (semiempirical), tblite 0.8.0" in line
     assert "same molecules in training and test" in line
     apart = data.assign(molecule=("sample", data["split"].values.astype(np.int32)))
     assert "test molecules are not in training" in data_line("md", apart)
+    remark = data.assign_attrs(labels="synthetic traces (a chain of angles fitted to others), no real ones")
+    assert "synthetic traces, no real ones" in data_line("md", remark)
     assert "molecules" not in data_line("chains", data.drop_vars("molecule").drop_attrs())
 
 

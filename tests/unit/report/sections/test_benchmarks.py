@@ -124,6 +124,17 @@ def test_figure__has_words_and_numbers_of_the_sets_with_forces(data):
     figure = benchmarks.errors_by_set(errors, trainings)
     assert figure.numbers.data["test_set"].tolist() == ["test", "far"]
     error, percent = (errors.data[name][1] for name in ("force_rmse", "percent_forces"))
-    assert f"run, seed 0, far: {error:.3g} meV/Å, {percent:.3g} %." in figure.alternative
-    assert figure.caption.endswith("Labels: none.")
+    assert f"{error:.3g} meV/Å (run, seed 0, far)" in figure.alternative
+    assert f"{percent:.3g} % (run, seed 0, far)" in figure.alternative
     assert benchmarks.errors_by_set(Numbers(errors.data[2:], errors.columns), trainings) is None
+
+
+def test_section__of_one_test_set_has_a_line_in_place_of_a_figure(data):
+    task, found = measured(data, toys.Well(0.5, BIAS))
+    one = training(task, found)
+    both = benchmarks.section([one], {"md": data})
+    assert (len(both.figures), both.sentences) == (1, [])
+    alone = found.isel(set_sample=np.flatnonzero(found["set_number"].values == 0), test_set=[0])
+    section = benchmarks.section([training(task, alone)], {"md": data})
+    assert not section.figures
+    assert "test_files" in section.sentences[0]

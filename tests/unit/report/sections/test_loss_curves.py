@@ -23,12 +23,6 @@ def test_losses__table_holds_the_numbers_of_the_store():
     np.testing.assert_allclose(table["loss_mean"] + table["loss_equiv"], table["loss_total"], rtol=1e-12)
 
 
-def test_losses__counts_estimates_that_do_not_fit_a_logarithmic_axis():
-    one = training()
-    one.twirl["loss_mean"][-1] = -0.01
-    assert "1 estimates at or below zero" in loss_curves.losses([one], "forces").caption
-
-
 def test_losses__have_published_curves_scaled_to_the_loss_of_predicting_zero():
     one = training()
     rows = loss_curves.losses([one], "forces").numbers.data

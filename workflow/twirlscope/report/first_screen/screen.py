@@ -59,7 +59,7 @@ def data_line(name: str, data: xr.Dataset) -> str:
     if "molecule_index" in data.sizes:
         parts[0] += f" of {plural(data.sizes['molecule_index'], 'molecule')}"
     if data.attrs.get("labels"):
-        parts.append(re.sub(r" *\([^)]*\)", "", str(data.attrs["labels"])))
+        parts.append(re.sub(r" *\([^)]{25,}\)", "", str(data.attrs["labels"])))  # without long remarks
     if "molecule" in data and "split" in data:
         parts.append("same molecules in training and test" if shared(data) else "test molecules are not in training")
     return f"{name}: {'; '.join(parts)}"

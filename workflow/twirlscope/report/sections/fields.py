@@ -99,5 +99,5 @@ def metrics(trainings: Sequence[Training]) -> Figure | None:
 
 def section(trainings: Sequence[Training]) -> Section:
     """Slices of the first seed of every run, and the metrics of all runs."""
-    figures = [metrics(trainings), *tabbed(map(slices, first_seeds(trainings)))]
+    figures = [metrics(trainings), *tabbed([slices(t) for t in first_seeds(trainings)])]
     return Section(QUALITY, "fields", "Fields on grids", figures=[f for f in figures if f], open_figures=1)

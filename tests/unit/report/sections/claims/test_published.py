@@ -1,5 +1,7 @@
 """Verdicts of the published trainings: calculated from the packaged curves, not typed."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.stats import spearmanr
@@ -11,6 +13,7 @@ from twirlscope.report.sections.claims.judge import (
     HOLDS,
     NOT_RUN,
     OPEN,
+    Evidence,
     claims_table,
     judge,
     judge_published,
@@ -80,3 +83,12 @@ def test_table__has_a_row_for_every_scope_that_was_published_or_run():
     shown = claims_table(ours, theirs).shown.data
     assert not shown["for"].str.contains(", t ").any(), "ranges of times that nobody ran are in the CSV file only"
     assert "voxel_denoising" in set(shown["for"])
+
+
+def test_table__gives_the_verdict_of_most_published_times_to_a_task_that_ran():
+    one = Evidence("flow_matching", "a", 1.0, 0.9, 1.1)
+    claims = [replace(claim, evidence=lambda *_: [one]) for claim in CLAIMS if claim.name == "stays below"]
+    shown = claims_table(judge(claims, [], "primary"), judge_published(claims)).shown.data.set_index("for")
+    times = sum(", t " in v.scope for v in judge_published(claims))
+    assert shown.loc["flow_matching", "published"] == f"contradicted at {times} of {times} times"
+    assert shown.loc["flow_matching", "verdict"] == "holds"

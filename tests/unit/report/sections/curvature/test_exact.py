@@ -38,9 +38,12 @@ def test_sentence__names_the_layer_and_says_what_is_open():
     table = exact.ratio_numbers([clear, doubtful])
     text = exact.sentence("clear", [clear], table)
     assert "its layer outer" in text
-    assert "κ_E90 3 (95 % interval 1.5 to 6)" in text
-    assert "open" not in text
-    assert "In 6 of 6 definitions it is open" in exact.sentence("doubtful", [doubtful], table)
+    assert (
+        "κ_E90 of the twirled prediction error over that of the equivariance error is 3 (95 % interval 1.5 to 6)"
+        in text
+    )
+    assert "in 0 of 6 definitions it is open" in text
+    assert "in 6 of 6 definitions it is open" in exact.sentence("doubtful", [doubtful], table)
 
 
 def test_section__shows_no_number_of_a_lanczos_run_for_exact_spectra():

@@ -21,7 +21,7 @@ def test_landscapes__show_both_draws_of_both_parts_at_the_last_step():
     drawn = np.array([line.get_ydata() for line in figure.wide.axes[1].lines])
     np.testing.assert_allclose(drawn, stored.sel(part="mean", draws="independent").T)
     assert "step 3000" in figure.caption
-    assert "layer outer" in figure.caption
+    assert "in outer" in figure.caption
 
 
 def test_table__has_the_roughness_of_the_last_step_alone():

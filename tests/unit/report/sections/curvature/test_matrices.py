@@ -3,7 +3,7 @@
 import synthetic
 from matplotlib.text import Text
 
-from twirlscope.report.sections.curvature import condition_numbers, cumulative, density
+from twirlscope.report.sections.curvature import condition_numbers, cumulative
 from twirlscope.report.trainings import Training
 
 
@@ -15,10 +15,9 @@ def texts(canvas):
     return [t.get_text() for t in canvas.findobj(Text)]
 
 
-def test_figures__explain_the_negative_tail_where_the_mean_part_is_corrected_and_only_there():
+def test_remarks__explain_the_negative_tail_where_the_mean_part_is_corrected_and_only_there():
     one, other = training(), training()
     other = Training("other", 0, other.train, other.twirl, synthetic.hessian(independent=True))
-    for draw in (density.densities, cumulative.distribution, condition_numbers.conditions):
-        assert "made by the correction" in draw(other, "a").caption
-        assert "correction" not in draw(one, "a").caption
+    assert "made by its correction" in " ".join(condition_numbers.remarks(other))
+    assert "correction" not in " ".join(condition_numbers.remarks(one))
     assert "not corrected" in " ".join(texts(cumulative.distribution(other, "a").wide))

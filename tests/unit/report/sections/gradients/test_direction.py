@@ -13,8 +13,8 @@ def training(run="small", seed=0, **course):
 def test_share__counts_what_lies_outside_the_axis():
     one = training()
     one.gradient["update_share"].loc[{"layer": "whole", "step": 3000}] = 7.0
-    assert "1 values outside the axis" in direction.share([one]).caption
-    assert "outside the axis" not in direction.share([training()]).caption
+    assert "1 values are outside the axis" in direction.share([one]).alternative
+    assert "0 values are outside the axis" in direction.share([training()]).alternative
 
 
 def test_cosine__is_hollow_where_a_norm_is_within_its_noise():

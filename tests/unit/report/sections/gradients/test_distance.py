@@ -21,12 +21,12 @@ def test_against__has_a_point_for_every_checkpoint_with_both_numbers():
     rows = figure.numbers.data[figure.numbers.data["seed"] == 0]
     assert 0 < len(rows) == int(good.sum()) < data.sizes["step"]
     np.testing.assert_array_equal(rows["gradient_norm_ratio"], data["gradient_norm_ratio"].values[good.values])
-    assert "Small points" in figure.caption
+    assert f"{len(figure.numbers)} points" in figure.alternative
 
 
 def test_nearest__says_the_fitted_exponent_of_each_training():
     figure = distance.nearest([measured(2.0), measured(1.0, run="b")])
-    assert "a, seed 0: 2 (95 % interval 2 to 2)" in figure.caption
+    assert "a, seed 0: 2 (95 % interval 2 to 2)" in figure.alternative
     assert "b, seed 0: 1 (95 % interval 1 to 1)" in figure.alternative
     assert distance.nearest([Training("a", 0, None, synthetic.twirl(), gradient=synthetic.gradient())]) is None
     assert distance.against([]) is None

@@ -6,7 +6,7 @@ import synthetic
 
 from twirlscope.report.figures import style
 from twirlscope.report.sections.gradients import direction, norms
-from twirlscope.report.sections.gradients.lines import whole
+from twirlscope.report.sections.gradients.lines import samples_note, whole
 from twirlscope.report.trainings import Training
 
 FIGURES = (
@@ -29,7 +29,7 @@ def test_figures__can_be_drawn_from_any_checkpoints(draw, steps):
     assert figure.files[".svg"].startswith(b"<?xml")
     assert style.rendered(figure.narrow, "svg")
     assert "24" not in figure.title
-    assert "6 independent batches of 4 samples" in figure.caption
+    assert "6 independent batches of 4 samples" in samples_note([training(steps=steps)])
 
 
 def test_tables__hold_the_numbers_of_the_store():

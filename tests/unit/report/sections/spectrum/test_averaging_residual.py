@@ -19,5 +19,5 @@ def test_residual__is_a_share_of_the_equivariance_error():
     assert table.loc["T", "twirled_loss_share"] == pytest.approx(0.105)
     assert np.isnan(table.loc["I", "twirled_loss_share"])
     text = averaging_residual.residuals([one], "forces").alternative
-    assert "D2 (4 passes) 30 % predicted, 31.5 % measured" in text
-    assert "I (60" not in text
+    assert "differ by 1.5 % of the error at most" in text
+    assert "31.5 % (D2, " in text

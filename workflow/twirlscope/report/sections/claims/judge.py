@@ -14,6 +14,7 @@ import math
 from dataclasses import dataclass
 from itertools import groupby
 from types import MappingProxyType
+from typing import Any
 
 import pandas as pd
 from scipy import stats
@@ -216,27 +217,35 @@ def claims_table(verdicts: Sequence[Verdict], published: Sequence[Verdict] = ())
         "Each claim with the number that decides it, of all trainings the one furthest outside the limits, with its "
         "95 % interval. A claim holds if all intervals lie within the limits, and is contradicted if one lies wholly "
         "outside (of several trainings a wider one, Bonferroni). Otherwise, and where a training has not learned, it "
-        f"is open. Published: the same test of published curves; {source()}. The CSV file has the ranges of times that "
-        "only these have."
+        f"is open. Published: the same test of published curves; {source()}. The CSV file has flow matching by times, "
+        "too."
     )
     return Table("claims", caption, table, _brief(table))
 
 
 def _brief(table: Numbers) -> Numbers:
-    """The columns on the page, without parts of tasks that only published trainings have."""
+    """The columns and rows on the page: whole tasks, and the first of several reasons."""
     full, shown = table.data, with_intervals(table, ["value"]).without(CSV_ONLY)
-    theirs = zip(full["published"], full["published_value"], strict=True)
     reasons = [text.split("; ") for text in full["reasons"]]
     needs = zip(full["label"], full["needs"], full["verdict"], strict=True)
     data = shown.data.assign(
-        published=[f"{kind} ({say(x)})" if x == x else kind for kind, x in theirs],
+        published=[_published_words(row, full) for row in full.to_dict("records")],
         allowed=[f"{allowed}\n({whose})" for allowed, whose in zip(full["allowed"], full["limits"], strict=True)],
         label=[label or ("" if verdict == HOLDS else f"needs {words}") for label, words, verdict in needs],
         reasons=[every[0] + (f"; and {len(every) - 1} more" if len(every) > 1 else "") for every in reasons],
     )
     order = ["statement", *(name for name in data if name != "statement")]
-    kept = (full["verdict"] != NOT_RUN) | ~full["for"].str.contains(PART, regex=False)
+    kept = ~full["for"].str.contains(PART, regex=False)
     return numbers(data.loc[kept, order].reset_index(drop=True), shown.columns)
+
+
+def _published_words(row: Mapping[str, Any], full: pd.DataFrame) -> str:
+    """The verdict of published trainings with its number; of a task that has only parts, that of most parts."""
+    if math.isfinite(row["published_value"]):
+        return f"{row['published']} ({say(row['published_value'])})"
+    parts = full[(full["claim"] == row["claim"]) & full["for"].str.startswith(f"{row['for']}{PART}")]
+    kinds = parts.loc[parts["published_count"] > 0, "published"].value_counts()
+    return f"{kinds.index[0]} at {kinds.iloc[0]} of {kinds.sum()} times" if len(kinds) else row["published"]
 
 
 def _row(claim: Claim, scope: str, ours: Verdict | None, theirs: Verdict | None) -> dict:

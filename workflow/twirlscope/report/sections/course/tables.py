@@ -104,6 +104,7 @@ def brief(full: Numbers) -> Numbers:
     place = order.index("dip")
     order = [*order[:place], "first", *order[place:], "last"]
     hidden = {*PLACES.values(), *(f"{name}_{end}" for name in TIMES for end in ("from", "to"))}
+    hidden |= {"bound"} if "bound" in data and not data["bound"].any() else set()
     kept = [c for c in order if c not in hidden]
     return numbers(data[kept], COLUMNS)
 

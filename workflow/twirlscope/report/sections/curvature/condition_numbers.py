@@ -48,6 +48,12 @@ def ratio_converged(data: xr.Dataset) -> xr.DataArray:
     return data["condition_converged"].sel(part=[mean, "equiv"]).all("part")
 
 
+def any_converged(training: Training) -> bool:
+    """True if one of the numbers shown has converged at some checkpoint."""
+    shown = training.hessian["condition_converged"].sel(side="absolute", measure=list(SHOWN))
+    return bool(shown.any())
+
+
 # sentences
 
 

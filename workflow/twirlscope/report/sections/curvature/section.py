@@ -72,7 +72,12 @@ def section(trainings: Sequence[Training]) -> Section:
     figures += [eigenvalues.eigenvalues(measured)] if measured else []
     for training in first_seeds(estimated):
         name = f"{slug(training.run)}_seed{training.seed}"
-        figures.append(condition_numbers.conditions(training, f"condition_{name}"))
+        if condition_numbers.any_converged(training):
+            figures.append(condition_numbers.conditions(training, f"condition_{name}"))
+        else:
+            sentences.append(
+                f"{training.label}: no condition number has converged; more `hessian.lanczos_steps` would help."
+            )
         figures.append(density.densities(training, f"density_{name}"))
         figures.append(cumulative.distribution(training, f"spectra_{name}"))
     shown = [t for t in measured if has_landscape(t)]
