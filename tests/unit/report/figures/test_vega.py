@@ -13,7 +13,7 @@ from matplotlib.colors import to_hex
 from twirlscope.report.figures import chart_rows, vega
 from twirlscope.report.sections import contents, equivariance_error, loss_curves
 from twirlscope.report.sections.gradients import norms
-from twirlscope.report.trainings import Training
+from twirlscope.report.trainings import PRIMARY, Training
 from twirlscope.settings.report import ReportSettings
 
 
@@ -25,8 +25,8 @@ def training(run="small", seed=0):
 
 TRAININGS = [training(), training(seed=1), training("other")]
 FIGURES = {
-    "percent": lambda: equivariance_error.percent(TRAININGS, "forces", 2.0),
-    "losses": lambda: loss_curves.losses(TRAININGS, "forces"),
+    "percent": lambda: equivariance_error.percent(TRAININGS, PRIMARY, 2.0),
+    "losses": lambda: loss_curves.losses(TRAININGS, PRIMARY),
     "ratio": lambda: norms.ratio(TRAININGS),
     "noise": lambda: norms.noise(TRAININGS),
 }
