@@ -19,7 +19,7 @@ ROUNDING = 2.0  # times the floor: below this an equivariance error is rounding 
 
 @dataclass(frozen=True)
 class Training:
-    """One run with one seed, and its stores; `train`, `hessian` and `gradient` may be missing."""
+    """One run with one seed, and its stores; all but `twirl` may be missing."""
 
     run: str
     seed: int
@@ -29,6 +29,7 @@ class Training:
     dataset: str = ""
     gradient: xr.Dataset | None = None
     dynamics: xr.Dataset | None = None
+    layers: xr.Dataset | None = None
 
     @property
     def label(self) -> str:

@@ -87,7 +87,8 @@ def _read(files: RunFiles, shown: bool) -> Training:
         twirl = lazy[kept].load()
     train = None if files.train is None else store.load(files.train)
     dynamics = _variables(files.dynamics, None if shown else ())
-    return Training(files.run, files.seed, train, twirl, hessian, files.dataset, gradient, dynamics)
+    layers = _variables(files.layers, None if shown else ())
+    return Training(files.run, files.seed, train, twirl, hessian, files.dataset, gradient, dynamics, layers)
 
 
 def _variables(path: Path | None, names: Sequence[str] | None) -> xr.Dataset | None:
