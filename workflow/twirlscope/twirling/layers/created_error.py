@@ -30,7 +30,7 @@ from ...geometry import so3
 from ...losses import inner
 from ..lie_derivative import GENERATORS
 from ..twisting import twisted
-from .derivatives import twisted_derivatives
+from .derivatives import by_axis, twisted_derivatives
 from .design import gathered, rotated_batches
 from .features import feature_hooks
 from .generators import Generators
@@ -60,9 +60,11 @@ class Rotations:
         self._offset = {n: torch.from_numpy(g.offset).to(like) for n, g in generators.items()}
         self._matrix = {n: torch.from_numpy(g.matrix).to(like) for n, g in generators.items()}
 
-    def derivative(self, a: int, name: str, feature: Tensor) -> Tensor:
-        """A_a (h - mean) + offset."""
-        return (feature - self._mean[name]) @ self._matrix[name][a].mT + self._offset[name][a]
+    def derivatives(self, name: str, feature: Tensor) -> Tensor:
+        """A_a (h - mean) + offset of the copies of a feature for the three axes."""
+        copies = by_axis(name, feature).flatten(1, -2)
+        found = (copies - self._mean[name]) @ self._matrix[name].mT + self._offset[name][:, None]
+        return found.reshape(feature.shape)
 
     def rotated(self, vector: Float[Tensor, " 3"], name: str, feature: Tensor) -> Tensor:
         """The feature after the rotation about a vector by its length [rad]: the exponential of the affine map."""
@@ -94,16 +96,16 @@ def _derivative_steps(
     rotation: Float[Tensor, "sample 3 3"],
     modules: Sequence[str],
     rotations: Rotations,
-) -> Iterator[list[dict[str, Tensor]]]:
-    """e_0, e_1, ..., e_K, each for the three axes."""
+) -> Iterator[dict[str, Tensor]]:
+    """e_0, e_1, ..., e_K by term, `[axis, sample, ...]`."""
     for count in range(len(modules) + 1):
         replaced = modules[:count]
 
-        def seen(a: int, name: str, feature: Tensor) -> Tensor:
+        def seen(name: str, feature: Tensor) -> Tensor:
             primal = forward_ad.unpack_dual(feature).primal
-            return forward_ad.make_dual(primal, rotations.derivative(a, name, primal))
+            return forward_ad.make_dual(primal, rotations.derivatives(name, primal))
 
-        yield list(twisted_derivatives(evaluation.model, evaluation.task, batch, rotation, replaced, seen))
+        yield twisted_derivatives(evaluation.model, evaluation.task, batch, rotation, replaced, seen)
 
 
 @torch.no_grad()
@@ -138,8 +140,8 @@ def _patched_steps(
     modules: Sequence[str],
     rotations: Rotations,
     vector: Float[Tensor, " 3"],
-) -> Iterator[list[dict[str, Tensor]]]:
-    """z(g') - z(g) with the features of none, the first, ... and all modules patched."""
+) -> Iterator[dict[str, Tensor]]:
+    """z(g') - z(g) by term, `[1, sample, ...]`, with the features of none, the first, ... and all modules patched."""
     model, task, kept = evaluation.model, evaluation.task, {}
     with feature_hooks(model, modules, lambda name, x: kept.update({name: rotations.rotated(vector, name, x)})):
         before = twisted(model, task, batch, rotation)
@@ -154,16 +156,15 @@ def _patched_steps(
     for count in range(len(modules) + 1):
         with feature_hooks(model, modules[:count], seen):
             after = twisted(model, task, batch, turned)
-        yield [{name: after[name] - before[name] for name in after}]
+        yield {name: (after[name] - before[name])[None] for name in after}
 
 
-def _parts(evaluation: Evaluation, batch: Batch, steps: Iterator[list[dict[str, Tensor]]]) -> Created:
+def _parts(evaluation: Evaluation, batch: Batch, steps: Iterator[dict[str, Tensor]]) -> Created:
     """Products and squares of the differences between steps; of a batch without padding."""
     whole, *rest = list(steps)
-    ends = [*rest, [{name: torch.zeros_like(t) for name, t in each.items()} for each in whole]]
     before, product, square = whole, [], []
-    for after in ends:
-        part = [{name: b[name] - a[name] for name in b} for b, a in zip(before, after, strict=True)]
+    for after in [*rest, {name: torch.zeros_like(t) for name, t in whole.items()}]:
+        part = {name: before[name] - after[name] for name in before}
         product.append(_products(evaluation, batch, part, whole))
         square.append(_products(evaluation, batch, part, part))
         before = after
@@ -171,14 +172,12 @@ def _parts(evaluation: Evaluation, batch: Batch, steps: Iterator[list[dict[str, 
 
 
 def _products(
-    evaluation: Evaluation, batch: Batch, first: Sequence[dict[str, Tensor]], second: Sequence[dict[str, Tensor]]
+    evaluation: Evaluation, batch: Batch, first: dict[str, Tensor], second: dict[str, Tensor]
 ) -> Float[Array, "term sample"]:
     """Inner products summed over axes, by term."""
-    pairs = list(zip(first, second, strict=True))
-    each = {
-        t.name: [inner(a[t.name], b[t.name], batch.weights[t.name]) for a, b in pairs] for t in evaluation.task.terms
-    }
-    return np.stack([sum(products).cpu().numpy() for products in each.values()])
+    names = [t.name for t in evaluation.task.terms]
+    found = [[inner(a, b, batch.weights[n]) for a, b in zip(first[n], second[n], strict=True)] for n in names]
+    return np.stack([sum(products).cpu().numpy() for products in found])
 
 
 def _gathered(task: Task, index: Int[Array, " sample"], found: Sequence[tuple[Array, Created]]) -> Created:

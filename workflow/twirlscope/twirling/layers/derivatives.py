@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import torch
 from torch.autograd import forward_ad
@@ -16,7 +14,7 @@ from ..twisting import twisted
 from .attention import attention_modules, input_hooks
 from .design import Design, rotated_batches
 from .features import feature_hooks
-from .generators import added_rows
+from .generators import AXES, added_rows
 
 Factors = dict[str, Float[Array, "row column"]]  # by feature, see `generators.added_rows`
 
@@ -27,21 +25,22 @@ def twisted_derivatives(
     batch: Batch,
     rotation: Float[Tensor, "sample 3 3"],
     modules: Sequence[str],
-    seen: Callable[[int, str, Tensor], Tensor | None],
+    seen: Callable[[str, Tensor], Tensor | None],
     inputs: bool = False,
-) -> Iterator[dict[str, Tensor]]:
-    """L_a z by term for a = x, y, z; `seen(a, name, feature)` sees every feature as a dual tensor and may replace it.
+) -> dict[str, Tensor]:
+    """L_a z by term, `[axis, sample, ...]`, from one forward pass of three copies of the batch, one per axis.
+
+    `seen(name, feature)` sees every feature as a dual tensor, the copies one after another, and may replace it.
 
     Args:
         inputs: whether it also sees the inputs of queries and keys, see `attention.input_name`.
     """
-    attending = attention_modules(model) if inputs else ()
-    for a, generator in enumerate(GENERATORS.to(rotation)):
-        hooks = input_hooks(model, attending, lambda name, x, a=a: seen(a, name, x))
-        with forward_ad.dual_level(), hooks, feature_hooks(model, modules, lambda name, x, a=a: seen(a, name, x)):
-            z = twisted(model, task, batch, forward_ad.make_dual(rotation, generator @ rotation))
-            found = {name: tangent_of(value) for name, value in z.items()}
-        yield found
+    attending, copies = attention_modules(model) if inputs else (), batch.map(lambda t: torch.cat([t] * AXES))
+    tangent = (GENERATORS.to(rotation)[:, None] @ rotation).flatten(0, 1)
+    hooks = input_hooks(model, attending, seen), feature_hooks(model, modules, seen)
+    with forward_ad.dual_level(), hooks[0], hooks[1]:
+        z = twisted(model, task, copies, forward_ad.make_dual(rotation.repeat(AXES, 1, 1), tangent))
+        return {name: tangent_of(value).unflatten(0, (AXES, -1)) for name, value in z.items()}
 
 
 def tangent_of(value: Tensor) -> Tensor:
@@ -53,6 +52,18 @@ def tangent_of(value: Tensor) -> Tensor:
 def rows_of(feature: Tensor) -> Float[Array, "row d"]:
     """Components of a feature on its last axis, all other axes as rows."""
     return feature.detach().reshape(-1, feature.shape[-1]).cpu().numpy()
+
+
+def by_axis(name: str, feature: Tensor) -> Tensor:
+    """The three copies of a feature on an axis of their own.
+
+    Raises:
+        UserError: rows that are not in the order of the samples, so that the copies are not equal.
+    """
+    copies = feature.unflatten(0, (AXES, -1)) if len(feature) % AXES == 0 else None
+    if copies is None or not torch.allclose(copies[0], copies[-1], equal_nan=True):
+        raise UserError(f"layers, feature {name}", "rows in the order of the samples", tuple(feature.shape))
+    return copies
 
 
 def feature_factors(evaluation: Evaluation, design: Design, modules: Sequence[str]) -> tuple[Factors, Factors]:
@@ -88,14 +99,13 @@ def _rows(
 ) -> Mapping[str, tuple[Array, Array]]:
     """Features and their three derivatives as rows, by name, of one batch."""
     features: dict[str, list[Array]] = {}
-    derivatives: dict[str, list[list[Array]]] = {}
+    derivatives: dict[str, list[Array]] = {}
 
-    def seen(a: int, name: str, feature: Tensor) -> None:
-        derivatives.setdefault(name, [[], [], []])[a].append(rows_of(tangent_of(feature)))
-        if a == 0:
-            features.setdefault(name, []).append(rows_of(forward_ad.unpack_dual(feature).primal))
+    def seen(name: str, feature: Tensor) -> None:
+        copies = by_axis(name, forward_ad.unpack_dual(feature).primal)
+        moved = tangent_of(feature).unflatten(0, copies.shape[:2])
+        features.setdefault(name, []).append(rows_of(copies[0]))
+        derivatives.setdefault(name, []).append(np.stack([rows_of(each) for each in moved]))
 
-    for _ in twisted_derivatives(evaluation.model, evaluation.task, batch, rotation, modules, seen, inputs=True):
-        pass
-    joined = {name: np.stack([np.concatenate(axis) for axis in parts]) for name, parts in derivatives.items()}
-    return {name: (np.concatenate(features[name]), each) for name, each in joined.items()}
+    twisted_derivatives(evaluation.model, evaluation.task, batch, rotation, modules, seen, inputs=True)
+    return {name: (np.concatenate(features[name]), np.concatenate(derivatives[name], 1)) for name in features}

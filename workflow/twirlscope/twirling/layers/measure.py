@@ -6,7 +6,7 @@ import numpy as np
 import torch
 import xarray as xr
 
-from ..._typing import Array, Callable, Float, Index, Int, Mapping, Sequence
+from ..._typing import Array, Callable, Float, Index, Int, Mapping, Sequence, Values
 from ...contracts import Evaluation, Task
 from ...errors import UserError
 from ...estimators import bootstrap
@@ -159,7 +159,7 @@ def _ratio(
     return {f"{name}{end}": (dims, each) for end, each in ends.items()}
 
 
-def _over(values: Array, over: Array) -> Array:
+def _over(values: Values, over: Values) -> Values:
     """The quotient; NaN where nothing is divided by."""
     return values / np.where(over > 0, over, np.nan)
 
