@@ -12,7 +12,7 @@ from ..._typing import Array, Bool, Float, Int, Sequence, Tensor
 from ...contracts import Batch, Evaluation, Task
 from ...errors import UserError
 from ...estimators.bootstrap import Clusters
-from ...geometry import so3
+from ...geometry import action, so3
 from ...geometry.rotation_sets import FINITE_GROUPS
 from ...losses import has_target
 from ...settings.layers import LayersSettings
@@ -43,11 +43,13 @@ def design_of(task: Task, index: Int[Array, " sample"], settings: LayersSettings
     """Random samples of these, in two halves of whole clusters; of samples, where all are of one cluster.
 
     Raises:
-        UserError: a task whose samples no infinitesimal rotation acts on, or fewer than four samples.
+        UserError: a task on grids, or fewer than four samples.
     """
-    if task.group in FINITE_GROUPS:
-        got = f"{task.name}, on whose grids only the {task.group} rotations act"
-        raise UserError("layers", "a task whose inputs can be rotated by any angle, for derivatives", got)
+    if task.group in FINITE_GROUPS or any(action.field_and_irreps(t.irreps)[0] for t in task.terms):
+        expected = (
+            "a task on points: the rows of features of a grid move under rotations, and no generator acts on them"
+        )
+        raise UserError("layers", expected, f"a task on grids, {type(task).__name__}")
     if len(index) < 4:
         raise UserError("layers.samples", "four samples or more", len(index))
     cluster = np.arange(len(index)) if cluster is None else cluster
