@@ -54,7 +54,7 @@ def test_sentence__names_the_vector_the_layers_and_the_stability(training):
     assert "at step 0 no feature holds a steerable vector" in text
     assert "75 % after the last of these modules and 25 % in blocks.0" in text
     assert "0.3 times" in text
-    assert "at most 1 and 5.00" in text
+    assert "at most 1.1 at first and 0.001 at last" in text
 
 
 def test_section__has_figures_and_tables_with_all_numbers(training):

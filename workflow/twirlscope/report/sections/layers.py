@@ -103,13 +103,13 @@ def sentence(training: Training) -> str:
     if np.isfinite(share).all():
         order = share.values.argsort()[::-1][:2]
         made = [f"{say(100 * float(share[i]))} % {_place(share['cut'].values[i])}" for i in order]
-        text += f" Of its Lie-derivative error then, {listed(made)} is created there."
+        text += f" The largest shares of its Lie-derivative error are then created: {listed(made)}."
     ends = [float(d["stability"].sel(term=TERM)) for d in (first, last)]
     text += f" A rotation moves the prediction {say(ends[0])} times as much as noise of the same norm at first, and "
     text += f"{say(ends[1])} times at last (squared)."
     if "attention_anisotropy" in data:
-        ratio = [float((d["attention_anisotropy"].mean("head") / d["attention_random"]).max()) for d in (first, last)]
-        text += f" The anisotropy of queries and keys is at most {say(ratio[0])} and {say(ratio[1])} of a random one's."
+        most = [float(d["attention_anisotropy"].max()) for d in (first, last)]
+        text += f" The anisotropy of queries and keys is at most {say(most[0])} at first and {say(most[1])} at last."
     return text
 
 
