@@ -2,7 +2,7 @@
 #
 #   snakemake --cores 2                 everything that is missing, to results/report/index.html
 #   snakemake --cores 2 all_twirl       one stage of every run (all_prepare, all_train, all_twirl, all_gradient,
-#                                     all_hessian, all_dynamics)
+#                                     all_hessian, all_layers, all_dynamics)
 #   snakemake --cores 2 -R hessian      a stage again, and what follows from it (hessian_part where it has several jobs)
 #   snakemake --cores 2 --keep-going    all that can be done where a training fails, and then
 #   snakemake --cores 1 keep_trainings  after a change of the code that leaves the meaning of trainings alone: keeps them
@@ -41,6 +41,7 @@ include: "workflow/rules/train.smk"
 include: "workflow/rules/twirl.smk"
 include: "workflow/rules/gradient.smk"
 include: "workflow/rules/hessian.smk"
+include: "workflow/rules/layers.smk"
 include: "workflow/rules/dynamics.smk"
 include: "workflow/rules/gather.smk"
 include: "workflow/rules/keep_trainings.smk"
@@ -80,6 +81,14 @@ rule all_hessian:
         ],
 
 
+rule all_layers:
+    input:
+        [
+            f"<results>/runs/{run}/seed{seed}/layers.zarr.zip"
+            for run, seed in plan.measured_by("layers")
+        ],
+
+
 rule all_dynamics:
     input:
         [
@@ -95,6 +104,7 @@ rule all_stores:
         rules.all_twirl.input,
         rules.all_gradient.input,
         rules.all_hessian.input,
+        rules.all_layers.input,
         rules.all_dynamics.input,
 
 

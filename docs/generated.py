@@ -16,6 +16,7 @@ from twirlscope.storage.arrays.data import DATA
 from twirlscope.storage.arrays.dynamics import DYNAMICS
 from twirlscope.storage.arrays.gradient import GRADIENT
 from twirlscope.storage.arrays.hessian import HESSIAN
+from twirlscope.storage.arrays.layers import LAYERS
 from twirlscope.storage.arrays.summary import SUMMARY
 from twirlscope.storage.arrays.train import TRAIN
 from twirlscope.storage.arrays.twirl import TWIRL
@@ -26,6 +27,7 @@ STORES = {
     "twirl": ("`results/runs/{run}/seed{seed}/twirl.zarr.zip`", TWIRL),
     "gradient": ("`results/runs/{run}/seed{seed}/gradient.zarr.zip`", GRADIENT),
     "hessian": ("`results/runs/{run}/seed{seed}/hessian.zarr.zip`", HESSIAN),
+    "layers": ("`results/runs/{run}/seed{seed}/layers.zarr.zip`", LAYERS),
     "dynamics": ("`results/runs/{run}/seed{seed}/dynamics.zarr.zip`", DYNAMICS),
     "summary": ("`results/report/summary.zarr.zip`, a group for each task", SUMMARY),
 }

@@ -48,7 +48,7 @@ ROOMS = [
 APART = {"models", "tasks", "datasets", "twirling", "curvature"}  # these rooms do not know each other
 GROUND = {"estimators", "geometry"}  # these know nothing but base
 BASE = {"errors", "_typing"}  # modules beside the rooms that everybody may import; the others are contracts
-STAGES = {"prepare", "train", "twirl", "gradient", "hessian", "dynamics", "report"}
+STAGES = {"prepare", "train", "twirl", "gradient", "hessian", "layers", "dynamics", "report"}
 MODULE, FUNCTION, RULE, SCRIPT, FOLDER, CROWD = 300, 40, 30, 25, 16, 12
 
 
@@ -212,7 +212,9 @@ def test_schema__is_flat_and_describes_every_key():
 
 
 def all_settings() -> dict[str, type[Settings]]:
-    found = {n: Config.model_fields[n].annotation for n in ("twirl", "gradient", "hessian", "dynamics", "report")}
+    found = {
+        n: Config.model_fields[n].annotation for n in ("twirl", "gradient", "hessian", "layers", "dynamics", "report")
+    }
     found |= {"config": Config, "run": RunSettings, "train": TrainSettings, "sweep": SweepSettings}
     found |= {f"{k}.{n}": plugins.find(k, n).Settings for k in plugins.KINDS for n in plugins.known(k)}
     return found

@@ -1,5 +1,5 @@
 # a run whose checkpoints are measured in one job needs no gathering
-ruleorder: twirl > twirl_external > gradient > hessian > gather
+ruleorder: twirl > twirl_external > gradient > hessian > layers > gather
 
 
 rule gather:
@@ -18,7 +18,7 @@ rule gather:
     benchmark:
         "<benchmarks>/{stage}/{run}.seed{seed}.tsv"
     wildcard_constraints:
-        stage="twirl|gradient|hessian",
+        stage="twirl|gradient|hessian|layers",
     conda:
         "../../envs/torch.yaml"
     threads: 1

@@ -16,6 +16,7 @@ MACHINE = {  # section, keys that only say how a machine does the work
     "twirl": {"chunk", "device", "jobs"},
     "gradient": {"enabled", "chunk", "device", "jobs"},
     "hessian": {"enabled", "chunk", "keep_memory", "device", "jobs"},
+    "layers": {"enabled", "chunk", "device", "jobs"},
     "dynamics": {"enabled"},
 }
 TASKS = {  # by task and stage, keys that this stage depends on and the training does not
@@ -23,6 +24,7 @@ TASKS = {  # by task and stage, keys that this stage depends on and the training
         "twirl": {"seed", "generate", "generate_steps", "generate_solver"},
         "gradient": {"seed"},
         "hessian": {"seed"},
+        "layers": {"seed"},
     },
     "force_field": {stage: set() for stage in MEASUREMENTS},
     "voxel_denoising": {stage: {"action"} for stage in MEASUREMENTS},

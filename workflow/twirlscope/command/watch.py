@@ -22,7 +22,7 @@ from .terminal_plot import curve
 
 ALIVE = 150.0  # [s] a log without a new line belongs to a job that is gone: the heartbeat prints one a minute
 HEIGHT, WIDEST = 7, 100  # characters
-MEASURES = ("twirl", "gradient", "hessian")
+MEASURES = ("twirl", "gradient", "layers", "hessian")
 LOSS = re.compile(r"^loss ([\d.e+-]+|nan|inf)")
 
 

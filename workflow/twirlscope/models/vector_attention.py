@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from pydantic import model_validator
@@ -112,6 +112,13 @@ class Edges:
     envelope: Float[Tensor, "pair 1"]
 
 
+class Tokens(NamedTuple):
+    """Features of atoms and of pairs."""
+
+    atom: Float[Tensor, "atom width"]
+    pair: Float[Tensor, "pair width"]
+
+
 class Block(nn.Module):
     """Attention of atoms to their pairs, then a gated update of atoms and of pairs. Residual, with pre-norm."""
 
@@ -126,12 +133,12 @@ class Block(nn.Module):
         self.feed = Gated(width, 2 * hidden, width)
         self.update = PairLayer(width, width, hidden, width)
 
-    def forward(self, atom: Float[Tensor, "atom width"], pair: Float[Tensor, "pair width"], edges: Edges):
-        """Atom tokens `[atom, width]` and pair tokens `[pair, width]` after the block."""
+    def forward(self, atom: Float[Tensor, "atom width"], pair: Float[Tensor, "pair width"], edges: Edges) -> Tokens:
+        """Tokens after the block."""
         normed = rms_norm(pair)
         atom = atom + self.mix(self._attend(self.query(rms_norm(atom)), self.keys(normed), self.values(normed), edges))
         atom = atom + self.feed(rms_norm(atom))
-        return atom, pair + self.update(normed, rms_norm(atom), edges)
+        return Tokens(atom, pair + self.update(normed, rms_norm(atom), edges))
 
     def _attend(self, query, keys, values, edges: Edges) -> Float[Tensor, "atom width"]:
         """Values averaged by softmax over the pairs of an atom and a null pair of logit 0, weighted by envelopes."""

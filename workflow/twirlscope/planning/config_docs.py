@@ -26,7 +26,7 @@ Generated from the settings classes by `make docs`; [README.md](README.md) expla
 EXTERNAL_NOTE = (
     "In place of `task`, `model` and `train`; `module`, `class_name` and `kwargs`, as ml-peg writes it, too."
 )
-SECTIONS = ("twirl", "gradient", "hessian", "dynamics", "report")
+SECTIONS = ("twirl", "gradient", "hessian", "layers", "dynamics", "report")
 SHARED = {"dataset": DatasetSettings}  # keys that all plug-ins of a kind have
 
 LIMITS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}

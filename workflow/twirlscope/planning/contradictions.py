@@ -5,7 +5,7 @@ from __future__ import annotations
 from .. import plugins
 from ..contracts import Model, Task
 from ..errors import UserError
-from ..settings.base import LARGEST_SEED
+from ..settings.base import LARGEST_SEED, MEASUREMENTS
 from ..settings.experiment import Config, RunSettings
 from ..settings.train import checkpoint_steps
 from ..sources import Dataset
@@ -47,10 +47,12 @@ def _of_training(where: str, run: RunSettings, dataset: Dataset) -> list[UserErr
 
 def _of_steps(config: Config, name: str, run: RunSettings) -> list[UserError]:
     """Steps that are asked for and have no checkpoint."""
-    kept = checkpoint_steps(run.train)
-    wrong = [s for s in config.measure("hessian", name)[0].steps if s not in kept]
-    where = f"runs.{name}.hessian.steps" if "steps" in run.hessian else "hessian.steps"
-    return [UserError(where, f"steps of checkpoints of runs.{name}: {kept}", wrong)] if wrong else []
+    kept, errors = checkpoint_steps(run.train), []
+    for stage in ("hessian", "layers"):
+        wrong = [s for s in config.measure(stage, name)[0].steps if s not in kept]
+        where = f"runs.{name}.{stage}.steps" if "steps" in getattr(run, stage) else f"{stage}.steps"
+        errors += [UserError(where, f"steps of checkpoints of runs.{name}: {kept}", wrong)] if wrong else []
+    return errors
 
 
 def _of_splits(config: Config, name: str, run: RunSettings, dataset: Dataset) -> list[UserError]:
@@ -59,7 +61,7 @@ def _of_splits(config: Config, name: str, run: RunSettings, dataset: Dataset) ->
         return []
     external, errors = external_runs.is_external(run), []
     known = [*dataset.splits(), *([EVERY] if external else [])]
-    for stage in ("twirl", "dynamics") if external else ("twirl", "gradient", "hessian"):
+    for stage in ("twirl", "dynamics") if external else MEASUREMENTS:
         split = config.measure(stage, name)[0].split
         if split not in known:
             where = f"runs.{name}.{stage}.split" if "split" in getattr(run, stage) else f"{stage}.split"

@@ -12,7 +12,7 @@ from pathlib import Path
 from .._typing import Mapping
 from ..geometry.rotation_sets import rotation_set
 from ..runtime.atomic import write_whole
-from ..settings.hessian import chosen_steps
+from ..settings.steps import chosen_steps
 from ..settings.train import checkpoint_steps
 from .plan import Plan
 
@@ -20,10 +20,17 @@ START = 4.0  # [s] in which a job imports its packages and opens its files
 SHORTEST = 1.0  # [s] of that, on any machine
 PASS = 1e-3  # [s] of a forward pass of one sample, until a job of the run was measured
 GRADIENT = 3  # forward passes that a gradient costs
+DERIVATIVES = 20  # forward passes that all derivatives of one sample cost, about: those of features and of every module
 HELD_OUT = 300  # held-out samples, where the config takes the whole split: the plan does not know its size
 DENSE = 30  # products of a block whose eigenvalues are all computed, since many columns are multiplied at once
 TRUST = 20.0  # [s] of work, by which a slowness must be supported to count as much as the more general one
-NETWORKS = ("train", "twirl", "gradient", "hessian")  # stages that run a network, whose speeds tell of each other
+NETWORKS = (
+    "train",
+    "twirl",
+    "gradient",
+    "layers",
+    "hessian",
+)  # stages that run a network, whose speeds tell of each other
 PART, GATHERED, PAGE, PAGE_OF_RUN = 12.0, 3.0, 20.0, 3.0  # [s] of jobs without a network
 
 
@@ -52,7 +59,7 @@ def work_of(plan: Plan, rule: str, wildcards: Mapping[str, str]) -> Work:
         return Work(stage, run, GATHERED)
     if not run:
         return Work(stage, "", 0.0)
-    jobs = len(plan.jobs(stage, run)) if stage in ("twirl", "gradient", "hessian") else 1
+    jobs = len(plan.jobs(stage, run)) if stage in NETWORKS[1:] else 1
     return Work(stage, run, PASS * passes(plan, stage, run) / jobs)
 
 
@@ -70,10 +77,16 @@ def passes(plan: Plan, stage: str, run: str) -> float:
     if stage == "gradient":
         search = GRADIENT * s.nearest * s.nearest_steps * s.batches * s.samples * s.rotations
         return float(checkpoints * 10 * s.batches * s.samples * s.rotations + search)
+    if stage == "layers":
+        panel = s.panel * _order(s.panel_set) * s.panel_replicates if s.panel > 1 else 0
+        passes_of_one = s.samples * s.rotations * DERIVATIVES + panel
+        return float(len(chosen_steps(kept, s.steps, s.checkpoints, stage)) * passes_of_one)
     if stage == "hessian":
         rotations = s.rotations if s.rotation_set == "independent" else _order(s.rotation_set)
         products = min(s.probes * s.lanczos_steps, DENSE) * (2 if s.gauss_newton else 1) + DENSE * bool(s.block)
-        return float(len(chosen_steps(kept, s)) * 4 * GRADIENT * s.samples * rotations * products)
+        return float(
+            len(chosen_steps(kept, s.steps, s.checkpoints, stage)) * 4 * GRADIENT * s.samples * rotations * products
+        )
     return float(2 * s.frames * s.steps)
 
 

@@ -12,7 +12,7 @@ from ..settings.base import parse
 from ..settings.experiment import RunSettings
 from ..settings.external import ExternalSettings
 
-TRAINED = ("task", "model", "train", "gradient", "hessian")  # keys of runs that are trained
+TRAINED = ("task", "model", "train", "gradient", "layers", "hessian")  # keys of runs that are trained
 
 
 def is_external(run: dict[str, Any] | RunSettings) -> bool:

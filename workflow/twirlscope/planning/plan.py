@@ -12,7 +12,7 @@ from ..runtime.code_hash import code_hash, source_name
 from ..runtime.identity import fingerprint
 from ..settings.base import MEASUREMENTS, Settings, keys_for, parse
 from ..settings.experiment import MEASURES, Config
-from ..settings.hessian import chosen_steps
+from ..settings.steps import chosen_steps
 from ..settings.train import checkpoint_steps
 from ..sources import Dataset
 from ..storage import made_from
@@ -87,7 +87,7 @@ class Plan:
         return settings.workers * settings.threads
 
     def measured_by(self, stage: str) -> list[tuple[str, int]]:
-        """Every (run, seed) that an optional stage (`gradient`, `hessian`, `dynamics`) measures."""
+        """Every (run, seed) that an optional stage (`gradient`, `hessian`, `layers`, `dynamics`) measures."""
         able = set(self.runs) - set(self.trained) if stage == "dynamics" else self.trained
         return [(run, seed) for run, seed in self.runs if (run, seed) in able and self._measured(stage, run).enabled]
 
@@ -158,7 +158,7 @@ class Plan:
         }
 
     def measure(self, stage: str, run: str, part: int | str = 0) -> dict[str, Any]:
-        """Parameters of a job of a stage that measures checkpoints (`twirl`, `gradient`, `hessian`)."""
+        """Parameters of a job of a stage that measures checkpoints (`twirl`, `gradient`, `hessian`, `layers`)."""
         share = {"number": int(part), "jobs": len(self.jobs(stage, run))}
         return self._measurement(stage, run) | {"code": self._code(stage, run), "share": share}
 
@@ -174,8 +174,9 @@ class Plan:
         """Numbers of the jobs that share the checkpoints of a run: as many as wanted, but none without a checkpoint."""
         if self.is_external(run):
             return range(1)
-        settings, kept = self._measured(stage, run), checkpoint_steps(self.config.runs[run].train)
-        measured = chosen_steps(kept, settings) if stage == "hessian" else kept
+        settings, measured = self._measured(stage, run), checkpoint_steps(self.config.runs[run].train)
+        if hasattr(settings, "steps"):
+            measured = chosen_steps(measured, settings.steps, settings.checkpoints, stage)
         return range(min(settings.jobs, len(measured)))
 
     def in_one_job(self, stage: str) -> str:
@@ -192,8 +193,8 @@ class Plan:
 
     def report(self, partial: bool = False) -> dict[str, Any]:
         """Parameters of the report, or of the partial one."""
-        trained, optional = set(self.trained), ("hessian", "gradient", "dynamics")
-        measured = {stage: set(self.measured_by(stage)) for stage in optional}
+        optional = ("hessian", "gradient", "layers", "dynamics")
+        trained, measured = set(self.trained), {stage: set(self.measured_by(stage)) for stage in optional}
         runs = [
             {
                 "run": run,
@@ -248,9 +249,8 @@ class Plan:
         """Settings of the training of a run, and of its measurement where asked for, as text; defaults filled in."""
         stages = ("twirl", "dynamics") if self.is_external(run) else MEASUREMENTS
         measures = [self._measurement(stage, run) for stage in stages] if measured else []
-        own = [
-            self._measurement(stage, run).get("task") for stage in stages
-        ]  # never merged, as trainings are by a task
+        # never merged, as trainings are by a task
+        own = [self._measurement(stage, run).get("task") for stage in stages]
         return json.dumps([self._training_of(run), own, measures], sort_keys=True)
 
     def _measured(self, stage: str, run: str) -> Settings:

@@ -115,7 +115,7 @@ def record(plan: Plan, stage: str, results: Path, dataset: str = "", run: str = 
     """The record (`storage/made_from.py`) of a store that is made now.
 
     Args:
-        stage: `prepare`, `train`, `twirl`, `gradient`, `hessian`, `dynamics`, `report` or `partial_report`.
+        stage: `prepare`, `train`, `twirl`, `gradient`, `hessian`, `layers`, `dynamics`, `report` or `partial_report`.
         results: folder of the results, with the stores that are read.
 
     Raises:

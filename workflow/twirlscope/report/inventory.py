@@ -11,13 +11,13 @@ from typing import Any
 from ..storage import made_from
 
 SHOWN = 12  # most runs with figures and sentences of their own: more lines cannot be read in one figure
-STAGES = ("train", "twirl", "gradient", "hessian", "dynamics")  # in the order of the workflow
+STAGES = ("train", "twirl", "gradient", "hessian", "layers", "dynamics")  # in the order of the workflow
 TAIL = 4096  # bytes at the end of a log
 
 
 @dataclass(frozen=True)
 class RunFiles:
-    """The stores of one run; `train`, `hessian`, `gradient` and `dynamics` are None if they were not requested.
+    """The stores of one run; all but `twirl` are None if they were not requested.
 
     dataset: name of the dataset.
     swept: True if a sweep made the run, and not the user.
@@ -30,6 +30,7 @@ class RunFiles:
     hessian: Path | None
     dataset: str
     gradient: Path | None = None
+    layers: Path | None = None
     dynamics: Path | None = None
     swept: bool = False
 

@@ -20,7 +20,7 @@ PRIMARY = "primary"  # stands for the first term of every task, under all rotati
 
 @dataclass(frozen=True)
 class Training:
-    """One run with one seed, and its stores; `train`, `hessian` and `gradient` may be missing.
+    """One run with one seed, and its stores; all but `twirl` may be missing.
 
     number: of the run on the page, which sets its colour.
     """
@@ -33,6 +33,7 @@ class Training:
     dataset: str = ""
     gradient: xr.Dataset | None = None
     dynamics: xr.Dataset | None = None
+    layers: xr.Dataset | None = None
     number: int | None = None
 
     @property

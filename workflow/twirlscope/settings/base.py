@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..errors import UserError
 
-MEASUREMENTS = ("twirl", "gradient", "hessian")
+MEASUREMENTS = ("twirl", "gradient", "hessian", "layers")
 LARGEST_SEED = 2**63 - 1  # of NumPy and torch
 
 

@@ -9,6 +9,7 @@ from .base import Settings, key, parse
 from .dynamics import DynamicsSettings
 from .gradient import GradientSettings
 from .hessian import HessianSettings
+from .layers import LayersSettings
 from .report import ReportSettings
 from .sweep import SweepSettings
 from .train import TrainSettings
@@ -33,11 +34,12 @@ class RunSettings(Settings):
     twirl: dict[str, Any] = key({}, "keys of the section `twirl` that differ for this run")
     gradient: dict[str, Any] = key({}, "keys of the section `gradient` that differ for this run")
     hessian: dict[str, Any] = key({}, "keys of the section `hessian` that differ for this run")
+    layers: dict[str, Any] = key({}, "keys of the section `layers` that differ for this run")
     dynamics: dict[str, Any] = key({}, "keys of the section `dynamics` that differ for this run")
 
 
 MEASURES = {"twirl": TwirlSettings, "gradient": GradientSettings, "hessian": HessianSettings}
-MEASURES |= {"dynamics": DynamicsSettings}
+MEASURES |= {"layers": LayersSettings, "dynamics": DynamicsSettings}
 
 
 class Config(Settings):
@@ -53,6 +55,7 @@ class Config(Settings):
     twirl: TwirlSettings = key(TwirlSettings(), "measurement of the checkpoints")
     gradient: GradientSettings = key(GradientSettings(), "measurement of gradients")
     hessian: HessianSettings = key(HessianSettings(), "measurement of curvature")
+    layers: LayersSettings = key(LayersSettings(), "measurement of symmetry inside the networks")
     dynamics: DynamicsSettings = key(DynamicsSettings(), "molecular dynamics of external models")
     report: ReportSettings = key(ReportSettings(), "the report")
 

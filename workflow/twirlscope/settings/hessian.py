@@ -4,10 +4,6 @@ from __future__ import annotations
 
 from typing import Literal
 
-import numpy as np
-
-from .._typing import Sequence
-from ..errors import UserError
 from .base import LARGEST_SEED, Settings, key
 
 
@@ -99,20 +95,3 @@ class HessianSettings(Settings):
     jobs: int = key(
         1, "jobs that share the checkpoints; the result does not depend on it", shapes=(), ge=1, exclude=True
     )
-
-
-def chosen_steps(steps: Sequence[int], settings: HessianSettings) -> list[int]:
-    """Steps of the checkpoints to measure, ascending.
-
-    Raises:
-        UserError: a step without a checkpoint.
-    """
-    wrong = sorted(set(settings.steps) - set(steps))
-    if wrong:
-        raise UserError("hessian.steps", "steps of checkpoints", wrong, [str(s) for s in steps])
-    if settings.steps:
-        return sorted(set(settings.steps))
-    if settings.checkpoints == 1:
-        return [steps[-1]]
-    even = np.linspace(0, len(steps) - 1, min(settings.checkpoints, len(steps)))
-    return [steps[int(i)] for i in np.rint(even)]

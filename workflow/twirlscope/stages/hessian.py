@@ -23,7 +23,8 @@ from ..runtime import precision
 from ..runtime.devices import hardware
 from ..runtime.identity import locked, short_hash
 from ..runtime.progress import Progress, say_found
-from ..settings.hessian import HessianSettings, chosen_steps
+from ..settings.hessian import HessianSettings
+from ..settings.steps import chosen_steps
 from ..storage import store
 from ..storage.arrays.hessian import HESSIAN
 from ..storage.concatenation import concatenated_steps
@@ -54,7 +55,7 @@ def hessian(
             missing, the data have no such split, or the basis does not fit into the memory allowed.
     """
     run = Trained(train, data, job)
-    steps = (share or Share()).of(chosen_steps(run.steps, settings))
+    steps = (share or Share()).of(chosen_steps(run.steps, settings.steps, settings.checkpoints, "hessian"))
     problem = _problem(run, steps[0], settings)
     record = run.made_from("hessian", settings)
     identity = record | {"torch": torch.__version__, "device": hardware(problem.device)}
@@ -92,7 +93,7 @@ def _problem(run: Trained, step: int, settings: HessianSettings) -> Problem:
     freeze_outside(model, settings.block)
     size = sum(p.numel() for p in model.parameters() if p.requires_grad)
     problem = problem_of(run.task, index, size, settings, cluster[index], known)
-    last = chosen_steps(run.steps, settings)[-1]
+    last = chosen_steps(run.steps, settings.steps, settings.checkpoints, "hessian")[-1]
     return replace(problem, landscape_step=last if settings.landscape else None)
 
 

@@ -107,7 +107,9 @@ def _read(files: RunFiles, number: int | None) -> Training:
         twirl = lazy[kept].load()
     train = None if files.train is None else store.load(files.train)
     dynamics = _variables(files.dynamics, None if shown else ())
-    return Training(files.run, files.seed, train, twirl, hessian, files.dataset, gradient, dynamics, number)
+    layers = _variables(files.layers, None if shown else ())
+    stores = {"gradient": gradient, "dynamics": dynamics, "layers": layers}
+    return Training(files.run, files.seed, train, twirl, hessian, files.dataset, number=number, **stores)
 
 
 def _variables(path: Path | None, names: Sequence[str] | None) -> xr.Dataset | None:

@@ -59,7 +59,7 @@ def of_measurement(
     """The record of a measurement of the checkpoints of a training.
 
     Args:
-        stage: `twirl`, `gradient` or `hessian`.
+        stage: `twirl`, `gradient`, `hessian` or `layers`.
         task: keys of the task that shape the measurement and not the training.
         train, data: stores of the training and of its data.
     """

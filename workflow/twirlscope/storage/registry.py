@@ -11,10 +11,11 @@ from .arrays.data import DATA
 from .arrays.dynamics import DYNAMICS
 from .arrays.gradient import GRADIENT
 from .arrays.hessian import HESSIAN
+from .arrays.layers import LAYERS
 from .arrays.train import TRAIN
 from .arrays.twirl import TWIRL
 
-VARIABLES = DATA | TRAIN | TWIRL | HESSIAN | GRADIENT | DYNAMICS
+VARIABLES = DATA | TRAIN | TWIRL | HESSIAN | GRADIENT | LAYERS | DYNAMICS
 
 
 def save(data: xr.Dataset, path: str | Path) -> None:

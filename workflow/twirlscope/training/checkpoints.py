@@ -65,7 +65,7 @@ class Trained:
         """The attribute of a measurement of this run that says what it was made from.
 
         Args:
-            stage: `twirl`, `gradient` or `hessian`.
+            stage: `twirl`, `gradient`, `hessian` or `layers`.
             settings: of the measurement.
         """
         task, code = self._job.get("task", {}), self._job.get("code", "")

@@ -54,7 +54,7 @@ def measure(
     """
     settings = settings or TwirlSettings()
     evaluation = evaluation_of(model, task, settings, dtype)
-    held = heldout_of(task, _samples(task, index), settings, cluster)
+    held = heldout_of(task, samples_of(task, index), settings, cluster)
     check_evaluation(evaluation, held.index, held.quaternion, rows_of(evaluation, held))
     result = summarise(heldout_dataset(task, [0], held, [measure_heldout(evaluation, held)]), settings)
     if panel:
@@ -62,7 +62,7 @@ def measure(
     return result.isel(step=0)
 
 
-def _samples(task: Task, index: Index | None) -> Int[Array, " sample"]:
+def samples_of(task: Task, index: Index | None) -> Int[Array, " sample"]:
     """Indices of the samples to measure; all of a `FixedBatchTask` for None. Raises UserError for another task."""
     if index is None and not isinstance(task, FixedBatchTask):
         raise UserError("measure, index", f"indices of samples, as {type(task).__name__} is no FixedBatchTask", None)

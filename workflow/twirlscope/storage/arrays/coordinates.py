@@ -13,6 +13,8 @@ COORDINATES = {
         "1",
         "index of the group of samples that are not independent: frames of a molecule, chains of similar sequence",
     ),
+    "term": _v("term", "str", "1", "term of the loss; `weighted` is the weighted sum of all terms"),
+    "degree": _v("degree", "int64", "1", "degree l of the Wigner matrices"),
     "xyz": _v("xyz", "str", "1", "Cartesian axis"),
     "element": _v("element", "int64", "1", "atomic number"),
     "part": _v(
