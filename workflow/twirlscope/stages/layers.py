@@ -70,4 +70,5 @@ def layers(
 def finding(result: xr.Dataset) -> str:
     """The steerable vectors of all features at the last checkpoint, in words."""
     vectors = float(result["feature_multiplicity"].isel(step=-1).sel(degree=1).sum())
-    return f"{vectors:.0f} steerable vectors in {result.sizes['feature']} features after {int(result['step'][-1]):,} updates"
+    step, features = int(result["step"][-1]), result.sizes["feature"]
+    return f"{vectors:.0f} steerable vectors in {features} features after {step:,} updates"

@@ -161,8 +161,9 @@ def eigenvalues(training: Training) -> Figure:
         "generators do not explain on samples left out."
     )
     title = f"Features that rotate as irreps: {training.label}"
+    text = f"At the last checkpoint {_vectors(data.isel(step=-1))}."
     name = f"layers_eigenvalues_{slug(training.run)}_seed{training.seed}"
-    return Figure(name, wide, narrow, title, caption, f"{title}. {sentence(training)}", found)
+    return Figure(name, wide, narrow, title, caption, text, found)
 
 
 def _strip(ax: Axes, rows: pd.DataFrame, features: Sequence[str], tolerance: float) -> None:
@@ -205,7 +206,9 @@ def created(training: Training) -> Figure:
     last = data.isel(step=-1)["created_share"]
     words = ", ".join(f"{say(100 * float(v))} % {_place(str(c))}" for c, v in zip(cuts, last.values, strict=True))
     name = f"layers_created_{slug(training.run)}_seed{training.seed}"
-    return Figure(name, wide, narrow, title, caption, f"{title}. Step {steps[-1]}: {words}.", created_numbers(training))
+    return Figure(
+        name, wide, narrow, title, caption, f"At step {steps[-1]} the shares are {words}.", created_numbers(training)
+    )
 
 
 # tables
