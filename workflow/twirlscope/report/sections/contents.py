@@ -25,6 +25,7 @@ from .claims import section as claims
 from .course import section as course
 from .curvature import section as curvature
 from .gradients import section as gradients
+from .objectives import section as objectives
 from .potentials import section as potentials
 from .price import section as price
 from .spectrum import section as spectrum
@@ -57,6 +58,7 @@ def all_sections(
             loss_parts.section(shown, every),
             benchmarks.section(shown, data),
             learning_curves.section(every),
+            objectives.section(every),
             price.section(shown),
             degrees_in_use.section(shown),
             *found,

@@ -8,6 +8,8 @@ from __future__ import annotations
 from ...._typing import Mapping, Sequence
 from ...section import Section
 from ...trainings import Training, by_run
+from ..objectives.comparison import comparisons
+from . import objectives
 from .evidence import PRIMARY
 from .judge import claims_table, judge, judge_published, sentences
 from .paper import CLAIMS
@@ -19,7 +21,8 @@ def section(trainings: Sequence[Training], sweeps: Mapping[str, Mapping[str, Map
     Args:
         sweeps: by name, the runs of each sweep and their values.
     """
-    verdicts = judge(CLAIMS, trainings, PRIMARY, absent_runs(trainings, sweeps))
+    claims = CLAIMS + (objectives.CLAIMS if comparisons(trainings) else ())
+    verdicts = judge(claims, trainings, PRIMARY, absent_runs(trainings, sweeps))
     published = judge_published(CLAIMS)
     table = claims_table(verdicts, published)
     return Section("claims", "Claims", sentences(verdicts, published), tables=[("Verdicts", table)])
