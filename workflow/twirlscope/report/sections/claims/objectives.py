@@ -10,7 +10,7 @@ import math
 from ...._typing import Callable, Sequence
 from ...trainings import Training, primary_term
 from ..objectives import over_seeds
-from ..objectives.comparison import Comparison, comparisons, words
+from ..objectives.comparison import Comparison, comparisons, updates_of, words
 from .judge import Claim, Evidence
 
 REMUL = "arXiv 2410.17878"
@@ -66,7 +66,7 @@ def unequal(one: Sequence[Training], other: Sequence[Training]) -> str:
 def _flops(training: Training) -> float:
     if training.train is None or "flops_update" not in training.train:
         return 0.0
-    return float(training.train["flops_update"]) * training.spec["train"]["steps"]
+    return float(training.train["flops_update"]) * updates_of(training)
 
 
 def controllable(trainings: Sequence[Training], term: str) -> list[Evidence]:

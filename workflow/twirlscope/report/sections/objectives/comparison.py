@@ -42,13 +42,18 @@ def comparisons(trainings: Sequence[Training]) -> list[Comparison]:
         if claims_equivariance(training):
             built_in.setdefault((training.dataset, task), {}).setdefault(training.run, []).append(training)
             continue
-        key = (training.dataset, task, json.dumps(spec["model"], sort_keys=True), str(spec["train"]["batch"]))
+        key = (training.dataset, task, json.dumps(spec["model"], sort_keys=True), str(spec["train"].get("batch")))
         groups.setdefault(key, {}).setdefault(words(training.objective), []).append(training)
     return [
         Comparison(str(next(iter(seeds.values()))[0].spec["task"]["name"]), key[0], seeds, built_in.get(key[:2], {}))
         for key, seeds in groups.items()
         if len(seeds) > 1
     ]
+
+
+def updates_of(training: Training) -> int:
+    """Number of updates of a training."""
+    return int(training.twirl["step"].values[-1])
 
 
 def words(section: dict[str, Any]) -> str:

@@ -20,7 +20,7 @@ from ...tables import Table
 from ...trainings import Training, primary_term
 from ...wording import labels_note, listed, plural, say, slug
 from . import over_seeds
-from .comparison import Comparison, comparisons
+from .comparison import Comparison, comparisons, updates_of
 
 EQUAL = 0.05  # relative difference of FLOPs up to which costs count as equal
 AVERAGES = {"haar4": "4 independent rotations at test time", "D2": "the group D2 at test time"}
@@ -78,7 +78,7 @@ def course(comparison: Comparison) -> Numbers:
     """Loss against FLOPs at every checkpoint, geometric means over seeds."""
     rows = []
     for name, trainings in comparison.seeds.items():
-        flops, term = _cost(trainings)["flops"] / trainings[0].spec["train"]["steps"], primary_term(trainings[0])
+        flops, term = _cost(trainings)["flops"] / updates_of(trainings[0]), primary_term(trainings[0])
         losses = np.stack([t.of_term(term)["loss_total"].values for t in trainings])
         for k, step in enumerate(trainings[0].twirl["step"].values.tolist()):
             found = {"objective": name, "step": step, "flops": flops * step}
@@ -122,7 +122,7 @@ def _cost(trainings: Sequence[Training]) -> dict[str, float]:
         name: float(stored[name]) if name in stored else np.nan
         for name in ("flops_update", "forward_rows", "backward_rows")
     }
-    return {"flops": per.pop("flops_update") * first.spec["train"]["steps"] / 1e12} | per
+    return {"flops": per.pop("flops_update") * updates_of(first) / 1e12} | per
 
 
 # sentences
@@ -207,6 +207,12 @@ def _against_error(ax: Axes, rows: pd.DataFrame, looks: dict[str, style.Look]) -
     style.log_axis(ax, rows[["loss", "loss_low", "loss_high", "served", "averaged_haar4"]], "held-out loss")
     ax.set_xscale("log")
     ax.set_xlabel("equivariance error")
+
+
+def _bar(row: dict, name: str) -> list[list[float]] | None:
+    """Lengths of an error bar; None without an interval."""
+    lengths = [[row[name] - row[f"{name}_low"]], [row[f"{name}_high"] - row[name]]]
+    return None if np.isnan(lengths).any() else lengths
 
 
 def _against_cost(ax: Axes, along: pd.DataFrame, looks: dict[str, style.Look]) -> None:
