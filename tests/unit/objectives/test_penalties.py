@@ -52,19 +52,15 @@ def test_penalty__on_a_share_of_the_rows_is_a_mean_over_all_samples():
     z, loss, distances = loop.model(rows.batch.inputs), [], []
     for sample in range(18):
         of = [i for i in range(24) if rows.sample[i] == sample]
-        each = [
-            weighted_loss(loop.task, {k: v[[i]] for k, v in z.items()}, rows.batch.map(lambda t, i=i: t[[i]]))
-            for i in of
-        ]
+        single = [({k: v[[i]] for k, v in z.items()}, rows.batch.map(lambda t, i=i: t[[i]])) for i in of]
+        each = [weighted_loss(loop.task, *one) for one in single]
         loss.append(sum(each) / len(each))
         if len(of) == 2:
             turned = [rows.rotation[i].mT for i in of]
             a, b = (z["forces"][i] @ turn.mT for i, turn in zip(of, turned, strict=True))
             weight = rows.batch.weights["forces"][of[0]]
-            square = ((a - b).square().mean(-1) * weight).sum() + 0.1 * (
-                z["energy"][of[0]] - z["energy"][of[1]]
-            ).square().sum()
-            distances.append(square / 2)
+            energies = (z["energy"][of[0]] - z["energy"][of[1]]).square().sum()
+            distances.append((((a - b).square().mean(-1) * weight).sum() + 0.1 * energies) / 2)
     equiv = sum(distances) / 6
     found = loop.objective(loop.model, rows)
     assert found["equiv"].item() == pytest.approx(equiv.item(), rel=1e-10)

@@ -1,6 +1,7 @@
 """Objectives that differ in the orientations of samples alone: augmentation, groups, frames, none, schedules."""
 
 import numpy as np
+import objective_cases
 import pytest
 import torch
 from objective_cases import gradient, in_double, loop_of
@@ -135,14 +136,12 @@ def test_objectives__refuse_what_they_do_not_fit(section, task, words):
         loop_of(section, task).rows(0)
 
 
-def test_interpolated_fields__are_refused_by_all_that_compare_or_repeat_views():
-    import objective_cases
-
+@pytest.mark.parametrize("section", [{"name": "equiv_penalty"}, {"name": "augment", "views": 2}, {"name": "group"}])
+def test_interpolated_fields__are_refused_by_all_that_compare_or_repeat_views(section, monkeypatch):
     given = objective_cases.TASKS["voxel_denoising"] | {"action": "trilinear"}
-    for section in ({"name": "equiv_penalty"}, {"name": "augment", "views": 2}, {"name": "group"}):
-        with pytest.MonkeyPatch.context() as patch, pytest.raises(UserError, match="octahedral action"):
-            patch.setitem(objective_cases.TASKS, "voxel_denoising", given)
-            loop_of(section, "voxel_denoising")
+    monkeypatch.setitem(objective_cases.TASKS, "voxel_denoising", given)
+    with pytest.raises(UserError, match="octahedral action"):
+        loop_of(section, "voxel_denoising")
 
 
 def test_micro_batches__smaller_than_the_views_of_a_sample_are_refused():
