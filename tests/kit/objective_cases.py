@@ -7,6 +7,9 @@ import torch
 import toys
 
 from twirlscope import plugins
+from twirlscope.geometry import so3
+from twirlscope.losses import balanced
+from twirlscope.objective import Rows
 from twirlscope.settings.train import TrainSettings
 from twirlscope.training import batches
 from twirlscope.training.loop import Loop
@@ -70,9 +73,17 @@ def in_double(loop: Loop) -> None:
     loop.loader = batches.Loader(lambda u: loop.rows(u).to("cpu", torch.float64), loop.settings.steps, 0, "cpu")
 
 
-def gradient(loop: Loop, update: int = 0) -> torch.Tensor:
-    """Gradient of the loss of an update with respect to the model, flat."""
-    rows = loop.rows(update).to("cpu", torch.float64)
+def exact_rows(loop: Loop, index: np.ndarray, quaternion: torch.Tensor) -> Rows:
+    """Rows of samples in these orientations, `[sample, view, 4]`, rotated in float64."""
+    rotation = so3.matrix(quaternion).flatten(0, 1)
+    views = quaternion.shape[1]
+    still = balanced(loop.task.batch(index)).to("cpu", torch.float64).repeat(views)
+    return Rows(loop.task.rotate(still, rotation), torch.arange(len(index)).repeat_interleave(views), rotation)
+
+
+def gradient(loop: Loop, update: int = 0, rows: Rows | None = None) -> torch.Tensor:
+    """Gradient of the loss of an update, or of some rows, with respect to the model, flat."""
+    rows = rows or loop.rows(update).to("cpu", torch.float64)
     total = loop.objective.active(update)(loop.model, rows)["total"]
     found = torch.autograd.grad(total, list(loop.model.parameters()), allow_unused=True)
     pairs = zip(found, loop.model.parameters(), strict=True)

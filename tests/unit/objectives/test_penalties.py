@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from objective_cases import gradient, loop_of
+from objective_cases import exact_rows, gradient, loop_of
 
 from twirlscope.contracts import Evaluation
 from twirlscope.curvature.gradients import part_gradients
@@ -31,16 +31,20 @@ def test_penalty__and_its_gradient_are_those_of_the_estimator_and_of_the_gradien
     loop, heavy = (loop_of({"name": "equiv_penalty", "weight": w}) for w in (1.0, 3.0))
     index = batches.batch_index(loop.index, 0, 12, 0)
     quaternion = rotation_sets.uniform("SO3", 24, generator=batches.turns_of(0, 0)).reshape(12, 2, 4)
-    exact = Objective(loop.model, loop.task, loop.task.batch(index), quaternion, chunk=12)
+    exact = Objective(loop.model, loop.task, loop.task.batch(index), quaternion, chunk=12, unbiased=True)
+    rows = exact_rows(loop, index, quaternion)
+    torch.testing.assert_close(
+        rows.batch.inputs["positions"], doubled(loop).batch.inputs["positions"], atol=1e-5, rtol=0
+    )
     slopes, values = part_gradients(exact)
-    by_penalty = (gradient(heavy) - gradient(loop)) / 2
-    assert (by_penalty - slopes[1]).norm() < 1e-6 * slopes[1].norm()  # rows are rotated in float32
-    found = loop.objective(loop.model, doubled(loop))
-    assert found["equiv"].item() == pytest.approx(values[1], rel=1e-6)
+    by_penalty = (gradient(heavy, rows=rows) - gradient(loop, rows=rows)) / 2
+    assert (by_penalty - slopes[1]).norm() < 1e-10 * slopes[1].norm()
+    found = loop.objective(loop.model, rows)
+    assert found["equiv"].item() == pytest.approx(values[1], rel=1e-10)
     evaluation = Evaluation(loop.model, loop.task, dtype=torch.float64)
     products = twisting.with_weighted(loop.task, twisting.inner_products(evaluation, index, quaternion))
     split = loss_split.split(*(products[k][-1] for k in ("gram", "cross", "square")))
-    assert found["equiv"].item() == pytest.approx(float(split.equiv.mean()), rel=1e-6)
+    assert found["equiv"].item() == pytest.approx(float(split.equiv.mean()), rel=1e-10)
 
 
 def test_penalty__on_a_share_of_the_rows_is_a_mean_over_all_samples():

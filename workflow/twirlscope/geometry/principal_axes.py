@@ -74,7 +74,7 @@ def _check_points(points: Float[Tensor, "sample point 3"], real: Float[Tensor, "
 def canonical_rotation(
     points: Float[Tensor, "sample point 3"], real: Float[Tensor, "sample point"] | Int[Tensor, "sample point"]
 ) -> Float[Tensor, "sample 3 3"]:
-    """The one of the four frames in which the points are skewed towards the positive first and second axes.
+    """The one of the four frames in which the points are skewed towards the positive second and third axes.
 
     Turned points have the same image, unless moments are equal or the points are not skewed along an axis.
     Arguments and errors as in `frames`.
@@ -83,5 +83,5 @@ def canonical_rotation(
     weight = (real.cpu() > 0).double()
     centred = here - torch.einsum("sp,spi->si", weight / weight.sum(1, keepdim=True), here)[:, None]
     turned = torch.einsum("sfij,spj->sfpi", rotation, centred)
-    skewed = (weight[:, None, :, None] * turned.pow(3)).sum(2)[..., :2].sign().sum(-1)
+    skewed = (weight[:, None, :, None] * turned.pow(3)).sum(2)[..., 1:].sign().sum(-1)
     return rotation[torch.arange(len(rotation)), skewed.argmax(1)]

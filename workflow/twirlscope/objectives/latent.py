@@ -88,12 +88,16 @@ class Latent(Objective):
         """
         batch = self.task.batch(np.arange(1)).to(next(model.parameters()).device)
         model(batch.inputs)
-        atoms = int((batch.inputs[self.task.points[1]] > 0).sum())
+        real = batch.inputs[self.task.points[1]] > 0
         kept = self._found.pop() if self._found else None
-        if not isinstance(kept, Tensor) or kept.ndim not in (2, 3) or kept.shape[-2] < atoms:
-            shape = tuple(kept.shape) if isinstance(kept, Tensor) else type(kept).__name__
-            expected = f"a module with features of {atoms} atoms, [atom, feature] or [sample, atom, feature]"
-            raise UserError("train.objective.features", expected, shape)
+        shape = tuple(kept.shape) if isinstance(kept, Tensor) else ()
+        by_atom, by_token = (
+            len(shape) == 2 and shape[0] == int(real.sum()),
+            len(shape) == 3 and shape[1] >= real.shape[1],
+        )
+        if not by_atom and not by_token:
+            expected = f"a module with features of {int(real.sum())} atoms, [atom, feature] or [sample, atom, feature]"
+            raise UserError("train.objective.features", expected, f"shape {shape}" if shape else type(kept).__name__)
         return kept.shape[-1]
 
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
-from ...._typing import Array, Float
+from ...._typing import Array, Float, Sequence
 
 
 class Interval(NamedTuple):
@@ -18,13 +18,13 @@ class Interval(NamedTuple):
     high: float
 
 
-def geometric_mean(values: Float[Array, " seed"]) -> Interval:
+def geometric_mean(values: Sequence[float] | Float[Array, " seed"]) -> Interval:
     """Geometric mean over seeds, with Student's interval of the mean logarithm; values at or below 0 give NaN."""
     logs = _logarithms(values)
     return _interval(logs.mean(), logs.var(ddof=1) / len(logs) if len(logs) > 1 else np.nan, len(logs) - 1)
 
 
-def ratio(over: Float[Array, " seed"], under: Float[Array, " other"]) -> Interval:
+def ratio(over: Sequence[float] | Float[Array, " seed"], under: Sequence[float] | Float[Array, " other"]) -> Interval:
     """Ratio of two geometric means, with Welch's interval of the difference of the mean logarithms."""
     logs = [_logarithms(values) for values in (over, under)]
     if min(len(each) for each in logs) < 2:
@@ -35,7 +35,7 @@ def ratio(over: Float[Array, " seed"], under: Float[Array, " other"]) -> Interva
     return _interval(logs[0].mean() - logs[1].mean(), parts.sum(), max(freedom, 1.0))
 
 
-def _logarithms(values: Float[Array, " seed"]) -> Float[Array, " seed"]:
+def _logarithms(values: Sequence[float] | Float[Array, " seed"]) -> Float[Array, " seed"]:
     values = np.asarray(values, np.float64)
     return np.log(np.where(values > 0, values, np.nan))
 
