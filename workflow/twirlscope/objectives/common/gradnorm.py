@@ -56,18 +56,19 @@ def shared_parameters(model: torch.nn.Module, layer: str) -> list[Tensor]:
     """
     modules = dict(model.named_modules())
     if layer not in modules:
-        raise UserError(
-            "train.objective.layer", "the path of a module of the model", repr(layer), [n for n in modules if n]
-        )
-    if layer:
-        found = [p for p in modules[layer].parameters() if p.requires_grad]
-        if not found:
-            raise UserError("train.objective.layer", "a module with trained parameters", repr(layer))
-        return found
+        known = [name for name in modules if name]
+        raise UserError("train.objective.layer", "the path of a module of the model", repr(layer), known)
     blocks = getattr(model, "blocks", None)
-    if isinstance(blocks, torch.nn.ModuleList) and len(blocks):
-        return [p for p in blocks[-1].parameters() if p.requires_grad]
-    return [p for module in modules.values() if (own := list(module.parameters(recurse=False))) for p in own][-1:]
+    if layer:
+        chosen = modules[layer]
+    elif isinstance(blocks, torch.nn.ModuleList) and len(blocks):
+        chosen = blocks[-1]
+    else:
+        chosen = [module for module in modules.values() if any(True for _ in module.parameters(recurse=False))][-1]
+    found = [p for p in chosen.parameters() if p.requires_grad]
+    if not found:
+        raise UserError("train.objective.layer", "a module with trained parameters", repr(layer))
+    return found
 
 
 def shared_gradients(losses: Float[Tensor, " loss"], parameters: Sequence[Tensor]) -> Float[Tensor, "loss parameter"]:
