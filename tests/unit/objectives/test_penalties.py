@@ -33,9 +33,8 @@ def test_penalty__and_its_gradient_are_those_of_the_estimator_and_of_the_gradien
     quaternion = rotation_sets.uniform("SO3", 24, generator=batches.turns_of(0, 0)).reshape(12, 2, 4)
     exact = Objective(loop.model, loop.task, loop.task.batch(index), quaternion, chunk=12, unbiased=True)
     rows = exact_rows(loop, index, quaternion)
-    torch.testing.assert_close(
-        rows.batch.inputs["positions"], doubled(loop).batch.inputs["positions"], atol=1e-5, rtol=0
-    )
+    shown = doubled(loop).batch.inputs["positions"]
+    torch.testing.assert_close(rows.batch.inputs["positions"], shown, atol=1e-5, rtol=0)
     slopes, values = part_gradients(exact)
     by_penalty = (gradient(heavy, rows=rows) - gradient(loop, rows=rows)) / 2
     assert (by_penalty - slopes[1]).norm() < 1e-10 * slopes[1].norm()

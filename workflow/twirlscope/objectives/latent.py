@@ -91,11 +91,8 @@ class Latent(Objective):
         real = batch.inputs[self.task.points[1]] > 0
         kept = self._found.pop() if self._found else None
         shape = tuple(kept.shape) if isinstance(kept, Tensor) else ()
-        by_atom, by_token = (
-            len(shape) == 2 and shape[0] == int(real.sum()),
-            len(shape) == 3 and shape[1] >= real.shape[1],
-        )
-        if not by_atom and not by_token:
+        by_atom = len(shape) == 2 and shape[0] == int(real.sum())
+        if not by_atom and not (len(shape) == 3 and shape[1] >= real.shape[1]):
             expected = f"a module with features of {int(real.sum())} atoms, [atom, feature] or [sample, atom, feature]"
             raise UserError("train.objective.features", expected, f"shape {shape}" if shape else type(kept).__name__)
         return kept.shape[-1]
