@@ -240,6 +240,22 @@ def test_plan__compares_optimisers_at_several_learning_rates_and_the_same_weight
     assert len({run["learning_rate"] for run in found if run["optimiser"] == "adam"}) == 3
 
 
+def test_plan__of_the_objectives_trains_each_in_three_seeds_on_as_many_rows(tmp_path, monkeypatch):
+    plan = overlaid("objectives.yaml", monkeypatch, tmp_path)
+    found = [plan.train(run, seed)["run"]["train"] for run, seed in plan.runs]
+    assert {t["objective"]["name"] for t in found} == set(plugins.known("objective"))
+    assert all(len(run.seeds) == 3 for run in plan.config.runs.values())
+    forces = [plan.train(run, 0)["run"]["train"] for run in plan.sweeps["forces"]]
+    assert {t["batch"] for t in forces} == {32}
+
+
+def test_sources__of_a_training_hold_every_objective_that_it_names():
+    section = {"name": "schedule", "first": {"name": "none"}, "then": {"name": "latent"}}
+    plan = Plan(edits.changed(DEFAULT, "runs.augmented.train.objective", section))
+    files = {f"twirlscope/objectives/{name}.py" for name in ("schedule", "none", "latent")}
+    assert files <= set(plan.sources("train", "augmented"))
+
+
 def test_plan__of_the_paper_is_as_published(tmp_path, monkeypatch):
     plan = overlaid("paper.yaml", monkeypatch, tmp_path)
     force = plan.train("force_field", 0)["run"]["train"]
