@@ -61,12 +61,14 @@ def _trained(run: str, seeds: Sequence[Training]) -> str:
         f"{attrs['training_samples']:,} samples of the dataset {spec['dataset']} for {train['steps']:,} updates of "
         f"{train['batch']} samples (highest learning rate {say(train['learning_rate'])}, linear warm-up, cosine decay; "
         f"weight decay {say(train['weight_decay'])}; {_average(train['ema'])}; "
-        f"{_objective(train['objective'])}), {times}."
+        f"{_objective(train.get('objective', {}))}), {times}."
     )
 
 
 def _objective(section: dict[str, Any]) -> str:
     """The objective of a training in words."""
+    if not section:
+        return "objective not recorded"
     if section == {"name": "none", "canonical": False}:
         return "no augmentation"
     if section.get("views", 1) == 1 and section.get("angle", 180.0) == 180.0 and section["name"] == "augment":
