@@ -35,7 +35,8 @@ from ..training.optimisers import optimiser
 from ..training.processes import SINGLE, ProcessGroup, connected, job_of_this_process, launch
 from . import rehearsal
 
-COSTED = 2  # batches on which FLOPs, memory and inference are measured
+COSTED = 2  # updates on which FLOPs, memory and inference are measured; more where several rows show one sample
+MOST_COSTED = 16
 
 
 def train(data: Path, out: Path, run: dict[str, Any], code: str, processes: int = 1, block: str = "") -> None:
@@ -120,7 +121,9 @@ def _cost_of_phase(loop: Loop, update: int, state: object) -> dict[str, float | 
     def loss(rows: Rows) -> Float[Tensor, ""]:
         return loop.objective.active(update)(loop.model, rows)["total"]
 
-    every = [loop.rows(update + number) for number in range(COSTED)]
+    size = loop.settings.batch
+    count = min(round(COSTED * size / loop.objective.active(update).samples(size)), MOST_COSTED)  # for as many samples
+    every = [loop.rows(update + number) for number in range(count)]
     pieces = [rows.part(loop.parts(update, len(rows))[0]) for rows in every]
     inputs, losses = [p.batch.inputs for p in pieces], [partial(loss, p) for p in pieces]
     found = cost.measure(loop.model, inputs, losses, state)

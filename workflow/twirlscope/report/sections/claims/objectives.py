@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 
 from ...._typing import Callable, Sequence
-from ...trainings import Training, primary_term
+from ...trainings import Training, claims_equivariance, primary_term
 from ..objectives import over_seeds
 from ..objectives.comparison import Comparison, comparisons, updates_of, words
 from .judge import Claim, Evidence
@@ -45,16 +45,25 @@ def of_name(comparison: Comparison, name: str) -> dict[str, list[Training]]:
 
 
 def compared(
-    comparison: Comparison, over: Sequence[Training], under: Sequence[Training], value: Value, doubt: str = ""
+    comparison: Comparison,
+    over: Sequence[Training],
+    under: Sequence[Training],
+    value: Value,
+    doubt: str = "",
 ) -> Evidence:
     """Ratio of the geometric means of two sides, with a doubt where the comparison is not a fair one."""
     found = over_seeds.ratio([value(t) for t in over], [value(t) for t in under])
-    label = f"{words(over[0].objective)} over {words(under[0].objective)}"
+    label = " over ".join(_named(side[0]) for side in (over, under))
     if min(len(over), len(under)) < SEEDS:
         doubt = f"has fewer than {SEEDS} seeds on a side"
     if not math.isfinite(found.low):
         return Evidence(comparison.task, label, doubt=doubt or "was not measured")
     return Evidence(comparison.task, label, *found, doubt=doubt)
+
+
+def _named(training: Training) -> str:
+    """The objective of a training in words, or the name of the run of an equivariant network."""
+    return training.run if claims_equivariance(training) else words(training.objective)
 
 
 def unequal(one: Sequence[Training], other: Sequence[Training]) -> str:
