@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 
-from ...._typing import Sequence
+from ...._typing import Array, Float, Sequence
 from ....geometry.rotation_sets import FRAME_PASSES
 from ...figures import style
 from ...figures.figure import Chart, Figure
@@ -205,8 +205,8 @@ def _against_error(ax: Axes, rows: pd.DataFrame, looks: dict[str, style.Look]) -
         ax.plot([row["equiv"] / 4], [row["averaged_haar4"]], "s", color=look.colour, markersize=4, **open_mark)
         ax.plot([row["equiv"]], [row["served"]], "*", color=look.colour, markersize=7, **open_mark)
     style.log_axis(ax, rows[["loss", "loss_low", "loss_high", "served", "averaged_haar4"]], "held-out loss")
-    ax.set_xscale("log")
-    ax.set_xlabel("equivariance error")
+    equiv = rows["equiv"].to_numpy()
+    _log_x_axis(ax, np.concatenate([equiv / 4, rows["equiv_low"], equiv, rows["equiv_high"]]), "equivariance error")
 
 
 def _bar(row: dict, name: str) -> list[list[float]] | None:
@@ -222,9 +222,18 @@ def _against_cost(ax: Axes, along: pd.DataFrame, looks: dict[str, style.Look]) -
         line = {"color": look.colour, "linestyle": look.line, "marker": look.marker, "markersize": 3}
         ax.plot(part["flops"], part["loss"], **line)
         ax.fill_between(part["flops"], part["loss_low"], part["loss_high"], color=look.colour, alpha=0.12)
-    ax.set_xscale("log")
-    ax.set_xlabel("FLOPs of training [TFLOP]")
+    _log_x_axis(ax, along["flops"].to_numpy(), "FLOPs of training [TFLOP]")
     style.log_axis(ax, along["loss"], "held-out loss")
+
+
+def _log_x_axis(ax: Axes, values: Float[Array, " n"], label: str) -> None:
+    """A logarithmic x axis that holds the positive values."""
+    values = values[np.isfinite(values) & (values > 0)]
+    low, high = (values.min() / 1.15, values.max() * 1.15) if len(values) else (0.1, 1.0)
+    ax.set_xscale("log")
+    ax.set_xlim(low, high)
+    ticks = style.log_ticks(low, high, 5)
+    style.set_ticks(ax.xaxis, ticks, [style.power(t) for t in ticks], [], label)
 
 
 def table(comparison: Comparison, found: Numbers) -> Table:
