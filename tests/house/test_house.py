@@ -34,6 +34,7 @@ ROOMS = [
     "twirling",
     "training",
     "models",
+    "objectives",
     "tasks",
     "datasets",
     "external",
@@ -45,7 +46,7 @@ ROOMS = [
     "runtime",
     "base",
 ]
-APART = {"models", "tasks", "datasets", "twirling", "curvature"}  # these rooms do not know each other
+APART = {"models", "objectives", "tasks", "datasets", "twirling", "curvature"}  # these rooms do not know each other
 GROUND = {"estimators", "geometry"}  # these know nothing but base
 BASE = {"errors", "_typing"}  # modules beside the rooms that everybody may import; the others are contracts
 STAGES = {"prepare", "train", "twirl", "gradient", "hessian", "layers", "dynamics", "report"}

@@ -115,7 +115,7 @@ def train(updates=3000, seed=0, samples=0):
     run = {
         "task": {"name": "force_field", "force_weight": 1.0, "energy_weight": 0.1},
         "model": {"name": "vector_attention", "width": 64, "layers": 4},
-        "train": {"steps": updates, "batch": 32, "augment": "haar", "samples": samples, "ema": 0.99}
+        "train": {"steps": updates, "batch": 32, "objective": {"name": "augment"}, "samples": samples, "ema": 0.99}
         | {"learning_rate": 1e-3, "weight_decay": 0.1},
         "seed": seed,
         "dataset": "md",
@@ -350,7 +350,7 @@ def claimed(
     parts = {"equiv": total * share / 100, "mean": total * (1 - share / 100)}
     data = data.assign({f"sample_loss_{k}": (("step", "term", "sample"), v) for k, v in parts.items()})
     data.attrs["group"] = group
-    settings = {"augment": "haar", "optimiser": "adamw", "learning_rate": 1e-3, "samples": 0} | changes
+    settings = {"objective": {"name": "augment"}, "optimiser": "adamw", "learning_rate": 1e-3, "samples": 0} | changes
     spec = {"dataset": "md", "task": {"name": task}, "model": {"name": "net"}, "train": settings, "seed": seed}
     attrs = {"run": json.dumps(spec), "parameters": parameters, "training_samples": samples, "equivariant": built_in}
     return Training(run, seed, xr.Dataset(attrs=attrs), data, dataset="md")

@@ -13,6 +13,8 @@ from snakemake.utils import update_config
 import twirlscope
 from twirlscope import plugins
 from twirlscope.planning.plan import Plan
+from twirlscope.settings.train import TrainSettings
+from twirlscope.training.loop import Loop
 
 README = Path(__file__).parents[2] / "config" / "README.md"
 DEFAULT = README.with_name("config.yaml")
@@ -67,3 +69,15 @@ def test_plug_ins__are_measured(run, term, folder):
     model = plugins.make_model(section["model"], task.constants)
     measured = twirlscope.measure(model, task, np.arange(4))
     assert float(measured["percent_equiv"].sel(term=term)) > 0
+
+
+def test_objective__of_the_examples_trains_and_records_its_quantity(folder):
+    text = next(text for text in OVERLAYS if "about_z" in text)
+    section = yaml.safe_load(text)["runs"]["augmented"]["train"]["objective"]
+    model = {"name": "vector_attention", "width": 8, "layers": 1, "heads": 2}
+    settings = TrainSettings(objective=section, steps=2, warmup=0, batch=8, prefetch=0, device="cpu")
+    loop = Loop(toys.force_field(), {"seed": 0, "model": model}, settings, np.arange(20))
+    rows = loop.rows(0)
+    assert torch.equal(rows.batch.inputs["positions"][::2, :, 2], rows.batch.inputs["positions"][1::2, :, 2])
+    loop.update()
+    assert loop.curve.quantities["change"][0] > 0

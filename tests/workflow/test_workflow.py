@@ -313,7 +313,7 @@ rule everything:
 
 def test_provenance__of_a_run_is_stored_with_it(project):
     found = store.load(project.work / "results/runs/unaugmented/seed0/train.zarr.zip").attrs
-    assert json.loads(found["run"])["train"]["augment"] == "none"
+    assert json.loads(found["run"])["train"]["objective"]["name"] == "none"
     assert json.loads(found["versions"])["torch"].startswith("2.")
     assert found["parameters"] > 100
 

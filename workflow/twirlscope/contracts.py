@@ -1,8 +1,8 @@
 """Base classes of tasks and models, and the data types that they exchange with the stages.
 
-A plug-in is ONE file with one subclass of `Task`, `Model` or `Dataset` (see `sources`) and its `Settings`, a closed
-pydantic model (see `settings.base`). Nothing is registered. The config names a plug-in: `force_field` for
-`tasks/force_field.py`, or `my_file.py:MyTask` for a file of the user's own.
+A plug-in is ONE file with one subclass of `Task`, `Model`, `Dataset` (see `sources`) or `Objective` (see `objective`)
+and its `Settings`, a closed pydantic model (see `settings.base`). Nothing is registered. The config names a
+plug-in: `force_field` for `tasks/force_field.py`, or `my_file.py:MyTask` for a file of the user's own.
 """
 
 from __future__ import annotations

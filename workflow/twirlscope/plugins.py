@@ -21,15 +21,17 @@ from .settings.base import Settings, parse
 
 if TYPE_CHECKING:
     from .contracts import Model, Task
+    from .objective import Objective
     from .sources import Dataset
 
-KINDS = {"dataset": "sources", "task": "contracts", "model": "contracts"}  # and the module of the base class
+# and the module of the base class
+KINDS = {"dataset": "sources", "task": "contracts", "model": "contracts", "objective": "objective"}
 _used: dict[Path, set[Path]] = {}  # by file of the user, the files of its folder that its import imported or opened
 _listeners: list[set[str]] = []  # names of opened files are added to these
 
 
 def known(kind: str) -> list[str]:
-    """Names of the package's own plug-ins of a kind (`dataset`, `task`, `model`)."""
+    """Names of the package's own plug-ins of a kind (`dataset`, `task`, `model`, `objective`)."""
     folder = Path(__file__).parent / f"{kind}s"
     return sorted(p.stem for p in folder.glob("*.py") if not p.stem.startswith("_"))
 
@@ -66,7 +68,7 @@ def find(kind: str, name: str, where: str = "") -> type:
     """The class of a plug-in.
 
     Args:
-        kind: `dataset`, `task` or `model`.
+        kind: `dataset`, `task`, `model` or `objective`.
         name: module of the package, or `file.py:Class`.
         where: key path for error texts.
 
@@ -99,6 +101,17 @@ def settings_of(kind: str, section: Any, where: str) -> tuple[Settings | None, l
     except UserError as error:
         return None, [error]
     return parse(cls.Settings, {k: v for k, v in section.items() if k != "name"}, where)
+
+
+def filled(kind: str, section: dict[str, Any]) -> dict[str, Any]:
+    """A correct section with the defaults of the plug-in that it names."""
+    return {"name": section["name"], **_settings(kind, section).model_dump()}
+
+
+def names(section: dict[str, Any]) -> list[str]:
+    """Names of all plug-ins of a section: the one that it names, and those of the sections in it."""
+    inner = [value for value in section.values() if isinstance(value, dict) and "name" in value]
+    return [section["name"], *(name for one in inner for name in names(one))]
 
 
 def make_dataset(section: dict[str, Any]) -> Dataset:
@@ -134,6 +147,16 @@ def make_model(section: dict[str, Any], constants: dict[str, Any]) -> Model:
             f"model {section['name']}", expected, f"one that would ignore {'them' if ignored[1:] else 'it'}"
         )
     return cls(_settings("model", section), constants)
+
+
+def make_objective(section: dict[str, Any], task: Task, model: Model, steps: int) -> Objective:
+    """The objective of a config section, for a model on a task and a number of updates.
+
+    Raises:
+        UserErrors: its settings are wrong.
+        UserError: it does not fit the task or the model.
+    """
+    return find("objective", section["name"])(_settings("objective", section), task, model, steps)
 
 
 def _settings(kind: str, section: dict[str, Any]) -> Settings:

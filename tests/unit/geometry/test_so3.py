@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 from scipy.spatial.transform import Rotation
 
 from twirlscope.geometry import action, so3
@@ -63,3 +64,23 @@ def test_matrix__with_parity_is_followed_by_inversion():
     torch.testing.assert_close(torch.linalg.det(mixed), parity.double(), rtol=1e-14, atol=0)
     assert torch.equal(mixed[1], -R[1])
     checks.check_rotations(mixed)
+
+
+@pytest.mark.parametrize("angle", [0.01, 1.0, 3.0])
+def test_haar_within__has_the_angles_of_uniform_rotations_up_to_the_limit(angle):
+    found = so3.angle(so3.haar_within(angle, 4000, generator=generator()))
+    assert found.max() <= angle * (1 + 1e-9)
+    share = (found - found.sin()) / (angle - np.sin(angle))  # uniform on 0 to 1
+    assert stats.kstest(share.numpy(), "uniform").pvalue > 0.01
+
+
+def test_haar_within__of_a_half_turn_is_uniform():
+    assert largest_average(so3.haar_within(np.pi, 20_000, generator=generator()), 1) < 0.02
+
+
+def test_about__and_generator_agree_with_scipy_and_the_matrix_exponential():
+    axis = torch.randn(9, 3, dtype=torch.float64, generator=generator())
+    unit = axis / axis.norm(dim=-1, keepdim=True)
+    expected = Rotation.from_rotvec(0.7 * unit.numpy()).as_matrix()
+    np.testing.assert_allclose(so3.matrix(so3.about(axis, 0.7)).numpy(), expected, atol=1e-14)
+    np.testing.assert_allclose(torch.linalg.matrix_exp(0.7 * so3.generator(axis)).numpy(), expected, atol=1e-14)

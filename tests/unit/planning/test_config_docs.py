@@ -33,7 +33,7 @@ def test_schema__accepts_every_config_of_the_project(path):
     [
         {"runs": {"augmented": {"train": {"step": 3}}}},
         {"runs": {"augmented": {"train": {"steps": 0}}}},
-        {"runs": {"augmented": {"train": {"augment": "harr"}}}},
+        {"runs": {"augmented": {"train": {"objective": {"name": 3}}}}},
         {"runs": {"augmented": {"seeds": []}}},
         {"twirl": {"highest_degree": 41}},
         {"report": {"title": ""}},

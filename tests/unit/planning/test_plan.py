@@ -41,7 +41,23 @@ def test_plan__accepts_the_default_config_and_names_its_jobs():
         ("runs.augmented.train.steps", 0, ["runs.augmented.train.steps: expected greater than or equal to 1, got 0"]),
         ("runs.augmented.train.steps", 10.5, ["runs.augmented.train.steps: expected", "10.5"]),
         ("runs.augmented.train.learning_rate", "1e-3", ["write 1.0e-3", "YAML"]),
-        ("runs.augmented.train.augment", "harr", ["runs.augmented.train.augment", "did you mean 'haar'?"]),
+        ("runs.augmented.train.objective.name", "augmnt", ["train.objective.name", "did you mean 'augment'?"]),
+        ("runs.augmented.train.objective.rotations", "harr", ["train.objective.rotations", "did you mean 'haar'?"]),
+        (
+            "runs.augmented.train.objective",
+            {"weight": 3.0},
+            ["train.objective.name: expected the name", "equiv_penalty"],
+        ),
+        (
+            "runs.augmented.train.objective",
+            {"name": "equiv_penalty", "weight": 0.0},
+            ["train.objective.weight: expected weight of at least 0.1"],
+        ),
+        (
+            "runs.augmented.train.objective",
+            {"name": "schedule", "first": {"name": "group", "set": "Q"}},
+            ["train.objective.first: expected set: ", "known names"],
+        ),
         ("runs.augmented.train.warmup", 10**6, ["runs.augmented.train", "warmup of at most steps"]),
         (
             "runs.augmented.model.name",
@@ -207,7 +223,7 @@ def test_plan__of_the_papers_experiments_varies_size_samples_and_optimiser(name,
     for task, keys in varied.items():
         assert "train.samples" in keys
         assert {"model.width", "model.size"} & keys or (task, name) == ("voxel_denoising", "mini_paper.yaml")
-    assert {"train.optimiser", "train.augment"} <= varied["force_field"]
+    assert {"train.optimiser", "train.objective"} <= varied["force_field"]
     seeds = {
         task: len({s for run, s in plan.runs if plan.train(run, s)["run"]["task"]["name"] == task}) for task in varied
     }
@@ -224,11 +240,27 @@ def test_plan__compares_optimisers_at_several_learning_rates_and_the_same_weight
     assert len({run["learning_rate"] for run in found if run["optimiser"] == "adam"}) == 3
 
 
+def test_plan__of_the_objectives_trains_each_in_three_seeds_on_as_many_rows(tmp_path, monkeypatch):
+    plan = overlaid("objectives.yaml", monkeypatch, tmp_path)
+    found = [plan.train(run, seed)["run"]["train"] for run, seed in plan.runs]
+    assert {t["objective"]["name"] for t in found} == set(plugins.known("objective"))
+    assert all(len(run.seeds) == 3 for run in plan.config.runs.values())
+    forces = [plan.train(run, 0)["run"]["train"] for run in plan.sweeps["forces"]]
+    assert {t["batch"] for t in forces} == {32}
+
+
+def test_sources__of_a_training_hold_every_objective_that_it_names():
+    section = {"name": "schedule", "first": {"name": "none"}, "then": {"name": "latent"}}
+    plan = Plan(edits.changed(DEFAULT, "runs.augmented.train.objective", section))
+    files = {f"twirlscope/objectives/{name}.py" for name in ("schedule", "none", "latent")}
+    assert files <= set(plan.sources("train", "augmented"))
+
+
 def test_plan__of_the_paper_is_as_published(tmp_path, monkeypatch):
     plan = overlaid("paper.yaml", monkeypatch, tmp_path)
     force = plan.train("force_field", 0)["run"]["train"]
     assert (force["steps"], force["batch"], force["optimiser"], force["learning_rate"]) == (445_800, 64, "adam", 1e-5)
-    assert force["augment"] == "none"
+    assert force["objective"] == {"name": "none", "canonical": False}
     few = [plan.train(run, 0)["run"]["train"] for run in plan.sweeps["force_field_samples"]]
     assert {(run["samples"], run["batch"]) for run in few} == {(950_000, 64), (50_000, 64), (5000, 64), (500, 1)}
 

@@ -46,12 +46,14 @@ def test_grid__is_the_product_and_each_run_differs_from_its_base_in_its_keys_alo
 
 def test_zip__goes_through_its_lists_together_and_multiplies_the_grid():
     plan = Plan(
-        with_sweep(grid={"train.augment": ["haar", "none"]}, zip={"train.samples": [100, 400], "train.batch": [4, 8]})
+        with_sweep(
+            grid={"train.objective.name": ["augment", "none"]}, zip={"train.samples": [100, 400], "train.batch": [4, 8]}
+        )
     )
     found = [plan.train(run, 0)["run"]["train"] for run in plan.sweeps["s"]]
-    assert [(t["augment"], t["samples"], t["batch"]) for t in found] == [
-        ("haar", 100, 4),
-        ("haar", 400, 8),
+    assert [(t["objective"]["name"], t["samples"], t["batch"]) for t in found] == [
+        ("augment", 100, 4),
+        ("augment", 400, 8),
         ("none", 100, 4),
         ("none", 400, 8),
     ]
@@ -135,7 +137,7 @@ def test_null__drops_a_sweep_of_an_overlay():
             {"grid": {f"train.{k}": list(range(1, 12)) for k in ("batch", "samples", "steps")}},
             ["sweeps.s: expected at most 1000 runs, got 1331"],
         ),
-        ({"grid": {"train.augment": ["haar", "haar"]}}, ["sweeps.s: expected names of runs that are not taken"]),
+        ({"grid": {"train.objective.name": ["none", "none"]}}, ["sweeps.s: expected names of runs that are not taken"]),
         ({"grid": {"twirl.panle": [2, 3]}}, ["sweeps.s.grid.twirl.panle: expected no such key", "'panel'?"]),
     ],
 )

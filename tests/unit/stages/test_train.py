@@ -288,7 +288,7 @@ def test_train__uses_the_samples_it_is_given(tmp_path, data):
     losses = []
     for samples in (4, 0):
         out = tmp_path / str(samples) / "train.zarr.zip"
-        train.train(data, out, run(steps=400, learning_rate=1e-2, samples=samples, augment="none"), "code")
+        train.train(data, out, run(steps=400, learning_rate=1e-2, samples=samples, objective={"name": "none"}), "code")
         found = store.load(out)
         assert found.attrs["training_samples"] == (samples or len(split_index(store.load(data), "train")))
         losses.append(found["loss"].values[-20:].mean())

@@ -11,18 +11,18 @@ from short_trainings import run, same, stored_frames, weights  # noqa: F401
 
 from twirlscope.contracts import Batch
 from twirlscope.errors import UserError
-from twirlscope.geometry import so3
+from twirlscope.objective import Rows
 from twirlscope.stages import train
 from twirlscope.training import batches
 from twirlscope.training.batches import Loader
 
 
-def numbered(update: int) -> Batch:
-    return Batch({}, {"t": torch.full((1, 1), float(update))}, {})
+def numbered(update: int) -> Rows:
+    return Rows(Batch({}, {"t": torch.full((1, 1), float(update))}, {}), torch.zeros(1, dtype=torch.int64))
 
 
 def values(loader, updates):
-    return [loader.get(u).targets["t"].item() for u in updates]
+    return [loader.get(u).batch.targets["t"].item() for u in updates]
 
 
 def threads() -> list[str]:
@@ -117,20 +117,6 @@ def test_batch_index__visits_every_sample_once_an_epoch():
     np.testing.assert_array_equal(np.sort(seen[:10]), index)
     np.testing.assert_array_equal(np.sort(seen[10:]), index)
     assert list(seen[:10]) != list(seen[10:])
-
-
-def test_rotations__turn_every_sample_by_one_of_its_own():
-    task, index, rng = toys.force_field(), np.arange(4), np.random.default_rng(0)
-    batch = task.batch(index)
-    turned = task.training_batch(index, rng, batches.rotations("haar", 4, 0, 7), "cpu")
-    assert not torch.allclose(turned.inputs["positions"], batch.inputs["positions"])
-    distances = [torch.cdist(b.inputs["positions"], b.inputs["positions"]) for b in (batch, turned)]
-    torch.testing.assert_close(*distances, atol=1e-4, rtol=1e-4)
-    same = task.training_batch(index, rng, batches.rotations("none", 4, 0, 7), "cpu")
-    assert torch.equal(same.inputs["positions"], batch.inputs["positions"])
-    generator = torch.Generator().manual_seed(batches.seed_of(0, batches.ROTATION, 7))
-    expected = so3.matrix(so3.euler_product(4, generator=generator)).float()
-    assert torch.equal(batches.rotations("euler_product", 4, 0, 7), expected)
 
 
 def test_some__choices_are_nested_and_of_the_right_size():

@@ -41,7 +41,8 @@ def loop_of(name, choice, double=False, **settings):
     loop.model.train()
     if double:
         loop.model.double()
-        loop.loader = batches.Loader(lambda u: loop.batch(u).to("cpu", torch.float64), 20, 0, "cpu")
+        loop.objective.double()
+        loop.loader = batches.Loader(lambda u: loop.rows(u).to("cpu", torch.float64), 20, 0, "cpu")
     return loop
 
 
@@ -121,7 +122,7 @@ def test_compile__keeps_the_names_of_weights_and_the_numbers(monkeypatch, unchec
     ends = [trained(loop, 3) for loop in (on, off)]
     assert list(ends[0]) == list(ends[1])
     assert distance(*ends) < 1e-6
-    assert on.running is not on.model
+    assert on.running.model is not on.model
 
 
 def test_compile__that_fails_is_a_mistake_in_the_settings(monkeypatch, unchecked):
@@ -158,7 +159,7 @@ def test_update__of_a_term_without_some_targets_has_the_loss_of_the_samples_that
     task.terms = task.terms[:1]
     section = {"name": TOY, "width": 8}
     settings = TrainSettings(
-        steps=5, warmup=0, batch=30, micro_batch=micro_batch, augment="none", device="cpu", prefetch=0
+        steps=5, warmup=0, batch=30, micro_batch=micro_batch, objective={"name": "none"}, device="cpu", prefetch=0
     )
     loop = Loop(task, {"seed": 0, "model": section}, settings, np.arange(30))
     some = task.batch(np.arange(0, 30, 4))  # a batch of 30 is the whole split

@@ -29,10 +29,18 @@ def distance(a, b):
     return (sum((a[k] - b[k]).square().sum() for k in a) / sum(b[k].square().sum() for k in b)).sqrt().item()
 
 
-def test_two_processes__end_with_the_weights_and_losses_of_one(tmp_path, data):
+OTHER = {  # weights of GradNorm in the first half, weights of the map of features in the second
+    "name": "schedule",
+    "first": {"name": "remul", "balance": "gradnorm"},
+    "then": {"name": "latent", "features": "inner"},
+}
+
+
+@pytest.mark.parametrize("objective", [{"name": "augment"}, OTHER], ids=["augment", "others"])
+def test_two_processes__end_with_the_weights_and_losses_of_one(tmp_path, data, objective):
     paths = [tmp_path / str(n) / "train.zarr.zip" for n in (1, 2)]
     for processes, out in enumerate(paths, 1):
-        train.train(data, out, run(steps=20, learning_rate=1e-2), "code", processes)
+        train.train(data, out, run(steps=20, learning_rate=1e-2, objective=objective), "code", processes)
     start, one, two = (weights(out, data, step) for out, step in ((paths[0], 0), (paths[0], 20), (paths[1], 20)))
     assert distance(two, one) < 1e-6
     assert distance(start, one) > 0.01, "they have moved"

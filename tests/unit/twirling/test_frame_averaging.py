@@ -13,9 +13,10 @@ from twirlscope import plugins
 from twirlscope.contracts import Evaluation
 from twirlscope.errors import UserError
 from twirlscope.geometry import so3
+from twirlscope.geometry.principal_axes import frames
 from twirlscope.settings.twirl import TwirlSettings
 from twirlscope.twirling import frame_averaging
-from twirlscope.twirling.frame_averaging import frame_averaged, frames, measure_frames
+from twirlscope.twirling.frame_averaging import frame_averaged, measure_frames
 
 IRREPS = {"irreps_in": {"r": "1o"}, "irreps_out": {"force": "1o", "energy": "0e"}}
 BIAS = (0.3, -0.1, 0.2)

@@ -11,6 +11,8 @@ import torch
 
 from .._typing import Float, Tensor
 
+BISECTIONS = 60  # halve the angle to the rounding of float64
+
 
 def matrix(quaternion: Float[Tensor, "*b 4"], parity: Tensor | int = 1) -> Float[Tensor, "*b 3 3"]:
     """Matrices of quaternions; the determinant is the parity.
@@ -36,6 +38,35 @@ def haar(*shape: int, generator: torch.Generator) -> Float[Tensor, "*b 4"]:
     """
     quaternion = torch.randn(*shape, 4, dtype=torch.float64, generator=generator)
     return quaternion / quaternion.norm(dim=-1, keepdim=True)
+
+
+def haar_within(angle: float, *shape: int, generator: torch.Generator) -> Float[Tensor, "*b 4"]:
+    """Independent rotations, uniform among those of at most this angle [rad], as unit quaternions.
+
+    The angle w of a uniform rotation has the distribution function (w - sin w) / pi, inverted here by bisection.
+    """
+    share = torch.rand(*shape, dtype=torch.float64, generator=generator) * (angle - math.sin(angle))
+    low, high = torch.zeros_like(share), torch.full_like(share, angle)
+    for _ in range(BISECTIONS):
+        middle = (low + high) / 2
+        below = middle - middle.sin() < share
+        low, high = torch.where(below, middle, low), torch.where(below, high, middle)
+    axis = torch.randn(*shape, 3, dtype=torch.float64, generator=generator)
+    return about(axis, (low + high) / 2)
+
+
+def about(axis: Float[Tensor, "*b 3"], angle: Float[Tensor, "*b"] | float) -> Float[Tensor, "*b 4"]:
+    """Rotations by an angle [rad] about axes of any length but 0, as unit quaternions."""
+    half = torch.as_tensor(angle, dtype=axis.dtype).expand(axis.shape[:-1])[..., None] / 2
+    return torch.cat([half.cos(), half.sin() * axis / axis.norm(dim=-1, keepdim=True)], -1)
+
+
+def generator(axis: Float[Tensor, "*b 3"]) -> Float[Tensor, "*b 3 3"]:
+    """Derivatives at angle 0 of the rotations about axes of any length but 0: v -> n x v for the unit axis n."""
+    x, y, z = (axis / axis.norm(dim=-1, keepdim=True)).unbind(-1)
+    zero = torch.zeros_like(x)
+    rows = [[zero, -z, y], [z, zero, -x], [-y, x, zero]]
+    return torch.stack([torch.stack(row, -1) for row in rows], -2)
 
 
 def euler_product(*shape: int, generator: torch.Generator) -> Float[Tensor, "*b 4"]:

@@ -45,6 +45,8 @@ def schema() -> Entry:
     run = properties["runs"]["additionalProperties"]["properties"]
     for kind in ("task", "model"):
         run[kind] = {"description": run[kind]["description"]} | _plugin_section(kind)
+    train = run["train"]["properties"]
+    train["objective"] = train["objective"] | _plugin_section("objective")
     text = run["external"]["description"]
     run["external"] = {"description": text} | section(ExternalSettings) | {"additionalProperties": True, "required": []}
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "twirlscope config"} | root

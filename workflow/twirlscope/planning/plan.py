@@ -19,7 +19,7 @@ from ..storage import made_from
 from ..training import size_matching
 from . import external_runs, sweeps
 from .contradictions import contradictions
-from .sections import name_errors, named_sections, pattern, without_nulls
+from .sections import name_errors, named_sections, objective_errors, pattern, without_nulls
 
 
 class Plan:
@@ -116,6 +116,7 @@ class Plan:
         if run:
             spec = self.config.runs[run]
             named = [("task", spec.task["name"]), *(("model", n) for n in size_matching.plugin_names(spec.model))]
+            named += [("objective", name) for name in plugins.names(spec.train.objective)]
             files += [source_name(file) for kind, name in named for file in plugins.files_of(kind, name)]
         return list(dict.fromkeys(files))
 
@@ -154,7 +155,7 @@ class Plan:
             "dataset": spec.dataset,
             "task": {"name": spec.task["name"], **task.model_dump(exclude=measured)},
             "model": size_matching.settings_of(spec.model, "model")[0],
-            "train": spec.train.model_dump(),
+            "train": spec.train.model_dump() | {"objective": plugins.filled("objective", spec.train.objective)},
         }
 
     def measure(self, stage: str, run: str, part: int | str = 0) -> dict[str, Any]:
@@ -249,8 +250,7 @@ class Plan:
         """Settings of the training of a run, and of its measurement where asked for, as text; defaults filled in."""
         stages = ("twirl", "dynamics") if self.is_external(run) else MEASUREMENTS
         measures = [self._measurement(stage, run) for stage in stages] if measured else []
-        # never merged, as trainings are by a task
-        own = [self._measurement(stage, run).get("task") for stage in stages]
+        own = [self._measurement(stage, run).get("task") for stage in stages]  # trainings are merged by a task
         return json.dumps([self._training_of(run), own, measures], sort_keys=True)
 
     def _measured(self, stage: str, run: str) -> Settings:
@@ -294,6 +294,7 @@ class Plan:
             errors += plugins.settings_of("task", run["task"], f"{where}.task")[1]
         if "model" in run:
             errors += size_matching.settings_of(run["model"], f"{where}.model")[1]
+        errors += objective_errors(where, run)
         known = self._known_datasets
         if isinstance(run.get("dataset"), str) and run["dataset"] not in known:
             errors.append(UserError(f"{where}.dataset", "one of the datasets", repr(run["dataset"]), known))

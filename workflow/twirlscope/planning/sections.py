@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from .. import plugins
 from ..errors import UserError
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_]*")
@@ -29,6 +30,13 @@ def named_sections(config: dict[str, Any], key: str) -> list[tuple[str, dict[str
     """The named sections below a key; the schema reports what is no section."""
     found = config.get(key)
     return [(str(n), s) for n, s in found.items() if isinstance(s, dict)] if isinstance(found, dict) else []
+
+
+def objective_errors(where: str, run: dict[str, Any]) -> list[UserError]:
+    """Errors in the objective of a training, if the run names one."""
+    train = run.get("train")
+    section = train.get("objective") if isinstance(train, dict) else None
+    return plugins.settings_of("objective", section, f"{where}.train.objective")[1] if isinstance(section, dict) else []
 
 
 def name_errors(where: str, name: str) -> list[UserError]:

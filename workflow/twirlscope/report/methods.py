@@ -40,7 +40,6 @@ TOOLS = {  # package that every run uses -> its entry
 AUGMENTED = {
     "haar": "every training sample turned by a uniformly random rotation",
     "euler_product": "every training sample turned by a product of three random axis rotations",
-    "none": "no augmentation",
 }
 
 
@@ -62,8 +61,20 @@ def _trained(run: str, seeds: Sequence[Training]) -> str:
         f"{attrs['training_samples']:,} samples of the dataset {spec['dataset']} for {train['steps']:,} updates of "
         f"{train['batch']} samples (highest learning rate {say(train['learning_rate'])}, linear warm-up, cosine decay; "
         f"weight decay {say(train['weight_decay'])}; {_average(train['ema'])}; "
-        f"{AUGMENTED.get(train['augment'], train['augment'])}), {times}."
+        f"{_objective(train.get('objective', {}))}), {times}."
     )
+
+
+def _objective(section: dict[str, Any]) -> str:
+    """The objective of a training in words."""
+    if not section:
+        return "objective not recorded"
+    if section == {"name": "none", "canonical": False}:
+        return "no augmentation"
+    if section.get("views", 1) == 1 and section.get("angle", 180.0) == 180.0 and section["name"] == "augment":
+        return AUGMENTED[section.get("rotations", "haar")]
+    keys = [f"{name} {value}" for name, value in section.items() if name != "name"]
+    return f"objective {section['name']}" + (f" with {listed(keys)}" if keys else "")
 
 
 def _average(decay: float) -> str:

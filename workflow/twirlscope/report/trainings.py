@@ -56,6 +56,16 @@ class Training:
         return spec | {"task": spec["task"] | measured}
 
     @property
+    def objective(self) -> dict[str, Any]:
+        """Name and settings of the objective of the training; {} where the store does not hold them."""
+        return self.spec.get("train", {}).get("objective", {})
+
+    @property
+    def augmented(self) -> bool:
+        """True for a training on randomly rotated samples without any other term in its loss."""
+        return self.objective.get("name") == "augment" and self.objective.get("angle", 180.0) == 180.0
+
+    @property
     def kept(self) -> list[dict[str, str]]:
         """The code changes across which the training was kept: hashes `before` and `after`, and `date`."""
         return json.loads(self.attrs.get("kept", "[]"))

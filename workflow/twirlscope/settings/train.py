@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import model_validator
 
@@ -20,7 +20,11 @@ class TrainSettings(Settings):
 
     steps: int = key(1000, "number of optimiser updates", ge=1)
     samples: int = key(0, "samples of the train split to use, the same first ones for every seed; 0 uses all", ge=0)
-    batch: int = key(32, "samples per update", ge=1)
+    objective: dict[str, Any] = key(
+        {"name": "augment"},
+        "`name` of an objective (or `file.py:Class`) and its settings: orientations of training samples, and the loss",
+    )
+    batch: int = key(32, "rotated samples per update: samples, or samples times their views", ge=1)
     optimiser: Literal["adamw", "adam", "sgd", "rmsprop", "muon"] = key(
         "adamw", "optimiser; `muon` for matrices and convolutions, with AdamW for all other weights"
     )
@@ -40,9 +44,6 @@ class TrainSettings(Settings):
         ge=0,
         lt=1,
     )
-    augment: Literal["haar", "euler_product", "none"] = key(
-        "haar", "rotation of every training sample: uniform, the biased product of three axis rotations, or none"
-    )
     checkpoints_per_decade: int = key(
         5, "checkpoints per decade of steps, from step 1, in addition to step 0 and the last step", ge=1
     )
@@ -59,7 +60,7 @@ class TrainSettings(Settings):
     )
     micro_batch: int = key(
         0,
-        "most samples per forward pass of a process, to save memory: gradients of passes add up; 0 for all at once",
+        "most rotated samples per forward pass of a process, to save memory: gradients add up; 0 for all at once",
         shapes=(),
         ge=0,
     )

@@ -6,7 +6,6 @@ Several processes, a GPU each, train on the same batches as one.
 from __future__ import annotations
 
 import json
-import math
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,9 +16,8 @@ import xarray as xr
 
 from .. import plugins
 from .._typing import Float, Tensor
-from ..contracts import Batch
 from ..errors import UserError
-from ..losses import weighted_loss
+from ..objective import Rows
 from ..runtime import precision
 from ..runtime.devices import device_of, versions
 from ..runtime.identity import explain_changes, locked, sha256, short_hash
@@ -32,13 +30,14 @@ from ..storage.arrays.train import TRAIN
 from ..storage.made_from import Record
 from ..storage.ragged import open_samples
 from ..training import cost, forward, size_matching, state
-from ..training.batches import NOISE, batch_index, nested_subset
+from ..training.batches import nested_subset
 from ..training.loop import Loop
 from ..training.optimisers import optimiser
 from ..training.processes import SINGLE, ProcessGroup, connected, job_of_this_process, launch
 from . import rehearsal
 
-COSTED = 2  # batches on which FLOPs, memory and inference are measured
+COSTED = 2  # updates on which FLOPs, memory and inference are measured; more where several rows show one sample
+MOST_COSTED = 16
 
 
 def train(data: Path, out: Path, run: dict[str, Any], code: str, processes: int = 1, block: str = "") -> None:
@@ -83,7 +82,7 @@ def _train(
     run = run | {"model": size_matching.resolved(run["model"], task)}
     with precision.float32(settings.tf32):
         loop = Loop(task, run, settings, index, group)
-        pieces = group.size * len(group.parts(settings.batch, settings.micro_batch))
+        pieces = group.size * len(loop.parts(0, loop.objective.active(0).samples(settings.batch)))
         rehearsal.check(loop, pieces, block)
         loop.resume(folder)
         if group.is_main:
@@ -108,20 +107,29 @@ def check_processes(device: str, processes: int) -> None:
 
 
 def _cost(loop: Loop) -> dict[str, float | str]:
-    """FLOPs, memory and inference time, measured on the first few batches, in pieces of one pass of one process."""
-    task, size, random = loop.task, loop.settings.batch, np.random.default_rng([loop.seed, NOISE])
-    few = loop.settings.micro_batch or math.ceil(size / loop.group.size)
-    index = [batch_index(loop.index, update, size, loop.seed)[:few] for update in range(COSTED)]
-    batches = [task.training_batch(i, random, None, loop.device) for i in index]
-
-    def loss(batch: Batch) -> Float[Tensor, ""]:
-        return weighted_loss(task, loop.model(batch.inputs), batch)
-
-    own, state, reason = cost.first_update(loop.model, lambda model: optimiser(model, loop.settings, loop.device))
-    inputs, losses = [b.inputs for b in batches], [partial(loss, b) for b in batches]
-    found = cost.measure(loop.model, inputs, losses, (state, loop.average))
-    found["flops_update"] = found["flops_update"] * size / few + own
+    """FLOPs, rows, memory and inference time, measured on a few updates of every phase of the objective."""
+    own, state, reason = cost.first_update(loop.trained, lambda model: optimiser(model, loop.settings, loop.device))
+    phases = [(share, _cost_of_phase(loop, update, (state, loop.average))) for update, share in loop.objective.phases()]
+    found = phases[0][1] | {"memory_peak": max(one["memory_peak"] for _, one in phases)}
+    for name in cost.BY_UPDATE:
+        found[name] = sum(share * one[name] for share, one in phases)
+    found["flops_update"] += own
     return found | {"cost_missing": found["cost_missing"] or reason, "threads": torch.get_num_threads()}
+
+
+def _cost_of_phase(loop: Loop, update: int, state: object) -> dict[str, float | str]:
+    """Cost of an update from this one on, measured in pieces of one pass of one process, where the loss is a mean."""
+
+    def loss(rows: Rows) -> Float[Tensor, ""]:
+        return loop.objective.active(update)(loop.model, rows)["total"]
+
+    size = loop.settings.batch
+    count = min(round(COSTED * size / loop.objective.active(update).samples(size)), MOST_COSTED)  # for as many samples
+    every = [loop.rows(update + number) for number in range(count)]
+    pieces = [rows.part(loop.parts(update, len(rows))[0]) for rows in every]
+    inputs, losses = [p.batch.inputs for p in pieces], [partial(loss, p) for p in pieces]
+    found = cost.measure(loop.model, inputs, losses, state)
+    return found | {name: found[name] / pieces[0].share for name in cost.BY_UPDATE}
 
 
 def _publish(loop: Loop, folder: Path, run: dict[str, Any], record: Record, path: Path) -> None:
@@ -137,14 +145,14 @@ def _manifest(loop: Loop, folder: Path, run: dict[str, Any], record: Record) -> 
     """The curve, and the checkpoints with their hashes."""
     steps = [step for step in checkpoint_steps(loop.settings) if step <= loop.step]
     checkpoints, updates = ([name(s) for s in steps] for name in (state.checkpoint_name, state.update_name))
-    curve = {k: ("update", np.asarray(v, np.float32)) for k, v in vars(loop.curve).items()}
+    columns = {k: ("update", np.asarray(v, np.float32)) for k, v in vars(loop.curve).items() if k != "quantities"}
     manifest = {
         "checkpoint_file": checkpoints,
         "checkpoint_sha256": [sha256(folder / f) for f in checkpoints],
         "update_file": updates,
         "update_sha256": [sha256(folder / f) if f else "" for f in updates],
     }
-    columns = {k: ("step", np.array(v, object)) for k, v in manifest.items()}
+    columns |= {k: ("step", np.array(v, object)) for k, v in manifest.items()} | _quantities(loop)
     hashes = manifest["checkpoint_sha256"] + manifest["update_sha256"]
     attributes = {
         **made_from.attribute(record),
@@ -162,7 +170,21 @@ def _manifest(loop: Loop, folder: Path, run: dict[str, Any], record: Record) -> 
         "versions": json.dumps(versions()),
         "kept": json.dumps(state.kept_changes(folder)),
     }
-    return xr.Dataset(curve | columns, {"step": np.array(steps, np.int64)}, attributes)
+    return xr.Dataset(columns, {"step": np.array(steps, np.int64)}, attributes)
+
+
+def _quantities(loop: Loop) -> dict[str, tuple]:
+    """The quantities of the objective at every update; nothing for an objective without any."""
+    found = {name: np.full(len(loop.curve.loss), np.nan) for name in loop.curve.quantities}
+    for name, values in loop.curve.quantities.items():
+        found[name][: len(values)] = values
+    if not found:
+        return {}
+    names = ("quantity", np.array(list(found), object))
+    return {
+        "quantity": names,
+        "objective_quantity": (("update", "quantity"), np.stack(list(found.values()), 1).astype(np.float32)),
+    }
 
 
 def _join() -> None:

@@ -50,6 +50,8 @@ def of_run(run: Mapping[str, Any]) -> Record:
     apart = _paths("run.train", TrainSettings, "train")
     for kind in ("task", "model"):
         apart += _paths(f"run.{kind}", plugins.find(kind, run[kind]["name"]).Settings, "train")
+    objective = plugins.find("objective", run["train"]["objective"]["name"]).Settings
+    apart += _paths("run.train.objective", objective, "train")
     return identity_of({"run": dict(run)}, without=apart)
 
 

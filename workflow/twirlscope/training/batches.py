@@ -1,4 +1,4 @@
-"""Batches of a training: their samples, rotations and noise; made ahead in a thread where asked for.
+"""Batches of a training: their samples and random numbers; made ahead in a thread where asked for.
 
 Random numbers are drawn from (seed, purpose, update), for the whole batch of an update before it is divided. So they
 depend neither on the number of processes, nor on the size of a micro-batch, nor on prefetching.
@@ -12,10 +12,9 @@ from functools import lru_cache, partial
 import numpy as np
 import torch
 
-from .._typing import Array, Callable, Float, Int, Tensor
-from ..contracts import Batch
+from .._typing import Array, Callable, Int
 from ..errors import UserError
-from ..geometry import so3
+from ..objective import Rows
 
 ORDER, ROTATION, WEIGHTS, SUBSET, NOISE = 1, 2, 3, 4, 5  # purposes of random numbers
 
@@ -49,13 +48,9 @@ def order(count: int, epoch: int, seed: int) -> Int[Array, " n"]:
     return np.random.default_rng([seed, ORDER, epoch]).permutation(count)
 
 
-def rotations(kind: str, samples: int, seed: int, update: int) -> Float[Tensor, "sample 3 3"] | None:
-    """A random rotation for every sample of an update; None without augmentation."""
-    if kind == "none":
-        return None
-    generator = torch.Generator().manual_seed(seed_of(seed, ROTATION, update))
-    draw = {"haar": so3.haar, "euler_product": so3.euler_product}[kind]
-    return so3.matrix(draw(samples, generator=generator)).float()
+def turns_of(seed: int, update: int) -> torch.Generator:
+    """The generator of the rotations of an update."""
+    return torch.Generator().manual_seed(seed_of(seed, ROTATION, update))
 
 
 class Loader:
@@ -72,12 +67,12 @@ class Loader:
         device: the torch device they are made for.
     """
 
-    def __init__(self, make: Callable[[int], Batch], end: int, ahead: int, device: str):
+    def __init__(self, make: Callable[[int], Rows], end: int, ahead: int, device: str):
         self._make, self._end, self._ahead = make, end, ahead
         # a thread starts on the first GPU, whichever its process uses
         self._start = partial(torch.cuda.set_device, device) if device.startswith("cuda:") else None
         self._pool: ThreadPoolExecutor | None = None
-        self._coming: dict[int, Future[Batch]] = {}
+        self._coming: dict[int, Future[Rows]] = {}
 
     def __enter__(self) -> Loader:
         if self._ahead:
@@ -90,7 +85,7 @@ class Loader:
             pool.shutdown(cancel_futures=True)
             self._coming.clear()
 
-    def get(self, update: int) -> Batch:
+    def get(self, update: int) -> Rows:
         """The batch of an update, the same or a later one than before. Raises what `make` raises."""
         if self._pool is None:
             return self._make(update)

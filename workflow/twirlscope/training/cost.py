@@ -29,6 +29,7 @@ from .._typing import Callable, Float, Iterator, Sequence, Tensor
 from ..runtime.energy import energy_counter
 
 REPEATS = 3  # timed passes of each batch
+BY_UPDATE = ("flops_update", "forward_rows", "backward_rows")  # numbers that grow with the samples of an update
 FUSED = {  # torch's counter knows fused attention on GPUs alone
     torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: (
         lambda query, keys, values, *_, **__: sdpa_flop_count(query, keys, values)
@@ -153,7 +154,8 @@ def _measured(
 ) -> dict[str, float | str]:
     samples, device = sum(len(next(iter(b.values()))) for b in inputs), next(model.parameters()).device
     model.zero_grad(set_to_none=True)
-    update, peak, reason = _counted(lambda: [loss().backward() for loss in losses], device)
+    with _rows_counted(model) as rows:
+        update, peak, reason = _counted(lambda: [loss().backward() for loss in losses], device)
     model.zero_grad(set_to_none=True)
     with torch.no_grad(), _evaluated(model):
         inference, _, failed = _counted(lambda: [model(b) for b in inputs], device)
@@ -161,6 +163,8 @@ def _measured(
     kept = sum(t.nbytes for t in tree_leaves((model.state_dict(), state)) if isinstance(t, Tensor))
     return {
         "flops_update": update / len(losses),
+        "forward_rows": rows[False] / len(losses) + rows[True] / len(losses),
+        "backward_rows": rows[True] / len(losses),
         "flops_inference": inference / samples,
         "seconds_inference": float(np.mean(seconds)),
         "memory_peak": (peak if device.type == "cuda" else peak + kept) / 1e6,
@@ -177,6 +181,19 @@ def _as_it_was(model: torch.nn.Module) -> Iterator[None]:
     with torch.no_grad():
         for name, buffer in model.named_buffers():
             buffer.copy_(buffers[name])
+
+
+@contextlib.contextmanager
+def _rows_counted(model: torch.nn.Module) -> Iterator[dict[bool, int]]:
+    """Context that counts the rows that pass through a model, by whether gradients will flow back through them."""
+    rows = {True: 0, False: 0}
+
+    def count(_module: torch.nn.Module, inputs: tuple[Named]) -> None:
+        rows[torch.is_grad_enabled()] += len(next(iter(inputs[0].values())))
+
+    handle = model.register_forward_pre_hook(count)
+    yield rows
+    handle.remove()
 
 
 @contextlib.contextmanager

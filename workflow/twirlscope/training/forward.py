@@ -1,4 +1,4 @@
-"""Forward passes of a training: precision, compilation, activation checkpointing, process groups."""
+"""Forward passes of a training: the module that gives its loss, precision, compilation, process groups."""
 
 from __future__ import annotations
 
@@ -10,27 +10,66 @@ import torch
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.checkpoint import checkpoint
 
-from .._typing import Callable
+from .._typing import Callable, Tensor
 from ..errors import UserError
+from ..objective import Objective, Rows
 from ..settings.train import TrainSettings
 from .processes import ProcessGroup
 
 PRECISION = {"float32": "float32", "bf16": "bfloat16 products of float32 weights"}  # of the settings, in words
 
 
-def prepare_model(model: torch.nn.Module, settings: TrainSettings, device: str, group: ProcessGroup) -> torch.nn.Module:
-    """The model prepared for training: compiled and distributed where asked for; its parameters stay the same.
+class Losses(torch.nn.Module):
+    """A model and its objective as one module, whose output is the loss: processes exchange the gradients of both.
+
+    Args:
+        model: compiled where asked for.
+        objective: of the training.
+        settings: `precision` of the passes of the model.
+        device: torch device.
+    """
+
+    def __init__(self, model: torch.nn.Module, objective: Objective, settings: TrainSettings, device: str):
+        super().__init__()
+        self.model, self.objective, self._settings, self._device = model, objective, settings, device
+
+    def forward(self, rows: Rows, update: int) -> dict[str, Tensor]:
+        """Means over the samples of the rows, see `Objective.forward`; in the dtype of the targets."""
+        found = self.objective.active(update)(self.predict, rows)
+        for weight in idle(self.objective, update):  # processes wait for a gradient of every weight
+            found["total"] = found["total"] + 0 * weight.sum()
+        return found
+
+    def predict(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The prediction of the model, in the precision of the training."""
+        with autocast(self._settings, self._device):
+            return self.model(inputs)
+
+
+def prepare(
+    model: torch.nn.Module, objective: Objective, settings: TrainSettings, device: str, group: ProcessGroup
+) -> torch.nn.Module:
+    """Model and objective prepared for training: compiled and distributed where asked for, with the same parameters.
 
     Raises:
-        UserError: activation checkpointing is asked for a model without blocks.
+        UserError: activation checkpointing is asked for a model without blocks, or compilation for an objective that
+            torch.compile cannot look through.
     """
+    if settings.compile and not objective.compiles:
+        raise UserError("train.compile", f"false for the objective {type(objective).__name__}", True)
     if settings.activation_checkpointing:
         recompute(model)
-    running = torch.compile(model) if settings.compile else model
+    running = Losses(torch.compile(model) if settings.compile else model, objective, settings, device)
     if group.size == 1:
         return running
     places = [device] if device.startswith("cuda") else None
     return DistributedDataParallel(running, places, gradient_as_bucket_view=True)
+
+
+def idle(objective: Objective, update: int) -> list[Tensor]:
+    """Parameters of an objective that take no part in an update."""
+    used = {id(p) for p in objective.active(update).parameters()}
+    return [p for p in objective.parameters() if id(p) not in used]
 
 
 def recompute(model: torch.nn.Module) -> None:

@@ -17,15 +17,15 @@ import torch
 
 from .. import plugins
 from .._typing import Array, Int, Tensor
-from ..contracts import Batch, Model, Task
+from ..contracts import Model, Task
 from ..errors import Stopped, UserError
-from ..losses import balanced, weighted_loss
+from ..objective import Objective, Rows
 from ..runtime.devices import device_of, hardware
 from ..runtime.identity import STATE_FILE
 from ..runtime.progress import Progress
 from ..settings.train import TrainSettings, checkpoint_steps
 from . import cost, forward, processes, state
-from .batches import NOISE, WEIGHTS, Loader, batch_index, rotations, seed_of
+from .batches import NOISE, WEIGHTS, Loader, batch_index, seed_of, turns_of
 from .optimisers import optimiser
 from .processes import SINGLE, ProcessGroup
 from .state import Update
@@ -47,6 +47,7 @@ class Curve:
     loss: list[float] = field(default_factory=list)
     gradient_norm: list[float] = field(default_factory=list)
     learning_rate: list[float] = field(default_factory=list)
+    quantities: dict[str, list[float]] = field(default_factory=dict)  # of the objective, by name
 
 
 class Loop:
@@ -76,9 +77,12 @@ class Loop:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed_of(self.seed, WEIGHTS))
             self.model: Model = plugins.make_model(run["model"], task.constants).to(self.device)
-        self.optimiser = optimiser(self.model, settings, self.device)
-        self.running = forward.prepare_model(self.model, settings, self.device, group)
-        self.loader = Loader(self.batch, settings.steps, settings.prefetch, self.device)
+            made = plugins.make_objective(settings.objective, task, self.model, settings.steps)
+            self.objective: Objective = made.to(self.device)
+        self.trained = torch.nn.ModuleList([self.model, *self.objective.networks()])
+        self.optimiser = optimiser(self.trained, settings, self.device)
+        self.running = forward.prepare(self.model, self.objective, settings, self.device, group)
+        self.loader = Loader(self.rows, settings.steps, settings.prefetch, self.device)
         self.average = {k: v.clone() for k, v in self.model.state_dict().items()} if settings.ema else None
         self.curve, self.step, self.seconds, self.devices = Curve(), 0, 0.0, []
         self.meter = cost.Meter(self.device)
@@ -121,6 +125,7 @@ class Loop:
             "seconds": self.seconds,
             "devices": self.devices,
             "model": self.model.state_dict(),
+            "objective": self.objective.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "average": self.average,
             "last": self.last,
@@ -138,6 +143,7 @@ class Loop:
         self.average, self.last = saved["average"], saved["last"]
         self.devices, self.cost = saved["devices"], saved.get("cost")
         self.model.load_state_dict(saved["model"])
+        self.objective.load_state_dict(saved["objective"])
         fused = [group.get("fused") for group in self.optimiser.param_groups]  # a fact of the device, not of the run
         self.optimiser.load_state_dict(saved["optimiser"])
         for group, own in zip(self.optimiser.param_groups, fused, strict=True):
@@ -146,19 +152,31 @@ class Loop:
         self.meter.restore(saved["meter"])
         print(f"resumed at step {self.step} from {folder / STATE_FILE}", flush=True)
 
-    def batch(self, update: int) -> Batch:
-        """The whole batch of an update, the same in every process; its losses are means over samples with a target."""
-        seed, size = self.seed, self.settings.batch
-        index = batch_index(self.index, update, size, seed)
-        rotation = rotations(self.settings.augment, size, seed, update)
+    def rows(self, update: int) -> Rows:
+        """All rows of an update, the same in every process."""
+        objective, seed = self.objective.active(update), self.seed
+        index = batch_index(self.index, update, objective.samples(self.settings.batch), seed)
         random = np.random.default_rng([seed, NOISE, update])
-        return balanced(self.task.training_batch(index, random, rotation, self.device))
+        return objective.rows(index, random, turns_of(seed, update), self.device)
+
+    def parts(self, update: int, samples: int) -> list[slice]:
+        """Micro-batches of this process as slices of the samples of an update.
+
+        Raises:
+            UserError: a micro-batch that is smaller than the rows of a sample.
+        """
+        most, views = self.settings.micro_batch, self.objective.active(update).views
+        if 0 < most < views:
+            raise UserError("train.micro_batch", f"at least the {views} rows of a sample, or 0", most)
+        return self.group.parts(samples, most // views)
 
     def update(self) -> None:
         """One optimiser update."""
-        loss = self._gradients(self.loader.get(self.step))
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip or math.inf).item()
+        means = self._gradients(self.loader.get(self.step))
+        loss = means.pop("total").item()
+        norm = torch.nn.utils.clip_grad_norm_(self.trained.parameters(), self.settings.clip or math.inf).item()
         self._check(loss, norm)
+        self.objective.active(self.step).balance(means)
         rate = learning_rate(self.settings, self.step)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
@@ -170,27 +188,28 @@ class Loop:
         with self.meter.aside():
             self.last = {"start": start, "change": self._change(start)} if kept else None
         self._record(loss, norm, rate)
+        self._record_quantities(means)
 
-    def _gradients(self, batch: Batch) -> float:
-        """Set the gradients of the loss of a batch, in one micro-batch or several, and return the loss.
+    def _gradients(self, rows: Rows) -> dict[str, Tensor]:
+        """Set the gradients of the loss of an update, in one micro-batch or several; return its means over samples.
 
-        Terms of the loss are means over samples, so each micro-batch counts with its share of the batch. Dropout draws
-        from a seed of the update and of the first sample of the micro-batch.
+        Each micro-batch counts with its share of the samples. Dropout draws from a seed of the update and of the first
+        sample of the micro-batch.
         """
         self.optimiser.zero_grad(set_to_none=True)
-        parts, total = self.group.parts(len(batch), self.settings.micro_batch), 0.0
+        parts, sums = self.parts(self.step, len(rows)), {}
         for part in parts:
             torch.manual_seed(seed_of(self.seed, WEIGHTS, self.step, *filter(None, [part.start])))
-            few = batch.map(lambda t, part=part: t[part])
+            few = rows.part(part)
             with forward.compile_errors(self.settings), forward.no_sync(self.running, self.group, part is parts[-1]):
-                with forward.autocast(self.settings, self.device):
-                    prediction = self.running(few.inputs)
-                loss = len(few) / len(batch) * weighted_loss(self.task, prediction, few)  # in the dtype of the targets
-                (self.group.size * loss).backward()  # gradients become means over processes
-            total = total + loss.detach()
+                means = {name: few.share * mean for name, mean in self.running(few, self.step).items()}
+                (self.group.size * means["total"]).backward()  # gradients become means over processes
+            sums = {name: mean.detach() + sums.get(name, 0.0) for name, mean in means.items()}
         if self.group.size > 1:
-            forward.require_gradients(self.model)
-        return self.group.total(total.item())
+            forward.require_gradients(self.trained)
+        for weight in forward.idle(self.objective, self.step):
+            weight.grad = None  # no weight decay either
+        return {name: self.group.total(mean) for name, mean in sums.items()}
 
     def _change(self, start: dict[str, Tensor]) -> dict[str, Tensor]:
         """Change of the parameters that the optimiser updates."""
@@ -217,3 +236,10 @@ class Loop:
             averaged = torch._foreach_lerp([state[n] for n in names], [self.average[n] for n in names], decay)
             lerped = dict(zip(names, averaged, strict=True))
             self.average = {n: lerped[n] if n in lerped else v.clone() for n, v in state.items()}
+
+    def _record_quantities(self, means: dict[str, Tensor]) -> None:
+        """Record the scalars of the objective; NaN at updates before the first one that has them."""
+        for name, mean in means.items():
+            if not mean.ndim:
+                column = self.curve.quantities.setdefault(name, [])
+                column += [math.nan] * (self.step - 1 - len(column)) + [mean.item()]

@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from torch import distributed
 
+from .._typing import Tensor
 from ..errors import Stopped, UserError
 
 PACKAGE = Path(__file__).parents[1]
@@ -53,13 +54,13 @@ class ProcessGroup:
         step = most or end - start
         return [slice(s, min(s + step, end)) for s in range(start, end, step)]
 
-    def total(self, value: float) -> float:
-        """The sum of a number over all processes, the same in each."""
+    def total(self, value: Tensor) -> Tensor:
+        """The sum of a tensor over all processes, in float64, the same in each; as it is for one process."""
         if self.size == 1:
             return value
-        number = torch.tensor([value], dtype=torch.float64)
-        distributed.all_reduce(number)
-        return number.item()
+        value = value.double()
+        distributed.all_reduce(value)
+        return value
 
     def shared_signal(self, name: str | None) -> str | None:
         """The name of a signal that came to any process, the same in each, or None."""

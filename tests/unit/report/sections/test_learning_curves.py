@@ -54,7 +54,7 @@ def test_curves__hold_all_sizes_and_seeds_fewest_samples_first():
         {"model": {"width": 65}},
         {"task": {"force_weight": 2.0}},
         {"train": {"batch": 64}},
-        {"train": {"augment": "none"}},
+        {"train": {"objective": {"name": "none"}}},
         {"dataset": "other"},
     ],
 )

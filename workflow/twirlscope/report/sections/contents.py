@@ -32,6 +32,7 @@ from .claims.judge import Verdict
 from .course import section as course
 from .curvature import section as curvature
 from .gradients import section as gradients
+from .objectives import section as objectives
 from .potentials import section as potentials
 from .price import section as price
 from .price.results import Result, results
@@ -82,6 +83,7 @@ def all_sections(
             averaging.section(shown),
             benchmarks.section(shown, data),
             learning_curves.section(every),
+            objectives.section(every),
             fields.section(shown),
             chains.section(shown, data),
             claims.section(found.verdicts),

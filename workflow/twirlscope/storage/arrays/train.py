@@ -26,6 +26,12 @@ TRAIN = COORDINATES | {
         "s",
         "time of training up to and including the update, without time for measuring and saving",
     ),
+    "quantity": declared("quantity", "str", "1", "name of a quantity that the objective records"),
+    "objective_quantity": declared(
+        "update quantity", "float32", "1", "quantity of the objective, mean over the samples of the update"
+    ),
+    "forward_rows": declared("", "float64", "1", "rotated samples that pass through the model in an update"),
+    "backward_rows": declared("", "float64", "1", "rotated samples of an update that gradients flow back through"),
     "flops_update": declared(
         "", "float64", "1", f"FLOPs of an update: forward, backward, optimiser; not counted: {OMITTED}", FLOPS
     ),

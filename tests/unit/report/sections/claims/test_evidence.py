@@ -36,7 +36,7 @@ def test_small_penalty__is_the_largest_from_the_first_learned_checkpoint_on():
     assert verdicts(name, [training]) == {"force_field": HOLDS}
     assert verdicts(name, [learned_from(one(20.0), 1000)]) == {"force_field": CONTRADICTED}
     assert verdicts(name, [learned_from(one(9.0, half=1.0), 1000)]) == {"force_field": OPEN}
-    assert verdicts(name, [one(1.0, augment="none")]) == {"": OPEN}
+    assert verdicts(name, [one(1.0, objective={"name": "none"})]) == {"": OPEN}
 
 
 def test_conditioning__on_average_is_the_inverse_ratio_of_effective_ranks():

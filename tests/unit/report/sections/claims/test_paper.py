@@ -42,7 +42,7 @@ def test_reached__is_not_contradicted_by_a_training_that_stopped_early_but_may_h
 
 
 def test_reached__counts_only_networks_that_learn_the_symmetry_from_turned_samples():
-    still = one(30.0, augment="none")
+    still = one(30.0, objective={"name": "none"})
     built_in = one(1e-9, built_in=True)
     assert verdicts("reached within 10,000", [still, built_in]) == {"": OPEN}
     assert verdicts("reached within 10,000", [still, built_in, one(1.0)]) == {"force_field": HOLDS}

@@ -168,7 +168,7 @@ def nearest_points(training: Training) -> tuple[Array, Array]:
 def learners(trainings: Sequence[Training], term: str) -> list[Training]:
     """Trainings with turned samples of networks without built-in symmetry."""
     chosen = [t for t in (trainings if term == PRIMARY else with_term(trainings, term)) if t.spec]
-    return [t for t in chosen if t.spec["train"].get("augment") != "none" and not claims_equivariance(t)]
+    return [t for t in chosen if t.augmented and not claims_equivariance(t)]
 
 
 def term_of(training: Training, term: str) -> str:

@@ -9,6 +9,8 @@ from ...._typing import Mapping, Sequence
 from ...questions import EVIDENCE
 from ...section import Section
 from ...trainings import PRIMARY, Training, by_run
+from ..objectives.comparison import comparisons
+from . import objectives
 from .judge import Verdict, claims_table, counts, judge, judge_published
 from .paper import CLAIMS
 
@@ -19,7 +21,8 @@ def verdicts_of(trainings: Sequence[Training], sweeps: Mapping[str, Mapping[str,
     Args:
         sweeps: by name, the runs of each sweep and their values.
     """
-    return judge(CLAIMS, trainings, PRIMARY, absent_runs(trainings, sweeps))
+    claims = CLAIMS + (objectives.CLAIMS if comparisons(trainings) else ())
+    return judge(claims, trainings, PRIMARY, absent_runs(trainings, sweeps))
 
 
 def section(verdicts: Sequence[Verdict]) -> Section:

@@ -1,0 +1,80 @@
+"""The section on objectives, on made-up trainings."""
+
+import numpy as np
+import pytest
+from objective_worlds import seeds, training
+from scipy import stats
+
+from twirlscope.report.sections.objectives import over_seeds
+from twirlscope.report.sections.objectives.comparison import comparisons, words
+from twirlscope.report.sections.objectives.section import ends, pareto, section
+
+AUGMENT = {"name": "augment", "rotations": "haar", "views": 1, "angle": 180.0}
+PENALTY = {"name": "equiv_penalty", "weight": 3.0, "share": 1.0, "allow_divergence": False}
+
+
+def test_ratio__has_the_interval_of_welchs_test():
+    a, b = np.exp(np.random.default_rng(0).normal(size=(2, 4)))
+    found = over_seeds.ratio(a, b)
+    expected = stats.ttest_ind(np.log(a), np.log(b), equal_var=False).confidence_interval(0.95)
+    assert np.log([found.low, found.high]) == pytest.approx([expected.low, expected.high])
+    assert found.value == pytest.approx(stats.gmean(a) / stats.gmean(b))
+
+
+def test_mean__has_students_interval_and_none_of_one_seed():
+    values = np.array([1.0, 1.2, 0.9])
+    found = over_seeds.geometric_mean(values)
+    expected = stats.ttest_1samp(np.log(values), 0).confidence_interval(0.95)
+    assert np.log([found.low, found.high]) == pytest.approx([expected.low, expected.high])
+    assert np.isnan(over_seeds.geometric_mean(values[:1]).low)
+    assert np.isnan(over_seeds.ratio(values[:1], values).low)
+
+
+def test_words__name_what_is_not_the_default():
+    assert words(AUGMENT) == "augment"
+    assert words(PENALTY) == "equiv_penalty weight 3"
+    both = {"name": "schedule", "first": {"name": "none", "canonical": False}, "then": AUGMENT, "at": 0.5}
+    assert words(both) == "none, then augment from 50 %"
+    assert words({"name": "gone.py:Mine", "weight": 2.0}) == "gone.py:Mine"
+
+
+def test_comparisons__are_of_one_model_and_need_two_objectives():
+    every = [*seeds(AUGMENT), *seeds(PENALTY), *seeds({"name": "none"}, built_in=True, run="exact")]
+    (found,) = comparisons(every)
+    assert list(found.seeds) == ["augment", "equiv_penalty weight 3"]
+    assert list(found.built_in) == ["exact"]
+    assert not comparisons(seeds(AUGMENT))
+
+
+def test_ends__are_means_over_seeds_and_test_time_losses_of_all_samples():
+    (one,) = comparisons([*seeds(AUGMENT, 2.0), *seeds(PENALTY, 3.0, percent=1.0, flops=2e9)])
+    rows = ends(one).data.set_index("objective")
+    assert rows["loss"].tolist() == pytest.approx([2.0, 3.0])
+    assert rows["ratio"].tolist() == pytest.approx([1.0, 1.5])
+    assert rows["flops"].tolist() == pytest.approx([0.1, 0.2])
+    assert rows["percent"].tolist() == pytest.approx([3.0, 1.0])
+    assert rows["served"].tolist() == pytest.approx([1.6, 2.4])
+    assert rows["averaged_haar4"].tolist() == pytest.approx([2.0 * (1 - 0.0225), 3.0 * (1 - 0.0075)])
+    assert rows["distance"]["augment"] == pytest.approx((2 * 0.06) ** 0.5)
+    assert (rows["loss_low"] < rows["loss"]).all()
+
+
+def test_section__names_the_best_and_what_is_not_of_equal_cost():
+    every = [*seeds(AUGMENT, 2.0), *seeds(PENALTY, 3.0, percent=1.0), *seeds({"name": "none"}, 4.0, flops=2e9)]
+    found = section(every)
+    text = " ".join(found.sentences)
+    assert "augment has the lowest held-out loss, 2" in text
+    assert "equiv_penalty weight 3 has the lowest equivariance error, 1 %" in text
+    assert "Not of equal cost (more than 5 % from the median FLOPs): none" in text
+    assert len(found.figures) == len(found.tables) == 1
+
+
+def test_figure__is_drawn_for_single_seeds_too():
+    (one,) = comparisons([training(AUGMENT), training(PENALTY, 2.0)])
+    figure = pareto(one, ends(one))
+    assert figure.files[".svg"].startswith(b"<?xml")
+    assert "equiv_penalty weight 3: loss 2" in figure.alternative
+
+
+def test_section__is_empty_without_a_second_objective():
+    assert section(seeds(AUGMENT)).empty

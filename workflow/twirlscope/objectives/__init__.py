@@ -1,0 +1,1 @@
+"""Objectives of training, plug-ins: one file each."""

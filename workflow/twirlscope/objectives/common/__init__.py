@@ -1,0 +1,1 @@
+"""Parts that several objectives share: views of samples, and comparisons of views."""

@@ -1,0 +1,1 @@
+"""Objectives at equal cost: comparisons, intervals over seeds, section."""

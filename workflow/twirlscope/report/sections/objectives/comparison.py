@@ -1,0 +1,72 @@
+"""Trainings that differ in their objective alone, and the words for an objective."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from .... import plugins
+from ...._typing import Sequence
+from ....errors import UserError
+from ...trainings import Training, claims_equivariance
+
+AUGMENTATION = "augment"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Trainings of the same model on the same task and data, by their objective in words, and the equivariant ones.
+
+    seeds: by objective, in the order of the trainings.
+    built_in: equivariant models on the same task and data, by run.
+    """
+
+    task: str
+    dataset: str
+    seeds: dict[str, list[Training]]
+    built_in: dict[str, list[Training]]
+
+    @property
+    def reference(self) -> list[Training]:
+        """The trainings with plain augmentation; empty without any."""
+        return self.seeds.get(AUGMENTATION, [])
+
+
+def comparisons(trainings: Sequence[Training]) -> list[Comparison]:
+    """Groups of trainings with two objectives or more."""
+    groups: dict[tuple[str, ...], dict[str, list[Training]]] = {}
+    built_in: dict[tuple[str, str], dict[str, list[Training]]] = {}
+    for training in (t for t in trainings if t.objective):
+        spec, task = training.spec, json.dumps(training.spec["task"], sort_keys=True)
+        if claims_equivariance(training):
+            built_in.setdefault((training.dataset, task), {}).setdefault(training.run, []).append(training)
+            continue
+        key = (training.dataset, task, json.dumps(spec["model"], sort_keys=True), str(spec["train"].get("batch")))
+        groups.setdefault(key, {}).setdefault(words(training.objective), []).append(training)
+    return [
+        Comparison(str(next(iter(seeds.values()))[0].spec["task"]["name"]), key[0], seeds, built_in.get(key[:2], {}))
+        for key, seeds in groups.items()
+        if len(seeds) > 1
+    ]
+
+
+def updates_of(training: Training) -> int:
+    """Number of updates of a training."""
+    return int(training.twirl["step"].values[-1])
+
+
+def words(section: dict[str, Any]) -> str:
+    """An objective in words: its name, and the settings that are not the default."""
+    if section["name"] == "schedule":
+        return f"{words(section['first'])}, then {words(section['then'])} from {100 * section['at']:g} %"
+    try:
+        defaults = {n: f.default for n, f in plugins.find("objective", section["name"]).Settings.model_fields.items()}
+    except UserError:  # a file that is no longer there
+        defaults = {}
+    changed = [f"{k} {_value(v)}" for k, v in section.items() if k != "name" and v != defaults.get(k, v)]
+    return " ".join([section["name"], *changed])
+
+
+def _value(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
