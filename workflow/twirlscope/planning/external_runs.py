@@ -40,6 +40,12 @@ def settings_of(run: RunSettings) -> ExternalSettings:
     return ExternalSettings(**run.external)
 
 
+def processes(run: RunSettings) -> int:
+    """Threads of all workers of a calculator together."""
+    settings = settings_of(run)
+    return settings.workers * settings.threads
+
+
 def files(run: RunSettings, where: str) -> dict[str, str]:
     """Fingerprints of the files that a run names: checkpoints, factory, batch function; a change measures again."""
     settings, found = settings_of(run), {}

@@ -83,8 +83,7 @@ class Plan:
 
     def processes(self, run: str) -> int:
         """Threads of the job that measures an external run: of all its workers."""
-        settings = external_runs.settings_of(self.config.runs[run])
-        return settings.workers * settings.threads
+        return external_runs.processes(self.config.runs[run])
 
     def measured_by(self, stage: str) -> list[tuple[str, int]]:
         """Every (run, seed) that an optional stage (`gradient`, `hessian`, `layers`, `dynamics`) measures."""

@@ -184,11 +184,8 @@ def _rows(data: pd.DataFrame) -> list[dict]:
 def _caption(term: str) -> str:
     return (
         f"Left: held-out loss ({term}) of the last checkpoint against its equivariance error, geometric means over "
-        "seeds with 95 % intervals (Student, of the logarithms). Open squares: the same networks averaged over four "
-        "independent rotations at test time, which divides their equivariance error by four. Stars: averaged over "
-        f"{FRAME_PASSES} frames, drawn at the error of a single pass; the objective `frames` is meant for them alone. "
-        "Right: the loss at every checkpoint against the FLOPs spent until then, with one schedule per run: an early "
-        "checkpoint is no short training."
+        "seeds. Open squares: averaged over four rotations at test time. Stars: over "
+        f"{FRAME_PASSES} frames, at the error of one pass. Right: loss against FLOPs spent; one schedule per run."
     )
 
 
