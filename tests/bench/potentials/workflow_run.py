@@ -37,13 +37,13 @@ def run(runs: dict[str, dict], source: Path, folder: Path) -> Path:
     Raises:
         RuntimeError: Snakemake fails; its output.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    frames, overlay = folder / "frames.xyz", folder / "potentials.yaml"
+    frames, chosen = folder / "frames.xyz", folder / "config" / "config.yaml"
+    chosen.parent.mkdir(parents=True, exist_ok=True)
     if not frames.exists():
         write(frames, read(source, f":{FRAMES}"), format="extxyz")
-    overlay.write_text(yaml.safe_dump(config(runs, frames)), encoding="utf-8")
+    chosen.write_text(yaml.safe_dump(config(runs, frames)), encoding="utf-8")
     command = [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile", "--cores", "1"]
-    command += ["--directory", folder, "--configfile", overlay]
+    command += ["--directory", folder]  # its config takes the place of the default one
     done = subprocess.run(list(map(str, command)), cwd=ROOT, capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(done.stdout[-2000:] + done.stderr[-4000:])
