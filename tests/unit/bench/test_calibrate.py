@@ -64,6 +64,8 @@ def test_page__keeps_the_sections_that_did_not_run_in_the_order_of_the_modules(t
     calibrate.main()
     head, *found = page.read_text().split("\n## ")
     assert head == calibrate.HEAD
-    assert [part.partition("\n")[0] for part in found] == [calibrate.title(n) for n in ("courses", "gradients", "panel")]
+    assert [part.partition("\n")[0] for part in found] == [
+        calibrate.title(n) for n in ("courses", "gradients", "panel")
+    ]
     assert f"\n## {found[0]}\n" == sections["courses"] + "\n"
     assert f"\n## {found[2]}" == sections["panel"]
