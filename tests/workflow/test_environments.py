@@ -4,7 +4,6 @@
 """
 
 import json
-import os
 import sys
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import pandas as pd
 import pytest
 from ase.build import molecule
 from ase.io import write
+from environments import python_of
 
 from bench.potentials import workflow_run
 from twirlscope.storage import store
@@ -22,19 +22,13 @@ FACTORIES = Path(__file__).parents[1] / "kit" / "external_models.py"
 @pytest.fixture
 def runs():
     """`external` of a MACE with random weights, of SevenNet-0, and of tblite in our own environment."""
-    folder = os.environ.get("TWIRLSCOPE_EXTERNAL")
-    if not folder:
-        pytest.skip("TWIRLSCOPE_EXTERNAL names no folder of environments")
-    pythons = {name: Path(folder).absolute() / name / "bin" / "python" for name in ("mace", "sevenn")}
-    for python in pythons.values():
-        if not python.exists():
-            pytest.skip(f"no environment {python}")
+    pythons = {name: python_of(name) for name in ("mace", "sevenn")}
     return {
-        "mace": {"calculator": f"{FACTORIES}:mace", "python": str(pythons["mace"])},
+        "mace": {"calculator": f"{FACTORIES}:mace", "python": pythons["mace"]},
         "sevenn": {
             "calculator": "sevenn.calculator:SevenNetCalculator",
             "arguments": {"model": "7net-0", "device": "cpu"},
-            "python": str(pythons["sevenn"]),
+            "python": pythons["sevenn"],
         },
         "tblite": {
             "calculator": "tblite.ase:TBLite",

@@ -26,7 +26,7 @@ def config(runs: dict[str, dict], frames: Path) -> dict:
     Args:
         runs: `external` of every run.
     """
-    dataset = {"name": "extxyz", "files": [str(frames)], "require_labels": False}
+    dataset = {"name": "extxyz", "files": [str(frames)], "require_labels": False, "split_by": "frame"}
     external = {name: {"dataset": "frames", "external": {"trust": True, **of}} for name, of in runs.items()}
     return {"datasets": {"frames": dataset}, "runs": external, "twirl": TWIRL, "dynamics": DYNAMICS}
 

@@ -1,11 +1,11 @@
 """A PET with random weights against metatomic's own average over rotations, each in the environment of metatrain."""
 
-import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 from ase.build import molecule
+from environments import python_of
 
 import twirlscope
 from twirlscope.external import specification
@@ -15,18 +15,8 @@ from twirlscope.settings.twirl import TwirlSettings
 FACTORIES = Path(__file__).parents[3] / "kit" / "external_models.py"
 
 
-@pytest.fixture
-def python():
-    folder = os.environ.get("TWIRLSCOPE_EXTERNAL")
-    if not folder:
-        pytest.skip("TWIRLSCOPE_EXTERNAL names no folder of environments")
-    found = Path(folder) / "metatrain" / "bin" / "python"
-    if not found.exists():
-        pytest.skip(f"no environment {found}")
-    return str(found)
-
-
-def test_error__of_pet_is_that_of_metatomic_within_a_percent(python):
+def test_error__of_pet_is_that_of_metatomic_within_a_percent():
+    python = python_of("metatrain")
     frames = [molecule("CH3CH2OH"), molecule("CH3COOH")]
     for seed, frame in enumerate(frames):
         frame.rattle(0.1, seed=seed)
