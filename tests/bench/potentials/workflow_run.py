@@ -14,9 +14,9 @@ from twirlscope.storage import store
 from twirlscope.twirling.potentials.conclusions import rms
 
 ROOT = Path(__file__).parents[3]
-FRAMES = 12
-TWIRL = {"split": "all", "rotations": 2, "reflections": 2, "panel": 4}
-DYNAMICS = {"enabled": True, "split": "all", "frames": 4, "steps": 40, "every": 4}
+FRAMES = 6
+TWIRL = {"split": "all", "rotations": 2, "reflections": 2, "panel": 0}
+DYNAMICS = {"enabled": True, "split": "all", "frames": 3, "steps": 20, "every": 2}
 ENDS = ("", "_low", "_high")
 
 
