@@ -174,8 +174,6 @@ def main(a: argparse.Namespace) -> None:
     found, absent, pythons = {}, [], {}
     for entry in ENTRIES:
         python = python_of(entry, a.environments)
-        if python.exists():
-            pythons[entry.name] = python
         if a.only and entry.name not in a.only:
             stores = sorted(a.work.glob(f"{entry.name}.*.zarr.zip"))
         elif not python.exists():
@@ -189,6 +187,7 @@ def main(a: argparse.Namespace) -> None:
                 stores.append(out)
         if stores:
             found[entry.words] = {int(p.name.split(".")[1]): p for p in stores}
+            pythons |= {entry.name: python} if python.exists() else {}
     sections = [of_metatomic(pythons, a), of_workflow(pythons, a)]
     page.write(found, absent, DESIGN, [text for text in sections if text], a.out)
 

@@ -81,11 +81,11 @@ def section(found: list[Quantity], name: str) -> str:
         f"| {q.words} | {1e6 * q.ours:.4g} | {1e6 * q.theirs:.4g} | {q.percent:+.2f} % | {LIMITS[q.name]:g} % |"
         for q in found
     ]
-    text = f"""## {name} by metatomic's own average over rotations
+    text = f"""## The same error by metatomic's own average over rotations
 
-Mean squares of the forces [meV²/Å²] over {FRAMES} frames. Here: {REPLICATES} random orientations of the octahedral
-group. metatomic-ase: `SymmetrizedCalculator` with its quadrature of degree 11. Its parts by degree come from the forces
-at the nodes of that quadrature; what averaging leaves is predicted from these parts.
+{name}: mean squares of the forces [meV²/Å²] over {FRAMES} frames. Here: {REPLICATES} random orientations of the
+octahedral group. metatomic-ase: `SymmetrizedCalculator` with its quadrature of degree 11. Its parts by degree come from
+the forces at the nodes of that quadrature; what averaging leaves is predicted from these parts.
 
 | forces | here | metatomic-ase | difference | allowed |
 | --- | --- | --- | --- | --- |

@@ -55,7 +55,7 @@ def test_spectrum__is_that_of_the_products_with_wigner_matrices():
 def test_section__has_a_line_per_quantity_with_its_difference_and_limit():
     found = [symmetrized.Quantity("error", "error", 2.02e-6, 2e-6), symmetrized.Quantity("T", "left by T", 9e-7, 1e-6)]
     lines = symmetrized.section(found, "PET").splitlines()
-    assert lines[0].startswith("## PET")
+    assert lines[2].startswith("PET: ")
     assert lines[-2:] == ["| error | 2.02 | 2 | +1.00 % | 1 % |", "| left by T | 0.9 | 1 | -10.00 % | 10 % |"]
 
 
