@@ -72,7 +72,7 @@ def section(results: Path, words: dict[str, str]) -> str:
     head = ["potential", "orientation", "energy drift [meV/atom/ps]", "momentum drift [meV/Å]", "angular [meV]"]
     frames, femtoseconds = DYNAMICS["frames"], DYNAMICS["steps"] * 0.5
     slow = [label for name, label in words.items() if name in SLOW]
-    left_out = f" Without {', '.join(slow)}, whose calls take too long." if slow else ""
+    left_out = f"\nWithout {', '.join(slow)}, whose calls take too long." if slow else ""
     return f"""## Several environments in one report
 
 The potentials above that need no cell, as runs of one workflow on the first {FRAMES} frames: the process of every
@@ -81,8 +81,8 @@ potential has the packages of its own environment.
 {_table(["potential", "e3nn", "torch", "force error under rotations [meV/Å]"], workers)}
 ## Molecular dynamics at constant energy
 
-The stage `dynamics` of the same workflow: {frames} frames of {femtoseconds:g} fs each, with a fixed orientation and with a
-random rotation before every call. Means over frames with 95 % intervals, which are approximate for so few. Momentum
+The stage `dynamics` of the same workflow: {frames} frames of {femtoseconds:g} fs each, with a fixed orientation and with
+a random rotation before every call. Means over frames with 95 % intervals, which are approximate for so few. Momentum
 drift is the mean net force per atom, angular momentum drift the mean net torque per atom.{left_out}
 
 {_table(head, drifts)}"""
