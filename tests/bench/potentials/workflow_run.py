@@ -81,8 +81,8 @@ potential has the packages of its own environment.
 {_table(["potential", "e3nn", "torch", "force error under rotations [meV/Å]"], workers)}
 ## Molecular dynamics at constant energy
 
-The stage `dynamics` of the same workflow: {frames} frames of {femtoseconds:g} fs each, with a fixed orientation and with
-a random rotation before every call. Means over frames with 95 % intervals, which are approximate for so few. Momentum
+The stage `dynamics` of the same workflow: {frames} frames of {femtoseconds:g} fs each, with a fixed orientation and
+with a random rotation before every call. Means over frames with 95 % intervals, which are approximate for so few. Momentum
 drift is the mean net force per atom, angular momentum drift the mean net torque per atom.{left_out}
 
 {_table(head, drifts)}"""
