@@ -82,8 +82,8 @@ potential has the packages of its own environment.
 ## Molecular dynamics at constant energy
 
 The stage `dynamics` of the same workflow: {frames} frames of {femtoseconds:g} fs each, with a fixed orientation and
-with a random rotation before every call. Means over frames with 95 % intervals, which are approximate for so few. Momentum
-drift is the mean net force per atom, angular momentum drift the mean net torque per atom.{left_out}
+with a random rotation before every call. Means over frames with 95 % intervals, which are approximate for so few.
+Momentum drift is the mean net force per atom, angular momentum drift the mean net torque per atom.{left_out}
 
 {_table(head, drifts)}"""
 
