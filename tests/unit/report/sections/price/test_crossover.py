@@ -250,3 +250,22 @@ def test_difference__is_zero_where_neither_family_has_a_loss():
     first, second = np.array([[np.inf, 1.0, np.inf, 3.0]]), np.array([[np.inf, np.inf, 2.0, 1.0]])
     with np.errstate(all="raise"):
         np.testing.assert_array_equal(crossover.difference(first, second), [[0, -np.inf, np.inf, 2]])
+
+
+def test_crossover__is_that_of_the_estimate_whatever_the_first_resample_says():
+    """Of equal slopes but for 0.02, the mean logarithms of both levels decide: they cross at (L2 / L1)^(-1 / 0.02)."""
+    crossed = []
+    for seed in range(8):
+        random = np.random.default_rng(seed)
+        one, other = (power(1.0, slope, spread=0.1, random=random) for slope in (0.3, 0.32))
+        levels = [np.log(run.loss[:, 0]).mean() for run in (one, other)]
+        found, at = compare([one], [other]), (levels[1] - levels[0]) / 0.02
+        gap = levels[0] - levels[1] + 0.02 * math.log(COSTS[-1])
+        assert found.ahead == (0 if gap <= 0 else 1)
+        crossed.append(0 < at < math.log(COSTS[-1]))
+        assert (found.cost is not None) == crossed[-1]
+        if crossed[-1]:
+            assert math.log(found.cost) == pytest.approx(at, rel=1e-9)
+        assert found.ratio == pytest.approx(math.exp(-abs(gap)), rel=1e-9)
+        assert found.ratio_low < found.ratio < found.ratio_high
+    assert set(crossed) == {True, False}
