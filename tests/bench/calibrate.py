@@ -23,8 +23,8 @@ from calibrations.row import Row
 HEAD = """# Calibration
 
 How often the intervals of the report hold the truth, and how often its verdicts are wrong, in simulations at the sizes
-of the default run. Written by `make calibrate` (`tests/bench/calibrate.py --repeats {repeats}`), which calls the
-functions that the stages call.
+of the default run. Written by `make calibrate` (`tests/bench/calibrate.py`), which calls the functions that the stages
+call; `--only` renews some sections. Every row has the number of its simulations.
 
 Quantities that the report prints with a standard error are taken with the Student interval of that error. An interval
 of 95 % should hold the truth in 95 of 100 simulations. The last digits are noise: ± is the standard error of a share
@@ -39,13 +39,25 @@ def names() -> list[str]:
     return sorted(p.stem for p in (HERE / "calibrations").glob("*.py") if p.stem not in ("__init__", "row"))
 
 
+def title(name: str) -> str:
+    """The heading of the section of one module."""
+    return importlib.import_module(f"calibrations.{name}").__doc__.splitlines()[0].removesuffix(".")
+
+
 def section(name: str, repeats: int) -> str:
     """The heading and the table of one module."""
     module = importlib.import_module(f"calibrations.{name}")
     found = table(module.rows(repeats), getattr(module, "COLUMNS", COLUMNS))
-    text = f"\n## {module.__doc__.splitlines()[0].removesuffix('.')}\n\n{found}"
-    print(text, flush=True)
+    text = f"{title(name)}\n\n{found}"
+    print(f"\n## {text}", flush=True)
     return text
+
+
+def renewed(page: str, name: str, text: str) -> str:
+    """The page with the section of one module, in place of an older one; in the order of the modules."""
+    kept = {part.partition("\n")[0]: part.rstrip("\n") + "\n" for part in page.split("\n## ")[1:]}
+    kept[title(name)] = text
+    return HEAD + "".join(f"\n## {kept[words]}" for words in map(title, names()) if words in kept)
 
 
 def table(rows: list[Row], columns: Sequence[str] = COLUMNS) -> str:
@@ -64,9 +76,11 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", default=names(), choices=names())
     parser.add_argument("--out", type=Path, default=None)
     given = parser.parse_args()
-    text = HEAD.format(repeats=given.repeats) + "".join(section(name, given.repeats) for name in given.only)
-    if given.out:
-        given.out.write_text(text, encoding="utf-8")
+    for name in given.only:
+        text = section(name, given.repeats)
+        if given.out:
+            page = given.out.read_text(encoding="utf-8") if given.out.exists() else ""
+            given.out.write_text(renewed(page, name, text), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ Every module is changed in a copy of the repository, one place at a time, and it
 change that no test notices is a survivor: either a test is missing, or the change makes no difference. Results go to a
 page, on which those of modules that did not run now stay.
 
-Run: python tests/bench/mutants.py [loss_split condition_numbers ...] [--jobs 2] [--out docs/mutants.md]
+Run: python tests/bench/mutants.py [loss_split condition_numbers ...] [--jobs 2] [--sample 60] [--out docs/mutants.md]
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import datetime
 import os
+import random
 import re
 import shutil
 import subprocess
@@ -74,25 +75,39 @@ def prepared(folder: Path, module: str) -> None:
     (folder / "pyproject.toml").write_text(text.replace("'", '"'), encoding="utf-8")
 
 
-def outcomes(folder: Path, module: str, jobs: int) -> dict[str, str]:
-    """The outcome of every change: killed, survived, timeout, ..., by its name.
+def outcomes(folder: Path, module: str, jobs: int, sample: int = 0) -> tuple[dict[str, str], int]:
+    """The outcome of every change: killed, survived, timeout, ..., by its name; and the number of possible changes.
+
+    Args:
+        sample: number of changes to try, drawn at random; 0 for all.
 
     Raises:
         RuntimeError: the tests fail without any change, or mutmut does.
     """
     prepared(folder, module)
-    where = os.environ | {"PYTHONPATH": os.pathsep.join([str(folder / "src"), os.environ.get("PYTHONPATH", "")])}
-    command = [sys.executable, "-m", "mutmut"]
-    run = subprocess.run(
-        [*command, "run", "--max-children", str(jobs)], cwd=folder, env=where, capture_output=True, text=True
-    )
-    listed = subprocess.run(
-        [*command, "results", "--all", "true"], cwd=folder, env=where, capture_output=True, text=True
-    )
-    found = dict(line.strip().rsplit(": ", 1) for line in listed.stdout.splitlines() if ": " in line)
-    if not found or "not checked" in found.values():
+    if sample:
+        mutmut(folder, "run", "none of them")  # ends with an error, once it has made the changes and timed the tests
+    possible = listed(folder)
+    chosen = random.Random(0).sample(sorted(possible), min(sample, len(possible)))
+    run = mutmut(folder, "run", "--max-children", str(jobs), *chosen)
+    found = listed(folder)
+    tried = {name: word for name, word in found.items() if not chosen or name in chosen}
+    if not tried or "not checked" in tried.values():
         raise RuntimeError(f"{module}: {run.stdout[-3000:]}{run.stderr[-2000:]}")
-    return found
+    return tried, len(found)
+
+
+def mutmut(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
+    """mutmut in a folder that is prepared."""
+    where = os.environ | {"PYTHONPATH": os.pathsep.join([str(folder / "src"), os.environ.get("PYTHONPATH", "")])}
+    command = [sys.executable, "-m", "mutmut", *arguments]
+    return subprocess.run(command, cwd=folder, env=where, capture_output=True, text=True)
+
+
+def listed(folder: Path) -> dict[str, str]:
+    """The outcome of every change by its name, `not checked` before it is tried; empty before there are any."""
+    lines = mutmut(folder, "results", "--all", "true").stdout.splitlines()
+    return dict(line.strip().rsplit(": ", 1) for line in lines if ": " in line)
 
 
 def function(name: str) -> str:
@@ -102,50 +117,54 @@ def function(name: str) -> str:
 
 def difference(folder: Path, name: str) -> str:
     """The change of this name: the old and the new code on one line."""
-    shown = subprocess.run([sys.executable, "-m", "mutmut", "show", name], cwd=folder, capture_output=True, text=True)
-    lines = [line for line in shown.stdout.splitlines() if line[:1] in "+-" and line[:3] not in ("+++", "---")]
+    shown = mutmut(folder, "show", name).stdout
+    lines = [line for line in shown.splitlines() if line[:1] in "+-" and line[:3] not in ("+++", "---")]
     old, new = (" ".join(line[1:].strip() for line in lines if line[0] == sign) for sign in "-+")
     return f"`{old}` → `{new}`"
 
 
 class Result(NamedTuple):
-    """Numbers of changes of one module and of those that were killed, the day, and a line for each survivor."""
+    """Numbers of changes of one module tried, killed and possible, the day, and a line for each survivor."""
 
     day: str
-    mutants: int
+    tried: int
     killed: int
+    possible: int
     survivors: list[str]
 
 
-def measured(module: str, jobs: int) -> Result:
+def measured(module: str, jobs: int, sample: int = 0) -> Result:
     """The result for one module; a change that makes its tests run for too long is killed, too."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        found = outcomes(folder, module, jobs)
+        found, possible = outcomes(folder, module, jobs, sample)
         left = sorted(change for change, word in found.items() if word not in ("killed", "timeout"))
         lines = [
             f"{n.rpartition('.')[2].split('__mutmut')[0].removeprefix('x_')}: {difference(folder, n)}" for n in left
         ]
-    return Result(datetime.date.today().isoformat(), len(found), len(found) - len(left), lines)
+    return Result(datetime.date.today().isoformat(), len(found), len(found) - len(left), possible, lines)
 
 
 HEAD = """# Mutants
 
 Share of small changes of the central modules that their own tests notice. Written by `make mutants`
 (`tests/bench/mutants.py`), which changes one place at a time. A survivor is a change that no test noticed: many make no
-difference, such as another value of an argument that NumPy ignores.
+difference, such as another value of an argument that NumPy ignores. With `--sample` so many changes of a module are
+drawn at random, and the share has an error of up to 0.4 divided by the square root of their number.
 
 | module | mutants | killed | share | measured |
 | --- | --- | --- | --- | --- |
 """
+DRAWN = " drawn of "
 
 
 def page(results: dict[str, Result]) -> str:
     """The table of all modules, and the survivors of each."""
     text = HEAD
     for module, one in results.items():
-        share = f"{100 * one.killed / one.mutants:.0f} %"
-        text += f"| {module} | {one.mutants} | {one.killed} | {share} | {one.day} |\n"
+        share = f"{100 * one.killed / one.tried:.0f} %"
+        tried = f"{one.tried}{DRAWN}{one.possible}" if one.possible > one.tried else f"{one.tried}"
+        text += f"| {module} | {tried} | {one.killed} | {share} | {one.day} |\n"
     for module, one in results.items():
         text += f"\n## {module}\n\n" + "".join(f"- {line}\n" for line in one.survivors or ["no survivors"])
     return text
@@ -154,10 +173,11 @@ def page(results: dict[str, Result]) -> str:
 def read(text: str) -> dict[str, Result]:
     """The results on a page."""
     found = {}
-    for module, mutants, killed, day in re.findall(r"^\| (\S+\.py) \| (\d+) \| (\d+) \| .* \| (\S+) \|$", text, re.M):
+    row = rf"^\| (\S+\.py) \| (\d+)(?:{DRAWN}(\d+))? \| (\d+) \| .* \| (\S+) \|$"
+    for module, tried, possible, killed, day in re.findall(row, text, re.M):
         lines = text.partition(f"\n## {module}\n\n")[2].partition("\n## ")[0].splitlines()
         lines = [line.removeprefix("- ") for line in lines if line and line != "- no survivors"]
-        found[module] = Result(day, int(mutants), int(killed), lines)
+        found[module] = Result(day, int(tried), int(killed), int(possible or tried), lines)
     return found
 
 
@@ -166,11 +186,12 @@ def main() -> None:
     stems = {Path(module).stem: module for module in MODULES}
     parser.add_argument("modules", nargs="*", default=list(stems), help=", ".join(stems))
     parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--sample", type=int, default=0, help="changes of a module to try, at random; 0 for all")
     parser.add_argument("--out", type=Path, default=None, help="page that the results are written to")
     given = parser.parse_args()
     for stem in given.modules:
-        one = measured(stems[stem], given.jobs)
-        print(f"{stem}: {one.killed} of {one.mutants} killed, {100 * one.killed / one.mutants:.0f} %", flush=True)
+        one = measured(stems[stem], given.jobs, given.sample)
+        print(f"{stem}: {one.killed} of {one.tried} killed, {100 * one.killed / one.tried:.0f} %", flush=True)
         print("".join(f"  {line}\n" for line in one.survivors), end="", flush=True)
         if given.out:
             old = read(given.out.read_text(encoding="utf-8")) if given.out.exists() else {}

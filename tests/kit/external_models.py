@@ -41,32 +41,21 @@ def mace():
 
 def pet(model=""):
     """A PET with random weights, or an exported model."""
-    import torch
     from metatomic_ase import MetatomicCalculator
+
+    return MetatomicCalculator(model or random_pet(), device="cpu")
+
+
+def random_pet():
+    """An exported PET with random weights."""
+    import torch
     from metatrain.pet import PET
     from metatrain.utils.architectures import get_default_hypers
     from metatrain.utils.data import DatasetInfo
     from metatrain.utils.data.target_info import get_energy_target_info
 
-    if model:
-        return MetatomicCalculator(model, device="cpu")
     torch.manual_seed(0)
     target = get_energy_target_info("energy", {"unit": "eV"}, add_position_gradients=True)
     info = DatasetInfo(length_unit="angstrom", atomic_types=[1, 6, 8], targets={"energy": target})
     small = {"d_pet": 16, "d_head": 16, "d_node": 16, "d_feedforward": 16, "num_heads": 2, "cutoff": 4.0}
-    model = PET(get_default_hypers("pet")["model"] | small, info).to(torch.float32)
-    return MetatomicCalculator(model.export(), device="cpu")
-
-
-def pet_symmetrized(model="", deviation=False, highest=7):
-    """PET averaged over rotations by metatomic; forces are their standard deviation over rotations if asked for."""
-    from metatomic_ase import SymmetrizedCalculator
-
-    class Symmetrized(SymmetrizedCalculator):
-        def calculate(self, *arguments, **keywords):
-            super().calculate(*arguments, **keywords)
-            if deviation:
-                self.results["forces"] = self.results["forces_rot_std"]
-
-    chosen = {"l_max": highest, "batch_size": 64, "include_inversion": False, "store_rotational_std": True}
-    return Symmetrized(pet(model), **chosen)
+    return PET(get_default_hypers("pet")["model"] | small, info).to(torch.float32).export()

@@ -15,7 +15,10 @@ import numpy as np
 import xarray as xr
 
 from ._typing import Array, Int
+from .errors import UserError
 from .settings.prepare import DatasetSettings
+
+EVERY = "all"  # samples of an external run, in place of the name of a split
 
 
 @dataclass(frozen=True)
@@ -75,3 +78,21 @@ def split_index(data: xr.Dataset, name: str) -> Int[Array, " sample"]:
     if name not in names:
         raise ValueError(f"split {name!r} is not among {names}")
     return np.flatnonzero(data["split"].values == names.index(name))
+
+
+def external_index(data: xr.Dataset, name: str, where: str) -> Int[Array, " sample"]:
+    """Indices of the samples of a split, or of all for `all`: no sample was used to train an external model here.
+
+    Args:
+        where: key path of the split, for the error.
+
+    Raises:
+        UserError: the data have no such split.
+    """
+    if name == EVERY:
+        return np.arange(data.sizes["sample"])
+    try:
+        return split_index(data, name)
+    except ValueError as error:
+        known = [*data["split"].attrs["flag_meanings"].split(), EVERY]
+        raise UserError(where, "a split of the data", repr(name), known) from error

@@ -22,6 +22,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[3] / "workflow"))
 
 import page
+import symmetrized
+import workflow_run
 from ase.io import read, write
 
 HERE = Path(__file__).parent
@@ -133,11 +135,45 @@ def measure(entry: Entry, python: Path, checkpoint: str, frames: Path, out: Path
         told.write_text(str(time.time() - start))
 
 
+def external(entry: Entry, python: Path, data: Path, work: Path) -> dict:
+    """The last checkpoint of a potential, as a run of the workflow names it."""
+    step, checkpoint = list(checkpoints(entry, python, data, work).items())[-1]
+    series = {"checkpoints": {step: str(Path(checkpoint).resolve())}} if checkpoint else {}
+    named = {"calculator": entry.calculator, "arguments": entry.arguments, "python": str(python.absolute())}
+    return named | series | ({"batched": entry.batched} if entry.batched else {})
+
+
+def python_of(entry: Entry, environments: Path) -> Path:
+    """The Python that has the package."""
+    return environments / entry.environment / "bin/python" if entry.environment else Path(sys.executable)
+
+
+def of_workflow(pythons: dict[str, Path], a: argparse.Namespace) -> str:
+    """Section of the potentials that need no cell, as runs of one workflow."""
+    chosen = {e.name: e for e in ENTRIES if e.name in pythons and not e.box}
+    runs = {name: external(entry, pythons[name], a.data, a.work) for name, entry in chosen.items()}
+    results = workflow_run.run(runs, frames_of(a.data, a.work, False), a.work.resolve() / "workflow")
+    return workflow_run.section(results, {name: entry.words for name, entry in chosen.items()})
+
+
+def of_metatomic(pythons: dict[str, Path], a: argparse.Namespace) -> str:
+    """Section that compares PET with metatomic's own average; empty without its environment."""
+    if "pet" not in pythons:
+        return ""
+    entry = next(e for e in ENTRIES if e.name == "pet")
+    model = Path(list(checkpoints(entry, pythons["pet"], a.data, a.work).values())[-1])
+    kept = a.work / "symmetrized.json"
+    if not kept.exists():
+        frames = symmetrized.molecules(frames_of(a.data, a.work, False), a.work / "symmetrized.xyz")
+        kept.write_text(json.dumps(symmetrized.compared(pythons["pet"], model, frames)))
+    return symmetrized.section([symmetrized.Quantity(*q) for q in json.loads(kept.read_text())], entry.words)
+
+
 def main(a: argparse.Namespace) -> None:
     a.work.mkdir(parents=True, exist_ok=True)
-    found, absent = {}, []
+    found, absent, pythons = {}, [], {}
     for entry in ENTRIES:
-        python = Path(sys.executable) if not entry.environment else a.environments / entry.environment / "bin/python"
+        python = python_of(entry, a.environments)
         if a.only and entry.name not in a.only:
             stores = sorted(a.work.glob(f"{entry.name}.*.zarr.zip"))
         elif not python.exists():
@@ -151,7 +187,9 @@ def main(a: argparse.Namespace) -> None:
                 stores.append(out)
         if stores:
             found[entry.words] = {int(p.name.split(".")[1]): p for p in stores}
-    page.write(found, absent, DESIGN, a.out)
+            pythons |= {entry.name: python} if python.exists() else {}
+    sections = [of_metatomic(pythons, a), of_workflow(pythons, a)]
+    page.write(found, absent, DESIGN, [text for text in sections if text], a.out)
 
 
 if __name__ == "__main__":

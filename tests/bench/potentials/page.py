@@ -29,8 +29,17 @@ with them. Seconds are those of one process on a shared machine, with its start.
 """
 
 
-def write(found: dict[str, dict[int, Path]], absent: list[str], design: dict[str, int], out: Path) -> None:
-    """Write the page, and its figures beside it."""
+def write(
+    found: dict[str, dict[int, Path]], absent: list[str], design: dict[str, int], sections: list[str], out: Path
+) -> None:
+    """Write the page, and its figures beside it.
+
+    Args:
+        found: stores by name and step.
+        absent: environments that are not there.
+        design: numbers of samples and rotations.
+        sections: further ones, at the end.
+    """
     data = {
         name: {step: store.load(path).isel(step=0) for step, path in sorted(paths.items())}
         for name, paths in found.items()
@@ -45,6 +54,7 @@ def write(found: dict[str, dict[int, Path]], absent: list[str], design: dict[str
     for name, steps in data.items():
         if len(steps) > 2:
             parts.append(_course(name, steps, folder))
+    parts += sections
     if absent:
         parts.append(f"Not measured here, as there was no environment: {', '.join(sorted(absent))}.\n")
     out.write_text("\n".join(parts), encoding="utf-8")

@@ -49,7 +49,23 @@ def test_page__has_a_section_for_every_kind_of_interval_and_for_verdicts(monkeyp
     )
     calibrate.main()
     head, verdicts, crossings = page.read_text().split("\n## ")
-    assert "--repeats 1" in head
+    assert head.startswith("# Calibration")
     assert "| the claim is |" in verdicts
     assert verdicts.count("at most 5 %") == sum(len(world.wrong) for world in claim_worlds.worlds())
     assert crossings.count("92 % or more") == 2 * len(claim_worlds.MIXES)
+
+
+def test_page__keeps_the_sections_that_did_not_run_in_the_order_of_the_modules(tmp_path, monkeypatch):
+    page = tmp_path / "page.md"
+    sections = {name: f"\n## {calibrate.title(name)}\n\n| {name} |\n" for name in ("panel", "courses", "gradients")}
+    page.write_text(f"# An older head\n{sections['panel']}{sections['courses']}")
+    monkeypatch.setattr(importlib.import_module("calibrations.gradients"), "rows", lambda repeats: [])
+    monkeypatch.setattr("sys.argv", ["calibrate", "--repeats", "1", "--only", "gradients", "--out", str(page)])
+    calibrate.main()
+    head, *found = page.read_text().split("\n## ")
+    assert head == calibrate.HEAD
+    assert [part.partition("\n")[0] for part in found] == [
+        calibrate.title(n) for n in ("courses", "gradients", "panel")
+    ]
+    assert f"\n## {found[0]}\n" == sections["courses"] + "\n"
+    assert f"\n## {found[2]}" == sections["panel"]

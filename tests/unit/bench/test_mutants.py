@@ -23,11 +23,12 @@ def test_prepared__changes_one_module_and_runs_its_own_tests(tmp_path):
 
 def test_page__keeps_the_results_of_modules_that_were_not_measured_again():
     bootstrap, loss_split = "estimators/bootstrap.py", "estimators/loss_split.py"
-    first = mutants.Result("2026-01-02", 200, 180, ["interval: `a - b` → `a + b`", "pooled: `1 | 2` → `None`"])
-    other = mutants.Result("2026-01-03", 9, 9, [])
+    first = mutants.Result("2026-01-02", 200, 180, 200, ["interval: `a - b` → `a + b`", "pooled: `1 | 2` → `None`"])
+    other = mutants.Result("2026-01-03", 9, 9, 90, [])
     text = mutants.page({bootstrap: first, loss_split: other})
     assert mutants.read(text) == {bootstrap: first, loss_split: other}
     assert f"| {bootstrap} | 200 | 180 | 90 % | 2026-01-02 |" in text
+    assert f"| {loss_split} | 9 drawn of 90 | 9 | 100 % | 2026-01-03 |" in text
     assert mutants.read("") == {}
 
 

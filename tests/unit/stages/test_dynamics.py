@@ -56,6 +56,11 @@ def test_dynamics__measures_the_bias_of_a_model_and_its_random_walk(tmp_path):
     assert json.loads(found.attrs["versions"])["ase"]
 
 
+def test_dynamics__of_all_samples_takes_those_of_every_split(tmp_path):
+    data, found = run(tmp_path, external(), split="all", frames=1000, steps=3)
+    assert found["trajectory_sample"].values.tolist() == list(range(data.sizes["sample"]))
+
+
 def test_dynamics__of_an_exact_model_has_no_drift_and_starts_from_the_same_velocities(tmp_path):
     _, found = run(tmp_path, external())
     assert float(found["momentum_change"].max()) < 1e-12

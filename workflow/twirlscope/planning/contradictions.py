@@ -8,10 +8,8 @@ from ..errors import UserError
 from ..settings.base import LARGEST_SEED, MEASUREMENTS
 from ..settings.experiment import Config, RunSettings
 from ..settings.train import checkpoint_steps
-from ..sources import Dataset
+from ..sources import EVERY, Dataset
 from . import external_runs
-
-EVERY = "all"  # samples of an external run, in place of the name of a split
 
 
 def contradictions(config: Config, name: str, dataset: Dataset) -> list[UserError]:

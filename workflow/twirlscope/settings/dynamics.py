@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pydantic import model_validator
+
 from .base import LARGEST_SEED, Settings, key
 
 
@@ -20,3 +22,9 @@ class DynamicsSettings(Settings):
     every: int = key(5, "time steps between two records", ge=1)
     seed: int = key(0, "seed of the structures, velocities, rotations and of the bootstrap", ge=0, le=LARGEST_SEED)
     resamples: int = key(1000, "bootstrap resamples behind the intervals, each of whole clusters of samples", ge=100)
+
+    @model_validator(mode="after")
+    def _two_records(self):
+        if self.every > self.steps:
+            raise ValueError("every of at most steps: a drift is between two records")
+        return self

@@ -23,7 +23,7 @@ from ..external.worker import structure
 from ..runtime.progress import Progress, say_found
 from ..settings.dynamics import DynamicsSettings
 from ..settings.external import ExternalSettings
-from ..sources import split_index
+from ..sources import external_index
 from ..storage import made_from, store
 from ..storage.arrays.dynamics import DYNAMICS
 from ..storage.ragged import Ragged, open_samples
@@ -97,11 +97,8 @@ def all_trajectories(
 
 
 def chosen_samples(samples: xr.Dataset, settings: DynamicsSettings) -> Int[Array, " sample"]:
-    """Random samples of the split, ascending; the whole split if it has fewer. Raises UserError for no such split."""
-    try:
-        index = split_index(samples, settings.split)
-    except ValueError as error:
-        raise UserError("dynamics.split", "a split of the dataset", error) from error
+    """Random samples of the split, ascending; all of them if there are fewer. Raises UserError for no such split."""
+    index = external_index(samples, settings.split, "dynamics.split")
     chosen = np.random.default_rng([settings.seed, 2]).permutation(index)[: settings.frames]
     return np.sort(chosen).astype(np.int64)
 

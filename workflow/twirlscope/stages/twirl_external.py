@@ -8,18 +8,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import xarray as xr
-
-from .._typing import Array, Int, Mapping
-from ..errors import UserError
+from .._typing import Mapping
 from ..external import specification
 from ..external.calls import Budget, Cache, Calls
 from ..external.client import Pool
 from ..runtime.progress import say_found, single
 from ..settings.external import ExternalSettings
 from ..settings.twirl import TwirlSettings
-from ..sources import split_index
+from ..sources import external_index
 from ..storage import made_from, store
 from ..storage.arrays.twirl import TWIRL
 from ..storage.ragged import open_samples
@@ -28,8 +24,6 @@ from ..twirling.potentials.attributes import attributes
 from ..twirling.potentials.conclusions import rms
 from ..twirling.potentials.measurement import Options, design_of, measure_series, planned_calls
 from ..twirling.potentials.task import PotentialTask
-
-EVERY = "all"  # in place of the name of a split
 
 
 @single("twirl", "run")
@@ -48,7 +42,8 @@ def twirl_external(
     """
     where, samples = f"runs.{job['run']}.external", open_samples(data)
     options = Options(external.subtract_noise, external.floor_samples, where, external.jacobian)
-    task, index = PotentialTask(samples, external.stress), choose_samples(held_out(samples, settings.split), settings)
+    task = PotentialTask(samples, external.stress)
+    index = choose_samples(external_index(samples, settings.split, "twirl.split"), settings)
     design = design_of(task, index, samples["cluster"].values[index], settings)
     files = specification.series(external, where)
     budget = Budget(planned_calls(task, design, len(files), samples, settings, options), external.max_calls)
@@ -76,18 +71,3 @@ def finding(result: xr.Dataset) -> str:
     error, floor = (float(rms(result.isel(step=-1), name, "forces")) for name in ("loss_equiv", "loss_equiv_floor"))
     text = f"equivariance error {error:.3g} meV/Å of the forces, floor {floor:.2g}"
     return f"{text}, at step {int(last['step'])}"
-
-
-def held_out(samples: xr.Dataset, split: str) -> Int[Array, " sample"]:
-    """Indices of the samples of a split, or of all for `all`.
-
-    Raises:
-        UserError: the data have no such split.
-    """
-    if split == EVERY:
-        return np.arange(samples.sizes["sample"])
-    try:
-        return split_index(samples, split)
-    except ValueError as error:
-        known = [*samples["split"].attrs["flag_meanings"].split(), EVERY]
-        raise UserError("twirl.split", "a split of the data", repr(split), known) from error

@@ -3,12 +3,12 @@
 `TWIRLSCOPE_EXTERNAL` names a folder with one environment per package: mace, chgnet, metatrain.
 """
 
-import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 from ase.build import bulk, molecule
+from environments import python_of
 
 from twirlscope.external import adapters
 from twirlscope.external.client import Spec, Worker
@@ -17,16 +17,6 @@ FACTORIES = Path(__file__).parents[3] / "kit" / "external_models.py"
 ADAPTERS = Path(adapters.__file__).parent
 CASES = {"mace": ("mace", "mace"), "chgnet": ("chgnet", "chgnet"), "metatomic": ("pet", "metatrain")}  # of each adapter
 ALL = ("energy", "forces", "stress")
-
-
-def python_of(environment: str) -> str:
-    folder = os.environ.get("TWIRLSCOPE_EXTERNAL")
-    if not folder:
-        pytest.skip("TWIRLSCOPE_EXTERNAL names no folder of environments")
-    found = Path(folder) / environment / "bin" / "python"
-    if not found.exists():
-        pytest.skip(f"no environment {found}")
-    return str(found)
 
 
 def structures():

@@ -196,3 +196,76 @@ def test_last_change__is_linear_between_points_and_a_jump_at_infinite_losses():
     gap = np.array([[1, -1, 3, 1], [1, 1, -np.inf, -2], [-np.inf, -1, -3, -2], [2, -1, -1, -2.0]])
     found = crossover.last_change(np.tile(np.arange(4.0), (4, 1)), gap)
     np.testing.assert_allclose(found, [1.25, 2, -np.inf, 2 / 3])
+
+
+def ends(run):
+    """Logarithms of the last losses of the seeds."""
+    return np.log(run.loss[:, -1].mean(-1))
+
+
+@pytest.mark.parametrize("seeds", [(2, 5), (3, 3), (7, 4)])
+def test_freedom__of_two_runs_is_that_of_scipys_welch_test(seeds):
+    random = np.random.default_rng(1)
+    runs = [power(1.0, 0.3, seeds=n, spread=s, random=random) for n, s in zip(seeds, (0.3, 0.1), strict=True)]
+    expected = stats.ttest_ind(*map(ends, runs), equal_var=False).df
+    assert crossover._freedom(runs) == pytest.approx(expected, rel=1e-9)
+
+
+def test_freedom__of_several_runs_is_that_of_the_pair_with_the_fewest():
+    random = np.random.default_rng(2)
+    runs = [power(1.0, 0.3, seeds=n, spread=s, random=random) for n, s in ((2, 0.4), (6, 0.1), (5, 0.2))]
+    pairs = [(0, 1), (0, 2), (1, 2)]
+    expected = [stats.ttest_ind(ends(runs[i]), ends(runs[j]), equal_var=False).df for i, j in pairs]
+    assert crossover._freedom(runs) == pytest.approx(min(expected), rel=1e-9)
+    single = power(1.0, 0.3, seeds=1)
+    assert crossover._freedom([single, *runs]) == pytest.approx(min(expected), rel=1e-9)
+
+
+def test_freedom__of_runs_without_a_variance_is_that_of_the_fewest_seeds():
+    equal = [power(1.0, 0.3, seeds=4), power(2.0, 0.3, seeds=3)]
+    assert crossover._freedom(equal) == 2
+    assert crossover._freedom([power(1.0, 0.3, seeds=1)]) == 1
+    lost = power(2.0, 0.3, seeds=3, spread=0.1)
+    lost.loss[0, -1] = np.nan  # diverged at the end
+    varied = power(1.0, 0.3, seeds=5, spread=0.1)
+    assert crossover._freedom([varied, lost]) == 2  # no pair has two variances
+
+
+def test_freedom__of_one_run_with_a_variance_and_one_without_is_that_of_the_first():
+    varied, equal = power(1.0, 0.3, seeds=5, spread=0.1), power(2.0, 0.3, seeds=3)
+    assert crossover._freedom([varied, equal]) == pytest.approx(4, rel=1e-9)
+
+
+def test_alone__keeps_the_estimates_and_has_no_intervals():
+    found = compare([power(2.0, 0.2, noise=0.3)], [power(10.0, 0.5, noise=0.3)])
+    alone = found.alone()
+    for name in ("ahead", "cost", "start", "end", "ratio"):
+        assert getattr(alone, name) == getattr(found, name)
+    for name in ("low", "high", "crossing", "throughout", "behind", "ratio_low", "ratio_high"):
+        assert math.isnan(getattr(alone, name))
+        assert not math.isnan(getattr(found, name))
+
+
+def test_difference__is_zero_where_neither_family_has_a_loss():
+    first, second = np.array([[np.inf, 1.0, np.inf, 3.0]]), np.array([[np.inf, np.inf, 2.0, 1.0]])
+    with np.errstate(all="raise"):
+        np.testing.assert_array_equal(crossover.difference(first, second), [[0, -np.inf, np.inf, 2]])
+
+
+def test_crossover__is_that_of_the_estimate_whatever_the_first_resample_says():
+    """Of equal slopes but for 0.02, the mean logarithms of both levels decide: they cross at (L2 / L1)^(-1 / 0.02)."""
+    crossed = []
+    for seed in range(8):
+        random = np.random.default_rng(seed)
+        one, other = (power(1.0, slope, spread=0.1, random=random) for slope in (0.3, 0.32))
+        levels = [np.log(run.loss[:, 0]).mean() for run in (one, other)]
+        found, at = compare([one], [other]), (levels[1] - levels[0]) / 0.02
+        gap = levels[0] - levels[1] + 0.02 * math.log(COSTS[-1])
+        assert found.ahead == (0 if gap <= 0 else 1)
+        crossed.append(0 < at < math.log(COSTS[-1]))
+        assert (found.cost is not None) == crossed[-1]
+        if crossed[-1]:
+            assert math.log(found.cost) == pytest.approx(at, rel=1e-9)
+        assert found.ratio == pytest.approx(math.exp(-abs(gap)), rel=1e-9)
+        assert found.ratio_low < found.ratio < found.ratio_high
+    assert set(crossed) == {True, False}
