@@ -195,7 +195,7 @@ def _by_scope(claim: Claim, found: Sequence[Evidence], absent: Mapping[str, Sequ
 
 
 def counts(verdicts: Sequence[Verdict]) -> str:
-    """How many claims hold, are contradicted, and are open, in a sentence. A claim holds if it does for every task."""
+    """Numbers of claims that hold for every task, are contradicted for one, and are open, in a sentence."""
     kinds = []
     for _, group in groupby(verdicts, key=lambda v: v.claim):
         every = {v.verdict for v in group}
