@@ -145,8 +145,8 @@ def percent(trainings: Sequence[Training], term: str, threshold: float) -> Figur
     chart = Chart("step", {"equivariance error": _ends("percent_equiv")}, LABEL, rule=threshold)
     table = published.joined(table, grey, "percent_equiv", term)
     caption = (
-        f"Above: share of the held-out loss ({term_words(term)}) that is equivariance error. Below: learned fraction, 1 "
-        "less loss over loss of predicting zero; dotted: its limit."
+        f"Above: share of the held-out loss ({term_words(term)}) that is equivariance error. Below: learned fraction, "
+        "1 less loss over loss of predicting zero; dotted: its limit."
     )
     caption, text = caption + published.note(grey), _percent_words(chosen, term, threshold)
     return Figure(f"percent_{term}", wide, narrow, title, caption, text, table, chart, plain, term_words(term))
