@@ -227,12 +227,16 @@ def _brief(table: Numbers) -> Numbers:
     """The columns and rows on the page: whole tasks, and the first of several reasons."""
     full, shown = table.data, with_intervals(table, ["value"]).without(CSV_ONLY)
     reasons = [text.split("; ") for text in full["reasons"]]
-    needs = zip(full["label"], full["needs"], full["verdict"], strict=True)
+    needs = zip(reasons, full["needs"], full["label"], full["verdict"], strict=True)
     data = shown.data.assign(
         published=[_published_words(row, full) for row in full.to_dict("records")],
         allowed=[f"{allowed}\n({whose})" for allowed, whose in zip(full["allowed"], full["limits"], strict=True)],
-        label=[label or ("" if verdict == HOLDS else f"needs {words}") for label, words, verdict in needs],
-        reasons=[every[0] + (f"; and {len(every) - 1} more" if len(every) > 1 else "") for every in reasons],
+        reasons=[
+            every[0] + (f"; and {len(every) - 1} more" if len(every) > 1 else "")
+            if label or verdict == HOLDS
+            else f"needs {words}"
+            for every, words, label, verdict in needs
+        ],
     )
     order = ["statement", *(name for name in data if name != "statement")]
     kept = ~full["for"].str.contains(PART, regex=False)
