@@ -37,7 +37,7 @@ def curve():
 
 
 def figures(trainings):
-    return learning_curves.section(trainings).figures
+    return learning_curves.section(trainings).every_figure
 
 
 def test_curves__hold_all_sizes_and_seeds_fewest_samples_first():
