@@ -8,6 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import xarray as xr
+
 from .._typing import Mapping
 from ..external import specification
 from ..external.calls import Budget, Cache, Calls

@@ -29,7 +29,7 @@ def test_data_line__warns_of_molecules_in_training_and_test():
     assert "test molecules are not in training" in data_line("md", apart)
     remark = data.assign_attrs(labels="synthetic traces (a chain of angles fitted to others), no real ones")
     assert "synthetic traces, no real ones" in data_line("md", remark)
-    assert "molecules" not in data_line("chains", data.drop_vars("molecule").drop_attrs())
+    assert "training" not in data_line("chains", data.drop_vars("molecule").drop_attrs())
 
 
 def test_markdown__has_all_of_the_screen():

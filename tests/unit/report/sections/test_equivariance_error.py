@@ -10,7 +10,7 @@ from matplotlib.text import Text
 from twirlscope.report.figures import style
 from twirlscope.report.published.curves import reference_curves
 from twirlscope.report.sections import equivariance_error, loss_curves, loss_parts
-from twirlscope.report.trainings import Training
+from twirlscope.report.trainings import PRIMARY, Training
 from twirlscope.twirling import measure
 
 
@@ -24,17 +24,17 @@ def texts(canvas):
 
 def test_percent__table_alternative_and_axis_agree_with_the_store():
     one = training()
-    figure = equivariance_error.percent([one, training(seed=1)], "weighted", 2.0)
+    figure = equivariance_error.percent([one, training(seed=1)], PRIMARY, 2.0)
     rows = figure.numbers.data
     first = rows[(rows["seed"] == 0) & (rows["run"] == "small")]
-    np.testing.assert_array_equal(first["percent_equiv"], one.twirl["percent_equiv"].sel(term="weighted"))
-    assert f"{one.twirl['percent_equiv'].sel(term='weighted').values[-1]:.3g} % (small, seed " in figure.alternative
+    np.testing.assert_array_equal(first["percent_equiv"], one.twirl["percent_equiv"].sel(term="forces"))
+    assert f"{one.twirl['percent_equiv'].sel(term='forces').values[-1]:.3g} % (small, seed " in figure.alternative
     assert {"0", "2 %", "published"} <= set(texts(figure.wide))
 
 
 def test_percent__has_the_published_curve_of_the_task_behind_and_a_drawing_without_it():
     one = training()
-    figure = equivariance_error.percent([one], "forces", 2.0)
+    figure = equivariance_error.percent([one], PRIMARY, 2.0)
     (published,) = reference_curves("force_field", "percent_equiv")
     mine = figure.numbers.data[figure.numbers.data["run"] == f"published: {published.label}"]
     np.testing.assert_array_equal(mine["percent_equiv"], published.value)

@@ -37,7 +37,7 @@ def curve():
 
 
 def figures(trainings):
-    return learning_curves.section(trainings).figures
+    return learning_curves.section(trainings).every_figure
 
 
 def test_curves__hold_all_sizes_and_seeds_fewest_samples_first():
@@ -143,7 +143,7 @@ def test_figures__are_one_per_dataset_and_term_with_an_error_where_the_term_has_
         drawn.get_ydata(), learning_curves.means(figure.numbers.data, ["total"]).to_numpy()[:, 0]
     )
     assert "seen 6.86 to 192 times" in figure.caption
-    assert "14000 samples)" in figure.alternative
+    assert "(run_500 to run_14000, 500 samples)" in figure.alternative
     assert "meV/atom" not in " ".join(c.unit for c in figure.numbers.columns)
 
 

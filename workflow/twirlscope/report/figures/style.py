@@ -11,8 +11,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
-from matplotlib.backends.backend_pdf import FigureCanvasPdf
-from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure as Canvas
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
@@ -260,14 +258,9 @@ def power(value: float) -> str:
 
 
 def rendered(canvas: Canvas, kind: str) -> bytes:
-    """The content of an `svg` or `pdf` file: the same bytes for the same figure, without time stamps.
-
-    `Canvas.savefig` would draw everything twice.
-    """
+    """The content of an `svg` or `pdf` file: the same bytes for the same figure, without time stamps."""
     file = io.BytesIO()
-    with mpl.rc_context(RC | {"figure.constrained_layout.use": False}):
-        if kind == "svg":
-            FigureCanvasSVG(canvas).print_svg(file, metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
-        else:
-            FigureCanvasPdf(canvas).print_pdf(file, metadata={"CreationDate": None})
+    empty = dict.fromkeys(("Creator", "Date", "Format", "Type") if kind == "svg" else ("CreationDate",))
+    with mpl.rc_context(RC | {"figure.constrained_layout.use": False}):  # else savefig lays it out once more
+        canvas.savefig(file, format=kind, metadata=empty)
     return file.getvalue()

@@ -1,4 +1,4 @@
-"""Cards of the first screen: what the networks of one task have learned, how fast, how completely, and at what cost."""
+"""Cards of the first screen: symmetry, speed, quality and cost of the networks of one task."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ EXACT = "rounding error"  # in place of a percentage
 
 @dataclass(frozen=True)
 class Card:
-    """What the trainings of one task on one dataset reached, in words.
+    """Results of the trainings of one task on one dataset, in words.
 
     networks: models, parameters, seeds.
     error: the equivariance error at the end, in percent of the loss of the term; the range over trainings.
@@ -140,7 +140,7 @@ def _quality(group: Sequence[Training], term: str) -> dict[str, str]:
 
 
 def _built_in(built: Sequence[Training], learned: Sequence[Training], comparisons: Sequence[Result]) -> str:
-    """What networks with built-in symmetry reach and cost; a note if there are none."""
+    """Error and cost of networks with built-in symmetry; a note if there are none."""
     if not built:
         return "not tested here"
     model = str(built[0].spec.get("model", {}).get("name", built[0].run))

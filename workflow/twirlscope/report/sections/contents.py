@@ -64,8 +64,7 @@ def all_sections(
     """The sections that are not empty, in the order of their questions.
 
     Args:
-        every: all trainings, for sweeps, learning curves and tables.
-        data: the prepared datasets by name.
+        every: all trainings, for sweeps and tables.
         shown: the trainings that have figures and sentences of their own: all, or some of many.
         members: by sweep, its runs and their values.
         external: potentials that were not trained here.
@@ -94,5 +93,4 @@ def all_sections(
             runs.section(every, shown),
             training.section(shown),
         ]
-    order = {question: number for number, question in enumerate(QUESTIONS)}
-    return sorted((s for s in sections if not s.empty), key=lambda s: order[s.question])
+    return sorted((s for s in sections if not s.empty), key=lambda s: QUESTIONS.index(s.question))

@@ -144,20 +144,22 @@ def percent(trainings: Sequence[Training], term: str, threshold: float) -> Figur
 
     wide, narrow = style.canvases(lambda *a: draw(*a, grey), 1, HEIGHT, wide=BESIDE)
     plain = style.canvases(draw, 1, HEIGHT, wide=BESIDE) if grey else None
-    ends = {t.label: float(t.last(term)["percent_equiv"]) for t in chosen}
-    small = sum(value < threshold for value in ends.values())
-    text = (
-        f"The equivariance error ends below {threshold:g} % of the loss in {small} of {plural(len(ends), 'training')}. "
-    )
-    text += f"It ends at values {extremes(ends, ' %')}."
     title = f"Share of the loss that is equivariance error: {term_words(term)}"
     table = published.joined(table, grey, "percent_equiv", term)
     caption = (
         f"Above: share of the held-out loss ({term_words(term)}) that is equivariance error. Below: learned fraction, "
-        "1 "
-        "less loss over loss of predicting zero; dotted: its limit." + published.note(grey)
+        "1 less loss over loss of predicting zero; dotted: its limit."
     )
+    caption, text = caption + published.note(grey), _percent_words(chosen, term, threshold)
     return Figure(f"percent_{term}", wide, narrow, title, caption, text, table, plain, term_words(term))
+
+
+def _percent_words(chosen: Sequence[Training], term: str, threshold: float) -> str:
+    """The number of trainings that end below the threshold, and the range of the last percentages."""
+    ends = {t.label: float(t.last(term)["percent_equiv"]) for t in chosen}
+    small = sum(value < threshold for value in ends.values())
+    text = f"The equivariance error ends below {threshold:g} % of the loss in {small} of "
+    return f"{text}{plural(len(ends), 'training')}. It ends at values {extremes(ends, ' %')}."
 
 
 def _ends(name: str) -> tuple[str, ...]:

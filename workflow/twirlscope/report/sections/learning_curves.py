@@ -121,7 +121,7 @@ def means(rows: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
 
 
 def _words(mean: Mapping[str, pd.DataFrame]) -> str:
-    """Whether the loss falls with more samples, and the range of the loss."""
+    """The number of curves on which the loss falls with more samples, and the range of the loss."""
     fell = sum(float(rows["total"].iloc[-1]) < float(rows["total"].iloc[0]) for rows in mean.values())
     losses = {f"{name}, {n} samples": row["total"] for name, rows in mean.items() for n, row in rows.iterrows()}
     return f"The loss falls with more samples on {fell} of {plural(len(mean), 'curve')}. Losses are {extremes(losses)}."

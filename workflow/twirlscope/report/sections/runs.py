@@ -30,7 +30,7 @@ SETTING = "__setting"  # name of the first column, which no run can have
 def training_table(trainings: Sequence[Training]) -> Table:
     """Task, model, size, length and time of every training; the device in the caption if all ran on one."""
     table = numbers(rows_to_data([_training_row(t) for t in trainings]), TRAININGS)
-    devices = [d for d in dict.fromkeys(table.data["device"]) if d]
+    devices = list(dict.fromkeys(table.data["device"].dropna()))
     if len(devices) > 1:
         return Table("trainings", "The trainings.", table)
     caption = "The trainings" + "".join(f", on {device}" for device in devices) + "."

@@ -135,7 +135,7 @@ def test_verdict__has_limits_that_belong_to_what_is_allowed(limits, low, high, e
 def test_verdict__of_a_scope_without_numbers_names_what_it_needs():
     (found,) = judge([claim_of(most=2.0)], [], "weighted")
     assert (found.scope, found.verdict, found.worst, found.count, found.within) == ("", OPEN, None, 0, 0)
-    assert claims_table([found]).shown.data["label"][0] == "needs x"
+    assert claims_table([found]).shown.data["reasons"][0] == "needs x"
     (row,) = claims_table([found]).numbers.data.to_dict("records")
     assert (row["for"], row["label"], row["reasons"]) == ("\N{EN DASH}", "", "")
     assert np.isnan([row["value"], row["value_low"], row["value_high"]]).all()

@@ -21,7 +21,7 @@ def verdicts(name, trainings):
 def test_claims__without_any_training_are_open_and_say_what_they_need():
     found = judge(CLAIMS, [], "weighted")
     assert [v.verdict for v in found] == [OPEN] * len(CLAIMS)
-    assert list(claims_table(found).shown.data["label"]) == [f"needs {claim.needs}" for claim in CLAIMS]
+    assert list(claims_table(found).shown.data["reasons"]) == [f"needs {claim.needs}" for claim in CLAIMS]
     assert len({c.name for c in CLAIMS}) == len(CLAIMS)
 
 

@@ -40,7 +40,7 @@ def test_course_table__has_times_as_ranges_of_checkpoints_and_the_rest_with_inte
     assert row["dip_low"] < row["dip"] < row["dip_high"]
     (shown,) = table.shown.data.to_dict("records")
     assert (shown["first"], shown["last"]) == ("10 to 100", "after 10000")
-    assert shown["dip"].endswith(" at 100")
+    assert shown["dip"].endswith("\nat 100")
 
 
 def test_course_table__counts_checkpoints_that_have_learned():

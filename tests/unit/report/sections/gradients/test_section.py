@@ -16,7 +16,7 @@ def test_sentence__has_only_numbers_above_their_noise():
     data = whole(one).isel(step=0)
     text = section.gradient_sentence(one)
     assert f"{float(data['gradient_square_ratio']):.3g} ± " in text
-    assert "at step 0, where the equivariance error is 6" in text
-    assert "the update that led to step 1, " in text
+    assert "times (step 0, 6" in text
+    assert "The update to step 1 spends " in text
     one.gradient["gradient_square_error"].loc[{"part": "mean"}] = 1e9
     assert "nowhere above its noise" in section.gradient_sentence(one)

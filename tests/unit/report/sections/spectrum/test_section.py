@@ -28,6 +28,6 @@ def at_floor(*terms):
     ],
 )
 def test_section__shows_the_terms_whose_error_is_more_than_rounding(low, shown):
-    figures = section([at_floor(*low)]).figures
+    figures = section([at_floor(*low)]).every_figure
     assert sorted(figure.name for figure in figures) == sorted(shown)
     assert all(np.isfinite(figure.numbers.data.select_dtypes("number").to_numpy()).any() for figure in figures)

@@ -195,7 +195,7 @@ def _by_scope(claim: Claim, found: Sequence[Evidence], absent: Mapping[str, Sequ
 
 
 def counts(verdicts: Sequence[Verdict]) -> str:
-    """How many claims hold, are contradicted, and are open, in a sentence. A claim holds if it does for every task."""
+    """Numbers of claims that hold for every task, are contradicted for one, and are open, in a sentence."""
     kinds = []
     for _, group in groupby(verdicts, key=lambda v: v.claim):
         every = {v.verdict for v in group}
@@ -227,12 +227,16 @@ def _brief(table: Numbers) -> Numbers:
     """The columns and rows on the page: whole tasks, and the first of several reasons."""
     full, shown = table.data, with_intervals(table, ["value"]).without(CSV_ONLY)
     reasons = [text.split("; ") for text in full["reasons"]]
-    needs = zip(full["label"], full["needs"], full["verdict"], strict=True)
+    needs = zip(reasons, full["needs"], full["label"], full["verdict"], strict=True)
     data = shown.data.assign(
         published=[_published_words(row, full) for row in full.to_dict("records")],
         allowed=[f"{allowed}\n({whose})" for allowed, whose in zip(full["allowed"], full["limits"], strict=True)],
-        label=[label or ("" if verdict == HOLDS else f"needs {words}") for label, words, verdict in needs],
-        reasons=[every[0] + (f"; and {len(every) - 1} more" if len(every) > 1 else "") for every in reasons],
+        reasons=[
+            every[0] + (f"; and {len(every) - 1} more" if len(every) > 1 else "")
+            if label or verdict == HOLDS
+            else f"needs {words}"
+            for every, words, label, verdict in needs
+        ],
     )
     order = ["statement", *(name for name in data if name != "statement")]
     kept = ~full["for"].str.contains(PART, regex=False)

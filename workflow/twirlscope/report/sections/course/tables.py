@@ -90,8 +90,6 @@ def brief(full: Numbers) -> Numbers:
     """The numbers for the page: intervals and steps in the cells of their values."""
     shown = with_intervals(full, list(VALUES))
     data = shown.data.copy()
-    for name in VALUES:  # in two lines, else the table is wider than most screens
-        data[name] = data[name].str.replace(" (", "\n(", regex=False)
     for name in ("dip", "highest"):
         steps = full.data[PLACES[name]]
         data[name] = [

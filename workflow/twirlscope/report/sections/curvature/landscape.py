@@ -75,7 +75,7 @@ def loss_numbers(training: Training, step: int) -> Numbers:
 
 
 def _words(data: xr.Dataset) -> str:
-    """Whether both parts are smooth on common draws, and the range of R squared."""
+    """The number of parts that are smoother on common draws, and the range of R squared."""
     r2 = data["landscape_r_squared"]
     found = {
         f"{LOOKS[part].words}, {words}": float(r2.sel(part=part, draws=draws))

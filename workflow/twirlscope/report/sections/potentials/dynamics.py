@@ -113,22 +113,26 @@ def figure(trainings: Sequence[Training]) -> Figure | None:
         for n, (w, u) in SERIES.items()
         for e, x in zip(ENDS, ("", ", from", ", to"), strict=True)
     ]
-    drift = {
-        f"{t.run}, {WORDS[o]}": 1e3 * float(t.dynamics["mean_force_drift"].sel(orientation=o))
-        for t in chosen
-        for o in WORDS
-    }
-    words = (
-        f"The momentum drifts most with {max(drift, key=drift.get)}. Drifts per atom are {extremes(drift, ' meV/Å')}."
-    )
     return Figure(
         "potentials_drift",
         wide,
         narrow,
         "Drift in molecular dynamics",
         caption,
-        words,
+        _words(chosen),
         numbers(table, columns),
+    )
+
+
+def _words(chosen: Sequence[Training]) -> str:
+    """The potential and orientation with the largest drift of the momentum, and the range of all."""
+    drift = {
+        f"{t.run}, {words}": 1e3 * float(t.dynamics["mean_force_drift"].sel(orientation=orientation))
+        for t in chosen
+        for orientation, words in WORDS.items()
+    }
+    return (
+        f"The momentum drifts most with {max(drift, key=drift.get)}. Drifts per atom are {extremes(drift, ' meV/Å')}."
     )
 
 
