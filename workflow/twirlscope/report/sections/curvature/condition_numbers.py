@@ -178,8 +178,7 @@ def remarks(training: Training) -> list[str]:
     defined = "; ".join(f"{SHOWN[m]}, {definitions[m]}" for m in SHOWN)
     found = [
         f"{training.label}: {defined}. A number has not converged if the interval over probes and the change since "
-        "half "
-        "and three quarters of the depth are together above 15 %.",
+        "half and three quarters of the depth are together above 15 %.",
         _rank_note(data).strip(),
         tail_note(data),
     ]

@@ -108,9 +108,8 @@ def share(trainings: Sequence[Training]) -> Figure:
         relative,
     )
     caption = (
-        "Share of an update that is spent on symmetry: ⟨u, ∇L_equiv⟩ / ⟨u, ∇L_total⟩, at the weights halfway through "
-        "the "
-        "update u. Below 0 or above 1 one part rises while the other falls." + HOLLOW
+        "Share of an update u that is spent on symmetry: ⟨u, ∇L_equiv⟩ / ⟨u, ∇L_total⟩, at the weights halfway through "
+        "it. Below 0 or above 1 one part rises while the other falls." + HOLLOW
     )
     last = last_values(trainings, "update_share")
     text = f"The last measured update lowers the equivariance error in {sum(v > 0 for v in last.values())} of "

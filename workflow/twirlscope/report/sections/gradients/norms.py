@@ -98,8 +98,7 @@ def ratio(trainings: Sequence[Training]) -> Figure:
     wide, narrow = _canvases(trainings, {t.label: ratio_lines(t) for t in trainings}, "ratio")
     caption = (
         "Squared norm of the gradient of the equivariance error over that of the twirled prediction error, "
-        "|∇L_equiv|² / "
-        "|∇L_mean|², beside L_equiv / L_total of the same samples." + LEAST
+        "|∇L_equiv|² / |∇L_mean|², beside L_equiv / L_total of the same samples." + LEAST
     )
     last, relative = last_values(trainings, "gradient_square_ratio"), last_values(trainings, "relative_equiv")
     above = sum(last[name] > relative[name] for name in last)
@@ -114,8 +113,7 @@ def norms(trainings: Sequence[Training]) -> Figure:
     wide, narrow = _canvases(trainings, {t.label: norm_lines(t) for t in trainings}, "squared norm")
     caption = (
         "Squared norms of the gradients of the total loss and its two parts with respect to all parameters, from "
-        "products "
-        "of independent batches: the square of one batch would be mostly noise late in training." + MOST
+        "products of independent batches: the square of one batch would be mostly noise late in training." + MOST
     )
     text = _part_words(trainings, name, "squared norm")
     return Figure(name, wide, narrow, title, caption, text, gradient_numbers(trainings, [name]))
