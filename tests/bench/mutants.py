@@ -34,7 +34,7 @@ MODULES = {  # module of the package -> its tests below tests/unit
     "estimators/loss_split.py": ["estimators/test_loss_split.py"],
     "estimators/simultaneous.py": ["estimators/test_simultaneous.py"],
     "estimators/trajectories.py": ["estimators/test_trajectories.py"],
-    f"{CLAIMS}/evidence.py": [f"{CLAIMS}/test_evidence.py", f"{CLAIMS}/test_judge.py"],
+    f"{CLAIMS}/evidence.py": [f"{CLAIMS}/test_{name}.py" for name in ("evidence", "judge", "paper", "percentages")],
     f"{CLAIMS}/judge.py": [f"{CLAIMS}/test_judge.py", f"{CLAIMS}/test_paper.py"],
     f"{PRICE}/crossover.py": [f"{PRICE}/test_crossover.py"],
 }

@@ -1,5 +1,7 @@
 """Verdicts by intervals, and their table."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -8,6 +10,7 @@ from synthetic import claimed
 from twirlscope.report.sections.claims.judge import (
     CONTRADICTED,
     HOLDS,
+    NOT_RUN,
     OPEN,
     Claim,
     Evidence,
@@ -208,3 +211,23 @@ def test_claims_table__has_every_field_of_a_verdict_and_hides_the_long_ones():
     assert {"statement", "for", "verdict", "published", "allowed", "reasons"} <= set(found.shown.data)
     assert found.shown.data["allowed"][0] == "at most 2\n(l)"
     assert "one furthest outside the limits" in found.caption
+
+
+def test_claims_table__has_published_scopes_beside_ours_and_those_that_did_not_run():
+    ours = [Evidence("t", "a", 1.0, 0.5, 1.5)]
+    theirs = [Evidence("t", "p", 3.0, 2.5, 3.5), Evidence("u", "r", 1.25, 1.0, 1.5), Evidence("u", "s", 1.0, 0.9, 1.1)]
+    claim = Claim("n", "S", "s", "q", "l", "x", lambda *_: ours, most=2.0)
+    other = Claim("n", "S", "s", "q", "l", "x", lambda *_: theirs, most=2.0)
+    published = [replace(v, claim=claim) for v in judge([other], [], "weighted")]
+    found = claims_table(judge([claim], [], "weighted"), published)
+    data = found.numbers.data
+    assert list(data["for"]) == ["t", "u"]
+    assert list(data["verdict"]) == [HOLDS, NOT_RUN]
+    assert list(data["published"]) == [CONTRADICTED, HOLDS]
+    assert list(data["count"]) == [1, 0]
+    assert list(data["within"]) == [1, 0]
+    assert list(data["published_count"]) == [1, 2]
+    assert list(data["published_within"]) == [0, 2]
+    assert list(data["published_value"]) == [3.0, 1.25]
+    assert list(data["published_label"]) == ["p", "r"]
+    assert list(found.shown.data["published"]) == [f"{CONTRADICTED} (3)", f"{HOLDS} (1.25)"]
