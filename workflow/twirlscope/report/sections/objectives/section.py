@@ -19,7 +19,7 @@ from ...questions import WORTH
 from ...section import Section
 from ...tables import Table
 from ...trainings import Training, primary_term
-from ...wording import labels_note, listed, plural, say, slug
+from ...wording import listed, plural, say, slug
 from . import over_seeds
 from .comparison import Comparison, comparisons, updates_of
 
@@ -169,7 +169,7 @@ def pareto(comparison: Comparison, found: Numbers) -> Figure:
     each = [f"{r['objective']}: loss {say(r['loss'])}, equivariance error {say(r['percent'])} %" for r in _rows(rows)]
     title = f"Objectives at equal cost: {comparison.dataset}"
     every = [t for seeds in comparison.seeds.values() for t in seeds]
-    caption = _caption(primary_term(every[0])) + labels_note(every)
+    caption = _caption(primary_term(every[0]))
     return Figure(_name(comparison), wide, narrow, title, caption, f"{title}. {'; '.join(each)}.", found)
 
 
