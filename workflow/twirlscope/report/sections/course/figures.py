@@ -19,7 +19,6 @@ from ...wording import extremes
 from .courses import RESAMPLES, TimeBin, bin_of, time_bins
 
 NAMES = [f"percent_equiv{end}" for end in ENDS]
-TITLE = "Equivariance error by time on the path"
 LABEL = "equivariance error\n[% of held-out loss]"
 
 

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure as Canvas
 from ...._typing import Array, Sequence
 from ....estimators.exact_ratios import LEAST_SEEDS, ratio_over_seeds
 from ...figures import style
-from ...figures.curves import curve, run_handles, run_looks
+from ...figures.curves import curve, run_looks
 from ...figures.figure import Figure
 from ...numbers import Column, Numbers, numbers, stored
 from ...tables import Table
@@ -143,7 +143,7 @@ def ratios(trainings: Sequence[Training], table: Numbers) -> Figure:
             style.log_axis(panel.ax, [*data["ratio"], 1.0], panel.y("mean part over\nequivariance part"))
             style.step_axis(panel.ax, np.unique(data["step"]), panel.x("training step"))
             panel.ax.set_title(f"{name}, {MATRICES[matrix]}" if len(MATRICES) > 1 else name)
-        style.legend(canvas, [*run_handles(looks), style.band()])
+        style.legend(canvas, [*style.handles(looks.values()), style.band()])
 
     wide, narrow = style.canvases(draw, len(contents), 2.2)
     caption = (

@@ -206,12 +206,6 @@ def _against_error(ax: Axes, rows: pd.DataFrame, looks: dict[str, style.Look]) -
     _log_x_axis(ax, np.concatenate([equiv / 4, rows["equiv_low"], equiv, rows["equiv_high"]]), "equivariance error")
 
 
-def _bar(row: dict, name: str) -> list[list[float]] | None:
-    """Lengths of an error bar; None without an interval."""
-    lengths = [[row[name] - row[f"{name}_low"]], [row[f"{name}_high"] - row[name]]]
-    return None if np.isnan(lengths).any() else lengths
-
-
 def _against_cost(ax: Axes, along: pd.DataFrame, looks: dict[str, style.Look]) -> None:
     """One line per objective over the FLOPs spent."""
     for name, part in along.groupby("objective", sort=False):
