@@ -60,6 +60,53 @@ def test_conditioning__on_average_is_the_inverse_ratio_of_effective_ranks():
     assert found.doubt == "has condition numbers that have not converged"
 
 
+def test_conditioning__is_the_ratio_itself_and_of_the_whole_network_has_no_doubt():
+    curved, at = synthetic.hessian(), {"measure": "effective_rank"}
+    for name, value in (("condition_ratio", 0.2), ("condition_ratio_low", 0.1), ("condition_ratio_high", 0.5)):
+        curved[name].loc[at] = value
+    curved["condition_converged"].loc[at] = True
+    training = one()
+    (found,) = evidence.conditions("effective_rank")(
+        [Training("a", 0, training.train, training.twirl, curved)], "weighted"
+    )
+    assert (found.value, found.low, found.high) == tuple(pytest.approx(x) for x in (0.2, 0.1, 0.5))
+    assert (found.scope, found.doubt) == ("force_field", "")
+
+
+def test_penalty__of_a_training_that_has_not_learned_is_unknown_for_its_task():
+    (found,) = evidence.penalty([learned_from(one(1.0), 10**9)], "weighted")
+    assert np.isnan(found.value)
+    assert (found.scope, found.doubt) == ("force_field", evidence.UNTRAINED)
+
+
+def test_penalty__has_a_lower_low_end_if_its_samples_are_copies_of_a_few():
+    training = learned_from(one(9.0, half=1.0), 1000)
+    count = training.twirl.sizes["sample"]
+    few, random = count // 4, np.random.default_rng(0)
+    equiv = training.twirl["sample_loss_equiv"]
+    factor = np.repeat(1 + 0.5 * random.standard_normal(few), 4)[:count]
+    data = training.twirl.assign(sample_loss_equiv=(equiv.dims, equiv.values * np.resize(factor, count)))
+    lows = []
+    for cluster in (np.arange(count), np.resize(np.repeat(np.arange(few), 4), count)):
+        clustered = data.assign(cluster=("sample", cluster.astype(np.int32)))
+        (found,) = evidence.penalty([Training("a", 0, training.train, clustered, dataset="md")], "weighted")
+        lows.append(found.value - found.low)
+    assert lows[1] > 1.1 * lows[0]  # they are equal without clusters
+
+
+def test_tails__of_either_part_are_a_doubt():
+    random = np.random.default_rng(0)
+    even, heavy = 1 + 0.1 * random.standard_normal(200), random.lognormal(0, 2.5, 200)
+    assert evidence.tails(even, even, None) == ""
+    assert all("heavy tails" in evidence.tails(*pair, None) for pair in ((heavy, even), (even, heavy)))
+
+
+def test_turning__is_the_floor_in_percent_of_the_loss_and_zero_where_none_was_measured():
+    data = xr.Dataset({"loss_total": ("step", [2.0, 4.0]), "loss_equiv_floor": ("step", [0.01, 0.1])})
+    np.testing.assert_allclose(evidence.turning(data), [0.5, 2.5])
+    np.testing.assert_array_equal(evidence.turning(data.drop_vars("loss_equiv_floor")), [0, 0])
+
+
 def test_per_hour__compares_the_best_of_both_kinds_after_the_same_time():
     ahead = synthetic.families()  # 10 s: 1,000 updates of plain networks, 100 of those with built-in symmetry
     (found,) = evidence.per_time(ahead, "weighted")
