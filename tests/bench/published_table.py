@@ -85,7 +85,7 @@ def markdown(shown) -> str:
     """A table of the report as Markdown."""
     lines = [f"| {' | '.join(c.title for c in shown.columns)} |", "| --- " * len(shown.columns) + "|"]
     for row in shown.data.itertuples(index=False):
-        lines.append(f"| {' | '.join(text(value) for value in row)} |")
+        lines.append(f"| {' | '.join(' '.join(text(value).split()) for value in row)} |")
     return "\n".join(lines) + "\n"
 
 

@@ -36,7 +36,6 @@ def test_schema__accepts_every_config_of_the_project(path):
         {"runs": {"augmented": {"train": {"objective": {"name": 3}}}}},
         {"runs": {"augmented": {"seeds": []}}},
         {"twirl": {"highest_degree": 41}},
-        {"report": {"title": ""}},
     ],
     ids=str,
 )

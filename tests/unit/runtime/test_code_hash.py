@@ -28,6 +28,12 @@ def test_reached__follows_public_names_to_their_modules(tmp_path):
     assert {"net.py", "norms.py", "contracts.py"} <= names([tmp_path / "net.py"])
 
 
+def test_reached__leaves_out_imports_for_type_checkers_alone(tmp_path):
+    (tmp_path / "net.py").write_text("if TYPE_CHECKING:\n    import layers\nelse:\n    import norms\n")
+    (tmp_path / "layers.py").write_text("x = 1\n")
+    assert "layers.py" not in names([tmp_path / "net.py"])
+
+
 @pytest.fixture
 def hash_of(tmp_path):
     def give(text, neighbour="y = 1\n"):

@@ -14,6 +14,7 @@ import torch
 
 from twirlscope.contracts import Batch
 from twirlscope.errors import UserError
+from twirlscope.objective import Rows
 from twirlscope.runtime import devices, identity, job
 from twirlscope.runtime import job as job_module
 from twirlscope.runtime.code_hash import code_hash
@@ -46,7 +47,7 @@ def test_heartbeat__is_silent_while_something_is_printed(tmp_path):
 def test_heartbeat__says_that_a_training_waits_for_its_data(tmp_path):
     def stuck(update):
         time.sleep(1)
-        return Batch({}, {"t": torch.zeros(1)}, {})
+        return Rows(Batch({}, {"t": torch.zeros(1)}, {}), torch.zeros(1, dtype=torch.int64))
 
     def work(_):
         with Loader(stuck, 5, 1, "cpu") as loader:

@@ -70,7 +70,7 @@ def krylov_spectra(model: torch.nn.Module, problem: Problem, mode: str) -> Check
     whole = problem.objective(model)
     some = [problem.objective(model, group) for group in problem.groups]
     found = CheckpointSpectra({}, {}, {}, whole.values())
-    for key in progress.counted(problem.matrices(), "matrix"):
+    for key in progress.counted(list(problem.matrices()), "matrix"):
         make = [operator(o, key[1], key[0], mode, problem.settings.keep_memory * GB) for o in (whole, *some)]
         with progress.part(0, 0.5):
             found.spectra[key] = _spectrum(make[0], problem, 1)

@@ -12,6 +12,7 @@ from ..storage import made_from
 
 SHOWN = 12  # most runs with figures and sentences of their own: more lines cannot be read in one figure
 STAGES = ("train", "twirl", "gradient", "hessian", "layers", "dynamics")  # in the order of the workflow
+REQUIRED = ("train", "twirl")
 TAIL = 4096  # bytes at the end of a log
 
 
@@ -62,7 +63,7 @@ def available(plan: Mapping[str, Any], results: Path, logs: Path) -> Inventory:
         label = f"Run {files.run}, seed {files.seed}"
         absent = {s: _reason(s, files, logs) for s, path in _stages(files).items() if not path.exists()}
         absent |= _unusable(files, spec["settings"] if plan["partial"] else {}, results, absent)
-        if first := next((s for s in ("train", "twirl") if s in absent), None):
+        if first := next((s for s in REQUIRED if s in absent), None):
             if absent[first]:
                 missing.append(f"{label} is not in this report: {absent[first]}.")
             else:
@@ -117,7 +118,7 @@ def stores_of(plan: Mapping[str, Any], results: Path) -> list[Path]:
 def _files(spec: Mapping[str, Any], results: Path) -> RunFiles:
     """The paths of the stores of one training."""
     folder = results / "runs" / spec["run"] / f"seed{spec['seed']}"
-    paths = {s: folder / f"{s}.zarr.zip" for s in STAGES if spec.get(s, s != "dynamics")}
+    paths = {s: folder / f"{s}.zarr.zip" for s in STAGES if spec.get(s, s in REQUIRED)}
     return RunFiles(
         **{"train": None, "hessian": None} | paths, **{key: spec[key] for key in ("run", "seed", "dataset", "swept")}
     )

@@ -12,7 +12,7 @@ import ast
 import builtins
 import functools
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from ..errors import UserError
@@ -130,13 +130,23 @@ def _drop_texts(call: ast.Call) -> None:
 def _imports(path: Path, time: int) -> tuple[Path, ...]:
     """Files that a file imports, anywhere in it."""
     found: list[Path] = []
-    for node in ast.walk(_parsed(path, time)):
+    for node in _run_nodes(_parsed(path, time)):
         if isinstance(node, ast.Import):
             for name in node.names:
                 found += _files(path, 0, name.name, [])
         elif isinstance(node, ast.ImportFrom):
             found += _files(path, node.level, node.module or "", [n.name for n in node.names])
     return tuple(found)
+
+
+def _run_nodes(tree: ast.AST) -> Iterator[ast.AST]:
+    """The nodes of a tree, without blocks for type checkers alone, which never run."""
+    todo = [tree]
+    while todo:
+        node = todo.pop()
+        if not (isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"):
+            yield node
+            todo += ast.iter_child_nodes(node)
 
 
 def _files(importer: Path, level: int, module: str, names: list[str]) -> list[Path]:

@@ -67,9 +67,8 @@ def report(
     with_figures = [t for t in trainings if t.run in shown]
     found = findings(trainings, with_figures, sweeps or {})
     sections = all_sections(trainings, settings, data, with_figures, sweeps or {}, found, external)
-    screen = facts.first_screen(
-        trainings, external, data, with_figures, missing, found, settings, _date([f.twirl for f in runs])
-    )
+    day = _date([f.twirl for f in runs])
+    screen = facts.first_screen(trainings, external, data, with_figures, missing, found, settings, day)
     content = facts.page_content(trainings, external, data, sections, screen, config, settings, provenance)
     about = made_from.attribute(record or {})
     write_folder(Path(out), lambda folder: _fill(folder, content, every, about))

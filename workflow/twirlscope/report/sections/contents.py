@@ -64,10 +64,8 @@ def all_sections(
     """The sections that are not empty, in the order of their questions.
 
     Args:
-        every: all trainings, for sweeps and tables.
         shown: the trainings that have figures and sentences of their own: all, or some of many.
         members: by sweep, its runs and their values.
-        external: potentials that were not trained here.
     """
     sections = [potentials.section(external), spectrum.section([*shown, *external])]
     if every:

@@ -114,8 +114,7 @@ def _reflection_row(training: Training, term: str) -> dict:
 def percent(trainings: Sequence[Training], term: str, threshold: float) -> Figure:
     """Percentage of the held-out loss that is equivariance error, above the learned fraction; all trainings."""
     chosen = with_term(trainings, term)
-    groups, table = by_run(chosen), percent_numbers(chosen, term)
-    looks = run_looks(groups)
+    groups, table, looks = by_run(chosen), percent_numbers(chosen, term), run_looks(by_run(chosen))
     rows, steps = table.data, steps_of(chosen)
     seen = rows["percent_equiv"].where(~floored(chosen, term))
     grey = published.references(chosen, "percent_equiv") if term == PRIMARY else []
