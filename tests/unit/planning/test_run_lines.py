@@ -45,7 +45,7 @@ class Command:
     """A command of Snakemake with two jobs, whose messages are sent by hand."""
 
     def __init__(self, folder, modules=1, main=True, dryrun=False, **output):
-        self.folder, self.stream = folder, io.StringIO()
+        self.folder, self.stream, self.dryrun = folder, io.StringIO(), dryrun
         self.logger = logging.Logger("snakemake")
         settings = OutputSettings(**output)
         self.manager = LoggerManager(self.logger, settings)
@@ -57,7 +57,8 @@ class Command:
             is_main_process=main,
             modifier_stack=[None] * modules,
             output_settings=settings,
-            dryrun=dryrun,
+            executor_plugin=None,
+            dryrun=False,
             touch=False,
             pathvars=names,
         )
@@ -70,6 +71,7 @@ class Command:
 
     def begin(self):
         self.send("", "WORKFLOW_STARTED", logging.INFO, **dict.fromkeys(FACTS.split(), "fact"))
+        self.workflow.executor_plugin, self.workflow.dryrun = object(), self.dryrun  # as late as in Snakemake
         self.send("Provided cores: 2", "RESOURCES_INFO", cores=2)
         self.send("Job stats:", "RUN_INFO", stats={})
 

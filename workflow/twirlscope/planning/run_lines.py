@@ -71,6 +71,7 @@ class RunLines(logging.Handler):
         self._plan, self._workflow, self._plain = plan, workflow, plain
         self._forecast: Forecast | None = None  # while jobs run
         self._hidden = False  # whether Snakemake's messages are
+        self._early: list[logging.LogRecord] | None = None  # messages of a workflow that has begun, until that is known
         self._slots, self._start = 1, time.monotonic()
         self._over, self._status = threading.Event(), ""
         self.name = STREAM
@@ -86,9 +87,21 @@ class RunLines(logging.Handler):
             self._plain.handle(record)
 
     def _emit(self, record: logging.LogRecord) -> None:
-        event, text = str(getattr(record, "event", None) or ""), str(record.msg)
+        event = str(getattr(record, "event", None) or "")
         if event == "workflow_started":
+            self._early = []
+        if self._early is not None:
+            if self._workflow.executor_plugin is None and record.levelno < logging.WARNING:
+                self._early.append(record)  # Snakemake does not yet say whether this is a dry run
+                return
+            early, self._early = self._early, None
             self._hidden = not (self._workflow.dryrun or self._workflow.touch)
+            for one in early:
+                self._print(one)
+        self._print(record)
+
+    def _print(self, record: logging.LogRecord) -> None:
+        event, text = str(getattr(record, "event", None) or ""), str(record.msg)
         if not self._hidden:
             self._plain.handle(record)
         elif event in EVENTS:
