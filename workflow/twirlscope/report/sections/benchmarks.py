@@ -170,7 +170,7 @@ def single_set(found: Numbers) -> str:
     names = [f"{row.run}, seed {row.seed}" for row in rows.itertuples()]
     error = extremes(dict(zip(names, rows["force_rmse"], strict=True)), " meV/Å")
     return (
-        f"Force RMSE by atom is {error} on the only test set, {rows['test_set'].iloc[0]}. Further sets (`test_files` "
+        f"Force RMSE by atom is {error} on the only test set, {rows['test_set'].iloc[0]}. Further sets (key test_files "
         "of a dataset of XYZ files) would be drawn side by side."
     )
 

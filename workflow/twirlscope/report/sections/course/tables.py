@@ -125,7 +125,7 @@ def course_table(trainings: Sequence[Training], threshold: float) -> Table | Non
         f"value, range of steps in which it is first at {threshold:g} % or less, dip (the lowest value before the "
         "first rise of a quarter or more that is clear of noise), highest value after the dip, last value, and range "
         f"of steps from which it stays at {threshold:g} % or less. In brackets 95 % intervals, bootstrap over clusters "
-        "of samples, the same resamples at all checkpoints; ranges of steps lie between checkpoints. `after` a step: "
+        "of samples, the same resamples at all checkpoints; ranges of steps lie between checkpoints. After a step: "
         "not within the training. No dip: no such rise. Flow matching also by the time on its path."
     )
     return None if found is None else Table("courses", caption, found, brief(found))

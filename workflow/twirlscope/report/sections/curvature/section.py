@@ -76,7 +76,7 @@ def section(trainings: Sequence[Training]) -> Section:
             figures.append(condition_numbers.conditions(training, f"condition_{name}"))
         else:
             sentences.append(
-                f"{training.label}: no condition number has converged; more `hessian.lanczos_steps` would help."
+                f"{training.label}: no condition number has converged; a higher hessian.lanczos_steps would help."
             )
         figures.append(density.densities(training, f"density_{name}"))
         figures.append(cumulative.distribution(training, f"spectra_{name}"))
