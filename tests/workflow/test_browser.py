@@ -25,8 +25,8 @@ async function look(d, w) {{
   const drawings = [...d.querySelectorAll("figure img")];
   drawings.forEach((i) => {{ i.loading = "eager"; }});
   await until(() => drawings.every((i) => i.complete));
-  const drawn = drawings.filter((i) => i.naturalWidth > 0 && i.getBoundingClientRect().width > 0);
-  const narrowest = Math.min(...drawn.map((i) => i.getBoundingClientRect().width));
+  const drawn = drawings.filter((i) => i.naturalWidth > 0); // those in folds and behind tabs, too
+  const narrowest = Math.min(...drawn.map((i) => i.getBoundingClientRect().width).filter((width) => width > 0));
   const link = d.querySelector("a.skip"); link.focus();
   const skip = link.getBoundingClientRect().left >= 0 && link.getBoundingClientRect().top >= 0;
   link.blur();

@@ -156,6 +156,12 @@ def test_chart__of_published_curves_is_drawn_until_the_reader_hides_them():
         assert ends[0] < ends[1]
 
 
+def test_rows__have_a_heading_in_every_column(figures):
+    for figure, *_ in figures:
+        heads = json.loads(chart_rows.packed(figure, vega.described(figure)))["heads"]
+        assert all(head.strip() for head in heads), figure.name
+
+
 def test_every_chart__is_drawn_by_vega(figures):
     for _, chart, rows in figures:
         for number in {0, len(chart["panels"]) - 1} if chart else ():

@@ -82,7 +82,7 @@ def packed(figure: Figure, found: Drawn | None) -> str:
         shown, every = len(rows), len(figure.numbers)
     else:
         axes = [[getattr(panel, name).label for panel in found.panels] for name in "xy"]
-        same = [labels[0] if len(set(labels)) == 1 else name for name, labels in zip("xy", axes, strict=True)]
+        same = [ls[0] if len(set(ls)) == 1 and ls[0] else name for name, ls in zip("xy", axes, strict=True)]
         rows = points(found)
         heads, shown = ["panel", "line", "seed", *same, "low", "high"], int(rows["told"].sum())
         every, rows = shown, rows[list(COLUMNS)]
