@@ -151,7 +151,7 @@ def peak(*arguments):
     command = [sys.executable, "-c", PEAK, *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=PACKAGE)
     assert done.returncode == 0, done.stderr
-    return float(done.stdout)
+    return float(done.stdout.splitlines()[-1])
 
 
 def test_prepare__takes_memory_that_does_not_grow_with_the_atoms(tmp_path):
