@@ -15,7 +15,7 @@ from ..settings.base import Settings, key
 from .common.comparison import half_squared_differences, require_squares, row_losses, sample_means
 from .common.views import require_exact, several_views
 
-SMALLEST = 0.1  # below, trainings diverged: the mean error alone is not bounded below by what a batch shows
+SMALLEST = 0.1  # at 0 the estimate <e_1, e_2> of a batch has no lower bound, and its minimum is no small error
 
 
 class EquivPenalty(Objective):
@@ -37,12 +37,13 @@ class EquivPenalty(Objective):
             gt=0,
             le=1,
         )
-        allow_divergence: bool = key(False, f"true accepts a weight below {SMALLEST}, with which trainings diverge")
+        allow_divergence: bool = key(False, f"true accepts a weight below {SMALLEST}, with which trainings may diverge")
 
         @model_validator(mode="after")
         def _converges(self):
             if self.weight < SMALLEST and not self.allow_divergence:
-                raise ValueError(f"weight of at least {SMALLEST}, or allow_divergence: true (it diverged at 0)")
+                expected = f"weight of at least {SMALLEST}, or allow_divergence: true"
+                raise ValueError(f"{expected} (at 0 the loss of a batch has no lower bound)")
             return self
 
     def __init__(self, settings: EquivPenalty.Settings, task: Task, model: Model, steps: int):

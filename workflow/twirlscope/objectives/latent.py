@@ -12,6 +12,7 @@ from ..geometry import rotation_sets
 from ..losses import weighted_loss
 from ..objective import Objective, Rows
 from ..settings.base import Settings, key
+from .common.modules import module_at
 from .common.views import require_exact, require_points, several_views
 
 
@@ -42,7 +43,11 @@ class Latent(Objective):
         def keep(_module: torch.nn.Module, _inputs: tuple, output: Tensor | tuple) -> None:  # copies of models share it
             found[:] = [output[0] if isinstance(output, tuple) else output]
 
-        _module(model, settings.features).register_forward_hook(keep)
+        module = module_at(model, settings.features, "train.objective.features")
+        if module is None:
+            known = [name for name, _ in model.named_modules() if name]
+            raise UserError("train.objective.features", "a module, for a model without blocks", "nothing", known)
+        module.register_forward_hook(keep)
         width = self._width(model)
         self.map = torch.nn.Sequential(
             torch.nn.Linear(width + 9, 2 * width), torch.nn.GELU(), torch.nn.Linear(2 * width, width)
@@ -96,18 +101,3 @@ class Latent(Objective):
             expected = f"a module with features of {int(real.sum())} atoms, [atom, feature] or [sample, atom, feature]"
             raise UserError("train.objective.features", expected, f"shape {shape}" if shape else type(kept).__name__)
         return kept.shape[-1]
-
-
-def _module(model: torch.nn.Module, path: str) -> torch.nn.Module:
-    """The module of a path; the last of `blocks` for an empty one.
-
-    Raises:
-        UserError: no such module, or no blocks.
-    """
-    modules = dict(model.named_modules())
-    blocks = [n for n in modules if n.startswith("blocks.") and n.count(".") == 1]
-    path = path or (blocks[-1] if blocks else "")
-    if not path or path not in modules:
-        known = [name for name in modules if name]
-        raise UserError("train.objective.features", "the path of a module of the model", repr(path), known)
-    return modules[path]

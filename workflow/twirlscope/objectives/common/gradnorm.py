@@ -9,6 +9,7 @@ import torch
 
 from ..._typing import Float, Sequence, Tensor
 from ...errors import UserError
+from .modules import module_at
 
 
 class GradNorm(torch.nn.Module):
@@ -54,17 +55,9 @@ def shared_parameters(model: torch.nn.Module, layer: str) -> list[Tensor]:
     Raises:
         UserError: no such module, or one without trained parameters.
     """
-    modules = dict(model.named_modules())
-    if layer not in modules:
-        known = [name for name in modules if name]
-        raise UserError("train.objective.layer", "the path of a module of the model", repr(layer), known)
-    blocks = getattr(model, "blocks", None)
-    if layer:
-        chosen = modules[layer]
-    elif isinstance(blocks, torch.nn.ModuleList) and len(blocks):
-        chosen = blocks[-1]
-    else:
-        chosen = [module for module in modules.values() if any(True for _ in module.parameters(recurse=False))][-1]
+    chosen = module_at(model, layer, "train.objective.layer")
+    if chosen is None:
+        chosen = [module for module in model.modules() if any(True for _ in module.parameters(recurse=False))][-1]
     found = [p for p in chosen.parameters() if p.requires_grad]
     if not found:
         raise UserError("train.objective.layer", "a module with trained parameters", repr(layer))

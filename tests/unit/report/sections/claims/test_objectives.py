@@ -1,7 +1,8 @@
 """Claims on objectives, each of which can hold, fail and stay open."""
 
+import numpy as np
 import pytest
-from objective_worlds import seeds
+from objective_worlds import seeds, training
 
 from twirlscope.report.sections.claims.judge import CONTRADICTED, HOLDS, OPEN, judge
 from twirlscope.report.sections.claims.objectives import CLAIMS
@@ -68,6 +69,20 @@ def test_latent__is_judged_by_its_force_error_at_equal_cost(l2, expected):
 def test_symmetry_losses__are_judged_by_the_best_of_them(loss, expected):
     worse = seeds(remul(1.0), 3.0)
     assert verdict("symmetry losses hardly help", [*seeds(AUGMENT), *worse, *seeds(LATENT, loss)]) == expected
+
+
+def test_symmetry_losses__are_not_contradicted_by_the_luckiest_of_many():
+    """Twelve penalties with the loss at the limit: the lowest estimate is below it by chance."""
+    random, wrong = np.random.default_rng(0), 0
+
+    def four(objective, level):
+        losses = level * np.exp(0.05 * random.standard_normal(4))
+        return [training(objective, loss, seed=k) for k, loss in enumerate(losses)]
+
+    for _ in range(60):
+        many = [t for k in range(12) for t in four(remul(1.0 + k), 0.9)]
+        wrong += verdict("symmetry losses hardly help", [*four(AUGMENT, 1.0), *many]) == CONTRADICTED
+    assert wrong <= 3, wrong  # 5 %; the lowest ratio alone, taken as if it were the only one, gives 9
 
 
 def test_claims__on_objectives_are_left_out_where_there_is_one_objective():
