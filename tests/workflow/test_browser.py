@@ -26,7 +26,9 @@ async function look(d, w) {{
   drawings.forEach((i) => {{ i.loading = "eager"; }});
   await until(() => drawings.every((i) => i.complete));
   const drawn = drawings.filter((i) => i.naturalWidth > 0); // those in folds and behind tabs, too
-  const narrowest = Math.min(...drawn.map((i) => i.getBoundingClientRect().width).filter((width) => width > 0));
+  const narrowestOf = (some) => Math.min(...some.map((i) => i.getBoundingClientRect().width).filter((px) => px > 0));
+  const beside = drawn.filter((i) => i.closest(".columns")); // the first screen's figure, beside the cards
+  const narrowest = narrowestOf(drawn.filter((i) => !beside.includes(i))), leading = narrowestOf(beside);
   const link = d.querySelector("a.skip"); link.focus();
   const skip = link.getBoundingClientRect().left >= 0 && link.getBoundingClientRect().top >= 0;
   link.blur();
@@ -56,7 +58,7 @@ async function look(d, w) {{
   }}
   return {{
     sideways: root.scrollWidth - w.innerWidth, wide, figures: d.querySelectorAll("figure").length, drawn: drawn.length,
-    narrowest, skip, said, violations, charts: charts.length, zoomed: before !== ticks(),
+    narrowest, leading, skip, said, violations, charts: charts.length, zoomed: before !== ticks(),
     told: panel && panel.closest(".explored").querySelector(".told").textContent,
     empty: charts.filter((c) => c.querySelectorAll("path").length < 5).map((c) => c.closest("figure").dataset.name),
     tables: [...d.querySelectorAll(".numbers table")].filter((t) => t.tBodies[0].rows.length > 0).length,
@@ -106,6 +108,7 @@ def test_report__fits_the_screen_and_draws_every_figure(project, tmp_path, width
     assert seen["sideways"] <= 0, seen["wide"]
     assert seen["figures"] == seen["drawn"] > 5
     assert seen["narrowest"] > 0.7 * min(width, 800)
+    assert seen["leading"] > 0.7 * min(width, 700)
     assert all(r.startswith((project.work / "results" / "report").as_uri()) for r in seen["requests"])
     assert seen["skip"], "the skip link shows itself when it has the focus"
     assert seen["said"] == []

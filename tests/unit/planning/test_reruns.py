@@ -130,7 +130,7 @@ SOURCES = [  # file, edit, what runs again
     ("report/figures/curves.py", "code", PAGE),
     ("report/page.css", "text", PAGE),
     ("storage/store.py", "code", EVERYTHING),
-    ("geometry/so3.py", "code", EVERYTHING),
+    ("geometry/so3.py", "code", EVERYTHING - {"prepare geometries"}),  # which turns nothing
     ("settings/twirl.py", "words", NOTHING),
     ("training/loop.py", "words", NOTHING),
     ("planning/plan.py", "code", NOTHING),
