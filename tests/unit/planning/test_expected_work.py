@@ -19,7 +19,9 @@ def plan():
 
 def test_passes__of_a_training_are_three_for_each_sample_of_each_update(plan):
     assert passes(plan, "train", "augmented") == 3 * 3500 * 32
-    assert work_of(plan, "train", {"run": "augmented", "seed": "0"}) == Work("train", "augmented", PASS * 3 * 3500 * 32)
+    assert work_of(plan, "train", {"run": "augmented", "seed": "0"}) == Work(
+        "train", "augmented", PASS["force_field"] * 3 * 3500 * 32
+    )
 
 
 def test_passes__of_a_panel_are_counted_as_the_config_says_them(plan):
@@ -66,6 +68,24 @@ def test_seconds__of_hours_are_not_told_by_a_job_of_seconds(tmp_path):
     speeds.record(Work("prepare", "d", 3.0), 15.0)
     speeds.record(Work("train", "a", 0.3), 120.0)
     assert speeds.seconds(Work("hessian", "a", 1000.0)) < 100 * 1000
+
+
+def test_seconds__of_a_network_that_is_slow_by_itself_are_not_those_of_the_others(tmp_path):
+    """Two runs of one slow network on a machine of ordinary speed, as at the start of a long sweep."""
+    speeds = Speeds(tmp_path / "s.json")
+    for name in ("voxels", "voxels_60"):
+        speeds.record(Work("train", name, 20.0), 6 * 20.0)
+    assert speeds.seconds(Work("train", "forces", 500.0)) < 4 * 500
+    speeds.record(Work("train", "chains", 100.0), 100.0)
+    assert speeds.seconds(Work("train", "forces", 500.0)) < 3 * 500
+    assert speeds.seconds(Work("twirl", "voxels", 20.0)) == pytest.approx(6 * 20.0, rel=0.4)
+
+
+def test_seconds__by_the_plan_alone_are_about_those_of_the_default_run(plan):
+    """As measured on two cores of a shared machine: all its networks together, and every training within a factor."""
+    measured = {"augmented": 199, "backbones": 98, "equivariant": 52, "voxels": 140}
+    for run, seconds in measured.items():
+        assert 1 / 2.5 < Speeds(Path()).seconds(work_of(plan, "train", {"run": run, "seed": "0"})) / seconds < 2.5
 
 
 def test_seconds__take_the_forecast_of_a_running_job_into_account(tmp_path):

@@ -18,12 +18,14 @@ from .plan import Plan
 
 START = 4.0  # [s] in which a job imports its packages and opens its files
 SHORTEST = 1.0  # [s] of that, on any machine
-PASS = 1e-3  # [s] of a forward pass of one sample, until a job of the run was measured
+PASS = {"force_field": 0.6e-3, "flow_matching": 2.5e-3, "voxel_denoising": 6e-3}  # [s] of a forward pass of one sample
+OTHER_PASS = 1e-3  # [s], of tasks of one's own
 GRADIENT = 3  # forward passes that a gradient costs
 DERIVATIVES = 20  # forward passes that all derivatives of one sample cost, about: those of features and of every module
 HELD_OUT = 300  # held-out samples, where the config takes the whole split: the plan does not know its size
 DENSE = 30  # products of a block whose eigenvalues are all computed, since many columns are multiplied at once
 TRUST = 20.0  # [s] of work, by which a slowness must be supported to count as much as the more general one
+OWN_RUNS = 0.5  # runs for which a machine of ordinary speed counts, beside those that were measured
 NETWORKS = (
     "train",
     "twirl",
@@ -60,7 +62,9 @@ def work_of(plan: Plan, rule: str, wildcards: Mapping[str, str]) -> Work:
     if not run:
         return Work(stage, "", 0.0)
     jobs = len(plan.jobs(stage, run)) if stage in NETWORKS[1:] else 1
-    return Work(stage, run, PASS * passes(plan, stage, run) / jobs)
+    return Work(
+        stage, run, PASS.get(plan.config.runs[run].task.get("name"), OTHER_PASS) * passes(plan, stage, run) / jobs
+    )
 
 
 def passes(plan: Plan, stage: str, run: str) -> float:
@@ -146,14 +150,35 @@ class Speeds:
 
     def _slowness(self, work: Work, known: Mapping[str, tuple[float, float]], start: float) -> float:
         """Duration without the start over the work: from all networks, then from the subject, then from the stage."""
-        networks = {k: v for k, v in known.items() if k.split(" ")[0] in NETWORKS and work.stage in NETWORKS}
-        subject = {k: v for k, v in networks.items() if k.endswith(f" {work.subject}")}
-        found = 1.0
-        for group in (networks, subject, {k: v for k, v in known.items() if k == _key(work)}):
-            spent = sum(max(seconds - start, 0.0) for _, seconds in group.values())
-            done = sum(worked for worked, _ in group.values())
+        found = _of_all_runs(known, start) if work.stage in NETWORKS else 1.0
+        for name in (f" {work.subject}",) * (work.stage in NETWORKS) + (_key(work),):
+            some = {k: v for k, v in known.items() if k.endswith(name) and (k == name or _is_network(k))}
+            spent, done = _spent(some, start)
             found = (found * TRUST + spent) / (TRUST + done)
         return found
+
+
+def _of_all_runs(known: Mapping[str, tuple[float, float]], start: float) -> float:
+    """Geometric mean of the slowness of all runs: a network that is slow by itself says little of the others."""
+    runs = {k.split(" ", 1)[1] for k in known if _is_network(k)}
+    logs = weights = 0.0
+    for run in runs:
+        spent, done = _spent({k: v for k, v in known.items() if _is_network(k) and k.endswith(f" {run}")}, start)
+        weight = done / (TRUST + done)
+        logs += weight * math.log(max(spent, 1e-3 * done) / done)
+        weights += weight
+    return math.exp(logs / (OWN_RUNS + weights))
+
+
+def _spent(known: Mapping[str, tuple[float, float]], start: float) -> tuple[float, float]:
+    """Durations without the starts, and work [s], both of all jobs."""
+    return math.fsum(max(seconds - start, 0.0) for _, seconds in known.values()), math.fsum(
+        work for work, _ in known.values()
+    )
+
+
+def _is_network(key: str) -> bool:
+    return key.split(" ")[0] in NETWORKS
 
 
 def _key(work: Work) -> str:
