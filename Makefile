@@ -1,5 +1,6 @@
 # make run           the default experiment, from nothing to results/report/index.html
-# make test          all tests
+# make test          the tests of every day, with one small run of the whole workflow; minutes
+# make test-all      all tests: real browsers and clusters, kills, hundreds of runs, simulations too
 # make lint          all checks of form; make format mends what can be mended
 # make docs          the documentation, docs/_build/html/index.html, after writing config/REFERENCE.md and the JSON schema
 # make dist          wheel and source archive in dist/, the same bytes at every build of one commit
@@ -31,7 +32,7 @@ ifneq ($(words $(VENV)),1)
 $(error VENV: expected a path without spaces, got '$(VENV)')
 endif
 
-.PHONY: run test check-slurm bench calibrate check-reliability mutants lint format docs potentials dist clean
+.PHONY: run test test-all check-slurm bench calibrate check-reliability mutants lint format docs potentials dist clean
 
 run: $(READY)
 	python -m snakemake --cores $(CORES) $(ARGS)
@@ -39,7 +40,10 @@ run: $(READY)
 	@echo "The report: $$PWD/results/report/index.html"
 
 test: $(READY)-dev
-	python -m pytest -n 2
+	python -m pytest -n 2 -m "not slow" $(ARGS)
+
+test-all: $(READY)-dev
+	python -m pytest -n 2 --durations=40 $(ARGS)
 
 check-slurm: $(READY)-slurm
 	python profiles/slurm/check.py --profile "$(PROFILE)" $(ARGS)

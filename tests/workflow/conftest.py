@@ -1,7 +1,11 @@
 """One smoke run of the whole workflow, from a copy of the project, shared by the tests of this folder that want it."""
 
+from pathlib import Path
+
 import pytest
 from copies import ROOT, Project, copy_code
+
+QUICK = ("test_workflow.py", "test_default.py")
 
 
 @pytest.fixture
@@ -11,9 +15,12 @@ def blank(tmp_path) -> Project:
     return Project(tmp_path / "code", tmp_path / "work")
 
 
+@pytest.hookimpl(tryfirst=True)  # before marks choose
 def pytest_collection_modifyitems(items):
-    """The first test that wants the smoke run waits for it: minutes, more on a busy machine."""
+    """Files other than those of the smoke run are slow; the first test that wants it waits minutes, more if busy."""
     for item in items:
+        if item.path.parent == Path(__file__).parent and item.path.name not in QUICK:
+            item.add_marker(pytest.mark.slow)
         if "project" in getattr(item, "fixturenames", ()) and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(1200))
 

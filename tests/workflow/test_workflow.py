@@ -169,6 +169,7 @@ def test_run_again__makes_what_was_deleted(project, tmp_path):
     assert some.jobs() == messages("augmented", "gradient") | {REPORT}
 
 
+@pytest.mark.slow
 def test_checkpoints__measured_by_several_jobs_give_the_store_of_one(project, tmp_path):
     overlay = write(tmp_path / "o.yaml", "runs: {voxels: {twirl: {jobs: 2}}}")
     shutil.copytree(project.work, tmp_path / "work")
@@ -243,6 +244,7 @@ def test_until__stops_after_the_stage(project, tmp_path):
     assert {job.split(":")[0] for job in empty.jobs("--until", "train")} == {"prepare", "train"}
 
 
+@pytest.mark.slow
 def test_forced_stage__runs_again_with_what_follows(project):
     expected = of_all("hessian") | {REPORT}
     assert project.jobs("-R", "hessian") == expected
@@ -266,6 +268,7 @@ datasets:
     assert "Select jobs" not in output
 
 
+@pytest.mark.slow
 def test_failing_job__ends_with_one_clear_message_and_no_product(project, tmp_path):
     (tmp_path / "bad.smi").write_text("not_a_molecule first\nC1CC second\n")
     overlay = write(tmp_path / "o.yaml", f"datasets: {{molecules: {{file: {tmp_path / 'bad.smi'}}}}}")
@@ -277,6 +280,7 @@ def test_failing_job__ends_with_one_clear_message_and_no_product(project, tmp_pa
     assert not list((tmp_path / "work").rglob("molecules.zarr.zip"))
 
 
+@pytest.mark.slow
 def test_snakemake_report__contains_the_page(project, tmp_path):
     project.snakemake("--report", str(tmp_path / "report.zip"))
     with zipfile.ZipFile(tmp_path / "report.zip") as archive:
@@ -284,6 +288,7 @@ def test_snakemake_report__contains_the_page(project, tmp_path):
         assert any(b"twirled" in archive.read(n) for n in pages)
 
 
+@pytest.mark.slow
 def test_module__serves_another_workflow(project, tmp_path):
     (tmp_path / "Snakefile").write_text(
         f"""
@@ -318,6 +323,7 @@ def test_provenance__of_a_run_is_stored_with_it(project):
     assert found["parameters"] > 100
 
 
+@pytest.mark.slow
 def test_interrupted_run__goes_on_where_it_was(project, tmp_path):
     """Snakemake is told to stop in the middle of a training; the same command finishes it."""
     overlay = write(
@@ -359,6 +365,7 @@ def wait_for(condition, seconds=90):
         time.sleep(0.1)
 
 
+@pytest.mark.slow
 def test_jobs__run_the_code_of_their_own_copy_whatever_is_installed(blank):
     stage = blank.code / "workflow" / "twirlscope" / "stages" / "prepare.py"
     text = stage.read_text()
@@ -370,6 +377,7 @@ def test_jobs__run_the_code_of_their_own_copy_whatever_is_installed(blank):
     assert (blank.work / "logs" / "prepare" / "backbones.0.log").read_text().startswith("this copy")
 
 
+@pytest.mark.slow
 def test_edit_of_the_code_while_jobs_run__makes_what_was_made_before_it_again(blank):
     stage = blank.code / "workflow" / "twirlscope" / "stages" / "prepare.py"
     edit = f"import pathlib; p = pathlib.Path({str(stage)!r}); p.write_text(p.read_text() + 'late = 1\\n')"

@@ -17,6 +17,7 @@ def test_table__has_the_share_its_error_and_the_count_of_every_row():
     assert text[3] == "| a | b | c | 95 % | none of them |"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [n for n in calibrate.names() if n != "claims"])
 def test_calibration__of_few_simulations_is_within_their_noise_of_what_is_expected(name):
     """A share of 95 % from n simulations has a standard error of 0.22 / sqrt(n); intervals here are not exact."""

@@ -12,6 +12,7 @@ MODULES = [name for name in check_reliability.names() if not name.startswith("wo
 FAULTS = [fault for name in MODULES for fault in check_reliability.faults(name)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
 def test_fault__of_a_training_is_survived(fault):
     row = check_reliability.tried(fault, fault.few)

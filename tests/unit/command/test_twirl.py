@@ -33,6 +33,7 @@ def run(structures, *more, name="Springs", arguments=None, trust=True):
     return main(words)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "bounds", "status", "words"),
     [
@@ -57,6 +58,7 @@ def test_command__with_too_many_failures_decides_nothing(structures, capfd):
     assert "left out, structure" in capfd.readouterr().out
 
 
+@pytest.mark.slow
 def test_command__writes_a_store_and_goes_on_from_its_cache(structures, tmp_path, capfd):
     out = tmp_path / "x.zarr.zip"
     assert run(structures, "--out", str(out), "--panel", "3", "--workers", "2") == 0
@@ -84,6 +86,7 @@ def counted(structures, out, calls, kill_after=-1):
     return done.returncode, len(calls.read_text().splitlines())
 
 
+@pytest.mark.slow
 def test_command__killed_half_way_makes_the_same_store_with_the_other_half_of_the_calls(structures, tmp_path):
     (tmp_path / "whole").mkdir()
     (tmp_path / "killed").mkdir()

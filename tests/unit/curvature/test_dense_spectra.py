@@ -45,6 +45,7 @@ def by_torch(part, curvature="hessian"):
     return J.T @ Q @ J
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("curvature", ["hessian", "gauss_newton"])
 @pytest.mark.parametrize("part", ["mean", "equiv"])
@@ -89,6 +90,7 @@ def test_measure__of_independent_rotations_has_the_total_of_the_plain_mean_of_al
     assert trace.sel(part="total") == pytest.approx(float(trace.sel(part="mean") + trace.sel(part="equiv")))
 
 
+@pytest.mark.slow
 def test_exact_spectra__leave_out_each_group_and_give_a_jackknife_interval():
     given = problem()
     found = exact_spectra(network(), given, "cached")

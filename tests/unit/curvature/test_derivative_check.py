@@ -30,6 +30,7 @@ def test_certify__accepts_a_model_whose_derivatives_are_right(model):
     assert found.mode == "cached"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES)
 def test_certify__accepts_every_mode(mode):
     found = certified(Messages, mode=mode)
@@ -177,6 +178,7 @@ class Sliced(Direct):
         self.body[2] = Slices()
 
 
+@pytest.mark.slow
 def test_certify__refuses_linearize_with_operations_in_place():
     assert max(certified(Sliced, factory=Wrong(right)).error.values()) < TOLERANCE
     refused(Sliced, "body.2 (Slices: copy_ in place)", factory=Wrong(linearized))
@@ -217,6 +219,7 @@ class Scripted(nn.Module):
         return {"forces": out[..., 1:], "energy": out[..., :1].mean(1)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["vmap", "dual"])
 def test_certify__refuses_scripted_modules_in_forward_mode(mode):
     refused(Scripted, "(RecursiveScriptModule: compiled)", mode=mode)

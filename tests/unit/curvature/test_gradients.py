@@ -43,6 +43,7 @@ def objective(model, task, index, seed=0, chunk=8, dtype=torch.float64):
     return Objective(model.to(dtype), task, task.batch(index), quaternion, chunk, unbiased=True)
 
 
+@pytest.mark.slow
 def test_part_gradients__of_a_linear_model_are_unbiased_for_the_closed_form():
     task, model, random = forces_task(), Linear(), np.random.default_rng(0)
     rows = [part_gradients(objective(model, task, random.integers(0, 30, 4), seed))[0] for seed in range(400)]
@@ -131,6 +132,7 @@ def test_flat_update__is_in_the_order_of_the_trained_parameters():
     assert flat_update(model, update).tolist() == [1.0, 2.0, 3.0]
 
 
+@pytest.mark.slow
 def test_measure__of_a_term_without_some_targets_is_unbiased_for_the_samples_that_have_one():
     """With 3 of 4 targets unknown, batches of 2 often have none, and still have the gradients of the others."""
     task, known = toys.partly_labelled(30)

@@ -28,6 +28,7 @@ def measured(block="outer", step=4, **settings):
     return spectra.measure(model, problem, step).isel(step=0)
 
 
+@pytest.mark.slow
 def test_landscape__of_a_linear_layer_is_the_exact_quadratic_of_its_hessian():
     """The predictions are linear in the last layer, so the loss is quadratic: known from values at the checkpoint."""
     found = measured()
@@ -46,6 +47,7 @@ def test_landscape__of_a_linear_layer_is_the_exact_quadratic_of_its_hessian():
     assert (found["landscape_residual_spread"].sel(draws="common") < 1e-9).all()
 
 
+@pytest.mark.slow
 def test_landscape__on_independent_draws_has_the_noise_of_single_points():
     """Its residuals are as large as the spread of the loss over draws at the checkpoint, and not correlated."""
     found = measured(landscape=15, landscape_rise=1e-3).sel(part="total")
@@ -58,6 +60,7 @@ def test_landscape__on_independent_draws_has_the_noise_of_single_points():
     assert found.sel(draws="common")["landscape_autocorrelation"] > 0.8
 
 
+@pytest.mark.slow
 def test_landscape__is_left_out_by_default_and_needs_all_eigenvalues():
     assert "landscape_loss" not in measured(landscape=0)
     other = measured(step=2)

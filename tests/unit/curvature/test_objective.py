@@ -20,6 +20,7 @@ def test_losses__are_the_plug_in_parts_of_the_squared_error(kind):
     assert values["total"] == pytest.approx((mean + equiv).item(), rel=1e-12)
 
 
+@pytest.mark.slow
 def test_losses__of_independent_rotations_are_unbiased():
     mean, equiv = [], []
     torch.manual_seed(1)

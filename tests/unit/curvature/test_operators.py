@@ -40,6 +40,7 @@ def known(model, steps):
     return objective, dict(zip(PARTS, dense_hessians(*parts, model is not Convolution), strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("model", "steps"), TRAINED)
 def test_operator__is_the_dense_hessian_of_each_part_at_every_checkpoint(model, steps):
     objective, exact = known(model, steps)
@@ -72,6 +73,7 @@ def test_dense_hessian__is_the_difference_of_gradients(model):
         np.testing.assert_allclose(found, matrix @ vector, atol=1e-6 * (matrix @ vector).abs().max())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("model", MODELS)
 def test_gauss_newton__is_the_jacobian_on_both_sides_of_the_curvature_of_the_loss(model, mode):
@@ -104,6 +106,7 @@ def test_gauss_newton__is_positive_but_for_the_mean_that_is_corrected_for_its_bi
     assert min(largest.values()) > 1e-2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("curved", CURVATURES)
 def test_parts__add_up_to_the_total_in_every_mode(curved, mode):

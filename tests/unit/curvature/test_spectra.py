@@ -41,6 +41,7 @@ def measured(**settings):
     return spectra.measure(network(), problem, 4).isel(step=0)
 
 
+@pytest.mark.slow
 def test_measure__is_exact_where_lanczos_spans_all_parameters():
     found = measured(lanczos_steps=40, dtype="float64").sel(curvature="hessian")
     objective = Objective(network(), TASK, TASK.batch(SAMPLES), sample_rotations("D2", 4, 0, 0))
@@ -57,6 +58,7 @@ def test_measure__is_exact_where_lanczos_spans_all_parameters():
         assert found["loss_value"].sel(part=part) == pytest.approx(value)
 
 
+@pytest.mark.slow
 def test_measure__of_independent_rotations_also_has_the_part_that_is_not_corrected():
     found = measured(rotation_set="independent", rotations=4, lanczos_steps=2)
     assert list(found["part"]) == ["mean", "mean_plugin", "equiv"]
@@ -83,6 +85,7 @@ def test_measure__of_a_group_of_the_samples_is_that_of_these_samples_at_half_the
     assert found["condition_ratio_low"].isnull().all(), "two groups have no spread"
 
 
+@pytest.mark.slow
 def test_measure__ratio_has_the_spread_over_groups_of_samples_in_its_interval():
     """Exact spectra, so that probes and depth have no errors: a Student interval over the samples, one per group."""
     found = measured(dtype="float64", lanczos_steps=40, groups=4).sel(curvature="hessian", side="absolute")

@@ -162,6 +162,7 @@ def test_read__names_what_is_wrong_with_the_files(tmp_path, smiles):
         dataset(smiles, elements=["C", "Cc"])
 
 
+@pytest.mark.slow
 @needs_data
 def test_read__of_real_files_rejects_what_is_too_large_and_keeps_the_rest():
     crystal = [DATA / f"pubLigs{kind}GoodDensity.sdf.gz" for kind in ("Charged", "Neutral")]

@@ -124,6 +124,7 @@ def whole_frames(lines):
 FRAMES = (GOOD + frame(rows=ROWS[:2], energy="energy=1") + frame(rows=[*ROWS, "H 3 3 3 0 0 1"]) + GOOD).encode()
 
 
+@pytest.mark.slow
 @examples(300)
 @given(damaged(FRAMES))
 def test_extxyz__loses_no_frame_of_a_damaged_file(content):
@@ -138,6 +139,7 @@ def test_extxyz__loses_no_frame_of_a_damaged_file(content):
     assert whole_frames(lines) in (None, records)
 
 
+@pytest.mark.slow
 @examples(100)
 @given(damaged(FRAMES * 3), st.integers(2, 9))
 def test_extxyz__reads_the_same_of_a_damaged_file_in_any_number_of_parts(content, parts):

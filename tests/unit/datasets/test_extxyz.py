@@ -233,6 +233,7 @@ def prepared(folder, section):
     return store.load(folder / "data.zarr.zip")
 
 
+@pytest.mark.slow
 @needs_data
 def test_prepare__holds_out_the_four_test_sets_of_acetylacetone(tmp_path):
     sets = {"test_300K": "test_MD_300K", "test_600K": "test_MD_600K", "dihedral": "test_dihedral"}
@@ -265,6 +266,7 @@ def test_read__rejects_real_frames_that_have_energies_only(name, count):
     assert Counter(r.reason for r in found.rejects) == {"no forces 'forces'": count}
 
 
+@pytest.mark.slow
 @needs_data
 def test_read__takes_18900_frames_of_378_molecules_in_seconds():
     name = "spice_des_gfn2xtb/spice_des_monomers_gfn2xtb.xyz.gz"

@@ -197,6 +197,7 @@ def test_finish__refuses_to_split_one_cluster(tmp_path):
         prepared(tmp_path, 1, files=[str(tmp_path)], shortest=5)
 
 
+@pytest.mark.slow
 @needs_data
 def test_prepare__handles_real_chains_and_no_near_duplicate_crosses_the_split(tmp_path):
     folders = [str(DATA / name) for name in ("mmcif", "pdb", "original_files")]
@@ -292,6 +293,7 @@ def test_read__takes_coordinates_of_9999_for_an_atom_that_is_missing(file, place
     assert np.abs(found["ca_positions"]).max() < 3
 
 
+@pytest.mark.slow
 @needs_data
 def test_read__of_real_files_has_as_many_chains_as_a_plain_reading_of_their_lines():
     """Another road: chain names of the CA lines of residues between the first MODEL and ENDMDL."""

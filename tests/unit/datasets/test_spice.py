@@ -154,6 +154,7 @@ def peak(*arguments):
     return float(done.stdout.splitlines()[-1])
 
 
+@pytest.mark.slow
 def test_prepare__takes_memory_that_does_not_grow_with_the_atoms(tmp_path):
     """16 times as many frames in 16 times as many parts: their arrays take 5 and 83 MB."""
     found = []

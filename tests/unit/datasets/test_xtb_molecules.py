@@ -254,6 +254,7 @@ def test_read_smiles_list__takes_some_evenly_spread_over_the_list(tmp_path):
     assert set(made.read(0).samples["sample_molecule"].values) == {"C"}
 
 
+@pytest.mark.slow
 def test_import__is_light_because_the_workflow_imports_every_dataset():
     code = "import sys, twirlscope.datasets.xtb_molecules, twirlscope.datasets.extxyz, twirlscope.stages.prepare\n"
     code += "print(sorted({'rdkit', 'tblite', 'ase'} & set(sys.modules)))"

@@ -120,6 +120,7 @@ def test_estimate__error_of_a_kappa_is_the_spread_over_seeds_and_not_the_zero_of
     assert np.sqrt(np.mean([f.error**2 for f in found])) == pytest.approx(spread, rel=0.35)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steps", [8, 24])
 def test_converged__holds_for_at_most_a_twentieth_of_numbers_that_are_more_than_15_percent_off(steps):
     """At the probes and depth of the default, and deeper. docs/calibration.md has more sizes and seeds."""
@@ -205,6 +206,7 @@ def test_ratio__over_groups_of_samples_has_the_interval_of_students_t():
     assert ratio(*groups[0], measure) == (value, value, value)
 
 
+@pytest.mark.slow
 def test_ratio__interval_holds_the_ratio_of_other_samples_about_as_often_as_it_says():
     """Sums of random matrices, one per sample, at the six samples of the default and its three groups."""
     hits, without = sample_ratios.coverage(40, 6, 3, ("kappa_E90", "effective_rank"), depth=(3, 16))
@@ -277,6 +279,7 @@ def spectra(name, part, steps, scale=1.0):
     return found, dense(matrix), matrix
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "part", "steps"), CASES)
 def test_spectra__of_small_models_agree_with_their_dense_hessians(name, part, steps):
     found, exact, _ = spectra(name, part, steps)
@@ -304,6 +307,7 @@ def quadrature(matrix, probe, steps):
     return value, vector[0] ** 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list(medium_models.MODELS))
 def test_effective_rank__is_three_times_as_precise_as_standard_quadrature_at_equal_products(name):
     errors = []

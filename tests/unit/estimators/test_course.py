@@ -87,6 +87,7 @@ def test_between__rounds_outward_to_checkpoints(low, high, expected):
     assert between(STEPS, low, high) == expected
 
 
+@pytest.mark.slow
 def test_coverage__of_times_dips_and_rises_is_near_95_percent():
     from bench.calibrations import courses
 

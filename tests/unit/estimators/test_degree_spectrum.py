@@ -152,6 +152,7 @@ def test_spectrum_design__of_a_lab_frame_bias_has_degree_1_only():
     assert design_spectrum.effective_degree(q) == pytest.approx(1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("K", [2, 3, 4, 8])
 def test_spectrum__and_split_are_unbiased(K):
     quaternion, target = haar(np.random.default_rng(K), 20_000, K), np.array([0.5, -1.0])
@@ -179,6 +180,7 @@ def by_wigner(function, highest, degree):
     return np.array(found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("replicates", [2, 3])
 def test_spectrum_design__and_split_design_are_unbiased_for_a_group_that_is_not_exact(replicates):
     """Degree 6 under the octahedral group, which is exact to 3."""
@@ -346,6 +348,7 @@ def test_pooled__gives_the_spectrum_of_a_panel_with_both_error_bars():
     np.testing.assert_allclose(found.high - found.low, 2 * 1.96 * found.error, rtol=0.1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fitted", [3, 5])
 def test_spectrum_fit__is_unbiased_from_the_highest_degree_there_is_and_less_noisy(fitted):
     quaternion = octahedral(np.random.default_rng(8), 1500, 3)

@@ -93,6 +93,7 @@ def test_jackknife__of_a_mean_is_its_standard_error():
     assert set(found) == {n + e for n in statistics(batches) for e in ("", "_error")}
 
 
+@pytest.mark.slow
 def test_jackknife__says_how_much_estimates_scatter():
     gram = draws(400, 12, 4)[0]
     found = [with_errors(batch_of(g)) for g in gram]

@@ -174,6 +174,7 @@ def test_jackknife__needs_two_rotations():
         loss_split.jackknife(1.0, np.ones(1))
 
 
+@pytest.mark.slow
 def test_interval__of_the_equivariance_error_covers_the_truth():
     """Gamma-distributed errors, each measured with three rotations; 95 % interval of the mean, at a fixed seed."""
     random, hits, repeats = np.random.default_rng(0), 0, 500

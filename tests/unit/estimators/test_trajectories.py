@@ -39,6 +39,7 @@ def test_correlation__needs_six_points_that_vary():
     assert trajectories.correlation_of_changes(x, -x)[0] == pytest.approx(-1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("noise", [(0.0, 0.3), (0.3, 0.0), (0.1, 0.2)])
 @pytest.mark.parametrize("rho", [0.0, 0.8])
 def test_power_law__interval_covers_the_truth_whichever_number_has_errors(noise, rho):

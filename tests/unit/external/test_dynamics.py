@@ -68,6 +68,7 @@ def test_rotations__change_nothing_for_an_equivariant_model(frame):
     assert np.abs(plain.energy - other.energy).max() > 1e-5
 
 
+@pytest.mark.slow
 def test_bias__drives_the_momentum_at_its_own_rate_and_rotations_make_it_a_random_walk(frame):
     plain = run(frame, Springs(bias=1.0))
     assert plain.force == pytest.approx(0.02, rel=1e-10)

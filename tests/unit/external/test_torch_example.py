@@ -37,6 +37,7 @@ def files(tmp_path_factory):
     return folder, frames, forces
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("factory", "file"), [("from_script", "script.pt"), ("from_export", "export.pt2"), ("from_state_dict", "state.pt")]
 )

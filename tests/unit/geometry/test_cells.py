@@ -56,6 +56,7 @@ def test_wrapped__leaves_atoms_on_a_face_and_molecules_alone():
     assert np.array_equal(cells.wrapped(corners - 9, np.zeros((3, 3))), corners - 9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("periodic", "atoms"), list(zip(AXES, (9, 14, 20), strict=True)))
 def test_overlap__is_found_where_some_pair_of_images_is_too_close(periodic, atoms):
     rng, lattice, found = np.random.default_rng(1), cells.lattice_of(SKEWED, periodic), 0

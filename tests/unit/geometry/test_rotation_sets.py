@@ -162,6 +162,7 @@ def test_haar__has_alpha_one_over_k_on_average():
     assert (abs(alpha.mean(0) - 1 / K) < 4 * error).all()
 
 
+@pytest.mark.slow
 def test_randomised__leaves_of_a_function_what_its_spectrum_predicts():
     """z = SUM_l <A_l, D_l> has q_l = |A_l|^2 / (2l+1) and T = A_0; the residual is SUM_{l>=1} q_l alpha_l."""
     found, draws, highest = rotation_set("T"), 1500, 6

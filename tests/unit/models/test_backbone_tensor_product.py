@@ -96,6 +96,7 @@ def test_backbone_tensor_product__does_not_jump_where_the_nearest_residues_chang
     assert found.diff(dim=0).abs().max() < 0.03 * found.abs().max()
 
 
+@pytest.mark.slow
 def test_backbone_tensor_product__passes_the_certificate_of_curvature_in_forward_mode():
     few = task()
     objective = Objective(model(), few, few.batch(np.arange(1)), rotation_sets.sample_rotations("D2", 1, 0, 0))

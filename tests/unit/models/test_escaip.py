@@ -88,6 +88,7 @@ def test_escaip__split_by_an_exact_set_is_the_closed_form(name):
     np.testing.assert_allclose(split.equiv, equiv, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_escaip__split_by_independent_rotations_is_right_on_average():
     net, batch = model(), molecules(samples=3)
     quaternion = so3.haar(3, 600, generator=torch.Generator().manual_seed(2))
@@ -138,6 +139,7 @@ def test_escaip__energy_is_invariant():
     torch.testing.assert_close(turned, here, rtol=0, atol=1e-10)
 
 
+@pytest.mark.slow
 def test_escaip__lie_derivative_sees_degree_2():
     net, batch, chosen = model(), molecules(), rotation_sets.rotation_set("O")
     quaternion = rotation_sets.randomised(chosen, 6, 1, torch.Generator().manual_seed(6)).flatten(1, 2)
@@ -161,6 +163,7 @@ def test_escaip__refuses_an_element_it_was_not_trained_on():
         model()(batch.inputs | {"numbers": torch.where(batch.inputs["numbers"] == 6, 9, batch.inputs["numbers"])})
 
 
+@pytest.mark.slow
 def test_escaip__learns_the_forces_of_springs():
     batch = molecules(samples=16)
     centre = batch.inputs["positions"].sum(1, keepdim=True) / (batch.inputs["numbers"] > 0).sum(1)[:, None, None]

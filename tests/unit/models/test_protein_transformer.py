@@ -150,6 +150,7 @@ def test_self_conditioning__guesses_half_of_the_time_in_training_and_never_in_ev
     assert torch.equal(is_guess, chance < 0.5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "settings",
     [{}, {"distances": False}, {"pair_update_every": 1}, {"self_conditioning": True}],

@@ -56,6 +56,7 @@ def test_network__turns_with_the_24_rotations_of_the_grid(section, dtype, limit)
     assert (there - grid_action.permute(quarters, here)).abs().max() < limit * here.abs().max()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("section", MODELS[::2], ids=lambda s: s["name"])
 def test_measure__of_it_is_rounding_in_single_precision(section):
     task = plugins.make_task({"name": "voxel_denoising", "size": 8, "resolution": 1.0}, toys.molecules(4))
@@ -119,6 +120,7 @@ def test_averaged_unet__is_the_mean_of_24_turned_passes_of_the_plain_one():
     assert torch.allclose(averaged({"grid": grid})["density"], torch.stack(passes).mean(0), atol=1e-12)
 
 
+@pytest.mark.slow
 def test_steerable_unet__passes_the_certificate_of_curvature():
     task = plugins.make_task({"name": "voxel_denoising", "size": 8, "resolution": 1.0}, toys.molecules(2))
     net = model({"name": "steerable_unet", "width": 1, "levels": 2}, task.constants)

@@ -74,6 +74,7 @@ def test_tensor_product__has_no_lie_derivative_forwards(forces, l_max):
         assert (found.values[term] < 1e-13).all()  # a square; constants of e3nn are in single precision
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("forces", ["direct", "conservative"])
 def test_tensor_product__passes_the_certificate_of_curvature_in_forward_mode(forces):
     task = toys.force_field()

@@ -71,6 +71,7 @@ def variance(draws):
     return each.sum() / samples**2, np.sqrt(((fourth - each**2) / count).sum()) / samples**2
 
 
+@pytest.mark.slow
 def test_trained_model__has_learned_and_is_not_equivariant(trained, held_out):
     turns = so3.haar(48, 8, 1, generator=torch.Generator().manual_seed(2))
     parts = design(trained, held_out, np.arange(48), turns, np.ones(1))
@@ -79,6 +80,7 @@ def test_trained_model__has_learned_and_is_not_equivariant(trained, held_out):
     assert 0.1 * parts.total.mean() < parts.equiv.mean() < 0.9 * parts.total.mean()
 
 
+@pytest.mark.slow
 def test_design__varies_at_least_1_8_times_less_than_as_many_independent_rotations(trained, held_out):
     """Two orientations of O against 48 independent rotations, by three standard errors.
 
@@ -115,6 +117,7 @@ def measured_spectrum(trained, held_out):
     return q.mean(0), loss_split.split_design(errors, np.zeros((48, 2, n)), 0.0, fine.weight.numpy()).equiv.mean()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["D2", "T", "O"])
 def test_twirling_residual__predicts_what_test_time_twirling_of_a_trained_model_leaves(
     trained, held_out, measured_spectrum, name

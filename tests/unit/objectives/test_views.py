@@ -154,6 +154,7 @@ def test_compilation__is_refused_for_objectives_that_look_inside():
         loop_of({"name": "latent"}, compile=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("section", [{"name": "remul", "balance": "gradnorm"}, {"name": "augment", "views": 2}])
 def test_training__killed_and_resumed_is_bit_by_bit_the_whole_one(tmp_path, data, section):
     settings = run(steps=8, objective=section)

@@ -73,6 +73,7 @@ def keys_of(kind, name):
 PLUGINS = [(kind, name) for kind in plugins.KINDS for name in plugins.known(kind)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "name"), PLUGINS)
 def test_reference__lists_every_key_of_a_plug_in_once(kind, name):
     own = [key for key, _ in tables()[f"{kind} `{name}`"]]

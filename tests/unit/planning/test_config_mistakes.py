@@ -37,6 +37,7 @@ def test_table__has_more_than_a_hundred_different_mistakes():
     assert len({text for text, *_ in MISTAKES}) == len(MISTAKES) > 150
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mistake", MISTAKES, ids=[f"{m[1]} {i}" for i, m in enumerate(MISTAKES)])
 def test_mistake__is_named_with_file_line_key_and_nearest_name(mistake, default, tmp_path, monkeypatch):
     text, path, words, *where = mistake

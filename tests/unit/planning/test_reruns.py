@@ -181,6 +181,7 @@ def test_nothing__runs_again_without_an_edit_and_there_are_enough_edits(results)
     assert len(SOURCES) >= 20
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("path", "value", "expected"), CONFIG, ids=lambda v: v if isinstance(v, str) else "")
 def test_edit_of_the_config__runs_again_what_the_table_says(results, path, value, expected):
     assert runs_again(Plan(edits.changed(DEFAULT, path, value)), results) == expected
@@ -208,6 +209,7 @@ def edit(monkeypatch, file, kind):
     monkeypatch.setattr(code_hash, "_tree", lambda p, time: (tree.__wrapped__ if p == path else tree)(p, time))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("file", "kind", "expected"), SOURCES, ids=lambda v: v if isinstance(v, str) else "")
 def test_edit_of_the_code__runs_again_what_the_table_says(results, monkeypatch, file, kind, expected):
     edit(monkeypatch, file, kind)
@@ -263,6 +265,7 @@ def test_reruns__force_the_stale_store_of_a_job_once_and_say_why_in_the_main_pro
     assert Reruns(plan, workflow, results, said.append).of("twirl")({"run": "augmented", "seed": "0"}) == []
 
 
+@pytest.mark.slow
 def test_comparison__of_two_hundred_stores_takes_no_time_to_speak_of(tmp_path, monkeypatch):
     """Counted in reads of files, as a clock on a busy machine says nothing: one short one per store."""
     config = edits.changed(DEFAULT, "runs.augmented.seeds", list(range(50)))

@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pytest
 import synthetic
 from synthetic import control
 
@@ -30,6 +31,7 @@ def screen_of(trainings, data=None, **settings):
     return facts.first_screen(trainings, [], data or {}, trainings, [], Findings(), found, "1 May 2026")
 
 
+@pytest.mark.slow
 def test_page_content__has_a_note_on_few_clusters_and_names_their_number():
     data = synthetic.twirl().assign(cluster=("sample", np.arange(40, dtype=np.int32) % 4)).assign_attrs(clusters=4)
     one = Training("a", 0, synthetic.train(), data, dataset="md")
@@ -41,6 +43,7 @@ def test_page_content__has_a_note_on_few_clusters_and_names_their_number():
     assert "40 samples (4 independent clusters) of the split test" in content.paragraph
 
 
+@pytest.mark.slow
 def test_first_screen__has_the_title_of_the_user_or_the_question():
     one = Training("a", 0, synthetic.train(), synthetic.twirl())
     assert screen_of([one], title="Mine").title == "Mine"

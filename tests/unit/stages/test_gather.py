@@ -37,6 +37,7 @@ STAGES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", STAGES)
 def test_gather__gives_the_bytes_of_a_single_job(stage, files, tmp_path):
     measure, arguments = STAGES[stage]

@@ -93,6 +93,7 @@ def is_finer(a, b):
     return len(set(zip(a.tolist(), b.tolist(), strict=True))) == len(set(a.tolist()))
 
 
+@pytest.mark.slow
 def test_twins__of_many_copies_take_time_in_proportion_to_them():
     """Copies are compared with one of them, not with each other."""
     taken = {}

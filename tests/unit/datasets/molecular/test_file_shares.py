@@ -75,6 +75,7 @@ def prepared(folder, section, parts):
     return (folder / "out.zarr.zip").read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("names", [["a.xyz"], ["a.xyz.gz"], ["a.xyz", "b.extxyz.gz", "c.xyz", "d.xyz"]], ids=len)
 def test_prepare__gives_the_same_bytes_however_the_files_are_divided(tmp_path, names):
     for k, name in enumerate(names):
@@ -126,6 +127,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("zipped", [False, True])
 def test_read__takes_memory_that_is_a_small_part_of_the_text(tmp_path, zipped):
     """Of 25 MB of text, the numbers as they are stored are 3 MB; a list of all frames took ten times the text."""

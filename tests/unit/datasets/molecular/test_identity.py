@@ -142,6 +142,7 @@ def test_finish__holds_out_whole_molecules_whatever_the_frames_are_called(names)
     assert found["cluster"].values.tolist() == list(range(7)) * 10
 
 
+@pytest.mark.slow
 @needs_data
 def test_molecules__of_real_frames_without_names_are_those_that_the_names_tell():
     """Ions and ten elements; protons move between the oxygens of two phosphates. A hot run has one molecule."""

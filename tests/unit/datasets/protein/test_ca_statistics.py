@@ -41,6 +41,7 @@ def test_radius_of_gyration__of_a_rod():
     assert ca_statistics.radius_of_gyration(x) == pytest.approx(np.sqrt((11**2 - 1) / 12))
 
 
+@pytest.mark.slow
 def test_transitions__recover_a_known_second_order_chain():
     rng = np.random.default_rng(0)
     truth = rng.dirichlet(np.full(STATES, 0.3), size=(STATES, STATES))
@@ -92,6 +93,7 @@ def test_load__gives_probabilities_and_a_helix_as_the_most_frequent_state():
     assert "CC0" in ca_statistics.provenance()
 
 
+@pytest.mark.slow
 @needs_data
 def test_main__gives_the_table_that_is_packaged(tmp_path, monkeypatch):
     out = tmp_path / "table.json"

@@ -93,6 +93,7 @@ def test_models__have_no_parameter_that_a_conservative_energy_does_not_use(name)
     assert all(g is not None and g.any() for g in unused)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_models__with_conservative_forces_pass_the_certificate(name):
     """Third derivatives of the energy, against central differences of the gradient of the loss."""

@@ -166,6 +166,7 @@ def test_models__have_an_equivariance_error_of_the_stress_exactly_where_they_are
     assert share < 1e-10 if exact else share > 1e-4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SIZES)
 def test_models__with_conservative_stress_pass_the_certificate_and_have_lie_derivatives(name):
     """Third derivatives of the energy, against central differences; forward mode through positions and cell."""
@@ -183,6 +184,7 @@ def test_models__with_conservative_stress_pass_the_certificate_and_have_lie_deri
     np.testing.assert_allclose(*ways, rtol=1e-4, atol=1e-13)
 
 
+@pytest.mark.slow
 def test_escaip__twirled_stress_is_that_of_the_mean_weight_of_degree_2():
     """Twisted, the weights of a degree hold degrees 0, 2 and 4, which the icosahedral group integrates exactly."""
     net, made = model("escaip", "direct", cutoff=3.0), task()

@@ -1,5 +1,6 @@
 """Files of figures, looks and ticks."""
 
+import pytest
 import synthetic
 
 from twirlscope.report.figures import style
@@ -11,6 +12,7 @@ def training(run="small", seed=0, **course):
     return Training(run, seed, synthetic.train(300, seed), synthetic.twirl(seed=seed, **course), synthetic.hessian())
 
 
+@pytest.mark.slow
 def test_figures__have_the_same_bytes_twice_and_text_as_text():
     first, again = (equivariance_error.percent([training(run="a $x$ & <b>")], "weighted", 2.0) for _ in range(2))
     for kind in ("svg", "pdf"):

@@ -70,6 +70,7 @@ def assembled(chart, rows, number, **parameters):
     return spec | {"datasets": {"numbers": data}}
 
 
+@pytest.mark.slow
 def test_chart__has_data_colours_axes_and_legend_of_its_static_twin(figures):
     """The twin is read through Matplotlib's own methods, not through the module that makes the chart."""
     drawn = [(figure, chart, rows) for figure, chart, rows in figures if chart]
@@ -122,6 +123,7 @@ def same_lines(ax, rows, looks, name):
     assert {to_hex(line.get_color()) for line in lines} <= {look["colour"] for look in looks}, name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FIGURES)
 def test_points__stand_where_matplotlib_puts_them(name):
     figure = FIGURES[name]()
@@ -142,6 +144,7 @@ def test_points__stand_where_matplotlib_puts_them(name):
     np.testing.assert_allclose(np.sort(mine[:, 1]), np.sort(theirs[:, 1]), atol=0.005)
 
 
+@pytest.mark.slow
 def test_chart__of_published_curves_is_drawn_until_the_reader_hides_them():
     for name in ("percent", "losses"):
         chart, rows = page_of(FIGURES[name]())
@@ -162,12 +165,14 @@ def test_rows__have_a_heading_in_every_column(figures):
         assert all(head.strip() for head in heads), figure.name
 
 
+@pytest.mark.slow
 def test_every_chart__is_drawn_by_vega(figures):
     for _, chart, rows in figures:
         for number in {0, len(chart["panels"]) - 1} if chart else ():
             assert vl_convert.vegalite_to_svg(assembled(chart, rows, number)).count("<path") > 5
 
 
+@pytest.mark.slow
 def test_rows__of_the_table_come_first_and_hold_the_numbers_of_the_store():
     figure = FIGURES["losses"]()
     chart, rows = page_of(figure)

@@ -1,5 +1,6 @@
 """The sections that a report has."""
 
+import pytest
 from synthetic import field
 
 from twirlscope.report.questions import QUESTIONS
@@ -7,6 +8,7 @@ from twirlscope.report.sections import contents
 from twirlscope.settings.report import ReportSettings
 
 
+@pytest.mark.slow
 def test_sections__include_fields_only_if_there_are_some():
     made = [[field(fields=f)] for f in (True, False)]
     names = [
@@ -16,6 +18,7 @@ def test_sections__include_fields_only_if_there_are_some():
     assert "fields" not in names[1]
 
 
+@pytest.mark.slow
 def test_sections__stand_in_the_order_of_their_questions():
     found = contents.all_sections([field()], ReportSettings(), {}, [field()], {}, contents.Findings())
     places = [QUESTIONS.index(section.question) for section in found]

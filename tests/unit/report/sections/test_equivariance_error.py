@@ -32,6 +32,7 @@ def test_percent__table_alternative_and_axis_agree_with_the_store():
     assert {"0", "2 %", "published"} <= set(texts(figure.wide))
 
 
+@pytest.mark.slow
 def test_percent__has_the_published_curve_of_the_task_behind_and_a_drawing_without_it():
     one = training()
     figure = equivariance_error.percent([one], PRIMARY, 2.0)
@@ -54,6 +55,7 @@ def test_percent__draws_checkpoints_that_have_not_learned_hollow():
     assert [list(line.get_xdata()) for line in hollow] == [[0, 10]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steps", [(0,), (3000,), (0, 3000), (5, 6), (0, 1, 10**6)])
 def test_figures__can_be_drawn_from_any_checkpoints(steps):
     one = training(steps=steps)

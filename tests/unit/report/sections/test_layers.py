@@ -57,6 +57,7 @@ def test_sentence__names_the_vector_the_layers_and_the_stability(training):
     assert "at most 1.1 at first and 0.001 at last" in text
 
 
+@pytest.mark.slow
 def test_section__has_figures_and_tables_with_all_numbers(training):
     found = layers.section([training])
     assert [f.name for f in found.figures] == ["layers_eigenvalues_mine_seed0", "layers_created_mine_seed0"]

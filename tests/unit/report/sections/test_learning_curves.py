@@ -156,6 +156,7 @@ def test_figures__mark_runs_that_have_not_learned_and_count_values_off_the_axis(
     assert legend == ["run_500 to run_14000", "not yet learned (below 10 %)"]
 
 
+@pytest.mark.slow
 def test_report__has_the_curve_as_figure_table_and_words(tmp_path):
     runs = [
         synthetic.save_run(tmp_path, f"run_{n}", with_hessian=False, training_samples=n, percent=p, steps=(0, 3000))

@@ -1,6 +1,7 @@
 """Figures of sweeps against the stores."""
 
 import numpy as np
+import pytest
 import synthetic
 
 from twirlscope.report.sections import sweeps
@@ -12,6 +13,7 @@ def sweep_of(runs):
     return members, [Training(run, 0, None, synthetic.twirl(seed=i)) for i, run in enumerate(members)]
 
 
+@pytest.mark.slow
 def test_sweep__pools_the_other_keys_and_keeps_every_number_in_its_table():
     members, trainings = sweep_of(30)
     figure = sweeps.sweep(trainings, "s", members, "weighted", 2.0)

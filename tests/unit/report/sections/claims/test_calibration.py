@@ -14,6 +14,7 @@ CLEAR = {"1 %", "4 %", "1 % at 4 levels", "4 % at 1 level, 1 % at 3", "5 % at 10
 WORLDS = claim_worlds.worlds()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("world", WORLDS, ids=[f"{w.claim}: {w.words}" for w in WORLDS])
 def test_verdict__is_wrong_in_5_percent_at_most(world):
     rates = world.rates(TRIALS)

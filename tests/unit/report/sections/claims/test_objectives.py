@@ -71,6 +71,7 @@ def test_symmetry_losses__are_judged_by_the_best_of_them(loss, expected):
     assert verdict("symmetry losses hardly help", [*seeds(AUGMENT), *worse, *seeds(LATENT, loss)]) == expected
 
 
+@pytest.mark.slow
 def test_symmetry_losses__are_not_contradicted_by_the_luckiest_of_many():
     """Twelve penalties with the loss at the limit: the lowest estimate is below it by chance."""
     random, wrong = np.random.default_rng(0), 0

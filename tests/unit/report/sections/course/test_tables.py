@@ -73,6 +73,7 @@ def test_time_bins__hold_every_sample_once_and_the_times_of_published_curves():
     assert len(tables.course_numbers([flow], 2.0)) == 1 + len(bins)
 
 
+@pytest.mark.slow
 def test_by_time__has_the_samples_of_every_bin_and_the_published_times():
     flow = training(task="flow_matching", time=np.linspace(0, 1, 120))
     figure = figures.by_time([flow], 2.0)

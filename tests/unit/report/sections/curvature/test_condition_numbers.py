@@ -1,6 +1,7 @@
 """Condition numbers: definitions, and marks of those that have not converged."""
 
 import numpy as np
+import pytest
 import synthetic
 
 from twirlscope.report.figures import style
@@ -12,6 +13,7 @@ def training(run="small", seed=0, **course):
     return Training(run, seed, synthetic.train(300, seed), synthetic.twirl(seed=seed, **course), synthetic.hessian())
 
 
+@pytest.mark.slow
 def test_conditions__define_every_number_they_show_and_mark_what_has_not_converged():
     one = training()
     figure = condition_numbers.conditions(one, "condition")

@@ -1,5 +1,6 @@
 """Single eigenvalues against the stores."""
 
+import pytest
 import synthetic
 
 from twirlscope.report.sections.curvature import eigenvalues
@@ -29,6 +30,7 @@ def test_eigenvalues__draws_what_has_not_converged_hollow():
     assert sum(len(line.get_xdata()) for line in lines if line.get_markerfacecolor() == "white") == doubtful
 
 
+@pytest.mark.slow
 def test_eigenvalues__draws_nothing_that_its_bound_does_not_tell_from_zero():
     one = training()
     zero = one.hessian.copy(deep=True)

@@ -46,6 +46,7 @@ def test_sentence__names_the_layer_and_says_what_is_open():
     assert "in 6 of 6 definitions it is open" in exact.sentence("doubtful", [doubtful], table)
 
 
+@pytest.mark.slow
 def test_section__shows_no_number_of_a_lanczos_run_for_exact_spectra():
     lanczos = Training("large", 0, synthetic.train(300, 0), synthetic.twirl(seed=0), synthetic.hessian())
     found = section.section([training(), lanczos])

@@ -22,6 +22,7 @@ def training(run="small", seed=0, **course):
     return Training(run, seed, None, synthetic.twirl(seed=seed), gradient=synthetic.gradient(seed=seed, **course))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("draw", FIGURES, ids=lambda f: f.__name__)
 @pytest.mark.parametrize("steps", [(0,), (3000,), (0, 3000), synthetic.STEPS])
 def test_figures__can_be_drawn_from_any_checkpoints(draw, steps):

@@ -166,6 +166,7 @@ def test_resampled__a_loss_that_is_not_positive_is_never_the_best():
     np.testing.assert_allclose(curves.loss[0, [0, 1, 2, 4, 5, 6, 7]], whole[[0, 1, 1, 1, 5, 5, 7]], atol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seeds", [(2, 2), (2, 3), (3, 3), (5, 5)])
 @pytest.mark.parametrize("mix", claim_worlds.MIXES)
 def test_crossover__intervals_cover_the_true_crossing_and_ratio(seeds, mix):

@@ -18,6 +18,7 @@ def at_floor(*terms):
     return Training("built in", 0, synthetic.train(50), data)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("low", "shown"),
     [
