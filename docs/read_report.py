@@ -1,0 +1,221 @@
+"""Tables and figures of the pages that read the report of an experiment, so that no number on them is typed.
+
+    python docs/read_report.py docs/gallery.md results/report
+    python docs/read_report.py docs/mini_paper.md results/report
+    python docs/read_report.py docs/explanation/curvature.md results/report
+
+A page has places such as `<!-- claims -->` ... `<!-- end -->`; what stands between is written anew from the CSV files
+of the report. Figures that the page shows are copied from the report if their folder has the name of the page.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+from pathlib import Path
+
+import pandas as pd
+
+PLACE = re.compile(r"(<!-- (?P<name>[a-z_]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+FIGURE = re.compile(r"\]\((?P<path>[^)]+\.svg)\)")
+TASKS = {"force_field": "forces", "flow_matching": "flow matching", "voxel_denoising": "voxels"}
+STEP, PERCENT, BELOW = "final step [1]", "equivariance error [%]", "stays below 2 % from [step]"
+
+
+def number(value: float) -> str:
+    """Three significant figures."""
+    extreme = 0 < abs(value) < 1e-4 or abs(value) >= 1e6
+    return f"{value:.1e}" if extreme else f"{value:,.0f}" if abs(value) >= 1000 else f"{float(f'{value:.3g}'):g}"
+
+
+def span(values: pd.Series, unit: str = "") -> str:
+    """One number, or lowest to highest."""
+    ends = list(dict.fromkeys(number(v) for v in (values.min(), values.max())))
+    return " to ".join(ends) + unit
+
+
+def table(rows: list[list[str]], head: list[str]) -> str:
+    """A Markdown table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join("| " + " | ".join(line) + " |\n" for line in lines)
+
+
+class Tables:
+    """CSV files of a report, read when they are asked for."""
+
+    def __init__(self, folder: Path):
+        self._folder = folder / "tables"
+
+    def __call__(self, name: str) -> pd.DataFrame:
+        """Rows of a table."""
+        return pd.read_csv(self._folder / f"{name}.csv")
+
+    def names(self, start: str) -> list[str]:
+        """Names of the tables that begin so."""
+        return sorted(path.stem for path in self._folder.glob(f"{start}*.csv"))
+
+
+# parts
+
+
+def claims(read: Tables) -> str:
+    """Verdict by claim and task, with trainings that agree; the deciding number is of the training furthest outside."""
+    found = read("claims")
+    names = [t for t in TASKS if (found["for"] == t).any()]
+    rows = []
+    for claim, group in found.groupby("claim", sort=False):
+        by_task = group.set_index("for")
+        cells = [_verdict(by_task.loc[task]) if task in by_task.index else "-" for task in names]
+        if "all" not in cells and not any(task in by_task.index for task in names):
+            cells = [_verdict(group.iloc[0])] + ["-"] * (len(names) - 1)
+        decided = group[group["value [1]"].notna() & group["for"].isin([*names, "all"])]
+        limits = group["allowed"].iloc[0] + f" ({group['limit is'].iloc[0]})"
+        rows.append([claim, *cells, limits, _published(by_task, names), _reason(decided)])
+    return table(
+        rows, ["claim", *(TASKS[n] for n in names), "limit", "published curves", "open or contradicted because"]
+    )
+
+
+def _verdict(row: pd.Series) -> str:
+    if row["verdict"] == "not run":
+        return "not run"
+    of = f", {row['agree']:.0f} of {row['trainings']:.0f}" if row["trainings"] > 1 else ""
+    value = "" if pd.isna(row["value [1]"]) else f"; {number(row['value [1]'])}"
+    return ("**{}**" if row["verdict"] != "open" else "{}").format(row["verdict"]) + of + value
+
+
+def _published(by_task: pd.DataFrame, names: list[str]) -> str:
+    said = {TASKS[n]: by_task.loc[n, "published"] for n in names if n in by_task.index}
+    judged = {task: verdict for task, verdict in said.items() if verdict in ("holds", "open", "contradicted")}
+    return "; ".join(f"{task}: {verdict}" for task, verdict in judged.items()) or "-"
+
+
+def _reason(decided: pd.DataFrame) -> str:
+    whys = decided["open because"].dropna().astype(str)
+    return "; ".join(dict.fromkeys(why.split(";")[0] for why in whys if why)) or "-"
+
+
+def runs(read: Tables) -> str:
+    """Every run of the config that is no member of a sweep: its end, over seeds."""
+    found, kind = read("headline"), read("trainings").drop_duplicates("run").set_index("run")
+    rows = []
+    for run, seeds in found.groupby("run", sort=False):
+        if run in _swept(read):
+            continue
+        low, high = seeds["from [%]"].min(), seeds["to [%]"].max()
+        below = seeds[BELOW].dropna()
+        when = f"{span(below)}, in {len(below)} of {len(seeds)} seeds" if len(below) else "not at the end"
+        exact = bool(seeds["is rounding error"].any())
+        error = "rounding error" if exact else f"{span(seeds[PERCENT], ' %')} ({number(low)} to {number(high)})"
+        rows.append(
+            [
+                f"`{run}`",
+                TASKS[kind.loc[run, "task"]],
+                f"{kind.loc[run, 'parameters [1]']:,}",
+                f"{seeds[STEP].max():,}",
+                error,
+                "always" if exact else when,
+                span(100 * seeds["learned fraction [1]"], " %"),
+            ]
+        )
+    head = ["run", "task", "parameters", "updates", "equivariance error at the end (95 % within)", "below 2 % from"]
+    return table(rows, [*head, "learned"])
+
+
+def sweeps(read: Tables) -> str:
+    """Every value of every sweep: equivariance error and loss at the end, over its trainings."""
+    rows = []
+    for name, found, keys in _sweeps(read):
+        last = found.loc[found.groupby(["run", "seed"], sort=False)["step [1]"].idxmax()]
+        for values, some in last.groupby(keys, sort=False):
+            shown = ", ".join(str(v) for v in values)
+            learned = "" if not some["trivial"].any() else f", {int(some['trivial'].sum())} learned nothing"
+            error = span(some["equivariance error [%]"], " %") + learned
+            rows.append([f"`{name}`", shown, f"{len(some)}", error, span(some["total loss [1]"])])
+    return table(rows, ["sweep", "value", "trainings", "equivariance error at the end", "held-out loss at the end"])
+
+
+def _sweeps(read: Tables) -> list[tuple[str, pd.DataFrame, list[str]]]:
+    """Name, numbers and swept keys of every sweep."""
+    found = []
+    for name in read.names("sweep_"):
+        numbers = read(name)
+        keys = [
+            str(c) for c in numbers.columns[numbers.columns.get_loc("seed") + 1 : numbers.columns.get_loc("step [1]")]
+        ]
+        found.append((name.removeprefix("sweep_").rsplit("_", 1)[0], numbers, keys))
+    return found
+
+
+def _swept(read: Tables) -> set[str]:
+    """Runs that a sweep added, named after it; the others are those of the config."""
+    return {run for name, found, _ in _sweeps(read) for run in found["run"] if run.startswith(f"{name}_")}
+
+
+def ratios(read: Tables) -> str:
+    """Ratio of the condition numbers of both parts at the last checkpoint, and its range over all that learned."""
+    found, rows = read("condition_ratios"), []
+    for (matrix, definition), group in found.groupby(["matrix", "definition"], sort=False):
+        cells = []
+        for _, run in group.groupby("run", sort=False):
+            last, later = run.loc[run["step [1]"].idxmax()], run[run["step [1]"] > 0]["ratio [1]"]
+            ends = f"{number(last['ratio, low [1]'])} to {number(last['ratio, high [1]'])}"
+            cells.append(f"{number(last['ratio [1]'])} ({ends}); {span(later)}")
+        rows.append([matrix.replace("_", "-"), definition, *cells])
+    return table(rows, ["matrix", "definition", *(f"`{run}`" for run in found["run"].unique())])
+
+
+def course(read: Tables) -> str:
+    """The ratio by κ_E90 of the Hessian at every checkpoint."""
+    found = read("condition_ratios")
+    found = found[(found["definition"] == "κ_E90") & (found["matrix"] == "hessian")]
+    rows = [
+        [
+            f"`{row['run']}`",
+            f"{row['step [1]']:,}",
+            *(number(row[f"{name} [1]"]) for name in ("twirled prediction error", "equivariance error", "ratio")),
+            f"{number(row['ratio, low [1]'])} to {number(row['ratio, high [1]'])}",
+        ]
+        for _, row in found.iterrows()
+    ]
+    return table(rows, ["run", "update", "twirled prediction error", "equivariance error", "ratio", "95 %"])
+
+
+def landscapes(read: Tables) -> str:
+    """Roughness of both parts on common and on independent draws, over seeds."""
+    rows = []
+    for (run, part, draws), some in read("landscapes").groupby(["run", "part", "draws"], sort=False):
+        smooth = [span(some[c]) for c in ("R² of a quadratic fit [1]", "correlation of neighbours [1]")]
+        rows.append([f"`{run}`", part, draws, *smooth])
+    return table(rows, ["run", "part", "draws", "R² of a quadratic fit", "correlation of neighbours"])
+
+
+PARTS = {part.__name__: part for part in (claims, runs, sweeps, ratios, course, landscapes)}
+
+
+def rewritten(text: str, read: Tables) -> str:
+    """The page with its tables made anew."""
+    return PLACE.sub(lambda place: f"{place[1]}\n{PARTS[place['name']](read)}\n{place[3]}", text)
+
+
+def main() -> None:
+    """Rewrite a page."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("page", type=Path)
+    parser.add_argument("report", type=Path)
+    args = parser.parse_args()
+    text = rewritten(args.page.read_text(encoding="utf-8"), Tables(args.report))
+    for path in FIGURE.findall(text):
+        own = args.page.parent / path
+        if own.parent.name == args.page.stem:
+            own.parent.mkdir(exist_ok=True)
+            shutil.copyfile(args.report / "figures" / own.name, own)
+    whole = args.page.with_suffix(".part")
+    whole.write_text(text, encoding="utf-8")
+    os.replace(whole, args.page)
+
+
+if __name__ == "__main__":
+    main()

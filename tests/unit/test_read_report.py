@@ -1,0 +1,86 @@
+"""The pages that read a report: their tables come from its CSV files, here small ones with known content."""
+
+import importlib.util
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+@pytest.fixture(scope="module")
+def page():
+    spec = importlib.util.spec_from_file_location("read_report", DOCS / "read_report.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def report(tmp_path):
+    """Two seeds of a run, one member of a sweep, one claim for two tasks, one ratio at two steps."""
+    folder = tmp_path / "report" / "tables"
+    folder.mkdir(parents=True)
+    head = ["run", "seed", "final step [1]", "equivariance error [%]", "from [%]", "to [%]", "is rounding error"]
+    rows = [["a", 0, 3000, 1.5, 1.2, 1.9, False], ["a", 1, 3000, 2.5, 2.2, 2.75, False]]
+    rows += [["size_8k", 0, 3000, 9.0, 8.0, 10.0, False]]
+    ends = pd.DataFrame(rows, columns=head)
+    ends["stays below 2 % from [step]"], ends["learned fraction [1]"] = [398.0, None, None], [0.9, 0.95, 0.5]
+    tables = {"headline": ends}
+    tables["trainings"] = pd.DataFrame({"run": ["a", "a", "size_8k"], "task": "force_field", "parameters [1]": 1234})
+    sweep = {"run": ["a", "a", "size_8k"], "seed": 0, "size": ["big", "big", "8k"], "step [1]": [10, 3000, 3000]}
+    sweep |= {"equivariance error [%]": [50.0, 1.5, 9.0], "total loss [1]": [1.0, 0.25, 0.5]}
+    tables["sweep_size_weighted"] = pd.DataFrame(sweep | {"trivial": [True, False, True]})
+    claim = {"claim": "small", "for": ["force_field", "voxel_denoising"], "verdict": ["open", "holds"]}
+    claim |= {"published": ["contradicted", "-"], "value [1]": [2.5, 1.0], "allowed": "at most 2", "limit is": "ours"}
+    claim |= {"trainings": [2, 1], "agree": [1, 1], "open because": ["one seed; and more", None]}
+    tables["claims"] = pd.DataFrame(claim)
+    ratio = {"run": "a", "matrix": "gauss_newton", "definition": "κ_E90", "step [1]": [0, 10, 3000]}
+    ratio |= {"ratio [1]": [9.0, 2.0, 4.0], "ratio, low [1]": 1.0, "ratio, high [1]": 8.0}
+    tables["condition_ratios"] = pd.DataFrame(ratio)
+    for name, found in tables.items():
+        found.to_csv(folder / f"{name}.csv", index=False)
+    return tmp_path / "report"
+
+
+def test_parts__have_the_numbers_of_the_tables(page, report):
+    read = page.Tables(report)
+    (row,) = page.runs(read).splitlines()[2:]
+    assert row == "| `a` | forces | 1,234 | 3,000 | 1.5 to 2.5 % (1.2 to 2.75) | 398, in 1 of 2 seeds | 90 to 95 % |"
+    assert page.sweeps(read).splitlines()[2:] == [
+        "| `size` | big | 1 | 1.5 % | 0.25 |",
+        "| `size` | 8k | 1 | 9 %, 1 learned nothing | 0.5 |",
+    ]
+    (row,) = page.claims(read).splitlines()[2:]
+    assert "open, 1 of 2; 2.5 | **holds**; 1 | at most 2 (ours) | forces: contradicted | one seed |" in row
+    (row,) = page.ratios(read).splitlines()[2:]
+    assert row == "| gauss-newton | κ_E90 | 4 (1 to 8); 2 to 4 |", "the first checkpoint is not in the range"
+
+
+def test_page__keeps_its_words_and_is_the_same_when_written_again(page, report, tmp_path):
+    path = tmp_path / "words.md"
+    path.write_text("Before.\n\n<!-- runs -->\nold\n<!-- end -->\n\nAfter.\n")
+    for _ in range(2):
+        subprocess.run([sys.executable, DOCS / "read_report.py", path, report], check=True)
+        text = path.read_text()
+        assert text.startswith("Before.\n\n<!-- runs -->\n\n| run |")
+        assert text.endswith("|\n\n<!-- end -->\n\nAfter.\n")
+        assert "old" not in text
+
+
+@pytest.mark.parametrize(
+    "path",
+    sorted(p for p in DOCS.rglob("*.md") if not {"_build", "generated"} & set(p.parts)),
+    ids=lambda path: path.stem,
+)
+def test_places__of_every_page_have_a_part_and_are_filled(page, path):
+    text = path.read_text(encoding="utf-8")
+    places = list(page.PLACE.finditer(text))
+    assert len(places) == text.count("<!-- end -->")
+    for place in places:
+        assert place["name"] in page.PARTS
+        assert re.search(r"\|\n\n<!-- end -->$", place[0]), f"{path}: no table at {place['name']}"
