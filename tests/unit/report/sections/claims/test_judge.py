@@ -49,7 +49,7 @@ def test_verdict__of_a_scope_is_that_of_its_worst_number_and_names_it():
     first, second = judge([claim], [], "weighted")
     assert (first.scope, first.verdict, first.worst.label, first.count) == ("t", CONTRADICTED, "bad", 2)
     assert (second.scope, second.verdict) == ("u", HOLDS)
-    assert counts([first, second]) == "Of 1 claims 0 hold for every task, 1 are contradicted and 0 are open."
+    assert counts([first, second]) == "Of 1 claim 0 hold for every task, 1 is contradicted and 0 are open."
     table = claims_table([first, second])
     assert list(table.numbers.data["verdict"]) == [CONTRADICTED, HOLDS]
     assert list(table.numbers.data["value"]) == [5, 1]
@@ -190,7 +190,15 @@ def test_counts__are_of_claims_over_all_their_tasks():
     rows = [Evidence(s, "a", v, v - 0.1, v + 0.1) for s, v in (("t", 1.0), ("u", 5.0), ("v", 2.0), ("w", 1.0))]
     claims = [claim_of(rows, most=2.0), claim_of(rows[:1], most=3.0), claim_of(rows[2:], most=2.0)]
     found = counts(judge(claims, [], "weighted"))
-    assert found == "Of 3 claims 1 hold for every task, 1 are contradicted and 1 are open."
+    assert found == "Of 3 claims 1 holds for every task, 1 is contradicted and 1 is open."
+
+
+def test_counts__leave_out_what_no_run_tests():
+    tested, untested = claim_of([Evidence("t", "a", 1.0, 0.9, 1.1)], most=2.0), claim_of([], most=2.0)
+    found = counts(judge([tested, untested], [], "weighted"))
+    assert found.startswith("Of 1 claim 1 holds for every task, 0 are contradicted and 0 are open.")
+    assert found.endswith(" These runs do not test 1 more claim.")
+    assert counts(judge([untested], [], "weighted")) == "These runs test none of 1 claim."
 
 
 def test_claims_table__has_every_field_of_a_verdict_and_hides_the_long_ones():

@@ -24,7 +24,7 @@ from ...numbers import Column, Numbers, numbers
 from ...published.curves import source
 from ...tables import Table, with_intervals
 from ...trainings import Training
-from ...wording import listed, say
+from ...wording import listed, plural, say
 
 HOLDS, CONTRADICTED, OPEN = "holds", "contradicted", "open"
 PART = ", "  # between a task and a part of its samples, in a scope
@@ -195,14 +195,22 @@ def _by_scope(claim: Claim, found: Sequence[Evidence], absent: Mapping[str, Sequ
 
 
 def counts(verdicts: Sequence[Verdict]) -> str:
-    """Numbers of claims that hold for every task, are contradicted for one, and are open, in a sentence."""
-    kinds = []
+    """Numbers of tested claims that hold for every task, are contradicted for one, and are open, in a sentence."""
+    kinds, untested = [], 0
     for _, group in groupby(verdicts, key=lambda v: v.claim):
-        every = {v.verdict for v in group}
-        kinds.append(CONTRADICTED if CONTRADICTED in every else HOLDS if every == {HOLDS} else OPEN)
-    words = {HOLDS: "hold for every task", CONTRADICTED: "are contradicted", OPEN: "are open"}
-    found = [f"{kinds.count(kind)} {words[kind]}" for kind in words]
-    return f"Of {len(kinds)} claims {listed(found)}."
+        every = {v.verdict for v in group if v.count}
+        untested += not every
+        if every:
+            kinds.append(CONTRADICTED if CONTRADICTED in every else HOLDS if every == {HOLDS} else OPEN)
+    words = {
+        HOLDS: ("holds", "hold"),
+        CONTRADICTED: ("is contradicted", "are contradicted"),
+        OPEN: ("is open", "are open"),
+    }
+    each = {kind: f"{kinds.count(kind)} {words[kind][kinds.count(kind) != 1]}" for kind in words}
+    each[HOLDS] += " for every task"
+    rest = f" These runs do not test {plural(untested, 'more claim')}." if untested else ""
+    return f"Of {plural(len(kinds), 'claim')} {listed(list(each.values()))}.{rest}"
 
 
 def claims_table(verdicts: Sequence[Verdict], published: Sequence[Verdict] = ()) -> Table:
