@@ -66,6 +66,8 @@ def claims(read: Tables) -> str:
     names = [t for t in TASKS if (found["for"] == t).any()]
     rows = []
     for claim, group in found.groupby("claim", sort=False):
+        if not (group["trainings"] + group["published trainings"].fillna(0)).any():
+            continue  # tested by no run
         by_task = group.set_index("for")
         cells = [_verdict(by_task.loc[task]) if task in by_task.index else "-" for task in names]
         if "all" not in cells and not any(task in by_task.index for task in names):
@@ -130,7 +132,7 @@ def sweeps(read: Tables) -> str:
     for name, found, keys in _sweeps(read):
         last = found.loc[found.groupby(["run", "seed"], sort=False)["step [1]"].idxmax()]
         for values, some in last.groupby(keys, sort=False):
-            shown = ", ".join(str(v) for v in values)
+            shown = re.sub(r"(\d)p(\d)", r"\1.\2", ", ".join(str(v) for v in values))
             learned = "" if not some["trivial"].any() else f", {int(some['trivial'].sum())} learned nothing"
             error = span(some["equivariance error [%]"], " %") + learned
             rows.append([f"`{name}`", shown, f"{len(some)}", error, span(some["total loss [1]"])])

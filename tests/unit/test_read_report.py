@@ -37,7 +37,12 @@ def report(tmp_path):
     tables["sweep_size_weighted"] = pd.DataFrame(sweep | {"trivial": [True, False, True]})
     claim = {"claim": "small", "for": ["force_field", "voxel_denoising"], "verdict": ["open", "holds"]}
     claim |= {"published": ["contradicted", "-"], "value [1]": [2.5, 1.0], "allowed": "at most 2", "limit is": "ours"}
-    claim |= {"trainings": [2, 1], "agree": [1, 1], "open because": ["one seed; and more", None]}
+    claim |= {
+        "trainings": [2, 1],
+        "published trainings": 0,
+        "agree": [1, 1],
+        "open because": ["one seed; and more", None],
+    }
     tables["claims"] = pd.DataFrame(claim)
     ratio = {"run": "a", "matrix": "gauss_newton", "definition": "κ_E90", "step [1]": [0, 10, 3000]}
     ratio |= {"ratio [1]": [9.0, 2.0, 4.0], "ratio, low [1]": 1.0, "ratio, high [1]": 8.0}
