@@ -1,4 +1,4 @@
-"""CPU time of a training update, in units of a bare loop: `make bench`.
+"""CPU time of a training update, in units of a bare loop.
 
     python tests/bench/bench_loop.py                        # after `make run`, whose molecules it trains on
     python tests/bench/bench_loop.py --data results/data/molecules.zarr.zip --json loop.json
@@ -143,6 +143,14 @@ def measured(data: Path, rounds: int, block: int, **changes: object) -> dict[str
     return {"ratio": float(np.median(ratio)), "low": low, "high": high, "loop": float(own), "bare": float(other)}
 
 
+def table(found: dict[str, float]) -> str:
+    """The numbers as a table in Markdown."""
+    own, other = (f"{1e3 * found[side]:.1f}" for side in ("loop", "bare"))
+    ratio = f"{found['ratio']:.3f} ({found['low']:.3f} to {found['high']:.3f})"
+    head = "| update of a training [CPU ms] | of a bare loop [CPU ms] | ratio | limit |\n| --- | --- | --- | --- |"
+    return f"{head}\n| {own} | {other} | {ratio} | {found['limit']:.2f} |"
+
+
 def main(arguments: list[str] | None = None) -> int:
     """1 if the interval lies above the limit."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
@@ -158,11 +166,7 @@ def main(arguments: list[str] | None = None) -> int:
     torch.set_num_threads(1)
     with float32():
         found = measured(args.data, args.rounds, args.block, prefetch=args.prefetch) | {"limit": LIMIT}
-    updates = args.rounds * 2 * args.block
-    print(
-        f"{updates} updates of each side: {1e3 * found['loop']:.1f} ms, bare {1e3 * found['bare']:.1f} ms of CPU time"
-    )
-    print(f"  ratio {found['ratio']:.3f} ({found['low']:.3f} to {found['high']:.3f}); limit {LIMIT:.2f}", flush=True)
+    print(f"{args.rounds * 2 * args.block} updates of each side\n\n{table(found)}", flush=True)
     if args.json:
         args.json.write_text(json.dumps(found))
     return int(found["low"] > LIMIT)

@@ -128,7 +128,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"| {run} | {seed} | {stage} | {seconds:.1f} |", flush=True)
     if args.json:
         args.json.write_text(json.dumps(found))
-    if not total.get("train"):
+    if not total.get("train") or len(total) == 1:
         return 0
     ratio = sum(seconds for stage, seconds in total.items() if stage != "train") / total["train"]
     print(f"\nmeasuring over training: {ratio:.2f}; limit {LIMIT:.2f}")
