@@ -43,8 +43,7 @@ def gradient(
     halfway through it. Every checkpoint is certified first, in float64 on a few samples.
 
     Raises:
-        UserError: the model or task is refused, a gradient is wrong, a loss or gradient is not finite, a checkpoint is
-            missing, or the data have no such split.
+        UserError: a refused model or task, a wrong gradient, a number that is not finite, no such checkpoint or split.
     """
     run = Trained(train, data, job)
     index = gradients.choose_batches(run.split(settings.split, "gradient.split"), settings)
