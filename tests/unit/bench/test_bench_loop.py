@@ -10,6 +10,7 @@ from bench import bench_loop
 from twirlscope.storage import registry
 
 
+@pytest.mark.slow
 def test_bench_loop__compares_loops_that_end_with_the_same_weights(tmp_path, capsys):
     registry.save(toys.frames(), tmp_path / "data.zarr.zip")
     path = tmp_path / "loop.json"

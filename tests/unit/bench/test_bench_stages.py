@@ -10,6 +10,7 @@ from bench import bench_stages
 from twirlscope.stages import train
 
 
+@pytest.mark.slow
 def test_bench_stages__measures_a_stage_with_the_settings_of_the_config(tmp_path, capsys):
     run = short_trainings.run(steps=12)
     results, config = tmp_path / "results", tmp_path / "config.yaml"
