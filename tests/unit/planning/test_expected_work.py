@@ -32,6 +32,13 @@ def test_passes__of_a_panel_are_counted_as_the_config_says_them(plan):
     assert passes(plan, "twirl", "voxels") == len(steps) * each
 
 
+def test_passes__of_gradients_are_those_of_the_checkpoints_that_the_config_chooses(plan):
+    """Of the voxels: four checkpoints, each with 8 batches of 8 samples under 2 rotations."""
+    assert plan.config.measure("gradient", "voxels")[0].checkpoints == 4
+    assert passes(plan, "gradient", "voxels") == 4 * 10 * 8 * 8 * 2
+    assert len(plan.jobs("gradient", "voxels")) == 1
+
+
 def test_work__is_shared_by_the_jobs_of_a_stage_and_none_for_rules_that_collect(plan):
     wildcards = {"run": "augmented", "seed": "0", "part": "1"}
     assert work_of(plan, "twirl_part", wildcards) == work_of(plan, "twirl", wildcards)

@@ -174,11 +174,13 @@ def test_plan__spreads_checkpoints_over_no_more_jobs_than_there_are_and_changes_
     config["runs"]["other"] = copy.deepcopy(config["runs"]["augmented"]) | {"hessian": {"checkpoints": 5}}
     config["hessian"] = {"jobs": 3}
     config["twirl"] = {"jobs": 1000}
+    config["runs"]["voxels"]["gradient"] = {"checkpoints": 4, "jobs": 9}
     plan, alone = Plan(config), Plan(DEFAULT)
     kept = checkpoint_steps(plan.config.runs["augmented"].train)
     assert [len(plan.jobs("hessian", run)) for run in ("augmented", "other")] == [2, 3]
     assert len(plan.jobs("twirl", "augmented")) == len(kept)
     assert len(plan.jobs("gradient", "augmented")) == 1
+    assert len(plan.jobs("gradient", "voxels")) == 4
     assert plan.measure("hessian", "other", "2")["share"] == {"number": 2, "jobs": 3}
     assert plan.measure("gradient", "augmented")["settings"] == alone.measure("gradient", "augmented")["settings"]
     assert "jobs" not in plan.measure("hessian", "augmented")["settings"]

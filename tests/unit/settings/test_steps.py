@@ -14,7 +14,7 @@ def test_evenly_spaced__holds_both_ends():
     assert evenly_spaced([1, 2], 0) == []
 
 
-@pytest.mark.parametrize(("count", "steps"), [(1, [16]), (2, [0, 16]), (3, [0, 2, 16]), (9, KEPT)])
+@pytest.mark.parametrize(("count", "steps"), [(1, [16]), (2, [0, 16]), (3, [0, 2, 16]), (9, KEPT), (0, KEPT)])
 def test_chosen_steps__are_evenly_spread_and_hold_both_ends(count, steps):
     assert chosen_steps(KEPT, [], count, "hessian") == steps
 

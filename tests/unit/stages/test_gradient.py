@@ -97,6 +97,14 @@ def test_gradient__of_an_update_are_the_change_of_both_losses_also_where_it_over
     assert found["update_share_error"] < 0.02
 
 
+def test_gradient__of_some_checkpoints_has_the_numbers_of_all(files):
+    *inputs, out = files()
+    gradient.gradient(*inputs, out, GradientSettings(**QUICK))
+    whole = store.load(out)
+    gradient.gradient(*inputs, out, GradientSettings(**QUICK, checkpoints=1))
+    xr.testing.assert_identical(store.load(out).drop_attrs(), whole.isel(step=[-1]).drop_attrs())
+
+
 def test_gradient__has_no_update_at_step_0(files):
     *inputs, out = files()
     gradient.gradient(*inputs, out, GradientSettings(**QUICK))

@@ -57,6 +57,25 @@ def test_adamw__is_bit_for_bit_that_of_torch():
     assert torch.equal(ours.bias, theirs.bias)
 
 
+@pytest.mark.parametrize("kind", ["adamw", "adam", "sgd", "rmsprop"])
+def test_optimiser__in_one_call_for_all_parameters_has_the_bits_of_one_after_the_other(kind):
+    ends = []
+    for together in (True, False):
+        model = torch.nn.Sequential(linear(0), linear(1, 4, 5), linear(2, 5, 2)).float()
+        made = optimiser(model, TrainSettings(optimiser=kind, learning_rate=1e-2, weight_decay=0.3))
+        for group in made.param_groups:
+            assert group["foreach"] is True
+            group["foreach"] = together
+        for step in range(10):
+            made.zero_grad()
+            model(torch.randn(8, 6, generator=torch.Generator().manual_seed(step))).square().sum().backward()
+            if step % 3 == 0:
+                model[1].weight.grad = None
+            made.step()
+        ends.append(torch.cat([p.flatten() for p in model.parameters()]))
+    assert torch.equal(*ends)
+
+
 @pytest.mark.parametrize("shape", [(16, 16), (48, 12), (12, 48)])
 def test_muon__takes_the_gradient_to_its_nearest_orthogonal_matrix(shape):
     """The second road is the singular value decomposition; the iteration only promises singular values around 1."""

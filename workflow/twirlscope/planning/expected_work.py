@@ -80,6 +80,7 @@ def passes(plan: Plan, stage: str, run: str) -> float:
         return float(checkpoints * (held + panel))
     if stage == "gradient":
         search = GRADIENT * s.nearest * s.nearest_steps * s.batches * s.samples * s.rotations
+        checkpoints = len(chosen_steps(kept, [], s.checkpoints, stage))
         return float(checkpoints * 10 * s.batches * s.samples * s.rotations + search)
     if stage == "layers":
         panel = s.panel * _order(s.panel_set) * s.panel_replicates if s.panel > 1 else 0

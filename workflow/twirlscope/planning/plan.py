@@ -175,8 +175,8 @@ class Plan:
         if self.is_external(run):
             return range(1)
         settings, measured = self._measured(stage, run), checkpoint_steps(self.config.runs[run].train)
-        if hasattr(settings, "steps"):
-            measured = chosen_steps(measured, settings.steps, settings.checkpoints, stage)
+        if hasattr(settings, "checkpoints"):
+            measured = chosen_steps(measured, getattr(settings, "steps", []), settings.checkpoints, stage)
         return range(min(settings.jobs, len(measured)))
 
     def in_one_job(self, stage: str) -> str:

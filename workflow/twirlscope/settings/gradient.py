@@ -8,13 +8,18 @@ from .base import LARGEST_SEED, Settings, key
 
 
 class GradientSettings(Settings):
-    """Measurement of the gradients of both parts of the loss at every checkpoint.
+    """Measurement of the gradients of both parts of the loss at some or all checkpoints.
 
     Cost per checkpoint: about `10 * batches * samples * rotations` forward passes of one rotated sample, half of them
     for the update that led to it, and memory for `2 * batches` gradients.
     """
 
     enabled: bool = key(True, "true runs the stage, false skips it", shapes=())
+    checkpoints: int = key(
+        0,
+        "number of checkpoints to measure, evenly spread over those of the run, first and last included; 0 for all",
+        ge=0,
+    )
     split: str = key("train", "split from which the samples are drawn")
     batches: int = key(
         16, "independent batches: norms are products between different batches, errors a jackknife over batches", ge=3
@@ -29,7 +34,7 @@ class GradientSettings(Settings):
     seed: int = key(0, "seed of the samples and rotations", ge=0, le=LARGEST_SEED)
     nearest: int = key(
         0,
-        "checkpoints, evenly spread, from which the nearest more symmetric parameters are searched; 0 for none",
+        "measured checkpoints, evenly spread, from which the nearest more symmetric parameters are searched, or 0",
         ge=0,
     )
     nearest_share: float = key(0.1, "share of the equivariance error at which the search ends", gt=0, lt=1)

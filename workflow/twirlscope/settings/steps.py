@@ -22,7 +22,7 @@ def chosen_steps(kept: Sequence[int], steps: Sequence[int], checkpoints: int, wh
     Args:
         kept: steps that have a checkpoint, ascending.
         steps: steps that are asked for.
-        checkpoints: number of checkpoints, evenly spread, first and last included; 1 takes the last.
+        checkpoints: number of checkpoints, evenly spread, first and last included; 1 takes the last, 0 all.
         where: section of the config, for the error.
 
     Raises:
@@ -33,4 +33,6 @@ def chosen_steps(kept: Sequence[int], steps: Sequence[int], checkpoints: int, wh
         raise UserError(f"{where}.steps", "steps of checkpoints", wrong, [str(s) for s in kept])
     if steps:
         return sorted(set(steps))
+    if not checkpoints:
+        return list(kept)
     return [kept[-1]] if checkpoints == 1 else evenly_spaced(kept, checkpoints)

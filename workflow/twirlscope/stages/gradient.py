@@ -1,4 +1,4 @@
-"""Stage `gradient`: gradients of both parts of the loss at every checkpoint, and the share of the update spent on each.
+"""Stage `gradient`: gradients of both parts of the loss at checkpoints, and the share of the update spent on each.
 
 Samples and rotations are drawn once and are the same for all checkpoints, so that differences are paired.
 """
@@ -24,7 +24,7 @@ from ..runtime import precision
 from ..runtime.devices import device_of
 from ..runtime.progress import Progress, part, say_found
 from ..settings.gradient import GradientSettings
-from ..settings.steps import evenly_spaced
+from ..settings.steps import chosen_steps, evenly_spaced
 from ..storage import store
 from ..storage.arrays.gradient import GRADIENT
 from ..training.checkpoints import Job, Trained
@@ -36,23 +36,23 @@ from .gather import Share
 def gradient(
     train: Path, data: Path, out: Path, settings: GradientSettings, share: Share | None = None, job: Job | None = None
 ) -> None:
-    """Measure every checkpoint of a run, or the share of one job, and write `gradient.zarr.zip`.
+    """Measure the chosen checkpoints of a run, or the share of one job, and write `gradient.zarr.zip`.
 
     Gradients are taken at the weights of the checkpoint, which are the EMA where the run has one. The update is that of
     the weights that the optimiser changed, in the step that led to the checkpoint. Its products are with the gradients
     halfway through it. Every checkpoint is certified first, in float64 on a few samples.
 
     Raises:
-        UserError: the model or task is refused, a gradient is wrong, a loss or gradient is not finite, a checkpoint is
-            missing, or the data have no such split.
+        UserError: a refused model or task, a wrong gradient, a number that is not finite, no such checkpoint or split.
     """
     run = Trained(train, data, job)
     index = gradients.choose_batches(run.split(settings.split, "gradient.split"), settings)
     quaternion = sample_rotations("independent", index.size, settings.rotations, settings.seed, run.task.group)
     quaternion = quaternion.reshape(*index.shape, settings.rotations, 4)
     device, dtype = "cuda" if device_of(settings.device) == "cuda" else "cpu", getattr(torch, settings.dtype)
-    steps, found, descents = (share or Share()).of(run.steps), [], {}
-    searched, flat = evenly_spaced(run.steps, settings.nearest), run.task.batch(index.ravel())
+    chosen = chosen_steps(run.steps, [], settings.checkpoints, "gradient")
+    steps, found, descents = (share or Share()).of(chosen), [], {}
+    searched, flat = evenly_spaced(chosen, settings.nearest), run.task.batch(index.ravel())
     progress = Progress("gradient", len(steps), "checkpoint")
     check_batch(run.task, flat)
     flat = balanced(flat)

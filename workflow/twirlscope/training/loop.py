@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,9 @@ from ..runtime.identity import STATE_FILE
 from ..runtime.progress import Progress
 from ..settings.train import TrainSettings, checkpoint_steps
 from . import cost, forward, processes, state
+from .average import averaged, weight_reader
 from .batches import NOISE, WEIGHTS, Loader, batch_index, seed_of, turns_of
+from .curve import Curve, Recorder
 from .optimisers import optimiser
 from .processes import SINGLE, ProcessGroup
 from .state import Update
@@ -38,16 +39,6 @@ def learning_rate(settings: TrainSettings, update: int) -> float:
     share = (update - settings.warmup) / max(settings.steps - settings.warmup, 1)
     low = settings.final_learning_rate
     return settings.learning_rate * (low + (1 - low) * 0.5 * (1 + math.cos(math.pi * share)))
-
-
-@dataclass
-class Curve:
-    """Values recorded at every update, as columns of `train.zarr.zip`."""
-
-    loss: list[float] = field(default_factory=list)
-    gradient_norm: list[float] = field(default_factory=list)
-    learning_rate: list[float] = field(default_factory=list)
-    quantities: dict[str, list[float]] = field(default_factory=dict)  # of the objective, by name
 
 
 class Loop:
@@ -80,15 +71,23 @@ class Loop:
             made = plugins.make_objective(settings.objective, task, self.model, settings.steps)
             self.objective: Objective = made.to(self.device)
         self.trained = torch.nn.ModuleList([self.model, *self.objective.networks()])
+        self.parameters = list(self.trained.parameters())
         self.optimiser = optimiser(self.trained, settings, self.device)
         self.running = forward.prepare(self.model, self.objective, settings, self.device, group)
         self.loader = Loader(self.rows, settings.steps, settings.prefetch, self.device)
-        self.average = {k: v.clone() for k, v in self.model.state_dict().items()} if settings.ema else None
-        self.curve, self.step, self.seconds, self.devices = Curve(), 0, 0.0, []
+        self._present = weight_reader(self.model)
+        self.average = {k: v.clone() for k, v in self._present().items()} if settings.ema else None
+        self.recorder = Recorder(Curve(), self.device)
+        self.step, self.seconds, self.devices = 0, 0.0, []
         self.meter = cost.Meter(self.device)
         self.keep = set(checkpoint_steps(settings))
         self.last: Update | None = None
         self.cost: dict[str, float | str] | None = None  # measured before the first update
+
+    @property
+    def curve(self) -> Curve:
+        """Values of the updates that were read."""
+        return self.recorder.curve
 
     def train(self, folder: Path) -> None:
         """Run to the last step, or to a signal to stop."""
@@ -103,11 +102,8 @@ class Loop:
             while True:
                 self.seconds = before + time.monotonic() - start
                 reason, kept = self.group.shared_signal(signalled()), self.step in self.keep
-                if kept and self.group.is_main:
-                    state.save_checkpoint(folder, self.step, self.weights(), self.last)
-                late = time.monotonic() - saved > self.settings.save_every
-                if (kept or reason or late) and self.group.is_main:
-                    state.save_state(folder, self.state())
+                if kept or reason or time.monotonic() - saved > self.settings.save_every:
+                    self._save(folder, kept)
                     saved = time.monotonic()
                 if self.step == self.settings.steps:
                     break
@@ -115,8 +111,16 @@ class Loop:
                     raise Stopped(f"{reason} at step {self.step} of {self.settings.steps}; the same job goes on there")
                 with self.meter.update():
                     self.update()
-                progress.advance(f"loss {self.curve.loss[-1]:.4g}")
+                progress.advance(f"loss {self.curve.loss[-1]:.4g}" if self.curve.loss else "")
         progress.close()
+
+    def _save(self, folder: Path, kept: bool) -> None:
+        """Save the state, and the checkpoint of a step that keeps one; neither after a loss that is not finite."""
+        self.recorder.read()
+        if kept and self.group.is_main:
+            state.save_checkpoint(folder, self.step, self.weights(), self.last)
+        if self.group.is_main:
+            state.save_state(folder, self.state())
 
     def state(self) -> dict[str, Any]:
         """State that the next update needs, and the last update where a checkpoint keeps it."""
@@ -144,11 +148,11 @@ class Loop:
         self.devices, self.cost = saved["devices"], saved.get("cost")
         self.model.load_state_dict(saved["model"])
         self.objective.load_state_dict(saved["objective"])
-        fused = [group.get("fused") for group in self.optimiser.param_groups]  # a fact of the device, not of the run
+        own = [_execution(group) for group in self.optimiser.param_groups]
         self.optimiser.load_state_dict(saved["optimiser"])
-        for group, own in zip(self.optimiser.param_groups, fused, strict=True):
-            group |= {"fused": own} if "fused" in group else {}
-        self.curve = Curve(**saved["curve"])
+        for group, kept in zip(self.optimiser.param_groups, own, strict=True):
+            group |= {k: v for k, v in kept.items() if k in group}
+        self.recorder = Recorder(Curve(**saved["curve"]), self.device)
         self.meter.restore(saved["meter"])
         print(f"resumed at step {self.step} from {folder / STATE_FILE}", flush=True)
 
@@ -173,11 +177,10 @@ class Loop:
     def update(self) -> None:
         """One optimiser update."""
         means = self._gradients(self.loader.get(self.step))
-        loss = means.pop("total").item()
-        norm = torch.nn.utils.clip_grad_norm_(self.trained.parameters(), self.settings.clip or math.inf).item()
-        self._check(loss, norm)
-        self.objective.active(self.step).balance(means)
+        norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.settings.clip or math.inf)
         rate = learning_rate(self.settings, self.step)
+        self.recorder.add(self.step, means, norm, rate)
+        self.objective.active(self.step).balance(means)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         with self.meter.aside():
@@ -187,8 +190,9 @@ class Loop:
         self.step += 1
         with self.meter.aside():
             self.last = {"start": start, "change": self._change(start)} if kept else None
-        self._record(loss, norm, rate)
-        self._record_quantities(means)
+        if self.average is not None:
+            decay = min(self.settings.ema, self.step / (self.step + 9))  # short memory while weights still run away
+            self.average = averaged(self.average, self._present(), decay)
 
     def _gradients(self, rows: Rows) -> dict[str, Tensor]:
         """Set the gradients of the loss of an update, in one micro-batch or several; return its means over samples.
@@ -199,7 +203,7 @@ class Loop:
         self.optimiser.zero_grad(set_to_none=True)
         parts, sums = self.parts(self.step, len(rows)), {}
         for part in parts:
-            torch.manual_seed(seed_of(self.seed, WEIGHTS, self.step, *filter(None, [part.start])))
+            self._seed(seed_of(self.seed, WEIGHTS, self.step, *filter(None, [part.start])))
             few = rows.part(part)
             with forward.compile_errors(self.settings), forward.no_sync(self.running, self.group, part is parts[-1]):
                 means = {name: few.share * mean for name, mean in self.running(few, self.step).items()}
@@ -211,6 +215,10 @@ class Loop:
             weight.grad = None  # no weight decay either
         return {name: self.group.total(mean) for name, mean in sums.items()}
 
+    def _seed(self, seed: int) -> None:
+        """Seed the default generators that dropout draws from; on the CPU the others need not be looked for."""
+        torch.default_generator.manual_seed(seed) if self.device == "cpu" else torch.manual_seed(seed)
+
     def _change(self, start: dict[str, Tensor]) -> dict[str, Tensor]:
         """Change of the parameters that the optimiser updates."""
         trained = {n: p.detach().to("cpu") for n, p in self.model.named_parameters() if p.requires_grad}
@@ -220,26 +228,7 @@ class Loop:
         """Weights that a checkpoint keeps: the EMA if there is one."""
         return self.average if self.average is not None else self.model.state_dict()
 
-    def _check(self, loss: float, norm: float) -> None:
-        if not (math.isfinite(loss) and math.isfinite(norm)):
-            got = f"loss {loss}, gradient norm {norm} at step {self.step}"
-            raise UserError("train", "a finite loss (lower train.learning_rate or train.clip, or check the data)", got)
 
-    def _record(self, loss: float, norm: float, rate: float) -> None:
-        self.curve.loss.append(loss)
-        self.curve.gradient_norm.append(norm)
-        self.curve.learning_rate.append(rate)
-        if self.average is not None:
-            decay = min(self.settings.ema, self.step / (self.step + 9))  # short memory while weights still run away
-            state = self.model.state_dict()
-            names = [name for name, value in state.items() if value.is_floating_point()]
-            averaged = torch._foreach_lerp([state[n] for n in names], [self.average[n] for n in names], decay)
-            lerped = dict(zip(names, averaged, strict=True))
-            self.average = {n: lerped[n] if n in lerped else v.clone() for n, v in state.items()}
-
-    def _record_quantities(self, means: dict[str, Tensor]) -> None:
-        """Record the scalars of the objective; NaN at updates before the first one that has them."""
-        for name, mean in means.items():
-            if not mean.ndim:
-                column = self.curve.quantities.setdefault(name, [])
-                column += [math.nan] * (self.step - 1 - len(column)) + [mean.item()]
+def _execution(group: dict[str, Any]) -> dict[str, Any]:
+    """Keys of a parameter group that are facts of the device and not of the run."""
+    return {key: group[key] for key in ("fused", "foreach") if key in group}

@@ -20,6 +20,9 @@ CONVOLUTIONS = (torch.nn.Conv1d, torch.nn.Conv2d, torch.nn.Conv3d)
 def optimiser(model: torch.nn.Module, settings: TrainSettings, device: str = "cpu") -> torch.optim.Optimizer | Joined:
     """The optimiser of a run over all parameters of its model; on a GPU of NVIDIA's in one kernel, where it has one.
 
+    On the CPU each operation is one call for all parameters, with the bits of a loop over them. The one kernel would
+    be faster still, but rounds differently.
+
     Muon updates the 2-D weights, embeddings included, and the kernels of convolutions as matrices with a row for each
     output; AdamW has all others. Its updates are scaled to the size of AdamW's, so that both have one learning rate.
 
@@ -30,7 +33,7 @@ def optimiser(model: torch.nn.Module, settings: TrainSettings, device: str = "cp
         UserError: Muon is asked for, and the model has nothing for it.
     """
     rate, decay, momentum = settings.learning_rate, settings.weight_decay, settings.momentum
-    fused = {"fused": True} if device.startswith("cuda") else {}
+    fused = {"fused": True} if device.startswith("cuda") else {"foreach": True} if device == "cpu" else {}
     parameters = list(model.parameters())
     if settings.optimiser == "muon":
         kernels = {id(m.weight) for m in model.modules() if isinstance(m, CONVOLUTIONS)}
@@ -46,7 +49,7 @@ def optimiser(model: torch.nn.Module, settings: TrainSettings, device: str = "cp
         "adamw": (torch.optim.AdamW, fused),
         "adam": (torch.optim.Adam, fused),
         "sgd": (torch.optim.SGD, {"momentum": momentum} | fused),
-        "rmsprop": (torch.optim.RMSprop, {}),
+        "rmsprop": (torch.optim.RMSprop, {} if "fused" in fused else fused),
     }[settings.optimiser]
     return kind(_groups(parameters, decay), lr=rate, **own)
 

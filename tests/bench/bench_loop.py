@@ -1,0 +1,176 @@
+"""CPU time of a training update, in units of a bare loop.
+
+    python tests/bench/bench_loop.py                        # after `make run`, whose molecules it trains on
+    python tests/bench/bench_loop.py --data results/data/molecules.zarr.zip --json loop.json
+
+The run is `augmented` of config/config.yaml: its network, data, batches and settings. One side is `Loop.train` with all
+that it does per update, but for saving: batches made ahead in a thread, checks, the curve, progress. The other side is
+what a notebook would do: the same batches made when they are needed, forward pass, loss, backward pass, clipping,
+optimiser, moving average. Both start from the same weights, take the same samples in the same orientations, and end
+with the same weights, bit for bit, which is checked. Blocks of updates of both alternate in the order ABBA in one
+process, and the ratio is that of the CPU times of all threads of the process in the two pairs of a round. Printed are
+the median over rounds and its bootstrap interval. It fails if the interval lies above the limit.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+import yaml
+
+ROOT = Path(__file__).parents[2]
+sys.path[:0] = [str(ROOT / "workflow")]
+
+from twirlscope import plugins
+from twirlscope._typing import Array
+from twirlscope.geometry import so3
+from twirlscope.losses import balanced, weighted_loss
+from twirlscope.runtime.precision import float32
+from twirlscope.settings.train import TrainSettings
+from twirlscope.sources import split_index
+from twirlscope.storage.ragged import open_samples
+from twirlscope.training.batches import NOISE, batch_index, turns_of
+from twirlscope.training.loop import Loop, learning_rate
+
+RUN, LIMIT, BLOCK, ROUNDS = "augmented", 1.03, 20, 20
+
+
+class Bare:
+    """The loop that one writes in a notebook, from the weights of a `Loop` that has not begun."""
+
+    def __init__(self, loop: Loop, run: dict):
+        self.task, self.index, self.settings, self.seed = loop.task, loop.index, loop.settings, run["seed"]
+        self.model = plugins.make_model(run["model"], loop.task.constants)
+        self.model.load_state_dict(loop.model.state_dict())
+        self.model.train()
+        self.parameters = list(self.model.parameters())
+        decays = [[p for p in self.parameters if (p.ndim > 1) == matrices] for matrices in (True, False)]
+        groups = [
+            {"params": p, "weight_decay": d} for p, d in zip(decays, (self.settings.weight_decay, 0.0), strict=True)
+        ]
+        self.optimiser = torch.optim.AdamW(groups)
+        self.average = [p.detach().clone() for p in self.parameters]
+        self.step = 0
+
+    def block(self, updates: int) -> float:
+        """CPU time [s] of updates."""
+        start = time.process_time()
+        for _ in range(updates):
+            self.update()
+        return time.process_time() - start
+
+    def update(self) -> None:
+        """One update."""
+        settings, step = self.settings, self.step
+        index = batch_index(self.index, step, settings.batch, self.seed)
+        rotation = so3.matrix(so3.haar(settings.batch, generator=turns_of(self.seed, step))).float()
+        random = np.random.default_rng([self.seed, NOISE, step])
+        batch = balanced(self.task.training_batch(index, random, rotation, "cpu"))
+        self.optimiser.zero_grad()
+        weighted_loss(self.task, self.model(batch.inputs), batch).backward()
+        torch.nn.utils.clip_grad_norm_(self.parameters, settings.clip)
+        for group in self.optimiser.param_groups:
+            group["lr"] = learning_rate(settings, step)
+        self.optimiser.step()
+        self.step += 1
+        with torch.no_grad():
+            torch._foreach_lerp_(self.average, self.parameters, 1 - min(settings.ema, self.step / (self.step + 9)))
+
+
+class RoundsAreOver(BaseException):
+    """The last round is over."""
+
+
+class Interleaved(Loop):
+    """A training that stops between blocks of its updates, in which a bare loop has its turn."""
+
+    def compare(self, bare: Bare, rounds: int, block: int) -> Array:
+        """CPU times [s] of the two blocks of each side in every round, `[round, block, side]`, this loop first."""
+        self.bare, self.rounds, self.block, self.times = bare, rounds, block, []
+        self.keep = set()  # what a checkpoint costs is another question
+        with tempfile.TemporaryDirectory() as folder, contextlib.suppress(RoundsAreOver):
+            self.train(Path(folder))
+        return np.array(self.times).reshape(rounds, 2, 2)
+
+    def update(self) -> None:
+        """One update; before every second block of them the other side makes two blocks of its own."""
+        place, now = self.step % (2 * self.block), time.process_time()
+        if place == 0 and self.step:
+            self.times.append((now - self.clock, self.others[1]))
+        if self.step == 2 * self.block * self.rounds:
+            raise RoundsAreOver
+        if place == self.block:
+            self.others = [self.bare.block(self.block) for _ in range(2)]
+            self.times.append((now - self.clock, self.others[0]))
+        if place in (0, self.block):
+            self.clock = time.process_time()
+        super().update()
+
+
+def interval(ratio: Array, resamples: int = 2000) -> tuple[float, float]:
+    """Bootstrap interval of a median, of 95 %."""
+    drawn = np.random.default_rng(0).choice(ratio, (resamples, len(ratio)))
+    return tuple(np.quantile(np.median(drawn, 1), [0.025, 0.975]).tolist())
+
+
+def measured(data: Path, rounds: int, block: int, **changes: object) -> dict[str, float]:
+    """The ratio with its interval, and the CPU time of an update of both sides [s]."""
+    config = yaml.safe_load((ROOT / "config" / "config.yaml").read_text())["runs"][RUN]
+    samples = open_samples(data)
+    task = plugins.make_task(config["task"], samples)
+    run = {"model": config["model"], "seed": 0}
+    settings = TrainSettings(**config["train"] | {"device": "cpu", "save_every": 1e9} | changes)
+    loop = Interleaved(task, run, settings, split_index(samples, "train"))
+    bare = Bare(loop, run)
+    bare.block(3)  # warm
+    bare = Bare(loop, run)
+    times = loop.compare(bare, rounds, block)
+    for own, other in zip(loop.model.parameters(), bare.parameters, strict=True):
+        assert torch.equal(own, other), "both sides end with other weights"
+    for own, other in zip(loop.weights().values(), bare.average, strict=True):
+        torch.testing.assert_close(own, other)  # averages in two ways differ by rounding
+    ratio = times[..., 0].sum(1) / times[..., 1].sum(1)
+    low, high = interval(ratio)
+    own, other = np.median(times, (0, 1)) / block
+    return {"ratio": float(np.median(ratio)), "low": low, "high": high, "loop": float(own), "bare": float(other)}
+
+
+def table(found: dict[str, float]) -> str:
+    """The numbers as a table in Markdown."""
+    own, other = (f"{1e3 * found[side]:.1f}" for side in ("loop", "bare"))
+    ratio = f"{found['ratio']:.3f} ({found['low']:.3f} to {found['high']:.3f})"
+    head = "| update of a training [CPU ms] | of a bare loop [CPU ms] | ratio | limit |\n| --- | --- | --- | --- |"
+    return f"{head}\n| {own} | {other} | {ratio} | {found['limit']:.2f} |"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """1 if the interval lies above the limit."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--data", type=Path, default=ROOT / "results" / "data" / "molecules.zarr.zip")
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--block", type=int, default=BLOCK, help="updates that follow one another on one side")
+    parser.add_argument("--prefetch", type=int, default=TrainSettings().prefetch)
+    parser.add_argument("--json", type=Path, help="file for the numbers")
+    args = parser.parse_args(arguments)
+    if not args.data.exists():
+        print(f"{args.data}: no such file; `make run` prepares it")
+        return 1
+    torch.set_num_threads(1)
+    with float32():
+        found = measured(args.data, args.rounds, args.block, prefetch=args.prefetch) | {"limit": LIMIT}
+    print(f"{args.rounds * 2 * args.block} updates of each side\n\n{table(found)}", flush=True)
+    if args.json:
+        args.json.write_text(json.dumps(found))
+    return int(found["low"] > LIMIT)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
