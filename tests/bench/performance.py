@@ -50,10 +50,12 @@ class Given:
     """Choices for all sections.
 
     results: the results of a default run.
+    environments: folder with one environment per package, `envs/external/`.
     quick: few rounds of small problems, to try the scripts; the numbers mean little.
     """
 
     results: Path = Path("results")
+    environments: Path = Path("environments")
     quick: bool = False
 
     def rounds(self, count: int) -> int:
@@ -102,7 +104,7 @@ def alone(section: Callable[[Given], Section], script: str) -> int:
     """Print the section of one script that was run by itself; 1 if a limit is exceeded."""
     given = arguments().parse_args()
     torch.set_num_threads(1)
-    found = section(Given(given.results, given.quick))
+    found = section(given_of(given))
     print(f"{machine()}\n\n{found.markdown(f'tests/bench/{Path(script).name}')}")
     return _verdict([] if given.quick else found.exceeded)
 
@@ -111,8 +113,14 @@ def arguments() -> argparse.ArgumentParser:
     """Arguments that all scripts have."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--results", type=Path, default=Path("results"), help="results of a default run")
+    parser.add_argument("--environments", type=Path, default=Path("environments"), help="one for each other package")
     parser.add_argument("--quick", action="store_true", help="few rounds of small problems")
     return parser
+
+
+def given_of(given: argparse.Namespace) -> Given:
+    """The choices of a command."""
+    return Given(given.results, given.environments, given.quick)
 
 
 def _verdict(exceeded: list[str]) -> int:
@@ -128,7 +136,7 @@ def main() -> int:
     parser.add_argument("--only", nargs="*", default=SCRIPTS, choices=SCRIPTS)
     given = parser.parse_args()
     try:
-        text, exceeded = page(given.only, Given(given.results, given.quick))
+        text, exceeded = page(given.only, given_of(given))
         if given.out:
             write_whole(given.out, lambda path: path.write_text(text, encoding="utf-8"))
     except UserError as error:

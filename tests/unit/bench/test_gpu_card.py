@@ -1,16 +1,16 @@
 """The checks and the card of `make check-gpu` on the CPU, with models of a few hundred weights."""
 
 import json
-import os
 import time
 
+import gpu_checks
 import numpy as np
 import pytest
 import torch
-
-import bench.performance  # noqa: F401  its folder on the path
 from gpu import agreement, card, course, trainings
 from gpu.check import Check, Found, NotPossibleError, Setup, within
+from gpu_checks import beyond, good, impossible, raises
+from performance import Given
 
 TINY = Setup("cpu", tiny=True, allowed=60.0)
 NAMES = {check.name: check for check in card.CHECKS}
@@ -130,30 +130,6 @@ def test_course__ends_in_time_and_measures_as_far_as_it_came(monkeypatch):
     assert {f"percent at {reached:,}", f"published percent at {reached:,}"} <= values.keys()
 
 
-def good(setup):
-    return Found({"number": 1.0, "unknown": float("nan")})
-
-
-def beyond(setup):
-    return Found({"number": 3.0}, ["number 3, at most 2"])
-
-
-def raises(setup):
-    raise ValueError("\nfirst line\nsecond line")
-
-
-def impossible(setup):
-    raise NotPossibleError("no data")
-
-
-def dies(setup):
-    os._exit(9)
-
-
-def hangs(setup):
-    time.sleep(600)
-
-
 @pytest.fixture(name="inside")
 def _inside(monkeypatch):
     """Checks run in this process."""
@@ -204,10 +180,10 @@ def test_card__skips_what_there_is_no_time_for_and_gives_the_last_check_all_that
     assert inside["last"] > 50
 
 
-def test_worker__outlives_a_check_that_dies_and_one_that_hangs(monkeypatch, tmp_path):
-    """Three processes in all; each has the checks of this module."""
-    monkeypatch.setattr(card, "CHECKS", CHECKS)
-    monkeypatch.setattr(card, "serve", serve)
+def test_worker__outlives_a_check_that_dies_and_one_that_hangs(monkeypatch):
+    """Three processes in all."""
+    monkeypatch.setattr(card, "CHECKS", gpu_checks.CHECKS)
+    monkeypatch.setattr(card, "serve", gpu_checks.serve)
     worker = card.Worker()
     try:
         rows = [worker.run(number, Setup("cpu", True, allowed)) for number, allowed in enumerate((100, 1, 100, 100))]
@@ -219,20 +195,7 @@ def test_worker__outlives_a_check_that_dies_and_one_that_hangs(monkeypatch, tmp_
     assert rows[3].values == {"number": 1.0, "unknown": pytest.approx(float("nan"), nan_ok=True)}
 
 
-CHECKS = [Check(work.__name__, work, 1.0) for work in (dies, hangs, good, good)]
-
-
-def serve(pipe):
-    card.CHECKS = CHECKS
-    card_serve(pipe)
-
-
-card_serve = card.serve
-
-
 def test_page__says_that_no_gpu_was_measured_or_shows_its_card(tmp_path):
-    from performance import Given
-
     assert "Not measured yet on a GPU" in card.section(Given(tmp_path)).text
     about = {"device": "NVIDIA X", "torch": "2", "date": "2026-01-01", "minutes": 8.0, "seconds": 400.0}
     rows = [
