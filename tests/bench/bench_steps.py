@@ -95,10 +95,10 @@ def section(given: Given) -> Section:
     absent = {name: package for name, package in OTHERS.items() if name not in processes}
     refused += [f"{name}: no `{package}` in the folder of environments" for name, package in absent.items()]
     missing = f"\nNot measured. {'. '.join(refused)}.\n" if refused else ""
-    text = f"""One update on {BATCH} molecules of 10 to 30 atoms. Ours are whole updates of the training loop: rotated batch,
-forward, loss, backward, clipping, optimiser, records. Those of MACE and NequIP use their models in small reference sizes with
-conservative forces on a batch made before: forward, forces, backward, clipping, Adam. The sizes differ, so this is no
-comparison of architectures.
+    text = f"""One update on {BATCH} molecules of 10 to 30 atoms. Ours are whole updates of the training loop: rotated
+batch, forward, loss, backward, clipping, optimiser, records. Those of MACE and NequIP use their models in small
+reference sizes with conservative forces on a batch made before: forward, forces, backward, clipping, Adam. The sizes
+differ, so this is no comparison of architectures.
 
 {table(("model", "parameters", "CPU ms per update", "CPU seconds / tensor_product"), rows)}{missing}"""
     return Section("An update of a training", text)

@@ -213,7 +213,7 @@ def section(given):
 
     cores = os.cpu_count()
     try:
-        text = measured(["--cores", str(cores), "--directory", str(given.results.resolve().parent)])
+        text = measured(["--cores", str(cores), "--directory", str(given.results.absolute().parent)])
     except UserError as error:
         text = f"Not measured: {error}\n"
     return Section(

@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parents[1]
-sys.path[:0] = [str(HERE), str(HERE.parent / "kit"), str(HERE.parents[1] / "workflow")]
+SITE = HERE.parents[1] / "wheels" / "site"  # packages that the machine lacks
+sys.path[:0] = [str(HERE), str(HERE.parent / "kit"), str(HERE.parents[1] / "workflow"), str(SITE)]
 
 import torch
 from timing import table

@@ -32,7 +32,7 @@ from twirlscope.twirling.measure import measure
 from .check import Found, Setup, within
 
 BENCH = Path(__file__).parents[1]
-PATHS = (BENCH, BENCH.parent / "kit", BENCH.parents[1] / "workflow")
+PATHS = (BENCH, BENCH.parent / "kit", BENCH.parents[1] / "workflow", BENCH.parents[1] / "wheels" / "site")
 RESUMED, COMPILED, TWO = 1e-3, 1e-2, 1e-3  # largest relative differences of losses
 HELD_OUT = 64
 
