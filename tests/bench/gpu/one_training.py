@@ -9,8 +9,8 @@ from twirlscope.stages.train import train
 
 
 def run(device: str, steps: int) -> dict:
-    """A run of a small model, whose state is saved at nearly every update."""
-    settings = TrainSettings(steps=steps, batch=4, warmup=5, device=device, ema=0.9, save_every=0.05)
+    """A run of a small model, whose state is saved at each of its checkpoints."""
+    settings = TrainSettings(steps=steps, batch=4, warmup=5, device=device, ema=0.9)
     model = {"name": "vector_attention", "width": 8, "layers": 1, "radial": 4}
     return {
         "dataset": "well",

@@ -93,7 +93,7 @@ def resume(setup: Setup) -> Found:
 def _begun(data: Path, out: Path, setup: Setup) -> subprocess.Popen:
     """A process that trains, see `one_training.py`."""
     command = [sys.executable, str(Path(__file__).with_name("one_training.py")), data, out / "train.zarr.zip"]
-    command += [setup.device, str(400 if setup.tiny else 2000)]
+    command += [setup.device, str(100 if setup.tiny else 2000)]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     return subprocess.Popen([str(word) for word in command], env=_environment(), **pipes)
 
