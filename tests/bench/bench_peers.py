@@ -29,7 +29,7 @@ from twirlscope.geometry.rotation_sets import sample_rotations
 from twirlscope.training.checkpoints import Trained
 from twirlscope.twirling import twisting
 
-OURS, HAAR, FAIRCHEM, TERM, CHUNK, ROUNDS = 4, 32, 5, "forces", 256, 7
+OURS, HAAR, FAIRCHEM, TERM, CHUNK, ROUNDS = 4, 32, 5, "forces", 256, 6
 WALK = (*[1.0] * 5, 2.0, 3.0, 5.0, 7.0, 10.0, 14.0, 20.0, 28.0, 40.0)  # angles [degrees] of ml-peg's first steps
 UNIFORM = 100  # steps after them, uniform rotations
 
@@ -56,7 +56,7 @@ def setting_of(given: Given) -> Setting:
     run = Trained(train, data)
     index = run.split("test", "split")
     cluster = run.samples["cluster"].values[index]
-    chosen = np.sort(np.random.default_rng(0).permutation(len(index))[: 12 if given.quick else 96])
+    chosen = np.sort(np.random.default_rng(0).permutation(len(index))[: 12 if given.quick else 48])
     model = run.model(run.steps[-1])
     return Setting(Evaluation(model, run.task, chunk=CHUNK), index[chosen], cluster[chosen])
 

@@ -16,8 +16,8 @@ from twirlscope.datasets.molecular.smiles import embed_conformers, parse_smiles
 from twirlscope.geometry import so3
 from twirlscope.twirling import twisting
 
-ROTATIONS, CHUNK, ROUNDS, LIMIT = 4, 256, 9, 1.10
-TOYS, CONFORMERS = 256, 8
+ROTATIONS, CHUNK, ROUNDS, LIMIT = 4, 256, 7, 1.10
+TOYS, CONFORMERS = 128, 4
 MOLECULES = {  # 10 to 30 atoms with hydrogens, of the elements that the default data have
     "acetone": "CC(C)=O",
     "benzene": "c1ccccc1",

@@ -97,6 +97,8 @@ def page(names: Sequence[str], given: Given) -> tuple[str, list[str]]:
     found = {name: made(name, given) for name in names}
     parts = [HEAD.format(machine=machine())]
     parts += [section.markdown(path_of(name)) for name, section in found.items()]
+    left_out = ", ".join(f"`{path_of(name)}`" for name in SCRIPTS if name not in found)
+    parts += [f"Not run for this page: {left_out}.\n"] if left_out else []
     return "\n".join(parts), [words for section in found.values() for words in section.exceeded]
 
 

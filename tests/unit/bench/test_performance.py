@@ -51,6 +51,11 @@ def test_page__has_machine_date_and_the_script_of_every_section(page):
     assert "## Two\n\n`tests/bench/gpu/card.py`\n\nmore\n" in text
 
 
+def test_page__names_the_scripts_that_did_not_run(page):
+    text = page({"a": lambda _: Section("A", "words"), "b": fails}, "--only", "a")[1]
+    assert text.endswith("\nNot run for this page: `tests/bench/b.py`.\n")
+
+
 def test_page__is_left_as_it_was_if_one_section_cannot_be_made(page, capsys):
     old = page({"a": lambda _: Section("A", "words")})[1]
     assert page({"a": lambda _: Section("A", "other words"), "b": fails}) == (1, old)
