@@ -71,6 +71,7 @@ def test_nan__is_beyond_every_limit():
     assert within({"a": float("nan"), "b": 1.0}, {"a": 2.0, "b": 2.0}).exceeded == ["a nan, at most 2"]
 
 
+@pytest.mark.slow
 def test_resume__goes_on_from_the_state_of_a_killed_process_bit_for_bit():
     found = trainings.resume(TINY)
     assert not found.exceeded
@@ -78,6 +79,7 @@ def test_resume__goes_on_from_the_state_of_a_killed_process_bit_for_bit():
     assert found.values["bit for bit"] == "yes"
 
 
+@pytest.mark.slow
 def test_two_processes__on_one_device_have_the_losses_of_one():
     found = trainings.two_processes(TINY)
     assert not found.exceeded
@@ -101,6 +103,7 @@ def test_compile__compares_speed_and_losses(monkeypatch):
     assert found.values["faster"] == pytest.approx(found.values["updates/s, on"] / found.values["updates/s, off"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in NAMES if name.startswith("speed of")])
 def test_speed__has_all_numbers_of_a_model(name):
     values = NAMES[name].work(TINY).values
@@ -119,6 +122,7 @@ def test_course__needs_acetylacetone_and_has_the_published_percent_beside_its_ow
     assert values["published percent at 4"] == pytest.approx(20.15), "the first point of the published curve"
 
 
+@pytest.mark.slow
 def test_course__ends_in_time_and_measures_as_far_as_it_came(monkeypatch):
     monkeypatch.setattr(course, "data_of", lambda setup: trainings.data_of(TINY))
     monkeypatch.setattr(course, "TINY_MARKS", (2, 10**6))
@@ -180,6 +184,7 @@ def test_card__skips_what_there_is_no_time_for_and_gives_the_last_check_all_that
     assert inside["last"] > 50
 
 
+@pytest.mark.slow
 def test_worker__outlives_a_check_that_dies_and_one_that_hangs(monkeypatch):
     """Three processes in all."""
     monkeypatch.setattr(card, "CHECKS", gpu_checks.CHECKS)
