@@ -8,6 +8,7 @@ from ase.io import read
 from nequip.data import AtomicDataDict, from_ase
 from nequip.data.transforms import ChemicalSpeciesToAtomTypeMapper, NeighborListTransform
 from nequip.model import NequIPGNNModel
+from nequip.utils.global_state import set_global_state
 from rounds import serve
 
 CUTOFF = 5.0
@@ -15,11 +16,11 @@ CUTOFF = 5.0
 
 def main(path: str) -> None:
     torch.set_num_threads(1)
+    set_global_state()
     frames = read(path, ":")
     symbols = [chemical_symbols[z] for z in sorted({int(z) for frame in frames for z in frame.numbers})]
     mapper, neighbours = ChemicalSpeciesToAtomTypeMapper(symbols), NeighborListTransform(r_max=CUTOFF)
     batch = AtomicDataDict.batched_from_list([neighbours(mapper(from_ase(frame))) for frame in frames])
-    batch = {k: v.float() if v.is_floating_point() else v for k, v in batch.items()}
     model = NequIPGNNModel(
         seed=0,
         model_dtype="float32",
