@@ -10,7 +10,7 @@
 # make check-gpu     the checks of one GPU, a table and results/gpu_card.json, in MINUTES=8. Uses PYTHON and its torch as they
 #                    are, creates no environment, and first unpacks wheels/ if it is there: docs/howto/gpu.md
 # make check-gpu-wheels  what a machine with a GPU and no network lacks for that, into wheels/: GPU_PYTHON=3.12, its Python;
-#                    HAS="torch ...", its packages; ACAC=folder of the acetylacetone files
+#                    HAS=torch,e3nn,..., its packages; ACAC=folder of the acetylacetone files
 # make calibrate     how often intervals hold a known truth, written to docs/calibration.md; minutes
 # make mutants       share of small changes of the central modules that their tests notice, written to docs/mutants.md; an hour,
 #                    ARGS=loss_split for one
@@ -32,7 +32,7 @@ ACAC ?= $(TWIRLSCOPE_DATA)/forcefield/acac
 RESULTS ?= results
 MINUTES ?= 8
 GPU_PYTHON ?= 3.12
-HAS ?= torch e3nn numpy scipy pandas xarray
+HAS ?= torch,e3nn,numpy,scipy,pandas,xarray
 READY := $(VENV)/ready$(TORCH:%=-%)
 export PATH := $(abspath $(VENV))/bin:$(PATH)
 

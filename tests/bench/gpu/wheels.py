@@ -1,6 +1,6 @@
 """Files that a machine with a GPU and no network needs for `make check-gpu`: wheels, and prepared acetylacetone.
 
-    python tests/bench/gpu/wheels.py --out wheels --python 3.12 --has torch e3nn numpy scipy pandas --acac data/acac
+    python tests/bench/gpu/wheels.py --out wheels --python 3.12 --has torch,e3nn,numpy,scipy,pandas --acac data/acac
 
 The wheels are those that the package needs without those that the machine has, in the versions of envs/constraints.txt
 where these exist. torch, and what needs torch, is never among them.
@@ -87,10 +87,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--out", type=Path, default=Path("wheels"))
     parser.add_argument("--python", default="3.12", help="version of Python on the machine")
-    parser.add_argument("--has", nargs="*", default=[], help="packages that the machine has; torch always")
+    parser.add_argument("--has", default="", help="packages that the machine has, with commas; torch always")
     parser.add_argument("--acac", type=Path, default=None, help="folder with the files of acetylacetone")
     given = parser.parse_args()
-    has = {name_of(name) for name in [*given.has, "torch"]}
+    has = {name_of(name) for name in [*filter(None, given.has.split(",")), "torch"]}
     needed = missing(given.python, has)
     given.out.mkdir(exist_ok=True)
     for old in given.out.glob("*.whl"):
