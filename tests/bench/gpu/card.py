@@ -40,7 +40,7 @@ CHECKS = [
     Check("resuming after a kill", trainings.resume, 40),
     Check("bf16 beside float32, after 300 updates", trainings.bf16, 45),
     *(Check(name, work, 20) for name, work in speed.CHECKS.items()),
-    Check("two processes on one device", trainings.two_processes, 40),
+    Check("two processes on one device", trainings.two_processes, 60),
     Check("torch.compile", trainings.compiled, 60),
     Check("escaip 6.1M on acetylacetone, up to 10,000 updates", course.course, 30),
 ]
