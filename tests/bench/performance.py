@@ -94,7 +94,7 @@ def path_of(name: str) -> str:
 
 def page(names: Sequence[str], given: Given) -> tuple[str, list[str]]:
     """The page, and the limits that its numbers exceed."""
-    found = {name: made(name, given) for name in names}
+    found = {name: made(name, given) for name in SCRIPTS if name in names}
     parts = [HEAD.format(machine=machine())]
     parts += [section.markdown(path_of(name)) for name, section in found.items()]
     left_out = ", ".join(f"`{path_of(name)}`" for name in SCRIPTS if name not in found)
