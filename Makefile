@@ -5,7 +5,12 @@
 # make docs          the documentation, docs/_build/html/index.html, after writing config/REFERENCE.md and the JSON schema
 # make dist          wheel and source archive in dist/, the same bytes at every build of one commit
 # make check-slurm   the jobs that `snakemake --profile profiles/slurm` (or PROFILE) would submit; needs no cluster
-# make bench         cost of twirling and curvature in units of forward passes and gradients, and cost of reading data
+# make bench         cost of everything beside other tools, written to docs/performance.md after a default run (RESULTS=results);
+#                    ENVIRONMENTS=folder with the environments `mace` and `nequip` (envs/external/) adds their updates
+# make check-gpu     the checks of one GPU, a table and results/gpu_card.json, in MINUTES=8. Uses PYTHON and its torch as they
+#                    are, creates no environment, and first unpacks wheels/ if it is there: docs/howto/gpu.md
+# make check-gpu-wheels  what a machine with a GPU and no network lacks for that, into wheels/: GPU_PYTHON=3.12, its Python;
+#                    HAS=torch,e3nn,..., its packages; ACAC=folder of the acetylacetone files
 # make calibrate     how often intervals hold a known truth, written to docs/calibration.md; minutes
 # make mutants       share of small changes of the central modules that their tests notice, written to docs/mutants.md; an hour,
 #                    ARGS=loss_split for one
@@ -24,6 +29,10 @@ ARGS ?=
 PROFILE ?= profiles/slurm
 ENVIRONMENTS ?= environments
 ACAC ?= $(TWIRLSCOPE_DATA)/forcefield/acac
+RESULTS ?= results
+MINUTES ?= 8
+GPU_PYTHON ?= 3.12
+HAS ?= torch,e3nn,numpy,scipy,pandas,xarray
 READY := $(VENV)/ready$(TORCH:%=-%)
 export PATH := $(abspath $(VENV))/bin:$(PATH)
 
@@ -32,7 +41,8 @@ ifneq ($(words $(VENV)),1)
 $(error VENV: expected a path without spaces, got '$(VENV)')
 endif
 
-.PHONY: run test test-all check-slurm bench calibrate check-reliability mutants lint format docs potentials dist clean
+.PHONY: run test test-all check-slurm check-gpu check-gpu-wheels bench calibrate check-reliability mutants lint format docs
+.PHONY: potentials dist clean
 
 run: $(READY)
 	python -m snakemake --cores $(CORES) $(ARGS)
@@ -48,10 +58,18 @@ test-all: $(READY)-dev
 check-slurm: $(READY)-slurm
 	python profiles/slurm/check.py --profile "$(PROFILE)" $(ARGS)
 
-bench: $(READY)-dev
-	python tests/bench/bench_twirl.py
-	python tests/bench/bench_hessian.py
-	python tests/bench/bench_reading.py
+bench: $(VENV)/bench/ready
+	$(VENV)/bench/bin/python -W ignore tests/bench/performance.py --results "$(RESULTS)" --environments "$(ENVIRONMENTS)" \
+		--out docs/performance.md $(ARGS)
+
+check-gpu:
+	@if ls wheels/*.whl >/dev/null 2>&1; then "$(PYTHON)" -m pip install --quiet --disable-pip-version-check --no-index --no-deps \
+		--no-compile --upgrade --target wheels/site wheels/*.whl; fi
+	"$(PYTHON)" -W ignore tests/bench/gpu/card.py --minutes $(MINUTES) \
+		--out "$(RESULTS)/gpu_card.json" --acac wheels/acac.zarr.zip $(ARGS)
+
+check-gpu-wheels: $(READY)
+	python tests/bench/gpu/wheels.py --out wheels --python $(GPU_PYTHON) --has $(HAS) --acac "$(ACAC)"
 
 calibrate: $(READY)-dev
 	python tests/bench/calibrate.py --out docs/calibration.md
@@ -100,6 +118,9 @@ $(READY)-slurm: $(READY)
 	sh envs/create.sh "$(PYTHON)" "$(VENV)" "$(TORCH)" ".[slurm]" $(@F)
 
 # tools of their own beside the packages of the environment, which they see and do not change
+$(VENV)/bench/ready: $(READY)-dev
+	sh envs/create.sh "$(abspath $(VENV))/bin/python" "$(VENV)/bench" "" ".[bench]" ready
+
 $(VENV)/docs/ready: $(READY)
 	sh envs/create.sh "$(abspath $(VENV))/bin/python" "$(VENV)/docs" "" ".[docs,release]" ready
 

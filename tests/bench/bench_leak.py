@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
@@ -78,7 +77,7 @@ def main(seeds: int = 3, steps: int = 850, geometries: int = 0) -> None:
         settings = TrainSettings(**run["train"] | {"steps": steps, "checkpoints_per_decade": 1})
         count = len(checkpoint_steps(settings))
         for seed in range(seeds):
-            out, start = folder / f"{seed}" / "train.zarr.zip", time.process_time()
+            out = folder / f"{seed}" / "train.zarr.zip"
             train(folder / "data.zarr.zip", out, run | {"train": settings.model_dump(), "seed": seed}, "")
             for split in ("test", "twins"):
                 measure = TwirlSettings(split=split, samples=SAMPLES, panel=0, chunk=96)
@@ -89,7 +88,6 @@ def main(seeds: int = 3, steps: int = 850, geometries: int = 0) -> None:
                     float(last[k]) for k in ("percent_equiv", "percent_equiv_low", "percent_equiv_high")
                 )
                 print(f"seed {seed} {split}: {', '.join(words)}, {value:.3g} % ({low:.3g} to {high:.3g})", flush=True)
-            print(f"{time.process_time() - start:.0f} s of the processor", flush=True)
 
 
 if __name__ == "__main__":

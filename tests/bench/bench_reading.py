@@ -1,24 +1,24 @@
-"""What reading costs when a dataset of a million frames is trained on, and how much memory it takes: `make bench`.
+"""Cost of reading when a dataset of a million frames is trained on, and the memory that it takes.
 
 The frames are random, as many atoms each as drug-like molecules have, in a store as `prepare` writes it. A process of
-its own trains the default model on them. Times are of the processor: those on the clock are noise on a shared machine.
+its own trains the default model on them.
 """
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
-
-ROOT = Path(__file__).parents[2]
-sys.path[:0] = [str(ROOT / "workflow"), str(ROOT / "tests")]
+import toys
+from performance import Given, Section, alone
+from timing import cpu_seconds, median, table
 
 from twirlscope.plugins import make_task
 from twirlscope.settings.train import TrainSettings
@@ -39,15 +39,11 @@ def peak() -> float:
 
 def seconds(function: Callable[[int], object]) -> list[float]:
     """Processor time of the function for every update."""
-    times = [time.process_time()]
-    for step in range(UPDATES):
-        function(step)
-        times.append(time.process_time())
-    return np.diff(times).tolist()
+    return [cpu_seconds(lambda step=step: function(step)) for step in range(UPDATES)]
 
 
-def trained(path: Path) -> int:
-    """Read, then train; 1 if reading took too much time or memory."""
+def trained(path: Path) -> dict[str, object]:
+    """Numbers of reading, then of training, in a process of its own."""
     torch.set_num_threads(1)
     settings = TrainSettings(steps=UPDATES, batch=BATCH, device="cpu")
     run = {"task": {"name": "force_field"}, "model": {"name": "vector_attention"}, "train": settings.model_dump()}
@@ -58,26 +54,38 @@ def trained(path: Path) -> int:
     reading = peak() - imports
     loop = Loop(task, run | {"seed": 0}, settings, index)
     updates = seconds(lambda _: loop.update())
-    share = np.median(batches) / np.median(updates)
-    print(f"{data.sizes['sample']} frames, {data.sizes['atom']} atoms, {path.stat().st_size / 1e6:.0f} MB in the store")
-    print(f"  batch of {BATCH}: first {1e3 * batches[0]:.0f} ms, median {1e3 * np.median(batches):.2f} ms")
-    print(f"  update: median {1e3 * np.median(updates):.1f} ms; share of reading {share:.4f}, limit {MOST_SHARE}")
-    print(f"  peak memory: imports {imports:.0f} MB, with the data {reading:.0f} MB more, limit {MOST_MEMORY} MB")
-    print(f"  peak memory with the model: {peak():.0f} MB", flush=True)
-    return int(reading > MOST_MEMORY or share > MOST_SHARE)
+    return {"imports": imports, "reading": reading, "model": peak(), "batches": batches, "updates": updates}
 
 
-def main() -> int:
-    """1 if reading took too much time or memory."""
-    if sys.argv[1:]:
-        return trained(Path(sys.argv[1]))
-    import toys
-
+def section(given: Given) -> Section:
+    """Section of the page; fails if reading takes too much time or memory."""
+    frames = 2000 if given.quick else FRAMES
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "data.zarr.zip"
-        registry.save(toys.many_frames(FRAMES, ATOMS), path)
-        return subprocess.run([sys.executable, __file__, str(path)], check=False).returncode
+        registry.save(toys.many_frames(frames, ATOMS), path)
+        size = path.stat().st_size / 1e6
+        told = subprocess.run([sys.executable, __file__, path], check=True, capture_output=True, text=True).stdout
+    found = json.loads(told.splitlines()[-1])
+    batches, updates = (np.array(found[name]) for name in ("batches", "updates"))
+    share = float(np.median(batches) / np.median(updates))
+    rows = [
+        ["first batch [CPU ms]", f"{1e3 * batches[0]:.0f}", ""],
+        ["a batch [CPU ms]", f"{median(1e3 * batches):.2f}", ""],
+        ["an update of the default force field [CPU ms]", f"{median(1e3 * updates):.1f}", ""],
+        ["a batch / an update", f"{share:.4f}", f"{MOST_SHARE}"],
+        ["peak memory of reading [MB]", f"{found['reading']:.0f}", f"{MOST_MEMORY}"],
+        ["peak memory of the process: imports, all [MB]", f"{found['imports']:.0f}, {found['model']:.0f}", ""],
+    ]
+    text = f"""{frames:,} frames of {ATOMS // 2} to {ATOMS} atoms, {size:.0f} MB on the disk, in batches of {BATCH}.
+
+{table(("quantity", "value", "limit"), rows)}"""
+    exceeded = [f"reading: {share:.3f} of an update"] if share > MOST_SHARE else []
+    exceeded += [f"reading: {found['reading']:.0f} MB"] if found["reading"] > MOST_MEMORY else []
+    return Section("Reading a dataset of a million frames", text, exceeded)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    if sys.argv[1:] and Path(sys.argv[1]).exists():
+        print(json.dumps(trained(Path(sys.argv[1]))))
+    else:
+        sys.exit(alone(section, __file__))

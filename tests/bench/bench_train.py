@@ -1,21 +1,21 @@
-"""How fast models of 6M to 398M parameters train, and how much of the device they use: a table, a row for each way.
+"""Speed of trainings of models of 6M to 398M parameters, and their use of the device: a table, a row for each way.
 
     python tests/bench/bench_train.py --models 65M 398M --precision bf16 --compile off on
     python tests/bench/bench_train.py --models tiny_molecules tiny_backbones         # seconds on a processor
 
-Data are made up, all samples of one size, so that the work of an update is always the same. Model FLOPs are those of
-torch's counter (matrix products, forwards and backwards), recomputation left out; utilisation is their rate over the
-peak of the device in that precision. Every run is the training loop itself: drawing, turning and moving batches is in
-its time, and what of it the loop waits for is a column. Of the package's dependencies it imports torch, numpy, xarray,
-zarr, e3nn, pydantic and jaxtyping.
+Data are made up, all samples of one size, so that the work of an update is always the same. Times are wall times. Model
+FLOPs are those of torch's counter (matrix products, forwards and backwards), recomputation left out; utilisation is
+their rate over the peak of the device in that precision. Every run is the training loop itself: drawing, turning and
+moving batches is in its time, and what of it the loop waits for is a column.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +26,7 @@ from torch.utils.flop_counter import FlopCounterMode
 sys.path[:0] = [str(Path(__file__).parents[2] / "workflow")]
 
 from twirlscope import plugins
-from twirlscope.contracts import Evaluation
+from twirlscope.contracts import Evaluation, Task
 from twirlscope.curvature.objective import Objective
 from twirlscope.curvature.operators import operator
 from twirlscope.errors import UserError
@@ -52,30 +52,37 @@ PEAKS = {
 }
 PUBLISHED = {"width": 128, "layers": 6, "heads": 8, "neighbours": 20, "cutoff": 12.0, "radial": 600}
 PUBLISHED |= {"distance_width": 512, "degrees": 10, "order_width": 64, "element_width": 128, "element_rows": 110}
-WARM = 3  # updates before the clock starts
+PUBLISHED_GRID = {"size": 32, "resolution": 0.25, "radius": 0.5, "shift": 0.5}
+TINY_GRID = {"size": 8, "resolution": 1.0}
+LARGEST_RADIUS = 2.0  # of a molecule on a grid [Å]
+WARM, BLOCK = 3, 4  # updates before the clock starts, columns of a Hessian product
 
 
 @dataclass(frozen=True)
 class Case:
-    """A model, its task, and samples for it. size: atoms or residues of a sample."""
+    """A model, its task, and samples for it. size: atoms or residues of a sample. keys: settings of the task."""
 
     task: str
     model: dict = field(default_factory=dict)
     batch: int = 8
     size: int = 256
+    keys: dict = field(default_factory=dict)
 
 
 CASES = {
     "6M": Case("force_field", {"name": "escaip", **PUBLISHED}, batch=64, size=40),
+    "6M_acac": Case("force_field", {"name": "escaip", **PUBLISHED}, batch=64, size=15),  # atoms of acetylacetone
     "65M": Case("flow_matching", {"name": "protein_transformer", "size": "65M"}),
     "398M": Case("flow_matching", {"name": "protein_transformer", "size": "398M"}, batch=4),
+    "112M": Case("voxel_denoising", {"name": "voxel_unet", "size": "112M"}, batch=32, size=20, keys=PUBLISHED_GRID),
     "tiny_molecules": Case("force_field", {"name": "escaip", "width": 8, "layers": 1, "heads": 2}, 2, 6),
     "tiny_backbones": Case("flow_matching", {"name": "protein_transformer", "width": 8, "layers": 1, "heads": 2}, 2, 8),
+    "tiny_voxels": Case("voxel_denoising", {"name": "voxel_unet", "size": "2k"}, 2, 6, TINY_GRID),
 }
 COLUMNS = [
     *("model", "parameters", "batch", "precision", "TF32", "compile", "recompute"),
     *("updates/s", "samples/s", "TFLOP/s", "MFU [%]", "waits for data [%]", "memory [GB]"),
-    *("twirl [ms/pass of a sample]", "Hessian product [ms/sample]"),
+    *("twirl [ms/pass of a sample]", "Hessian product [ms/column and sample]"),
 ]
 
 
@@ -92,6 +99,9 @@ def samples(case: Case, count: int = 256) -> xr.Dataset:
             {"ca_positions": (("atom", "xyz"), positions), "chain_break": ("atom", broken), "atoms": atoms}
         )
     positions = random.normal(scale=0.6 * size ** (1 / 3), size=(count * size, 3)).astype(np.float32)
+    if case.task == "voxel_denoising":
+        length = np.linalg.norm(positions.reshape(count, size, 3), axis=-1).max(1).repeat(size)[:, None]
+        positions = positions * (LARGEST_RADIUS / np.maximum(length, LARGEST_RADIUS)).astype(np.float32)
     arrays = {"numbers": ("atom", random.choice([1, 6, 7, 8], count * size)), "positions": (("atom", "xyz"), positions)}
     arrays |= {"forces": (("atom", "xyz"), -positions), "energy": ("sample", np.zeros(count)), "atoms": atoms}
     arrays |= {"reference_energy": ("element", np.zeros(4)), "force_scale": 1.0, "energy_scale": 1.0}
@@ -112,11 +122,16 @@ def synchronise(device: str) -> None:
         torch.cuda.synchronize()
 
 
-def loop_of(case: Case, data: xr.Dataset, **settings) -> Loop:
-    """A training on the samples, in training mode."""
-    task = plugins.make_task({"name": case.task}, data)
+def task_of(case: Case, data: xr.Dataset) -> Task:
+    """The task on the samples."""
+    return plugins.make_task({"name": case.task, **case.keys}, data)
+
+
+def loop_of(case: Case, data: xr.Dataset, index: np.ndarray | None = None, **settings) -> Loop:
+    """A training on the samples with these indices, or on all, in training mode."""
     settings = {"steps": 10**6, "batch": case.batch, "checkpoints_per_decade": 1} | settings
-    loop = Loop(task, {"seed": 0, "model": case.model}, TrainSettings(**settings), np.arange(len(data["atoms"])))
+    index = np.arange(len(data["atoms"])) if index is None else index
+    loop = Loop(task_of(case, data), {"seed": 0, "model": case.model}, TrainSettings(**settings), index)
     loop.keep = set()  # what a checkpoint costs is another question
     loop.model.train()
     return loop
@@ -156,9 +171,9 @@ def timed(loop: Loop, updates: int) -> tuple[float, float, float]:
 
 @float32()
 def measured(loop: Loop, few: int = 2, count: int = 4) -> tuple[float, float]:
-    """Seconds of a twirled pass of a sample, and of a product with the Hessian on a sample under four rotations."""
+    """Seconds of a twirled pass of a sample, and of a column of a Hessian product on a sample under four rotations."""
     index, taken = np.arange(few), []
-    quaternion, loop.optimiser = sample_rotations("D2", few, count, 0), None  # and with it, its memory
+    quaternion, loop.optimiser = sample_rotations("D2", few, count, 0, loop.task.group), None  # and its memory
     model = loop.model.eval()
     model.zero_grad(set_to_none=True)
     for _ in range(2):  # the first warms up
@@ -168,13 +183,34 @@ def measured(loop: Loop, few: int = 2, count: int = 4) -> tuple[float, float]:
         taken.append((time.perf_counter() - start) / (few * count))
     objective = Objective(model, loop.task, loop.task.batch(index), quaternion, chunk=1)
     product = operator(objective, "equiv", mode="rebuilt")
-    vector = torch.ones_like(objective.parameters)[:, None].detach()
+    block = torch.ones_like(objective.parameters)[:, None].detach().expand(-1, BLOCK)
     for _ in range(2):
         start = time.perf_counter()
-        product(vector)
+        product(block)
         synchronise(loop.device)
-        taken.append((time.perf_counter() - start) / few)
+        taken.append((time.perf_counter() - start) / few / BLOCK)
     return taken[1], taken[3]
+
+
+def speed(case: Case, data: xr.Dataset, flops: float, updates: int, stages: bool, **ways) -> dict[str, float]:
+    """Numbers of one way to train, by name of the column; NaN where unknown.
+
+    Args:
+        flops: of an update.
+        updates: updates that are timed.
+        stages: whether a twirl and a Hessian product are timed too.
+        ways: settings of the training, `device` among them.
+    """
+    with float32(ways.get("tf32", False)):
+        loop = loop_of(case, data, **ways)
+        seconds, waits, memory = timed(loop, updates)
+    found = {"parameters": sum(p.numel() for p in loop.model.parameters()), "updates/s": 1 / seconds}
+    found |= {"samples/s": case.batch / seconds, "TFLOP/s": flops / seconds / 1e12}
+    top = peak(loop.device, ways["precision"], ways.get("tf32", False))
+    found |= {"MFU [%]": 100 * flops / seconds / top if top else float("nan")}
+    found |= {"waits for data [%]": 100 * waits, "memory [GB]": memory / 1e9}
+    twirl, product = measured(loop) if stages else (float("nan"), float("nan"))
+    return found | {COLUMNS[-2]: 1e3 * twirl, COLUMNS[-1]: 1e3 * product}
 
 
 def rows(args: argparse.Namespace):
@@ -183,29 +219,28 @@ def rows(args: argparse.Namespace):
     for name in args.models:
         case = CASES[name]
         if args.batch:
-            case = Case(case.task, case.model, args.batch, case.size)
+            case = replace(case, batch=args.batch)
         data = samples(case)
-        flops, stages = flops_of(case, data, device), ("-", "-")
+        flops, stages = flops_of(case, data, device), {}
         for precision in args.precision:
             for compiled in args.compile:
                 ways = {"precision": precision, "compile": compiled == "on", "tf32": args.tf32, "device": device}
                 ways["activation_checkpointing"] = args.recompute
-                said = [name, None, case.batch, precision, args.tf32, compiled, args.recompute]
+                said = [name, "-", case.batch, precision, args.tf32, compiled, args.recompute]
+                said = dict(zip(COLUMNS, said, strict=False))
+                timing = not stages and compiled == "off" and not args.recompute
                 try:
-                    with float32(args.tf32):
-                        loop = loop_of(case, data, **ways)
-                        seconds, waits, memory = timed(loop, args.updates)
+                    found = speed(case, data, flops, args.updates, timing, **ways)
                 except (UserError, torch.cuda.OutOfMemoryError) as error:
-                    yield [*said, f"{type(error).__name__}: {str(error).splitlines()[0][:120]}"]
+                    yield [*said.values(), f"{type(error).__name__}: {str(error).splitlines()[0][:120]}"]
                     continue
-                said[1] = f"{sum(p.numel() for p in loop.model.parameters()):,}"
-                if stages[0] == "-" and compiled == "off" and not args.recompute:
-                    stages = tuple(f"{1e3 * s:.3g}" for s in measured(loop))
-                top = peak(device, precision, args.tf32)
-                used = f"{100 * flops / seconds / top:.1f}" if top else "-"
-                speed = [f"{1 / seconds:.3g}", f"{case.batch / seconds:.3g}", f"{flops / seconds / 1e12:.3g}", used]
-                yield [*said, *speed, f"{100 * waits:.1f}", f"{memory / 1e9:.3g}", *stages]
-                del loop
+                stages = stages or {name: found[name] for name in COLUMNS[-2:] if timing}
+                said |= {name: _text(value) for name, value in (found | stages).items()}
+                yield [said[name] for name in COLUMNS]
+
+
+def _text(value: float) -> str:
+    return f"{value:,}" if isinstance(value, int) else "-" if math.isnan(value) else f"{value:.3g}"
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -1,20 +1,14 @@
-"""What twirling costs beside plain forward passes of the same batches, for toy and for real molecules: `make bench`.
-
-Rounds of both alternate in one process, and the ratio of the fastest rounds is printed: times on a shared machine are
-noise, ratios within one run are not.
-"""
+"""Cost of twirling beside plain forward passes of the same batches, for toy and for real molecules."""
 
 from __future__ import annotations
 
 import sys
-import time
-from pathlib import Path
 
 import numpy as np
 import torch
 import xarray as xr
-
-sys.path[:0] = [str(Path(__file__).parents[2] / "workflow")]
+from performance import Given, Section, alone
+from timing import interleaved, median, ratio, table
 
 from twirlscope import plugins
 from twirlscope.contracts import Evaluation
@@ -22,8 +16,8 @@ from twirlscope.datasets.molecular.smiles import embed_conformers, parse_smiles
 from twirlscope.geometry import so3
 from twirlscope.twirling import twisting
 
-ROTATIONS, CHUNK, ROUNDS, LIMIT = 4, 256, 9, 1.10
-TOYS, CONFORMERS = 256, 8
+ROTATIONS, CHUNK, ROUNDS, LIMIT = 4, 256, 7, 1.10
+TOYS, CONFORMERS = 128, 4
 MOLECULES = {  # 10 to 30 atoms with hydrogens, of the elements that the default data have
     "acetone": "CC(C)=O",
     "benzene": "c1ccccc1",
@@ -73,21 +67,15 @@ def force_field(frames):
     return plugins.make_task({"name": "force_field"}, xr.Dataset(data, {"element": elements}))
 
 
-def seconds(function) -> float:
-    start = time.process_time()
-    with torch.no_grad():
-        function()
-    return time.process_time() - start
-
-
-def measured(name: str, frames, chosen: str = "vector_attention") -> float:
-    """The ratio of twirled to plain passes of a model in its default size, with a line that says it."""
+def loads(frames, chosen: str = "vector_attention") -> dict:
+    """Plain and twirled passes of the same samples by a model in its default size, as functions."""
     task, samples = force_field(frames), len(frames)
     model = plugins.make_model({"name": chosen}, task.constants).eval()
     index, generator = np.arange(samples), torch.Generator().manual_seed(0)
     quaternion = so3.haar(samples, ROTATIONS, generator=generator)
     rows = [index[s : s + CHUNK // ROTATIONS] for s in range(0, samples, CHUNK // ROTATIONS)]
 
+    @torch.no_grad()
     def plain():
         for part in rows:
             model(task.batch(part).repeat(ROTATIONS).inputs)
@@ -95,22 +83,29 @@ def measured(name: str, frames, chosen: str = "vector_attention") -> float:
     def twirled():
         twisting.inner_products(Evaluation(model, task, chunk=CHUNK), index, quaternion, labels=True)
 
-    times = np.array([[seconds(plain), seconds(twirled)] for _ in range(ROUNDS)])[1:]  # the first warms up
-    ratio, middle = times[:, 1].min() / times[:, 0].min(), np.median(times[:, 1] / times[:, 0])
-    plain_best, twirled_best = times.min(0)
-    print(f"{name}: {samples * ROTATIONS} passes in chunks of {CHUNK}")
-    print(f"  plain {plain_best:.3f} s, twirled {twirled_best:.3f} s")
-    print(f"  ratio {ratio:.3f} (fastest rounds), {middle:.3f} (median of rounds); limit {LIMIT:.2f}", flush=True)
-    return ratio
+    return {"plain": plain, "twirled": twirled}
 
 
-def main() -> int:
-    """1 if twirling costs more than the limit on a load."""
-    torch.set_num_threads(1)
-    ratios = [measured("toys of 13 atoms", toys()), measured("molecules of 10 to 30 atoms", conformers())]
-    ratios.append(measured("the same, with tensor products", conformers()[::4], "tensor_product"))
-    return int(max(ratios) > LIMIT)
+def section(given: Given) -> Section:
+    """Section of the page; fails if twirling costs more than the limit on a load."""
+    molecules = conformers()[:: 8 if given.quick else 1]
+    every = {
+        "clouds of 13 atoms, vector_attention": loads(toys(32 if given.quick else TOYS)),
+        "molecules of 10 to 30 atoms, vector_attention": loads(molecules),
+        "the same, tensor_product": loads(molecules[::4], "tensor_product"),
+    }
+    rows, exceeded = [], []
+    for name, works in every.items():
+        seconds = interleaved(works, given.rounds(ROUNDS))
+        found = ratio(seconds["twirled"], seconds["plain"])
+        rows.append([name, f"{median(seconds['plain']):.3f}", f"{found:.3f}"])
+        exceeded += [f"twirling {name}: {found:.3f}, at most {LIMIT}"] if found.value > LIMIT else []
+    text = f"""The same number of passes of the same samples in the same batches, {ROTATIONS} rotations per sample;
+untrained networks in their default size. Limit: {LIMIT:.2f}.
+
+{table(("load", "plain passes [CPU s]", "twirled / plain"), rows)}"""
+    return Section("Twirling beside plain forward passes", text, exceeded)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(alone(section, __file__))

@@ -1,4 +1,4 @@
-"""What the workflow adds to the work of its jobs: the wall time of a run over the least that its jobs allow.
+"""Overhead of the workflow: the wall time of a run over the least that its jobs allow.
 
     python tests/bench/bench_workflow.py --cores 2 --configfile my.yaml --directory there
 
@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import graphlib
 import io
+import os
 import subprocess
 import sys
 import time
@@ -194,15 +195,42 @@ def imports(stage: str) -> float:
     return min(tries)
 
 
-def main() -> None:
-    """Print the table."""
+def measured(arguments: list[str]) -> str:
+    """The tables of the run of a command, from its arguments.
+
+    Raises:
+        UserError: it was no run from nothing in one command.
+    """
+    jobs, benchmarks, folder, cores = planned(arguments)
+    wall = wall_time(sorted((folder / ".snakemake" / "log").glob("*.log")), benchmarks)
+    stages = dict.fromkeys(job.stage for job in jobs.values())
+    return table(jobs, wall, cores, {stage: imports(stage) for stage in stages})
+
+
+def section(given):
+    """Section of the page, on the run whose results are given."""
+    from performance import Section
+
+    cores = os.cpu_count()
     try:
-        jobs, benchmarks, folder, cores = planned(sys.argv[1:])
-        wall = wall_time(sorted((folder / ".snakemake" / "log").glob("*.log")), benchmarks)
+        text = measured(["--cores", str(cores), "--directory", str(given.results.absolute().parent)])
+    except UserError as error:
+        text = f"Not measured: {error}\n"
+    return Section(
+        "Overhead of the workflow",
+        f"""Wall times of the default run whose results this page uses, on {cores} cores, with all that ran
+beside it. The work of a job is its wall time, with start and imports, times its cores.
+
+{text}""",
+    )
+
+
+def main() -> None:
+    """Print the tables."""
+    try:
+        print(measured(sys.argv[1:]))
     except UserError as error:
         sys.exit(f"ERROR {error}")
-    stages = dict.fromkeys(job.stage for job in jobs.values())
-    print(table(jobs, wall, cores, {stage: imports(stage) for stage in stages}))
 
 
 if __name__ == "__main__":

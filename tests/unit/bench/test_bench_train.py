@@ -6,7 +6,7 @@ import pytest
 from bench import bench_train
 
 
-@pytest.mark.parametrize("name", ["tiny_molecules", "tiny_backbones"])
+@pytest.mark.parametrize("name", ["tiny_molecules", "tiny_backbones", "tiny_voxels"])
 def test_bench_train__fills_its_table(name, capsys):
     assert bench_train.main(["--models", name, "--compile", "off", "--updates", "2", "--device", "cpu"]) == 0
     said, _, head, _, row = capsys.readouterr().out.strip().splitlines()
@@ -15,7 +15,13 @@ def test_bench_train__fills_its_table(name, capsys):
     assert cells["model"] == name
     assert cells["precision"] == "bf16"
     assert cells["MFU [%]"] == "-", "the peak of a processor is not known"
-    numbers = ("updates/s", "samples/s", "TFLOP/s", "twirl [ms/pass of a sample]", "Hessian product [ms/sample]")
+    numbers = (
+        "updates/s",
+        "samples/s",
+        "TFLOP/s",
+        "twirl [ms/pass of a sample]",
+        "Hessian product [ms/column and sample]",
+    )
     assert all(float(cells[n]) > 0 for n in numbers)
     assert 0 <= float(cells["waits for data [%]"]) <= 100
 

@@ -1,0 +1,151 @@
+"""The page of performance: every table of `make bench`, each from its own script, written whole or not at all.
+
+    python tests/bench/performance.py --results results --out docs/performance.md [--quick] [--only bench_twirl ...]
+
+A script in `SCRIPTS` has one function, `section(given)`, and prints the same tables when it is run alone. What a table
+must not exceed is said there; a table that exceeds it is written, and the command then ends with status 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parent / "kit"), str(HERE.parents[1] / "workflow")]
+
+import torch
+from timing import machine
+
+from twirlscope.errors import UserError
+from twirlscope.runtime.atomic import write_whole
+
+SCRIPTS = [
+    "bench_peers",
+    "bench_twirl",
+    "bench_hessian",
+    "bench_scaling",
+    "bench_steps",
+    "bench_reading",
+    "bench_workflow",
+    "gpu.card",
+]
+HEAD = """# Performance
+
+Written by `make bench` (`tests/bench/performance.py`) after a default run, on this machine:
+{machine}.
+
+Times are CPU seconds of one thread, unless a table says otherwise, since other programs ran at the same time. All sides
+of a comparison alternate within a process. A ratio is the median over rounds of the ratio within a round, with the
+interval that holds the true median in at least 95 % of cases; of fewer than 6 rounds it is the whole range.
+"""
+
+
+@dataclass(frozen=True)
+class Given:
+    """Choices for all sections.
+
+    results: the results of a default run.
+    environments: folder with one environment per package, `envs/external/`.
+    quick: few rounds of small problems, to try the scripts; the numbers mean little.
+    """
+
+    results: Path = Path("results")
+    environments: Path = Path("environments")
+    quick: bool = False
+
+    def rounds(self, count: int) -> int:
+        """Number of rounds."""
+        return 2 if self.quick else count
+
+
+@dataclass(frozen=True)
+class Section:
+    """Tables of one script as Markdown, under one heading.
+
+    exceeded: limits that the numbers exceed, in words.
+    """
+
+    title: str
+    text: str
+    exceeded: list[str] = field(default_factory=list)
+
+    def markdown(self, script: str) -> str:
+        """The heading, the name of the script, and the tables."""
+        return f"## {self.title}\n\n`{script}`\n\n{self.text.strip()}\n"
+
+
+def made(name: str, given: Given) -> Section:
+    """The section of a script, printed as it is found."""
+    torch.set_num_threads(1)
+    found = importlib.import_module(name).section(given)
+    print(found.markdown(path_of(name)), flush=True)
+    return found
+
+
+def path_of(name: str) -> str:
+    """Path of a script in the project."""
+    return f"tests/bench/{name.replace('.', '/')}.py"
+
+
+def page(names: Sequence[str], given: Given) -> tuple[str, list[str]]:
+    """The page, and the limits that its numbers exceed."""
+    found = {name: made(name, given) for name in SCRIPTS if name in names}
+    parts = [HEAD.format(machine=machine())]
+    parts += [section.markdown(path_of(name)) for name, section in found.items()]
+    left_out = ", ".join(f"`{path_of(name)}`" for name in SCRIPTS if name not in found)
+    parts += [f"Not run for this page: {left_out}.\n"] if left_out else []
+    return "\n".join(parts), [words for section in found.values() for words in section.exceeded]
+
+
+def alone(section: Callable[[Given], Section], script: str) -> int:
+    """Print the section of one script that was run by itself; 1 if a limit is exceeded."""
+    given = arguments().parse_args()
+    torch.set_num_threads(1)
+    found = section(given_of(given))
+    print(f"{machine()}\n\n{found.markdown(f'tests/bench/{Path(script).name}')}")
+    return _verdict([] if given.quick else found.exceeded)
+
+
+def arguments() -> argparse.ArgumentParser:
+    """Arguments that all scripts have."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--results", type=Path, default=Path("results"), help="results of a default run")
+    parser.add_argument("--environments", type=Path, default=Path("environments"), help="one for each other package")
+    parser.add_argument("--quick", action="store_true", help="few rounds of small problems")
+    return parser
+
+
+def given_of(given: argparse.Namespace) -> Given:
+    """The choices of a command."""
+    return Given(given.results, given.environments, given.quick)
+
+
+def _verdict(exceeded: list[str]) -> int:
+    for words in exceeded:
+        print(f"LIMIT exceeded: {words}", file=sys.stderr)
+    return int(bool(exceeded))
+
+
+def main() -> int:
+    """Write the page; 1 if a number exceeds its limit or a section could not be made."""
+    parser = arguments()
+    parser.add_argument("--out", type=Path, default=None, help="page to write; none is only printed")
+    parser.add_argument("--only", nargs="*", default=SCRIPTS, choices=SCRIPTS)
+    given = parser.parse_args()
+    try:
+        text, exceeded = page(given.only, given_of(given))
+        if given.out:
+            write_whole(given.out, lambda path: path.write_text(text, encoding="utf-8"))
+    except UserError as error:
+        print(f"ERROR {error}", file=sys.stderr)
+        return 1
+    return _verdict([] if given.quick else exceeded)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
