@@ -1,22 +1,19 @@
 """CPU time of a training update, in units of a bare loop.
 
-    python tests/bench/bench_loop.py                        # after `make run`, whose molecules it trains on
-    python tests/bench/bench_loop.py --data results/data/molecules.zarr.zip --json loop.json
+    python tests/bench/bench_loop.py --results results      # after `make run`, whose molecules it trains on
 
 The run is `augmented` of config/config.yaml: its network, data, batches and settings. One side is `Loop.train` with all
 that it does per update, but for saving: batches made ahead in a thread, checks, the curve, progress. The other side is
 what a notebook would do: the same batches made when they are needed, forward pass, loss, backward pass, clipping,
 optimiser, moving average. Both start from the same weights, take the same samples in the same orientations, and end
 with the same weights, bit for bit, which is checked. Blocks of updates of both alternate in the order ABBA in one
-process, and the ratio is that of the CPU times of all threads of the process in the two pairs of a round. Printed are
-the median over rounds and its bootstrap interval. It fails if the interval lies above the limit.
+process, and the ratio is that of the CPU times of all threads of the process in the two pairs of a round. It fails if
+the whole interval of the median over rounds lies above the limit.
 """
 
 from __future__ import annotations
 
-import argparse
 import contextlib
-import json
 import sys
 import tempfile
 import time
@@ -25,12 +22,12 @@ from pathlib import Path
 import numpy as np
 import torch
 import yaml
-
-ROOT = Path(__file__).parents[2]
-sys.path[:0] = [str(ROOT / "workflow")]
+from performance import Given, Section, alone
+from timing import median, ratio, table
 
 from twirlscope import plugins
 from twirlscope._typing import Array
+from twirlscope.errors import UserError
 from twirlscope.geometry import so3
 from twirlscope.losses import balanced, weighted_loss
 from twirlscope.runtime.precision import float32
@@ -40,6 +37,7 @@ from twirlscope.storage.ragged import open_samples
 from twirlscope.training.batches import NOISE, batch_index, turns_of
 from twirlscope.training.loop import Loop, learning_rate
 
+ROOT = Path(__file__).parents[2]
 RUN, LIMIT, BLOCK, ROUNDS = "augmented", 1.03, 20, 20
 
 
@@ -115,19 +113,13 @@ class Interleaved(Loop):
         super().update()
 
 
-def interval(ratio: Array, resamples: int = 2000) -> tuple[float, float]:
-    """Bootstrap interval of a median, of 95 %."""
-    drawn = np.random.default_rng(0).choice(ratio, (resamples, len(ratio)))
-    return tuple(np.quantile(np.median(drawn, 1), [0.025, 0.975]).tolist())
-
-
-def measured(data: Path, rounds: int, block: int, **changes: object) -> dict[str, float]:
-    """The ratio with its interval, and the CPU time of an update of both sides [s]."""
+def measured(data: Path, rounds: int, block: int) -> Array:
+    """CPU times [s] of the blocks of both sides, `[round, block, side]`."""
     config = yaml.safe_load((ROOT / "config" / "config.yaml").read_text())["runs"][RUN]
     samples = open_samples(data)
     task = plugins.make_task(config["task"], samples)
     run = {"model": config["model"], "seed": 0}
-    settings = TrainSettings(**config["train"] | {"device": "cpu", "save_every": 1e9} | changes)
+    settings = TrainSettings(**config["train"] | {"device": "cpu", "save_every": 1e9})
     loop = Interleaved(task, run, settings, split_index(samples, "train"))
     bare = Bare(loop, run)
     bare.block(3)  # warm
@@ -137,40 +129,33 @@ def measured(data: Path, rounds: int, block: int, **changes: object) -> dict[str
         assert torch.equal(own, other), "both sides end with other weights"
     for own, other in zip(loop.weights().values(), bare.average, strict=True):
         torch.testing.assert_close(own, other)  # averages in two ways differ by rounding
-    ratio = times[..., 0].sum(1) / times[..., 1].sum(1)
-    low, high = interval(ratio)
-    own, other = np.median(times, (0, 1)) / block
-    return {"ratio": float(np.median(ratio)), "low": low, "high": high, "loop": float(own), "bare": float(other)}
+    return times
 
 
-def table(found: dict[str, float]) -> str:
-    """The numbers as a table in Markdown."""
-    own, other = (f"{1e3 * found[side]:.1f}" for side in ("loop", "bare"))
-    ratio = f"{found['ratio']:.3f} ({found['low']:.3f} to {found['high']:.3f})"
-    head = "| update of a training [CPU ms] | of a bare loop [CPU ms] | ratio | limit |\n| --- | --- | --- | --- |"
-    return f"{head}\n| {own} | {other} | {ratio} | {found['limit']:.2f} |"
+def section(given: Given) -> Section:
+    """Section of the page; fails if the whole interval of the ratio is above the limit.
 
-
-def main(arguments: list[str] | None = None) -> int:
-    """1 if the interval lies above the limit."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--data", type=Path, default=ROOT / "results" / "data" / "molecules.zarr.zip")
-    parser.add_argument("--rounds", type=int, default=ROUNDS)
-    parser.add_argument("--block", type=int, default=BLOCK, help="updates that follow one another on one side")
-    parser.add_argument("--prefetch", type=int, default=TrainSettings().prefetch)
-    parser.add_argument("--json", type=Path, help="file for the numbers")
-    args = parser.parse_args(arguments)
-    if not args.data.exists():
-        print(f"{args.data}: no such file; `make run` prepares it")
-        return 1
-    torch.set_num_threads(1)
+    Raises:
+        UserError: the results have no molecules.
+    """
+    data, block = given.results / "data" / "molecules.zarr.zip", 2 if given.quick else BLOCK
+    if not data.exists():
+        raise UserError(str(data), "the molecules of a default run (`make run`)", "no such file")
     with float32():
-        found = measured(args.data, args.rounds, args.block, prefetch=args.prefetch) | {"limit": LIMIT}
-    print(f"{args.rounds * 2 * args.block} updates of each side\n\n{table(found)}", flush=True)
-    if args.json:
-        args.json.write_text(json.dumps(found))
-    return int(found["low"] > LIMIT)
+        times = measured(data, given.rounds(ROUNDS), block)
+    own, bare = times[..., 0].sum(1), times[..., 1].sum(1)
+    found, each = ratio(own, bare), 1e3 / (2 * block)
+    row = [f"{median(each * own):.1f}", f"{median(each * bare):.1f}", f"{found:.3f}", f"{LIMIT:.2f}"]
+    head = ("update of a training [CPU ms]", "of a bare loop [CPU ms]", "ratio", "limit")
+    text = f"""The run `{RUN}` of config/config.yaml, {len(times) * 2 * block} updates of each side. A bare loop makes
+the same batches when they are needed, then forward pass, loss, backward pass, clipping, optimiser, moving average. Both
+end with the same weights, bit for bit.
+
+{table(head, [row])}"""
+    over = found.low > LIMIT and not given.quick
+    exceeded = [f"training loop: {found:.3f} of a bare one, at most {LIMIT}"] if over else []
+    return Section("The training loop beside a bare one", text, exceeded)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(alone(section, __file__))

@@ -29,6 +29,7 @@ SCRIPTS = [
     "bench_twirl",
     "bench_hessian",
     "bench_scaling",
+    "bench_loop",
     "bench_steps",
     "bench_reading",
     "bench_workflow",

@@ -48,6 +48,10 @@ class Recorder:
         if len(self._unread) >= self.every:
             self.read()
 
+    def words(self) -> str:
+        """The last loss that was read, for a line of progress."""
+        return f"loss {self.curve.loss[-1]:.4g}" if self.curve.loss else ""
+
     def read(self) -> None:
         """Read the updates that are still on the device.
 

@@ -86,7 +86,8 @@ class Loop:
 
     @property
     def curve(self) -> Curve:
-        """Values of the updates that were read."""
+        """Values of all updates; off the CPU, asking waits for the device."""
+        self.recorder.read()
         return self.recorder.curve
 
     def train(self, folder: Path) -> None:
@@ -111,7 +112,7 @@ class Loop:
                     raise Stopped(f"{reason} at step {self.step} of {self.settings.steps}; the same job goes on there")
                 with self.meter.update():
                     self.update()
-                progress.advance(f"loss {self.curve.loss[-1]:.4g}" if self.curve.loss else "")
+                progress.advance(self.recorder.words())
         progress.close()
 
     def _save(self, folder: Path, kept: bool) -> None:
