@@ -8,8 +8,8 @@ from __future__ import annotations
 import math
 
 from ...._typing import Callable, Sequence
+from ....estimators import over_seeds
 from ...trainings import Training, claims_equivariance, primary_term
-from ..objectives import over_seeds
 from ..objectives.comparison import Comparison, comparisons, updates_of, words
 from .judge import Claim, Evidence
 

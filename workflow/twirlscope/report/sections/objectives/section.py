@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 
 from ...._typing import Array, Float, Sequence
+from ....estimators import over_seeds
 from ....geometry.rotation_sets import FRAME_PASSES
 from ...figures import style
 from ...figures.figure import Figure
@@ -20,7 +21,6 @@ from ...section import Section
 from ...tables import Table
 from ...trainings import Training, primary_term
 from ...wording import listed, plural, say, slug
-from . import over_seeds
 from .comparison import Comparison, comparisons, updates_of
 
 EQUAL = 0.05  # relative difference of FLOPs up to which costs count as equal
