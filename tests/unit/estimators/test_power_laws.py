@@ -33,8 +33,11 @@ def test_bend__is_the_change_of_the_slope_of_a_parabola():
     law = power_laws.fit(X, np.exp(-0.5 * along + 0.05 * along**2)[:, None])
     assert law.bend.value == pytest.approx(0.1 * np.log(64))
     assert law.bends
+    noisy = np.exp(-0.5 * along + 0.05 * along**2 + [0.02, -0.02, 0.02, 0.01, -0.03])[:, None]
+    expected = np.polynomial.Polynomial.fit(along, np.log(noisy[:, 0]), 2).convert().coef[2]
+    assert power_laws.fit(X, noisy).bend.value == pytest.approx(2 * expected * np.log(64))
     assert not power_laws.fit(X, np.exp(np.random.default_rng(1).normal(size=(5, 2)))).bends
-    assert np.isnan(power_laws.fit(X[:4], X[:4, None] ** -1).bend.value)
+    assert np.isnan(power_laws.fit(X[:3], X[:3, None] ** -1).bend.value)
 
 
 @pytest.mark.parametrize(
@@ -67,8 +70,6 @@ def test_comparisons__of_exact_laws_are_exact():
 
 def test_difference__is_that_of_welch():
     one, other = (power_laws.fit(X, drawn(np.random.default_rng(s), X, -0.4, 2, 0.1, 0.1)) for s in (0, 1))
-    errors = [stats.linregress(np.log(X), law.log(X)).stderr for law in (one, other)]
-    assert max(errors) < 1e-9, "the lines are straight"
     half = np.subtract(*power_laws.difference(one, other)[::-2]) / 2
     parts = [law.variance / law.spread for law in (one, other)]
     freedom = sum(parts) ** 2 / sum(p**2 / 3 for p in parts)

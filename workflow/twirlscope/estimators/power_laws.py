@@ -19,6 +19,7 @@ from .._typing import Array, Float, Int, Sequence, Values
 from .over_seeds import Interval
 
 OCTAVES = 4.0  # least range of x; over less, other laws look like power laws, too
+BENT = 0.01  # of all straight lines are called bent: a report has many
 RUNS = 4  # least number of different x
 Seeds = Sequence[float] | Float[Array, " seed"]
 Runs = Sequence[Seeds] | Float[Array, "run seed"]
@@ -34,7 +35,8 @@ class PowerLaw:
     spread: sum of squares of log x - centre.
     variance: of a run about the line.
     x: range of the runs.
-    bend: change of the exponent over the range, with its interval; NaN for four runs.
+    bend: change of the exponent over the range, with its interval.
+    chance: probability that a straight line shows such a bend.
     """
 
     exponent: float
@@ -45,6 +47,7 @@ class PowerLaw:
     runs: int
     x: tuple[float, float]
     bend: Interval = NOTHING
+    chance: float = 1.0
 
     @property
     def freedom(self) -> int:
@@ -58,8 +61,8 @@ class PowerLaw:
 
     @property
     def bends(self) -> bool:
-        """True if the interval of the bend does not hold 0."""
-        return self.bend.low > 0 or self.bend.high < 0
+        """True if a straight line would hardly show such a bend."""
+        return self.chance < BENT
 
     @property
     def interval(self) -> Interval:
@@ -111,20 +114,22 @@ def fit(x: Float[Array, " run"], y: Runs) -> PowerLaw:
     exponent, level = float(away @ log_y) / spread, float(log_y.mean())
     rest = log_y - level - exponent * away
     variance = float(rest @ rest) / (runs - 2)
-    return PowerLaw(exponent, level, centre, spread, variance, runs, (float(min(x)), float(max(x))), _bend(away, log_y))
+    x_range = float(min(x)), float(max(x))
+    return PowerLaw(exponent, level, centre, spread, variance, runs, x_range, *_bend(away, log_y))
 
 
-def _bend(away: Float[Array, " run"], log_y: Float[Array, " run"]) -> Interval:
-    """Change of the slope over the range by a parabola, with Student's interval."""
+def _bend(away: Float[Array, " run"], log_y: Float[Array, " run"]) -> tuple[Interval, float]:
+    """Change of the slope over the range by a parabola, with Student's interval, and its probability by chance."""
     freedom = len(away) - 3
     if freedom < 1 or len(np.unique(away)) < 3:
-        return NOTHING
+        return NOTHING, 1.0
     design = np.stack([np.ones_like(away), away, away**2], 1)
     found = np.linalg.lstsq(design, log_y)[0]
     rest = log_y - design @ found
     error = math.sqrt(rest @ rest / freedom * np.linalg.inv(design.T @ design)[2, 2])
     half = stats.t.ppf(0.975, freedom) * error
-    return Interval(*(float(2 * np.ptp(away) * (found[2] + sign * half)) for sign in (0, -1, 1)))
+    ends = (float(2 * np.ptp(away) * (found[2] + sign * half)) for sign in (0, -1, 1))
+    return Interval(*ends), float(2 * stats.t.sf(abs(found[2]) / max(error, 1e-300), freedom))
 
 
 def best_per_octave(x: Float[Array, " run"], y: Float[Array, " run"]) -> Int[Array, " best"]:
