@@ -17,7 +17,7 @@ from ..objectives.comparison import flops_of, updates_of, words
 AXES = ("flops", "samples", "parameters")
 LOSS = "loss_total"
 SIZE = (  # settings of models that set their size
-    *("width", "layers", "heads", "size", "match", "pair", "condition", "radial"),
+    *("width", "layers", "heads", "size", "match", "pair", "condition", "radial", "radial_width"),
     *("distance_width", "order_width", "element_width"),
 )
 LENGTH = (  # settings of trainings that may differ within a family
