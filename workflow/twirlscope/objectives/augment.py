@@ -51,12 +51,11 @@ class Augment(Objective):
             if self.rotations == "euler_product" and (self.angle < 180 or self.views > 1):
                 raise ValueError("rotations: haar for several views, and for an angle below 180")
             if self.copies and self.views > 1:
-                raise ValueError("copies: 0 for several views, which are independent orientations")
+                raise ValueError("copies of 0 for several views, which are independent orientations")
             return self
 
     def __init__(self, settings: Augment.Settings, task: Task, model: Model, steps: int):
         super().__init__(settings, task, model, steps)
-        self.settings, self.task, self.views = settings, task, settings.views
         self._copy = lru_cache(CACHED)(self._copy_of)
         if self.views > 1:
             require_exact(task, "train.objective.views")
@@ -64,6 +63,11 @@ class Augment(Objective):
                 raise UserError(
                     "train.objective.angle", f"180 for several views under the group {task.group}", settings.angle
                 )
+
+    @classmethod
+    def traits(cls, settings: Augment.Settings) -> tuple[int, bool]:
+        """As many views as the settings say."""
+        return settings.views, cls.compiles
 
     def rows(
         self,

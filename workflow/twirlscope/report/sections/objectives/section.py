@@ -25,7 +25,7 @@ from .comparison import Comparison, comparisons, flops_of, updates_of
 
 EQUAL = 0.05  # relative difference of FLOPs up to which costs count as equal
 AVERAGES = {"haar4": "4 independent rotations at test time", "D2": "the group D2 at test time"}
-CSV_ONLY = ("forward_rows", "backward_rows", "equiv_low", "equiv_high", "distance")
+CSV_ONLY = ("forward_rows", "backward_rows", "equiv_low", "equiv_high", "orbit_distance", "distance")
 
 
 COLUMNS = (
@@ -38,6 +38,7 @@ COLUMNS = (
     *with_ends("equiv", "equivariance error"),
     Column("percent", "equivariance error in percent of the loss", "%"),
     *with_ends("ratio", "loss over that of augmentation"),
+    Column("orbit_distance", "root mean square distance from the twirled prediction (E of REMUL)", "1"),
     Column("distance", "root mean square distance of two views (E' of REMUL)", "1"),
     Column("served", "loss with four frames", "1"),
     *(Column(f"averaged_{name}", f"loss with {text}", "1") for name, text in AVERAGES.items()),
@@ -65,7 +66,8 @@ def ends(comparison: Comparison) -> Numbers:
         row = {"objective": name, "seeds": len(trainings), **_cost(trainings)}
         row |= ends_of("loss", loss) | ends_of("equiv", equiv) | {"percent": 100 * equiv.value / loss.value}
         row |= ends_of("ratio", over_seeds.ratio(losses, base) if base else over_seeds.Interval(*(np.nan,) * 3))
-        row |= {"distance": (2 * equiv.value) ** 0.5, "served": _panel(trainings, "frame_loss")}
+        row |= {"orbit_distance": equiv.value**0.5, "distance": (2 * equiv.value) ** 0.5}
+        row["served"] = _panel(trainings, "frame_loss")
         rows.append(row | {f"averaged_{one}": _panel(trainings, "twirled_loss", one) for one in AVERAGES})
     return numbers(pd.DataFrame(rows), COLUMNS)
 
