@@ -36,6 +36,7 @@ def test_ends__are_means_over_seeds_and_test_time_losses_of_all_samples():
     assert rows["served"].tolist() == pytest.approx([1.6, 2.4])
     assert rows["averaged_haar4"].tolist() == pytest.approx([2.0 * (1 - 0.0225), 3.0 * (1 - 0.0075)])
     assert rows["distance"]["augment"] == pytest.approx((2 * 0.06) ** 0.5)
+    assert rows["orbit_distance"]["augment"] == pytest.approx(0.06**0.5)
     assert (rows["loss_low"] < rows["loss"]).all()
 
 
