@@ -72,6 +72,10 @@ def test_family__holds_size_length_and_samples_together_and_nothing_else():
 def test_family__leaves_out_what_has_not_learned():
     runs = [training(1.0, samples=10, trivial=True), *along("samples", SAMPLES, -0.4)]
     assert found_for(runs, "samples").interval.value == pytest.approx(-0.4)
+    runs = [training(1.0, samples=n, trivial=n < 400) for n in SAMPLES]
+    assert found_for(runs, "samples").reason == "too few runs: 3 of 4; not yet learned: 3"
+    made = section([training(1.0, samples=n, trivial=n < 1600) for n in SAMPLES])
+    assert "no exponent in training samples (too few runs: 1 of 4; not yet learned: 5)" in made.sentences[0]
 
 
 def test_built_in_symmetry__has_no_exponent_of_rounding_error():
@@ -103,4 +107,4 @@ def test_section__without_enough_runs_is_empty():
 
 def test_section__of_one_family_says_its_exponent():
     made = section(along("samples", SAMPLES, -0.4, random=np.random.default_rng(1), noise=(0.02, 0.02)))
-    assert "the loss of net, augment falls as the training samples to the power" in made.sentences[0]
+    assert "the held-out loss of net, augment goes as the training samples to the power" in made.sentences[0]

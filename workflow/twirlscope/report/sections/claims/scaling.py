@@ -102,7 +102,7 @@ def _gap(one: Family, other: Family, samples: float) -> Evidence | None:
         return None
     best = min(_by_length(other, samples)[0], key=lambda r: r.loss)
     mine = min(longest, key=lambda r: r.loss)
-    shorter = min((r.loss for r in others), default=math.inf)
+    shorter = min(r.loss for r in others)
     found = over_seeds.ratio(mine.values(LOSS), best.values(LOSS))
     few = min(len(mine.seeds), len(best.seeds)) < SEEDS
     doubt = f"has fewer than {SEEDS} seeds on a side" if few or not math.isfinite(found.low) else ""

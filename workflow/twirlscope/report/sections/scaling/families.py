@@ -93,15 +93,18 @@ class Family:
         """True for learned symmetry on samples under fresh uniform rotations."""
         return not self.built_in and self.runs[0].seeds[0].augmented
 
-    def along(self, axis: str) -> list[Run]:
-        """Runs that have learned, by x: the one with the lowest loss at each x, or in each octave of FLOPs.
+    def along(self, axis: str, learned: bool = True) -> list[Run]:
+        """Runs by x: the one with the lowest loss at each x, or in each octave of FLOPs.
 
         Settings that the axis holds fixed are the same. Of several such groups it is the one with most values of x,
         then the one with most FLOPs.
+
+        Args:
+            learned: True leaves out runs that have not learned.
         """
         groups: dict[tuple, list[Run]] = {}
         for run in self.runs:
-            if run.has_learned and np.isfinite(run.at(axis)):
+            if (run.has_learned or not learned) and np.isfinite(run.at(axis)):
                 groups.setdefault(tuple(run.setting(n) for n in HELD[axis]), []).append(run)
         if axis == "flops":  # at one length it is the law in parameters
             groups = {k: g for k, g in groups.items() if len({r.setting("steps") for r in g}) > 1}

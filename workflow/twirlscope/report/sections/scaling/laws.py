@@ -63,8 +63,8 @@ class Law:
 
     @property
     def octaves(self) -> float:
-        """Range of x as a number of doublings."""
-        return math.log2(self.runs[-1].at(self.axis) / self.runs[0].at(self.axis))
+        """Range of x as a number of doublings; NaN of a single run."""
+        return math.nan if len(self.runs) < 2 else math.log2(self.runs[-1].at(self.axis) / self.runs[0].at(self.axis))
 
     @property
     def interval(self) -> Interval:
@@ -89,14 +89,16 @@ class Pair:
 
 
 def law(family: Family, axis: str, quantity: str) -> Law | None:
-    """The law of a quantity; None for a family without two values of x."""
+    """The law of a quantity; None for a family of which no run has learned."""
     runs = family.along(axis)
-    if len(runs) < 2:
+    if not runs:
         return None
     x, y = np.array([r.at(axis) for r in runs]), [r.values(quantity) for r in runs]
     reason = power_laws.obstacle(x, y)
     if quantity in ("loss_equiv", "percent_equiv") and any(r.is_at_floor for r in runs):
         reason = ROUNDING
+    idle = sum(not r.has_learned for r in family.along(axis, learned=False))
+    reason += f"; not yet learned: {idle}" if reason and idle else ""
     return Law(family, axis, quantity, tuple(runs), None if reason else power_laws.fit(x, y), reason)
 
 
@@ -104,7 +106,7 @@ def laws(every: Sequence[Family]) -> list[Law]:
     """All laws of families that have runs enough for one."""
     found = []
     for axis in AXES:
-        enough = [f for f in every if len(f.along(axis)) >= power_laws.RUNS]
+        enough = [f for f in every if len(f.along(axis, learned=False)) >= power_laws.RUNS]
         found += [one for q in QUANTITIES for f in enough if (one := law(f, axis, q)) is not None]
     return found
 

@@ -75,10 +75,9 @@ def _amount(x: float, axis: str) -> str:
 
 def _alone(one: Law) -> str:
     if one.fitted is None:
-        return f"{one.family.name} has no exponent in {AXIS_WORDS[one.axis]} ({one.reason})"
-    return f"the loss of {one.family.name} falls as the {AXIS_WORDS[one.axis]} to the power " + interval_words(
-        *one.interval
-    )
+        return f"the {QUANTITIES[one.quantity]} of {one.family.name} has no exponent in {AXIS_WORDS[one.axis]} ({one.reason})"
+    words = f"the {QUANTITIES[one.quantity]} of {one.family.name} goes as the {AXIS_WORDS[one.axis]} to the power"
+    return f"{words} {interval_words(*one.interval)}"
 
 
 def bends(found: Sequence[Law]) -> list[str]:
@@ -115,7 +114,7 @@ def figure(found: Sequence[Law]) -> Figure:
         "In FLOPs: the run with the lowest loss of each octave. Lines: power laws, with 95 % intervals over runs and "
         "seeds; none where the range is below four octaves, or the error is rounding alone."
     )
-    each = [f"{QUANTITIES[one.quantity]}, {_alone(one)}" for one in found if one.quantity in DRAWN]
+    each = [_alone(one) for one in found if one.quantity in DRAWN]
     name = f"scaling_{slug(first.dataset)}_{slug(first.task)}"
     return Figure(name, wide, narrow, title, caption, f"{title}. {'; '.join(each)}.", drawn(found))
 
