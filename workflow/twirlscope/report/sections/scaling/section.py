@@ -74,10 +74,10 @@ def _amount(x: float, axis: str) -> str:
 
 
 def _alone(one: Law) -> str:
+    subject, axis = f"the {QUANTITIES[one.quantity]} of {one.family.name}", AXIS_WORDS[one.axis]
     if one.fitted is None:
-        return f"the {QUANTITIES[one.quantity]} of {one.family.name} has no exponent in {AXIS_WORDS[one.axis]} ({one.reason})"
-    words = f"the {QUANTITIES[one.quantity]} of {one.family.name} goes as the {AXIS_WORDS[one.axis]} to the power"
-    return f"{words} {interval_words(*one.interval)}"
+        return f"{subject} has no exponent in {axis} ({one.reason})"
+    return f"{subject} goes as the {axis} to the power {interval_words(*one.interval)}"
 
 
 def bends(found: Sequence[Law]) -> list[str]:
