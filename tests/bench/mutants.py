@@ -26,9 +26,9 @@ PACKAGE = "twirlscope"
 CLAIMS, PRICE = "report/sections/claims", "report/sections/price"
 MODULES = {  # module of the package -> its tests below tests/unit
     "estimators/bootstrap.py": ["estimators/test_bootstrap.py"],
-    "estimators/condition_numbers.py": ["estimators/test_condition_numbers.py"],
+    "estimators/curvature/condition_numbers.py": ["estimators/curvature/test_condition_numbers.py"],
     "estimators/degree_spectrum.py": ["estimators/test_degree_spectrum.py"],
-    "estimators/eigenvalues.py": ["estimators/test_eigenvalues.py"],
+    "estimators/curvature/eigenvalues.py": ["estimators/curvature/test_eigenvalues.py"],
     "estimators/gradient_statistics.py": ["estimators/test_gradient_statistics.py"],
     "estimators/heavy_tails.py": ["estimators/test_heavy_tails.py"],
     "estimators/loss_split.py": ["estimators/test_loss_split.py"],
@@ -39,14 +39,14 @@ MODULES = {  # module of the package -> its tests below tests/unit
     f"{PRICE}/crossover.py": [f"{PRICE}/test_crossover.py"],
 }
 SLOW = {  # module -> pytest expression that leaves out its long tests
-    "estimators/condition_numbers.py": "not test_spectra and not holds_for_at_most and not standard_quadrature "
-    "and not of_other_samples and not seeds",
+    "estimators/curvature/condition_numbers.py": "not test_spectra and not holds_for_at_most "
+    "and not standard_quadrature and not of_other_samples and not seeds",
     "estimators/loss_split.py": "not covers_the_truth and not removes_the_bias",
     "estimators/simultaneous.py": "not holds_for_the_largest",
     "estimators/trajectories.py": "not covers_the_truth and not rarely_positive and not flattened",
     "estimators/gradient_statistics.py": "not how_much_estimates_scatter and not unbiased",
     "estimators/heavy_tails.py": "not covers_the_mean and not where_the_interval_misses",
-    "estimators/eigenvalues.py": "not more_copies and not far_better",
+    "estimators/curvature/eigenvalues.py": "not more_copies and not far_better",
     "estimators/degree_spectrum.py": "not biased and not less_variance and not predicts_the_residual and not panel "
     "and not traces_of and not less_noise",
     "estimators/bootstrap.py": "not covers_the and not made_by_hand",

@@ -12,17 +12,19 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import scaling_worlds
 import synthetic
 import xarray as xr
 
 from twirlscope.estimators.bootstrap import interval
+from twirlscope.report.sections.claims import scaling
 from twirlscope.report.sections.claims.judge import CONTRADICTED, HOLDS, judge
 from twirlscope.report.sections.claims.paper import CLAIMS
 from twirlscope.report.sections.price import crossover
 from twirlscope.report.sections.price.crossover import Run
 from twirlscope.report.trainings import Training
 
-BY_NAME = {claim.name: claim for claim in CLAIMS}
+BY_NAME = {claim.name: claim for claim in (*CLAIMS, *scaling.CLAIMS)}
 RESAMPLES = 300
 COSTS = 10.0 ** np.linspace(0, 4, 9)
 MIXES = (  # standard deviations of logarithms: seeds of one family and of the other, samples, samples in one training
@@ -232,6 +234,7 @@ def worlds():
         *_condition_worlds(),
         *_path_worlds(),
         *_hour_worlds(),
+        *_scaling_worlds(),
     ]
 
 
@@ -333,3 +336,33 @@ def _hour_worlds():
     yield World(name, "true", "a ratio of 0.5", lambda r: hourly(r, 0.5))
     yield World(name, "false", "a ratio of 2", lambda r: hourly(r, 2.0))
     yield World(name, "open", "a ratio of 0.5, one seed", lambda r: hourly(r, 0.5, (3, 1)))
+
+
+def _scaling_worlds():
+    draw, copies = scaling_worlds.families, scaling_worlds.AUGMENT | {"copies": 4}
+    for noise in ((0.1, 0.0), (0.03, 0.1)):
+        words = "errors of seeds {:g}, of runs {:g}".format(*noise)
+        for name, fixed in (
+            ("equivariant scales better", {}),
+            ("equivariant at every budget", {}),
+            ("equivariant needs fewer samples", {"key": "samples", "objective": copies}),
+        ):
+            one = functools.partial(draw, noise=noise, **fixed)
+            yield World(name, "limit", f"equal laws, {words}", lambda r, d=one: d(0.0, 1.0, r))
+    yield World("equivariant scales better", "true", "exponents 0.2 apart", lambda r: draw(0.2, 1.0, r))
+    yield World("equivariant scales better", "false", "exponents -0.2 apart", lambda r: draw(-0.2, 1.0, r))
+    yield World("equivariant at every budget", "true", "a ratio of 1.5", lambda r: draw(0.0, 1.5, r))
+    yield World("equivariant at every budget", "false", "a ratio of 0.7", lambda r: draw(0.0, 0.7, r))
+    name, change = "equivariant needs fewer samples", {"key": "samples", "objective": copies}
+    yield World(name, "true", "a ratio of 1.5", lambda r: draw(0.0, 1.5, r, **change))
+    yield World(name, "false", "a ratio of 0.7", lambda r: draw(0.0, 0.7, r, **change))
+    name = "augmentation closes the gap"
+    for spread in (0.03, 0.1):
+        yield World(
+            name, "limit", f"a ratio of 1.1, spread {spread:g}", lambda r, s=spread: scaling_worlds.gap(1.1, r, s)
+        )
+    yield World(name, "true", "a ratio of 0.8", lambda r: scaling_worlds.gap(0.8, r, 0.03))
+    yield World(name, "false", "a ratio of 1.6", lambda r: scaling_worlds.gap(1.6, r, 0.03))
+    yield World(
+        name, "open", "a ratio of 1.6 that still falls", lambda r: scaling_worlds.gap(1.6, r, 0.03, still_falling=True)
+    )

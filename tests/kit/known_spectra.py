@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from twirlscope.curvature.lanczos import lanczos
-from twirlscope.estimators.condition_numbers import MEASURES, Spectrum, measure_side
+from twirlscope.estimators.curvature.condition_numbers import MEASURES, Spectrum, measure_side
 
 
 def spectra(size: int) -> dict[str, np.ndarray]:

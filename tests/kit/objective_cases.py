@@ -26,7 +26,7 @@ MODELS = {
     "voxel_denoising": {"name": "voxel_unet", "size": "2k"},
 }
 VARIANTS = {
-    "augment": [{}, {"views": 2}, {"angle": 30.0}, {"rotations": "euler_product"}],
+    "augment": [{}, {"views": 2}, {"copies": 2}, {"angle": 30.0}, {"rotations": "euler_product"}],
     "group": [{"set": "D2"}, {"set": "T"}],
     "equiv_penalty": [{}, {"weight": 3.0, "share": 0.5}],
     "remul": [{}, {"balance": "gradnorm"}],

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from twirlscope.curvature.lanczos import lanczos
-from twirlscope.estimators.condition_numbers import MEASURES, Spectrum, ratio
+from twirlscope.estimators.curvature.condition_numbers import MEASURES, Spectrum, ratio
 
 SIZE, ROWS = 200, 12  # parameters, and components of the prediction of a sample
 DECAY = {"mean": 0.8, "equiv": 0.4}  # of the root of the mean curvature along the axes

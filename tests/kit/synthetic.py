@@ -8,7 +8,7 @@ import torch
 import xarray as xr
 
 from twirlscope.curvature.gradients import Along, dataset_of
-from twirlscope.estimators.condition_numbers import MEASURES, SIDES
+from twirlscope.estimators.curvature.condition_numbers import MEASURES, SIDES
 from twirlscope.report.inventory import RunFiles
 from twirlscope.report.trainings import Training
 from twirlscope.stages.gradient import merged

@@ -97,6 +97,7 @@ class Task(ABC):
     terms: tuple[Term, ...]
     irreps_in: ClassVar[dict[str, Irreps]]  # irreps of the last axis of each input; inputs not named are not rotated
     dataset_kind: ClassVar[str]  # kind of data that the task takes, see `Dataset.kind`
+    on_grid: ClassVar[bool] = False  # True if samples are fields on a grid, whose points stay while the field turns
     reflections: ClassVar[bool] = False  # True if samples may also be reflected: O(3), not SO(3) alone
     points: ClassVar[tuple[str, str] | None] = None  # for frame averaging: input with positions, and its padding mask
     attribution: tuple[str, str, list[int]] | None = None  # term, input with a label for each of its vectors, labels

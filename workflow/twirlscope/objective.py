@@ -77,16 +77,37 @@ class Objective(torch.nn.Module, ABC):
     @abstractmethod
     def __init__(self, settings: Settings, task: Task, model: Model, steps: int):
         super().__init__()
+        self.settings, self.task = settings, task
+        self.views, self.compiles = self.traits(settings)
+        if self.needs_points(settings) and task.points is None:
+            expected = "a task with points (`Task.points`), which have principal axes"
+            raise UserError("train.objective", expected, type(task).__name__)
 
-    def samples(self, rows: int) -> int:
+    @classmethod
+    def traits(cls, settings: Settings) -> tuple[int, bool]:
+        """`views` and `compiles` under these settings, which the plan asks for before any task or model is made."""
+        return cls.views, cls.compiles
+
+    @classmethod
+    def needs_points(cls, settings: Settings) -> bool:
+        """True under settings that need a task whose samples are points, see `Task.points`."""
+        return False
+
+    @classmethod
+    def samples_of(cls, settings: Settings, rows: int) -> int:
         """Number of samples of an update of so many rows.
 
         Raises:
             UserError: rows that are no whole number of samples.
         """
-        if rows % self.views:
-            raise UserError("train.batch", f"a multiple of the {self.views} rows of every sample", rows)
-        return rows // self.views
+        views, _ = cls.traits(settings)
+        if rows % views:
+            raise UserError("train.batch", f"a multiple of the {views} rows of every sample", rows)
+        return rows // views
+
+    def samples(self, rows: int) -> int:
+        """Number of samples of an update of so many rows, see `samples_of`."""
+        return self.samples_of(self.settings, rows)
 
     @abstractmethod
     def rows(

@@ -9,8 +9,8 @@ import sample_ratios
 from known_spectra import exact, run, spectra
 from scipy.stats import t as student
 
-from twirlscope.estimators.condition_numbers import MEASURES, TOLERANCE, estimate
-from twirlscope.estimators.exact_measures import EXACT_ONLY
+from twirlscope.estimators.curvature.condition_numbers import MEASURES, TOLERANCE, estimate
+from twirlscope.estimators.curvature.exact_measures import EXACT_ONLY
 
 from .row import Row, covering
 

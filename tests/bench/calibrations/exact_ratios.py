@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from sample_ratios import SIZE, jacobians
 
-from twirlscope.estimators.condition_numbers import MEASURES
-from twirlscope.estimators.eigenvalues import Spectrum
-from twirlscope.estimators.exact_ratios import exact_ratio, ratio_over_seeds
+from twirlscope.estimators.curvature.condition_numbers import MEASURES
+from twirlscope.estimators.curvature.eigenvalues import Spectrum
+from twirlscope.estimators.curvature.exact_ratios import exact_ratio, ratio_over_seeds
 
 from .row import Row, covering
 

@@ -13,7 +13,7 @@ from twirlscope.curvature.dense_spectra import dense_matrix, exact_spectra, spec
 from twirlscope.curvature.lanczos import spectral_norm
 from twirlscope.curvature.objective import Objective
 from twirlscope.errors import UserError
-from twirlscope.estimators.condition_numbers import MEASURES, estimate
+from twirlscope.estimators.curvature.condition_numbers import MEASURES, estimate
 from twirlscope.geometry.rotation_sets import sample_rotations
 from twirlscope.settings.hessian import HessianSettings
 

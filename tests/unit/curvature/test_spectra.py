@@ -12,7 +12,7 @@ from twirlscope.curvature import spectra
 from twirlscope.curvature.lanczos import lanczos
 from twirlscope.curvature.objective import PARTS, Objective, rademacher
 from twirlscope.curvature.operators import operator
-from twirlscope.estimators.condition_numbers import MEASURES, estimate
+from twirlscope.estimators.curvature.condition_numbers import MEASURES, estimate
 from twirlscope.geometry.rotation_sets import sample_rotations
 from twirlscope.settings.hessian import HessianSettings
 

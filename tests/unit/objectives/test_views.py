@@ -44,6 +44,67 @@ def test_augment__rotates_by_no_more_than_the_angle():
     assert moved.max() > np.sin(np.deg2rad(5))
 
 
+def seen(loop, updates):
+    """All orientations of every sample in some updates, as rounded positions of its first atoms."""
+    found = {}
+    for update in range(updates):
+        index = batches.batch_index(loop.index, update, 24, loop.seed)
+        positions = loop.rows(update).batch.inputs["positions"].double().numpy()
+        for sample, at in zip(index.tolist(), positions.round(4), strict=True):
+            found.setdefault(sample, set()).add(tuple(at[:3].flatten()))
+    return found
+
+
+@pytest.mark.parametrize("copies", [1, 3])
+def test_augment__of_copies_shows_every_sample_in_so_many_orientations_and_no_other(copies):
+    found = seen(loop_of({"name": "augment", "copies": copies}, double=False), 60)
+    assert {len(each) for each in found.values()} == {copies}
+    assert len(found) == 30
+    other = loop_of({"name": "augment", "copies": copies}, double=False)
+    other.seed = 7
+    every = seen(other, 60)
+    assert all(every[sample] == each for sample, each in found.items()), "the same for all seeds"
+    fresh = seen(loop_of({"name": "augment"}, double=False), 60)
+    assert min(map(len, fresh.values())) > 30
+
+
+def test_augment__of_few_copies_shows_some_of_those_of_many():
+    few, many = (seen(loop_of({"name": "augment", "copies": n}, double=False), 100) for n in (2, 5))
+    assert all(each < many[sample] for sample, each in few.items())
+
+
+def test_augment__of_one_copy_is_training_on_data_that_were_turned_once():
+    loop = loop_of({"name": "augment", "copies": 1}, double=False)
+    turned = loop_of({"name": "none"}, double=False)
+    every = np.arange(30)
+    rotation = so3.matrix(loop.objective._copies(every, batches.turns_of(5, 5))).float()
+    once = turned.task.rotate(turned.task.batch(every), rotation)
+    for update in range(4):
+        index = batches.batch_index(loop.index, update, 24, 0)
+        found = loop.rows(update).batch
+        assert all(torch.equal(v, once.inputs[k][index]) for k, v in found.inputs.items())
+        assert all(torch.equal(v, once.targets[k][index]) for k, v in found.targets.items())
+
+
+def test_copies__are_uniform_rotations_up_to_the_angle():
+    index = np.arange(4000)
+    loop = loop_of({"name": "augment", "copies": 2})
+    mean = so3.matrix(loop.objective._copies(index, batches.turns_of(0, 0))).mean(0)
+    assert mean.abs().max() < 4 / (3 * len(index)) ** 0.5, "an entry of a uniform rotation has variance 1/3"
+    near = loop_of({"name": "augment", "copies": 2, "angle": 30.0}).objective._copies(index, batches.turns_of(0, 0))
+    angle = torch.rad2deg(2 * near[:, 0].abs().clamp(max=1).acos())
+    assert 29 < angle.max() <= 30 + 1e-6
+
+
+@pytest.mark.parametrize("task", ["flow_matching", "voxel_denoising"])
+def test_copies__of_every_task_are_made_in_the_same_way_at_every_update(task):
+    loop = loop_of({"name": "augment", "copies": 2}, task, double=False)
+    again = loop_of({"name": "augment", "copies": 2}, task, double=False)
+    again.rows(0)
+    one, two = loop.rows(3).batch.inputs, again.rows(3).batch.inputs
+    assert all(torch.equal(two[name], value) for name, value in one.items())
+
+
 @pytest.mark.parametrize(("name", "allowed"), [("D2", [180]), ("T", [120, 180]), ("O", [90, 120, 180])])
 def test_group__shows_every_sample_in_all_rotations_of_the_group(name, allowed):
     rows = loop_of({"name": "group", "set": name}).rows(0)
@@ -155,7 +216,14 @@ def test_compilation__is_refused_for_objectives_that_look_inside():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("section", [{"name": "remul", "balance": "gradnorm"}, {"name": "augment", "views": 2}])
+@pytest.mark.parametrize(
+    "section",
+    [
+        {"name": "remul", "balance": "gradnorm"},
+        {"name": "augment", "views": 2},
+        {"name": "augment", "copies": 2},
+    ],
+)
 def test_training__killed_and_resumed_is_bit_by_bit_the_whole_one(tmp_path, data, section):
     settings = run(steps=8, objective=section)
     for folder in ("whole", "killed"):

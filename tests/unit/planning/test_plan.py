@@ -11,6 +11,7 @@ from snakemake.utils import update_config
 
 from twirlscope import plugins
 from twirlscope.errors import UserErrors
+from twirlscope.planning.expected_work import Speeds, work_of
 from twirlscope.planning.plan import Plan
 from twirlscope.runtime.code_hash import ROOT
 from twirlscope.settings.train import checkpoint_steps
@@ -249,6 +250,35 @@ def test_plan__of_the_objectives_trains_each_in_three_seeds_on_as_many_rows(tmp_
     assert all(len(run.seeds) == 3 for run in plan.config.runs.values())
     forces = [plan.train(run, 0)["run"]["train"] for run in plan.sweeps["forces"]]
     assert {t["batch"] for t in forces} == {32}
+
+
+@pytest.mark.parametrize("name", ["scaling.yaml", "mini_scaling.yaml"])
+def test_plan__of_scaling_covers_four_octaves_of_learned_and_built_in_symmetry(name, tmp_path, monkeypatch):
+    plan = overlaid(name, monkeypatch, tmp_path)
+    found = [plan.train(run, seed)["run"] for run, seed in plan.runs]
+    for model in ("vector_attention", "tensor_product"):
+        chosen = [run for run in found if run["model"]["name"] == model and run["train"]["samples"] == 0]
+        assert len({(run["model"]["width"], run["model"]["layers"]) for run in chosen}) >= 4
+        lengths = {run["train"]["steps"] for run in chosen}
+        assert max(lengths) / min(lengths) > 15, "with the sizes more than four octaves of FLOPs"
+        sizes = {run["train"]["samples"] for run in found if run["model"]["name"] == model} - {0}
+        assert max(sizes) / min(sizes) >= 16
+    objectives = [run["train"]["objective"] for run in found]
+    assert {o.get("copies", 0) for o in objectives} >= {0, 1, 4}
+    assert {o.get("views", 1) for o in objectives} >= {1, 2, 4}
+    assert len({o.get("angle", 180.0) for o in objectives}) >= 3
+    assert all(run["train"]["batch"] % run["train"]["objective"].get("views", 1) == 0 for run in found)
+
+
+def test_plan__of_the_mini_scaling_is_under_an_hour_on_two_cores(tmp_path, monkeypatch):
+    plan, speeds = overlaid("mini_scaling.yaml", monkeypatch, tmp_path), Speeds(tmp_path / "none")
+    seconds = [
+        speeds.seconds(work_of(plan, stage, {"run": run, "seed": str(seed)}))
+        for run, seed in plan.runs
+        for stage in ("train", "twirl")
+    ]
+    others = speeds.seconds(work_of(plan, "report", {})) + 60  # and the data
+    assert sum(seconds) / 2 + others < 3600
 
 
 def test_sources__of_a_training_hold_every_objective_that_it_names():

@@ -36,7 +36,10 @@ OTHER = {  # weights of GradNorm in the first half, weights of the map of featur
 }
 
 
-@pytest.mark.parametrize("objective", [{"name": "augment"}, OTHER], ids=["augment", "others"])
+COPIES = {"name": "augment", "copies": 2}
+
+
+@pytest.mark.parametrize("objective", [{"name": "augment"}, COPIES, OTHER], ids=["augment", "copies", "others"])
 def test_two_processes__end_with_the_weights_and_losses_of_one(tmp_path, data, objective):
     paths = [tmp_path / str(n) / "train.zarr.zip" for n in (1, 2)]
     for processes, out in enumerate(paths, 1):

@@ -11,7 +11,7 @@ from dataclasses import replace
 import torch
 
 from .._typing import Float, Tensor
-from ..estimators.eigenvalues import Spectrum
+from ..estimators.curvature.eigenvalues import Spectrum
 from ..runtime.progress import counted
 from .lanczos import dense, matrix_of
 from .objective import Objective, rademacher

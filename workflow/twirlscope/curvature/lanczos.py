@@ -17,7 +17,7 @@ import torch
 
 from .._typing import Array, Callable, Float, Tensor
 from ..errors import UserError
-from ..estimators.eigenvalues import Spectrum
+from ..estimators.curvature.eigenvalues import Spectrum
 from ..runtime.progress import counted, inside
 from .objective import rademacher
 

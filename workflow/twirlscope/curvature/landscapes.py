@@ -17,7 +17,7 @@ import torch
 
 from .._typing import Array, Float, Tensor
 from ..errors import UserError
-from ..estimators.landscapes import ROUGHNESS
+from ..estimators.curvature.landscapes import ROUGHNESS
 from ..geometry.rotation_sets import sample_rotations
 from ..runtime.progress import counted
 from .objective import Objective

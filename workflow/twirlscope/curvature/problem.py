@@ -11,7 +11,7 @@ import torch
 from .._typing import Array, Float, Int, Tensor
 from ..contracts import Batch, Task
 from ..errors import UserError
-from ..estimators.eigenvalues import Spectrum
+from ..estimators.curvature.eigenvalues import Spectrum
 from ..geometry.rotation_sets import sample_rotations
 from ..losses import balanced
 from ..runtime.devices import device_of

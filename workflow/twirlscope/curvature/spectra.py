@@ -7,9 +7,9 @@ import torch
 import xarray as xr
 
 from ..errors import UserError
-from ..estimators import condition_numbers
-from ..estimators.condition_numbers import MEASURES
-from ..estimators.eigenvalues import Spectrum
+from ..estimators.curvature import condition_numbers
+from ..estimators.curvature.condition_numbers import MEASURES
+from ..estimators.curvature.eigenvalues import Spectrum
 from ..runtime import progress
 from .dense_spectra import exact_spectra
 from .derivative_check import certify

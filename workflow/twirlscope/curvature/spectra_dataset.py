@@ -6,10 +6,10 @@ import numpy as np
 import xarray as xr
 
 from .._typing import Array, Float
-from ..estimators import condition_numbers
-from ..estimators.condition_numbers import MEASURES, SIDES
-from ..estimators.eigenvalues import Spectrum, converged
-from ..estimators.exact_ratios import exact_ratio
+from ..estimators.curvature import condition_numbers
+from ..estimators.curvature.condition_numbers import MEASURES, SIDES
+from ..estimators.curvature.eigenvalues import Spectrum, converged
+from ..estimators.curvature.exact_ratios import exact_ratio
 from .derivative_check import Certificate
 from .problem import CheckpointSpectra, Problem
 

@@ -50,18 +50,18 @@ class EquivPenalty(Objective):
         super().__init__(settings, task, model, steps)
         require_exact(task, "train.objective")
         require_squares(task, "train.objective")
-        self.settings, self.task = settings, task
 
-    def samples(self, rows: int) -> int:
+    @classmethod
+    def samples_of(cls, settings: EquivPenalty.Settings, rows: int) -> int:
         """Number of samples of an update of so many rows.
 
         Raises:
             UserError: a share of the rows that is no whole number of pairs.
         """
-        pairs = round(self.settings.share * rows / 2)
-        if not pairs or abs(pairs - self.settings.share * rows / 2) > 1e-6:
+        pairs = round(settings.share * rows / 2)
+        if not pairs or abs(pairs - settings.share * rows / 2) > 1e-6:
             expected = f"a share of the {rows} rows of an update that is a whole number of pairs"
-            raise UserError("train.objective.share", expected, self.settings.share)
+            raise UserError("train.objective.share", expected, settings.share)
         return rows - pairs
 
     def rows(

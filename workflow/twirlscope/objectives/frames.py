@@ -14,7 +14,7 @@ from ..losses import weighted_loss
 from ..objective import Objective, Rows
 from ..settings.base import Settings, key
 from .common.comparison import twisted
-from .common.views import in_frames, require_exact, require_points, single_views
+from .common.views import in_frames, require_exact, single_views
 
 
 class Frames(Objective):
@@ -34,10 +34,17 @@ class Frames(Objective):
 
     def __init__(self, settings: Frames.Settings, task: Task, model: Model, steps: int):
         super().__init__(settings, task, model, steps)
-        require_points(task, "train.objective")
         require_exact(task, "train.objective")
-        self.settings, self.task = settings, task
-        self.views = FRAME_PASSES if settings.frames == "all" else 1
+
+    @classmethod
+    def traits(cls, settings: Frames.Settings) -> tuple[int, bool]:
+        """As many views as frames in the mean."""
+        return FRAME_PASSES if settings.frames == "all" else 1, cls.compiles
+
+    @classmethod
+    def needs_points(cls, settings: Frames.Settings) -> bool:
+        """True: frames are those of points."""
+        return True
 
     def rows(
         self,

@@ -33,8 +33,12 @@ class Group(Objective):
         require_exact(task, "train.objective")
         if task.group != "SO3" and settings.set == "I":
             raise UserError("train.objective.set", "rotations of a cube", settings.set, ["D2", "T", "O"])
-        self.task, self._set = task, rotation_sets.rotation_set(settings.set)
-        self.views = len(self._set)
+        self._set = rotation_sets.rotation_set(settings.set)
+
+    @classmethod
+    def traits(cls, settings: Group.Settings) -> tuple[int, bool]:
+        """As many views as the group has rotations."""
+        return len(rotation_sets.rotation_set(settings.set)), cls.compiles
 
     def rows(
         self,

@@ -13,7 +13,7 @@ from ..losses import weighted_loss
 from ..objective import Objective, Rows
 from ..settings.base import Settings, key
 from .common.modules import module_at
-from .common.views import require_exact, require_points, several_views
+from .common.views import require_exact, several_views
 
 
 class Latent(Objective):
@@ -36,8 +36,6 @@ class Latent(Objective):
     def __init__(self, settings: Latent.Settings, task: Task, model: Model, steps: int):
         super().__init__(settings, task, model, steps)
         require_exact(task, "train.objective")
-        require_points(task, "train.objective")
-        self.settings, self.task = settings, task
         self._found = found = []
 
         def keep(_module: torch.nn.Module, _inputs: tuple, output: Tensor | tuple) -> None:  # copies of models share it
@@ -52,6 +50,11 @@ class Latent(Objective):
         self.map = torch.nn.Sequential(
             torch.nn.Linear(width + 9, 2 * width), torch.nn.GELU(), torch.nn.Linear(2 * width, width)
         )
+
+    @classmethod
+    def needs_points(cls, settings: Latent.Settings) -> bool:
+        """True: features are means over points."""
+        return True
 
     def rows(
         self,

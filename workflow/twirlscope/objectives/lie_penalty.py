@@ -53,10 +53,13 @@ class LiePenalty(Objective):
             _require_conservative(task, model)
         else:
             require_squares(task, where)
-        self.settings, self.task = settings, task
-        self.views, self.compiles = 2 if settings.method == "near" else 1, settings.method != "exact"
         if settings.method == "exact":
             self._try(model)
+
+    @classmethod
+    def traits(cls, settings: LiePenalty.Settings) -> tuple[int, bool]:
+        """Two views close to each other; no compilation of a derivative through the model."""
+        return 2 if settings.method == "near" else 1, settings.method != "exact"
 
     def rows(
         self,

@@ -10,7 +10,7 @@ from ..contracts import Model, Task
 from ..losses import weighted_loss
 from ..objective import Objective, Rows
 from ..settings.base import Settings, key
-from .common.views import in_axes, require_points, single_views
+from .common.views import in_axes, single_views
 
 
 class NoAugmentation(Objective):
@@ -27,9 +27,11 @@ class NoAugmentation(Objective):
 
     def __init__(self, settings: NoAugmentation.Settings, task: Task, model: Model, steps: int):
         super().__init__(settings, task, model, steps)
-        self.settings, self.task = settings, task
-        if settings.canonical:
-            require_points(task, "train.objective.canonical")
+
+    @classmethod
+    def needs_points(cls, settings: NoAugmentation.Settings) -> bool:
+        """True for principal axes."""
+        return settings.canonical
 
     def rows(
         self,

@@ -45,7 +45,6 @@ class Remul(Objective):
     def __init__(self, settings: Remul.Settings, task: Task, model: Model, steps: int):
         super().__init__(settings, task, model, steps)
         require_exact(task, "train.objective")
-        self.settings, self.task = settings, task
         self.weights = GradNorm((settings.alpha, settings.beta), settings.rate, settings.exponent, settings.floor)
         self._shared = shared_parameters(model, settings.layer) if settings.balance == "gradnorm" else []
 

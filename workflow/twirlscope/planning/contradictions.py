@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from .. import plugins
 from ..contracts import Model, Task
 from ..errors import UserError
@@ -25,7 +27,8 @@ def contradictions(config: Config, name: str, dataset: Dataset) -> list[UserErro
         wrong = dataset.kind != "frames"
         errors = [UserError(f"{where}.dataset", "a dataset of frames", f"one of {dataset.kind}")] if wrong else []
     else:
-        errors = _of_training(where, run, dataset) + _of_steps(config, name, run)
+        errors = _of_training(where, run, dataset) + _of_steps(config, name, run) + _of_layers(config, name, run)
+        errors += _of_objective(where, run, run.train.objective)
     return errors + _of_splits(config, name, run, dataset)
 
 
@@ -41,6 +44,38 @@ def _of_training(where: str, run: RunSettings, dataset: Dataset) -> list[UserErr
     if dataset.kind != task.dataset_kind:
         errors.append(UserError(f"{where}.dataset", f"a dataset of {task.dataset_kind}", f"one of {dataset.kind}"))
     return errors
+
+
+def _of_objective(where: str, run: RunSettings, section: dict[str, Any]) -> list[UserError]:
+    """Rows, points and compilation that an objective needs; of both objectives of a schedule."""
+    inner = [value for value in section.values() if isinstance(value, dict) and "name" in value]
+    if inner:
+        return [error for one in inner for error in _of_objective(where, run, one)]
+    cls, settings = plugins.find("objective", section["name"]), plugins.settings_of("objective", section, "")[0]
+    (views, compiles), train, errors = cls.traits(settings), run.train, []
+    try:
+        cls.samples_of(settings, train.batch)
+    except UserError as error:
+        errors.append(error.at(f"{where}.{error.where}"))
+    if 0 < train.micro_batch < views:
+        expected = f"at least the {views} rows of a sample, or 0"
+        errors.append(UserError(f"{where}.train.micro_batch", expected, train.micro_batch))
+    if train.compile and not compiles:
+        errors.append(UserError(f"{where}.train.compile", f"false for the objective {section['name']}", True))
+    task: type[Task] = plugins.find("task", run.task["name"])
+    if cls.needs_points(settings) and task.points is None:
+        expected = "an objective for samples on a grid, which have no principal axes"
+        errors.append(UserError(f"{where}.train.objective", expected, section["name"]))
+    return errors
+
+
+def _of_layers(config: Config, name: str, run: RunSettings) -> list[UserError]:
+    """The stage `layers` of a run on a grid."""
+    if not config.measure("layers", name)[0].enabled or not plugins.find("task", run.task["name"]).on_grid:
+        return []
+    where = f"runs.{name}.layers.enabled" if "enabled" in run.layers else "layers.enabled"
+    expected = f"false for runs.{name}: no matrix rotates the features of a grid, whose points move"
+    return [UserError(where, expected, True)]
 
 
 def _of_steps(config: Config, name: str, run: RunSettings) -> list[UserError]:

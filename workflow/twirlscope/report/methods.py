@@ -71,7 +71,8 @@ def _objective(section: dict[str, Any]) -> str:
         return "objective not recorded"
     if section == {"name": "none", "canonical": False}:
         return "no augmentation"
-    if section.get("views", 1) == 1 and section.get("angle", 180.0) == 180.0 and section["name"] == "augment":
+    plain = {"views": 1, "angle": 180.0, "copies": 0}
+    if section["name"] == "augment" and all(section.get(name, value) == value for name, value in plain.items()):
         return AUGMENTED[section.get("rotations", "haar")]
     keys = [f"{name} {value}" for name, value in section.items() if name != "name"]
     return f"objective {section['name']}" + (f" with {listed(keys)}" if keys else "")

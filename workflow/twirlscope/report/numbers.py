@@ -89,9 +89,19 @@ def stored(*names: str) -> list[Column]:
     return [Column(name, name, VARIABLES[name].unit) for name in names]
 
 
+def with_ends(name: str, words: str, unit: str = "1") -> list[Column]:
+    """Columns of a number and of the ends of its interval: `name`, `name_low`, `name_high`."""
+    return [Column(f"{name}{end}", f"{words}{word}", unit) for end, word in zip(ENDS, ENDS_IN_WORDS, strict=True)]
+
+
+def ends_of(name: str, interval: Sequence[float]) -> dict[str, float]:
+    """A number and the ends of its interval, under the names of `with_ends`."""
+    return dict(zip((f"{name}{end}" for end in ENDS), interval, strict=True))
+
+
 def percentage(name: str, words: str) -> list[Column]:
-    """Columns of a percentage and of the ends of its interval: `name`, `name_low`, `name_high`."""
-    return [Column(f"{name}{end}", f"{words}{word}", "%") for end, word in zip(ENDS, ENDS_IN_WORDS, strict=True)]
+    """Columns of a percentage and of the ends of its interval."""
+    return with_ends(name, words, "%")
 
 
 def rows_to_data(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:

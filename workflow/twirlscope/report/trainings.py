@@ -62,8 +62,10 @@ class Training:
 
     @property
     def augmented(self) -> bool:
-        """True for a training on randomly rotated samples without any other term in its loss."""
-        return self.objective.get("name") == "augment" and self.objective.get("angle", 180.0) == 180.0
+        """True for a training on samples under fresh uniform rotations without any other term in its loss."""
+        section = self.objective
+        fresh = section.get("angle", 180.0) == 180.0 and not section.get("copies", 0)
+        return section.get("name") == "augment" and fresh
 
     @property
     def kept(self) -> list[dict[str, str]]:

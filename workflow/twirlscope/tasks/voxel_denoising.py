@@ -58,6 +58,7 @@ class VoxelDenoising(Task):
 
     name = "voxel_denoising"
     dataset_kind = "molecules"
+    on_grid = True
     irreps_in: ClassVar[dict[str, str]] = {}
 
     def __init__(self, settings: VoxelDenoising.Settings, data: xr.Dataset):

@@ -78,16 +78,6 @@ def in_frames(task: Task, rows: Rows, choice: Int[Tensor, "sample frame"]) -> Ro
     return Rows(task.rotate(rows.batch.repeat(count), rotation), rows.sample.repeat_interleave(count), rotation)
 
 
-def require_points(task: Task, where: str) -> None:
-    """Refuse a task without points, whose samples have no principal axes.
-
-    Raises:
-        UserError: it names the task.
-    """
-    if task.points is None:
-        raise UserError(where, "a task with points (`Task.points`), which have principal axes", type(task).__name__)
-
-
 def require_exact(task: Task, where: str) -> None:
     """Refuse a task whose fields are interpolated when they are turned: views would differ by that.
 

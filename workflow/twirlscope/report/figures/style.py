@@ -16,7 +16,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import EngFormatter, FixedFormatter, FixedLocator, NullFormatter
 
-from ..._typing import Array, Callable, Iterable, Sequence
+from ..._typing import Array, Callable, Float, Iterable, Sequence
 from ..wording import SUPERSCRIPT
 
 # colour-blind safe. Source: Okabe and Ito, Color Universal Design (2008), darkened for lines on white
@@ -200,6 +200,16 @@ def log_axis(ax: Axes, values: pd.DataFrame | pd.Series | Sequence[float] | Arra
     set_ticks(ax.yaxis, ticks, [power(t) for t in ticks], [], label)
     for line in list(ax.lines):
         _at_edge(ax, line, low)
+
+
+def log_x_axis(ax: Axes, values: Float[Array, " n"], label: str) -> None:
+    """A logarithmic x axis that holds the positive values."""
+    values = values[np.isfinite(values) & (values > 0)]
+    low, high = (values.min() / 1.15, values.max() * 1.15) if len(values) else (0.1, 1.0)
+    ax.set_xscale("log")
+    ax.set_xlim(low, high)
+    ticks = log_ticks(low, high, 5)
+    set_ticks(ax.xaxis, ticks, [power(t) for t in ticks], [], label)
 
 
 def _at_edge(ax: Axes, line: Line2D, low: float) -> None:

@@ -36,6 +36,7 @@ from .objectives import section as objectives
 from .potentials import section as potentials
 from .price import section as price
 from .price.results import Result, results
+from .scaling import section as scaling
 from .spectrum import section as spectrum
 
 
@@ -80,6 +81,7 @@ def all_sections(
             averaging.section(shown),
             benchmarks.section(shown, data),
             learning_curves.section(every),
+            scaling.section(every),
             objectives.section(every),
             fields.section(shown),
             chains.section(shown, data),

@@ -10,7 +10,9 @@ TRIALS = 20
 MOST = 0.15  # 5 % and two standard errors of 20 trials; docs/calibration.md has more
 CLEAR = {"1 %", "4 %", "1 % at 4 levels", "4 % at 1 level, 1 % at 3", "5 % at 10 checkpoints", "20 % at 1 of 10"} | {
     "a ratio of 50", "a ratio of 2", "a ratio of 5", "a ratio of 0.2", "changes correlated 0.95"
-} | {"changes correlated -0.95", "exponent 2", "exponent 1", "a ratio of 0.5"}  # fmt: skip
+} | {"changes correlated -0.95", "exponent 2", "exponent 1", "a ratio of 0.5", "a ratio of 1.5"} | {
+    "a ratio of 0.7", "a ratio of 1.6"
+}  # fmt: skip
 WORLDS = claim_worlds.worlds()
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import synthetic
 
-from twirlscope.estimators.exact_ratios import ratio_over_seeds
+from twirlscope.estimators.curvature.exact_ratios import ratio_over_seeds
 from twirlscope.report.sections.curvature import exact, section
 from twirlscope.report.trainings import Training
 

@@ -1,33 +1,13 @@
 """The section on objectives, on made-up trainings."""
 
-import numpy as np
 import pytest
 from objective_worlds import seeds, training
-from scipy import stats
 
-from twirlscope.report.sections.objectives import over_seeds
 from twirlscope.report.sections.objectives.comparison import comparisons, words
 from twirlscope.report.sections.objectives.section import ends, pareto, section
 
 AUGMENT = {"name": "augment", "rotations": "haar", "views": 1, "angle": 180.0}
 PENALTY = {"name": "equiv_penalty", "weight": 3.0, "share": 1.0, "allow_divergence": False}
-
-
-def test_ratio__has_the_interval_of_welchs_test():
-    a, b = np.exp(np.random.default_rng(0).normal(size=(2, 4)))
-    found = over_seeds.ratio(a, b)
-    expected = stats.ttest_ind(np.log(a), np.log(b), equal_var=False).confidence_interval(0.95)
-    assert np.log([found.low, found.high]) == pytest.approx([expected.low, expected.high])
-    assert found.value == pytest.approx(stats.gmean(a) / stats.gmean(b))
-
-
-def test_mean__has_students_interval_and_none_of_one_seed():
-    values = np.array([1.0, 1.2, 0.9])
-    found = over_seeds.geometric_mean(values)
-    expected = stats.ttest_1samp(np.log(values), 0).confidence_interval(0.95)
-    assert np.log([found.low, found.high]) == pytest.approx([expected.low, expected.high])
-    assert np.isnan(over_seeds.geometric_mean(values[:1]).low)
-    assert np.isnan(over_seeds.ratio(values[:1], values).low)
 
 
 def test_words__name_what_is_not_the_default():
@@ -56,6 +36,7 @@ def test_ends__are_means_over_seeds_and_test_time_losses_of_all_samples():
     assert rows["served"].tolist() == pytest.approx([1.6, 2.4])
     assert rows["averaged_haar4"].tolist() == pytest.approx([2.0 * (1 - 0.0225), 3.0 * (1 - 0.0075)])
     assert rows["distance"]["augment"] == pytest.approx((2 * 0.06) ** 0.5)
+    assert rows["orbit_distance"]["augment"] == pytest.approx(0.06**0.5)
     assert (rows["loss_low"] < rows["loss"]).all()
 
 

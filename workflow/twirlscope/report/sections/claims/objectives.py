@@ -8,9 +8,9 @@ from __future__ import annotations
 import math
 
 from ...._typing import Callable, Sequence
+from ....estimators import over_seeds
 from ...trainings import Training, claims_equivariance, primary_term
-from ..objectives import over_seeds
-from ..objectives.comparison import Comparison, comparisons, updates_of, words
+from ..objectives.comparison import Comparison, comparisons, flops_of, words
 from .judge import Claim, Evidence
 
 REMUL = "arXiv 2410.17878"
@@ -69,14 +69,8 @@ def _named(training: Training) -> str:
 
 def unequal(one: Sequence[Training], other: Sequence[Training]) -> str:
     """A doubt if the FLOPs of two trainings differ; else empty."""
-    a, b = (_flops(side[0]) for side in (one, other))
-    return "" if a and b and abs(a / b - 1) <= EQUAL else f"has FLOPs that differ by more than {100 * EQUAL:g} %"
-
-
-def _flops(training: Training) -> float:
-    if training.train is None or "flops_update" not in training.train:
-        return 0.0
-    return float(training.train["flops_update"]) * updates_of(training)
+    a, b = (flops_of(side[0]) for side in (one, other))
+    return "" if abs(a / b - 1) <= EQUAL else f"has FLOPs that differ by more than {100 * EQUAL:g} %"
 
 
 def controllable(trainings: Sequence[Training], term: str) -> list[Evidence]:

@@ -10,7 +10,9 @@ from ...questions import EVIDENCE
 from ...section import Section
 from ...trainings import PRIMARY, Training, by_run
 from ..objectives.comparison import comparisons
-from . import objectives
+from ..scaling.families import families
+from ..scaling.laws import laws
+from . import objectives, scaling
 from .judge import Verdict, claims_table, counts, judge, judge_published
 from .paper import CLAIMS
 
@@ -22,6 +24,7 @@ def verdicts_of(trainings: Sequence[Training], sweeps: Mapping[str, Mapping[str,
         sweeps: by name, the runs of each sweep and their values.
     """
     claims = CLAIMS + (objectives.CLAIMS if comparisons(trainings) else ())
+    claims += scaling.CLAIMS if laws(families(trainings)) else ()
     return judge(claims, trainings, PRIMARY, absent_runs(trainings, sweeps))
 
 

@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 
 from ...._typing import Array, Float, Mapping
 from ....estimators.bootstrap import standard_error
-from ....estimators.eigenvalues import density, symlog_grid
+from ....estimators.curvature.eigenvalues import density, symlog_grid
 from ...figures import style
 from ...figures.figure import Figure
 from ...numbers import Column, Numbers, numbers, stored

@@ -8,7 +8,7 @@ import xarray as xr
 from matplotlib.figure import Figure as Canvas
 
 from ...._typing import Array, Sequence
-from ....estimators.exact_ratios import LEAST_SEEDS, ratio_over_seeds
+from ....estimators.curvature.exact_ratios import LEAST_SEEDS, ratio_over_seeds
 from ...figures import style
 from ...figures.curves import curve, run_looks
 from ...figures.figure import Figure

@@ -1,1 +1,1 @@
-"""Objectives at equal cost: comparisons, intervals over seeds, section."""
+"""Objectives at equal cost: comparisons, section."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,12 +57,19 @@ def updates_of(training: Training) -> int:
     return int(training.twirl["step"].values[-1])
 
 
-def words(section: dict[str, Any]) -> str:
-    """An objective in words: its name, and the settings that are not the default."""
+def flops_of(training: Training) -> float:
+    """FLOPs of the whole training; NaN where they were not counted."""
+    if training.train is None or "flops_update" not in training.train:
+        return math.nan
+    return float(training.train["flops_update"]) * updates_of(training)
+
+
+def words(section: dict[str, Any], kind: str = "objective") -> str:
+    """An objective, or a plug-in of another kind, in words: its name, and the settings that are not the default."""
     if section["name"] == "schedule":
         return f"{words(section['first'])}, then {words(section['then'])} from {100 * section['at']:g} %"
     try:
-        defaults = {n: f.default for n, f in plugins.find("objective", section["name"]).Settings.model_fields.items()}
+        defaults = {n: f.default for n, f in plugins.find(kind, section["name"]).Settings.model_fields.items()}
     except UserError:  # a file that is no longer there
         defaults = {}
     changed = [f"{k} {_value(v)}" for k, v in section.items() if k != "name" and v != defaults.get(k, v)]

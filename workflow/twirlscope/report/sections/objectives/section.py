@@ -10,27 +10,22 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 
-from ...._typing import Array, Float, Sequence
+from ...._typing import Sequence
+from ....estimators import over_seeds
 from ....geometry.rotation_sets import FRAME_PASSES
 from ...figures import style
 from ...figures.figure import Figure
-from ...numbers import ENDS, ENDS_IN_WORDS, Column, Numbers, numbers
+from ...numbers import Column, Numbers, ends_of, numbers, with_ends
 from ...questions import WORTH
 from ...section import Section
 from ...tables import Table
 from ...trainings import Training, primary_term
 from ...wording import listed, plural, say, slug
-from . import over_seeds
-from .comparison import Comparison, comparisons, updates_of
+from .comparison import Comparison, comparisons, flops_of, updates_of
 
 EQUAL = 0.05  # relative difference of FLOPs up to which costs count as equal
 AVERAGES = {"haar4": "4 independent rotations at test time", "D2": "the group D2 at test time"}
-CSV_ONLY = ("forward_rows", "backward_rows", "equiv_low", "equiv_high", "distance")
-
-
-def with_ends(name: str, words: str) -> list[Column]:
-    """Columns of a number and of the ends of its interval."""
-    return [Column(f"{name}{end}", f"{words}{word}", "1") for end, word in zip(ENDS, ENDS_IN_WORDS, strict=True)]
+CSV_ONLY = ("forward_rows", "backward_rows", "equiv_low", "equiv_high", "orbit_distance", "distance")
 
 
 COLUMNS = (
@@ -43,6 +38,7 @@ COLUMNS = (
     *with_ends("equiv", "equivariance error"),
     Column("percent", "equivariance error in percent of the loss", "%"),
     *with_ends("ratio", "loss over that of augmentation"),
+    Column("orbit_distance", "root mean square distance from the twirled prediction (E of REMUL)", "1"),
     Column("distance", "root mean square distance of two views (E' of REMUL)", "1"),
     Column("served", "loss with four frames", "1"),
     *(Column(f"averaged_{name}", f"loss with {text}", "1") for name, text in AVERAGES.items()),
@@ -68,9 +64,10 @@ def ends(comparison: Comparison) -> Numbers:
             over_seeds.geometric_mean([_last(t, "loss_equiv") for t in trainings]),
         )
         row = {"objective": name, "seeds": len(trainings), **_cost(trainings)}
-        row |= _three("loss", loss) | _three("equiv", equiv) | {"percent": 100 * equiv.value / loss.value}
-        row |= _three("ratio", over_seeds.ratio(losses, base) if base else over_seeds.Interval(*(np.nan,) * 3))
-        row |= {"distance": (2 * equiv.value) ** 0.5, "served": _panel(trainings, "frame_loss")}
+        row |= ends_of("loss", loss) | ends_of("equiv", equiv) | {"percent": 100 * equiv.value / loss.value}
+        row |= ends_of("ratio", over_seeds.ratio(losses, base) if base else over_seeds.Interval(*(np.nan,) * 3))
+        row |= {"orbit_distance": equiv.value**0.5, "distance": (2 * equiv.value) ** 0.5}
+        row["served"] = _panel(trainings, "frame_loss")
         rows.append(row | {f"averaged_{one}": _panel(trainings, "twirled_loss", one) for one in AVERAGES})
     return numbers(pd.DataFrame(rows), COLUMNS)
 
@@ -83,7 +80,7 @@ def course(comparison: Comparison) -> Numbers:
         losses = np.stack([t.of_term(term)["loss_total"].values for t in trainings])
         for k, step in enumerate(trainings[0].twirl["step"].values.tolist()):
             found = {"objective": name, "step": step, "flops": flops * step}
-            rows.append(found | _three("loss", over_seeds.geometric_mean(losses[:, k])))
+            rows.append(found | ends_of("loss", over_seeds.geometric_mean(losses[:, k])))
     return numbers(pd.DataFrame(rows), AT_CHECKPOINTS)
 
 
@@ -93,10 +90,6 @@ def _last(training: Training, name: str) -> float:
 
 def _loss(training: Training) -> float:
     return _last(training, "loss_total")
-
-
-def _three(name: str, found: over_seeds.Interval) -> dict[str, float]:
-    return dict(zip((f"{name}{end}" for end in ENDS), found, strict=True))
 
 
 def _panel(trainings: Sequence[Training], name: str, rotation_set: str = "") -> float:
@@ -119,11 +112,8 @@ def _cost(trainings: Sequence[Training]) -> dict[str, float]:
     """FLOPs of the whole training [TFLOP] and rows of an update; NaN where they were not counted."""
     first = trainings[0]
     stored = {} if first.train is None else first.train
-    per = {
-        name: float(stored[name]) if name in stored else np.nan
-        for name in ("flops_update", "forward_rows", "backward_rows")
-    }
-    return {"flops": per.pop("flops_update") * updates_of(first) / 1e12} | per
+    names = ("forward_rows", "backward_rows")
+    return {"flops": flops_of(first) / 1e12} | {n: float(stored[n]) if n in stored else np.nan for n in names}
 
 
 # sentences
@@ -203,7 +193,9 @@ def _against_error(ax: Axes, rows: pd.DataFrame, looks: dict[str, style.Look]) -
         ax.plot([row["equiv"]], [row["served"]], "*", color=look.colour, markersize=7, **open_mark)
     style.log_axis(ax, rows[["loss", "loss_low", "loss_high", "served", "averaged_haar4"]], "held-out loss")
     equiv = rows["equiv"].to_numpy()
-    _log_x_axis(ax, np.concatenate([equiv / 4, rows["equiv_low"], equiv, rows["equiv_high"]]), "equivariance error")
+    style.log_x_axis(
+        ax, np.concatenate([equiv / 4, rows["equiv_low"], equiv, rows["equiv_high"]]), "equivariance error"
+    )
 
 
 def _against_cost(ax: Axes, along: pd.DataFrame, looks: dict[str, style.Look]) -> None:
@@ -213,18 +205,8 @@ def _against_cost(ax: Axes, along: pd.DataFrame, looks: dict[str, style.Look]) -
         line = {"color": look.colour, "linestyle": look.line, "marker": look.marker, "markersize": 3}
         ax.plot(part["flops"], part["loss"], **line)
         ax.fill_between(part["flops"], part["loss_low"], part["loss_high"], color=look.colour, alpha=0.12)
-    _log_x_axis(ax, along["flops"].to_numpy(), "FLOPs of training [TFLOP]")
+    style.log_x_axis(ax, along["flops"].to_numpy(), "FLOPs of training [TFLOP]")
     style.log_axis(ax, along["loss"], "held-out loss")
-
-
-def _log_x_axis(ax: Axes, values: Float[Array, " n"], label: str) -> None:
-    """A logarithmic x axis that holds the positive values."""
-    values = values[np.isfinite(values) & (values > 0)]
-    low, high = (values.min() / 1.15, values.max() * 1.15) if len(values) else (0.1, 1.0)
-    ax.set_xscale("log")
-    ax.set_xlim(low, high)
-    ticks = style.log_ticks(low, high, 5)
-    style.set_ticks(ax.xaxis, ticks, [style.power(t) for t in ticks], [], label)
 
 
 def table(comparison: Comparison, found: Numbers) -> Table:

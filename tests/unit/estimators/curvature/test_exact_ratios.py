@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from twirlscope.estimators.condition_numbers import MEASURES
-from twirlscope.estimators.eigenvalues import Spectrum
-from twirlscope.estimators.exact_ratios import exact_ratio, ratio_over_seeds
+from twirlscope.estimators.curvature.condition_numbers import MEASURES
+from twirlscope.estimators.curvature.eigenvalues import Spectrum
+from twirlscope.estimators.curvature.exact_ratios import exact_ratio, ratio_over_seeds
 
 RANK = MEASURES["effective_rank"][0]
 

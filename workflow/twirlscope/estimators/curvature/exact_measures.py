@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .._typing import Array, Float
+from ..._typing import Array, Float
 
 
 def smallest_condition(value: Float[Array, " eigenvalue"], count: Float[Array, " eigenvalue"]) -> float:

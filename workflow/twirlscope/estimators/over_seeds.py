@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
-from ...._typing import Array, Float, Sequence
+from .._typing import Array, Float, Sequence
 
 
 class Interval(NamedTuple):

@@ -4,7 +4,7 @@ import torch
 from scipy import stats
 
 from twirlscope.curvature.lanczos import dense, lanczos, rademacher
-from twirlscope.estimators.eigenvalues import Spectrum, converged, density, symlog_grid
+from twirlscope.estimators.curvature.eigenvalues import Spectrum, converged, density, symlog_grid
 
 
 def runs(values, probes, steps, seeds=range(20)):

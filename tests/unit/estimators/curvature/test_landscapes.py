@@ -3,7 +3,13 @@
 import numpy as np
 import pytest
 
-from twirlscope.estimators.landscapes import ROUGHNESS, autocorrelation, quadratic_residuals, r_squared, residual_spread
+from twirlscope.estimators.curvature.landscapes import (
+    ROUGHNESS,
+    autocorrelation,
+    quadratic_residuals,
+    r_squared,
+    residual_spread,
+)
 
 SHIFT = np.linspace(-0.3, 0.3, 21)
 X, Y = np.meshgrid(SHIFT, SHIFT, indexing="ij")

@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from .._typing import Array, Float
+from ..._typing import Array, Float
 
 
 def quadratic_residuals(loss: Float[Array, "a b"], shift: Float[Array, " a"]) -> Float[Array, "a b"]:

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from .._typing import Array, Float, Sequence
+from ..._typing import Array, Float, Sequence
 from .condition_numbers import LEAST_GROUPS, Measure, jackknife, log_ratio, student_width
 from .eigenvalues import Spectrum
 

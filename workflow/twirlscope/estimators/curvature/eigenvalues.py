@@ -11,8 +11,8 @@ from functools import cached_property
 
 import numpy as np
 
-from .._typing import Array, Bool, Float
-from .bootstrap import standard_error
+from ..._typing import Array, Bool, Float
+from ..bootstrap import standard_error
 
 CONVERGED = 1e-3  # a Ritz value is an eigenvalue if its residual bound is below this share of it
 

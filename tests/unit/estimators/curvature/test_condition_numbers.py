@@ -10,9 +10,9 @@ import torch
 from scipy import stats
 
 from twirlscope.curvature.lanczos import dense, lanczos, rademacher
-from twirlscope.estimators import condition_numbers
-from twirlscope.estimators.condition_numbers import MEASURES, estimate, measure_side, ratio
-from twirlscope.estimators.eigenvalues import Spectrum
+from twirlscope.estimators.curvature import condition_numbers
+from twirlscope.estimators.curvature.condition_numbers import MEASURES, estimate, measure_side, ratio
+from twirlscope.estimators.curvature.eigenvalues import Spectrum
 
 CASES = [(name, part, steps) for name in medium_models.MODELS for part in ("mean", "equiv") for steps in (0, 100)]
 

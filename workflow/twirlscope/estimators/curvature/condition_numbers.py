@@ -47,8 +47,8 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.stats import t as student
 
-from .._typing import Array, Callable, Float, Sequence
-from .bootstrap import standard_error
+from ..._typing import Array, Callable, Float, Sequence
+from ..bootstrap import standard_error
 from .eigenvalues import Spectrum
 from .exact_measures import EXACT_ONLY, median_condition, rank, smallest_condition
 
