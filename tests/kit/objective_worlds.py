@@ -21,6 +21,8 @@ def training(objective, loss=1.0, percent=3.0, seed=0, run="", flops=1e9, built_
         "l2": loss**0.5,
         "frame": 0.8 * loss,
         "task": "force_field",
+        "train": {},
+        "steps": STEPS,
     } | changes
     total, equiv = loss * np.array([9.0, 3.0, 1.0]), loss * percent / 100
     sets = np.array([loss, loss - 0.75 * equiv, loss - equiv])
@@ -32,11 +34,15 @@ def training(objective, loss=1.0, percent=3.0, seed=0, run="", flops=1e9, built_
         "panel_single_loss": (("term", "panel"), np.full((1, 4), loss / 2)),
         "frame_loss": ("term", np.array([values["frame"] / 2])),
     }
-    coordinates = {"step": np.array(STEPS), "term": np.array(["forces"], object), "convex": np.array(["l2"], object)}
+    coordinates = {
+        "step": np.array(values["steps"]),
+        "term": np.array(["forces"], object),
+        "convex": np.array(["l2"], object),
+    }
     spec = {"dataset": "md", "task": {"name": values["task"]}, "model": {"name": "net"}, "seed": seed}
     if built_in:
         spec["model"] = {"name": "exact"}
-    spec["train"] = {"objective": objective, "steps": STEPS[-1], "batch": 32}
+    spec["train"] = {"objective": objective, "steps": values["steps"][-1], "batch": 32} | values["train"]
     attrs = {"run": json.dumps(spec), "parameters": values["parameters"], "equivariant": built_in, "device": "CPU"}
     costs = {"flops_update": flops, "forward_rows": 32.0, "backward_rows": 32.0, "seconds_inference": values["seconds"]}
     train = xr.Dataset({k: ((), v) for k, v in costs.items()}, attrs=attrs)

@@ -26,6 +26,27 @@ def test_comparisons__are_of_one_model_and_need_two_objectives():
     assert not comparisons(seeds(AUGMENT))
 
 
+def test_comparisons__are_of_trainings_that_differ_in_their_objective_alone():
+    """A sweep of the learning rate, of samples and of lengths beside a sweep of the objective."""
+    base, other = {"name": "augment"}, {"name": "none"}
+    swept = [
+        *seeds(base, run="slow", train={"learning_rate": 1e-4}),
+        *seeds(base, run="few", train={"samples": 60}),
+        *seeds(base, run="long", steps=(0, 10, 1000)),
+        *seeds(base, run="machine", train={"save_every": 3.0}),
+    ]
+    (found,) = comparisons([*seeds(base), *seeds(other), *swept])
+    assert {name: sorted({t.run for t in kept}) for name, kept in found.seeds.items()} == {
+        "augment": ["augment", "machine"],
+        "none": ["none"],
+    }
+    assert section([*seeds(base), *seeds(other), *swept]) is not None
+    (found,) = comparisons([*swept[6:9], *seeds(other), *seeds(base)])
+    assert {t.run for t in found.reference} == {"augment"}, "of two lengths the one of the same cost"
+    (found,) = comparisons([*seeds(base), *swept[6:9], *seeds(other), *seeds(other, run="long", steps=(0, 10, 1000))])
+    assert {t.run for kept in found.seeds.values() for t in kept} == {"long"}, "without a single length, the longest"
+
+
 def test_ends__are_means_over_seeds_and_test_time_losses_of_all_samples():
     (one,) = comparisons([*seeds(AUGMENT, 2.0), *seeds(PENALTY, 3.0, percent=1.0, flops=2e9)])
     rows = ends(one).data.set_index("objective")

@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import json
 import math
+import statistics
 from dataclasses import dataclass
 from typing import Any
 
 from .... import plugins
 from ...._typing import Sequence
 from ....errors import UserError
+from ....settings.base import keys_apart
+from ....settings.train import TrainSettings
 from ...trainings import Training, claims_equivariance
 
 AUGMENTATION = "augment"
+LENGTH = {"objective", "steps", "warmup"}  # settings of a training that may differ within a comparison
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Trainings of the same model on the same task and data, by their objective in words, and the equivariant ones.
+    """Trainings of the same model on the same task and samples, by their objective in words, and the equivariant ones.
 
-    seeds: by objective, in the order of the trainings.
+    All settings of the training but the objective and the number of updates are the same.
+
+    seeds: by objective, in the order of the trainings; of one length for each.
     built_in: equivariant models on the same task and data, by run.
     """
 
@@ -43,13 +49,31 @@ def comparisons(trainings: Sequence[Training]) -> list[Comparison]:
         if claims_equivariance(training):
             built_in.setdefault((training.dataset, task), {}).setdefault(training.run, []).append(training)
             continue
-        key = (training.dataset, task, json.dumps(spec["model"], sort_keys=True), str(spec["train"].get("batch")))
+        same = set(spec["train"]) - LENGTH - set(keys_apart(TrainSettings, "train"))
+        train = {k: spec["train"][k] for k in same}
+        key = (training.dataset, task, *(json.dumps(part, sort_keys=True) for part in (spec["model"], train)))
         groups.setdefault(key, {}).setdefault(words(training.objective), []).append(training)
     return [
-        Comparison(str(next(iter(seeds.values()))[0].spec["task"]["name"]), key[0], seeds, built_in.get(key[:2], {}))
+        Comparison(str(json.loads(key[1])["name"]), key[0], _of_one_length(seeds), built_in.get(key[:2], {}))
         for key, seeds in groups.items()
         if len(seeds) > 1
     ]
+
+
+def _of_one_length(seeds: dict[str, list[Training]]) -> dict[str, list[Training]]:
+    """Of trainings with one objective and several lengths those whose FLOPs are nearest to the other objectives'.
+
+    If no objective has one length, the longest.
+    """
+    lengths = {name: sorted({updates_of(t) for t in found}) for name, found in seeds.items()}
+    single = [flops_of(seeds[name][0]) for name, steps in lengths.items() if len(steps) == 1]
+    target = math.exp(statistics.fmean(map(math.log, single))) if single and all(f > 0 for f in single) else math.inf
+    chosen = {}
+    for name, found in seeds.items():
+        cost = {steps: next(flops_of(t) for t in found if updates_of(t) == steps) for steps in lengths[name]}
+        away = {steps: abs(math.log(flops / target)) if target < math.inf else -steps for steps, flops in cost.items()}
+        chosen[name] = [t for t in found if updates_of(t) == min(away, key=away.__getitem__)]
+    return chosen
 
 
 def updates_of(training: Training) -> int:

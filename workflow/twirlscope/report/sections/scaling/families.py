@@ -11,6 +11,8 @@ import numpy as np
 
 from ...._typing import Array, Float, Sequence
 from ....estimators.power_laws import best_per_octave
+from ....settings.base import keys_apart
+from ....settings.train import TrainSettings
 from ...trainings import Training, at_floor, claims_equivariance, primary_term
 from ..objectives.comparison import flops_of, updates_of, words
 
@@ -21,8 +23,8 @@ SIZE = (  # settings of models that set their size
     *("distance_width", "order_width", "element_width"),
 )
 LENGTH = (  # settings of trainings that may differ within a family
-    *("steps", "samples", "learning_rate", "warmup"),
-    *("device", "save_every", "checkpoints_per_decade", "micro_batch", "prefetch", "compile"),
+    *("steps", "samples", "learning_rate", "warmup", "checkpoints_per_decade"),
+    *keys_apart(TrainSettings, "train"),
 )
 ATTRIBUTES = {"samples": "training_samples", "parameters": "parameters"}
 HELD = {  # by axis, settings that are the same for all runs of a law
