@@ -181,8 +181,9 @@ def section(given: Given) -> Section:
     text = f"""The default force field after its training ({size:,} parameters), on
 {len(setting.index)} held-out samples of {clusters} molecules. Every design estimates the equivariance error of the
 forces. For the same interval it needs as many times more samples as its squared standard error is larger. Metatomic's
-rows are its own code; the designs of ml-peg and fairchem are re-expressed from their published definition on the same
-network, in the same batches, with half the squared difference of a pair in place of their own number.
+rows are its own code; the designs called after ml-peg and fairchem are re-expressed in a few lines on the same network,
+in the same batches, with half the squared difference of a pair in place of their own number. The five rotations are an
+assumption.
 
 {table(COLUMNS, rows)}"""
     if not find_spec("metatomic"):
