@@ -16,14 +16,13 @@ from __future__ import annotations
 import contextlib
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
 import torch
 import yaml
 from performance import Given, Section, alone
-from timing import median, ratio, table
+from timing import cpu_now, median, ratio, table
 
 from twirlscope import plugins
 from twirlscope._typing import Array
@@ -60,10 +59,10 @@ class Bare:
 
     def block(self, updates: int) -> float:
         """CPU time [s] of updates."""
-        start = time.process_time()
+        start = cpu_now()
         for _ in range(updates):
             self.update()
-        return time.process_time() - start
+        return cpu_now() - start
 
     def update(self) -> None:
         """One update."""
@@ -100,7 +99,7 @@ class Interleaved(Loop):
 
     def update(self) -> None:
         """One update; before every second block of them the other side makes two blocks of its own."""
-        place, now = self.step % (2 * self.block), time.process_time()
+        place, now = self.step % (2 * self.block), cpu_now()
         if place == 0 and self.step:
             self.times.append((now - self.clock, self.others[1]))
         if self.step == 2 * self.block * self.rounds:
@@ -109,7 +108,7 @@ class Interleaved(Loop):
             self.others = [self.bare.block(self.block) for _ in range(2)]
             self.times.append((now - self.clock, self.others[0]))
         if place in (0, self.block):
-            self.clock = time.process_time()
+            self.clock = cpu_now()
         super().update()
 
 

@@ -19,12 +19,13 @@ import json
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT / "workflow")]
+
+from timing import cpu_now
 
 STAGES, WARM, LIMIT = ("twirl", "gradient", "hessian"), 3, 0.6
 
@@ -55,10 +56,10 @@ def train(job: dict[str, Any]) -> tuple[float, int]:
     with loop.loader:
         for _ in range(WARM):
             loop.update()
-        start = time.process_time()
+        start = cpu_now()
         for _ in range(updates):
             loop.update()
-        return time.process_time() - start, settings.steps / updates
+        return cpu_now() - start, settings.steps / updates
 
 
 def child(text: str) -> None:
@@ -69,10 +70,10 @@ def child(text: str) -> None:
     job = json.loads(text)
     if job["stage"] == "train":
         updates, times = train(job)
-        seconds = time.process_time() + updates * (times - 1)
+        seconds = cpu_now() + updates * (times - 1)
     else:
         measure(job["stage"], job)
-        seconds = time.process_time()
+        seconds = cpu_now()
     print(f"seconds: {seconds}", flush=True)
 
 

@@ -65,11 +65,16 @@ def exponent(sizes: Sequence[float], times: Sequence[Sequence[float]]) -> Interv
     return median((x @ np.log(np.asarray(times, float))) / (x @ x))
 
 
+def cpu_now() -> float:
+    """Processor time [s] of this process so far, of all its threads."""
+    return time.process_time()
+
+
 def cpu_seconds(work: Callable[[], object]) -> float:
     """Processor time [s] of a function call, of all threads of this process."""
-    start = time.process_time()
+    start = cpu_now()
     work()
-    return time.process_time() - start
+    return cpu_now() - start
 
 
 def interleaved(works: Mapping[str, Callable[[], object]], rounds: int, warm: int = 1) -> dict[str, np.ndarray]:

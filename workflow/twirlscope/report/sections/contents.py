@@ -65,7 +65,7 @@ def all_sections(
     """The sections that are not empty, in the order of their questions.
 
     Args:
-        shown: the trainings that have figures and sentences of their own: all, or some of many.
+        shown: those with figures and sentences of their own: all, or some of many.
         members: by sweep, its runs and their values.
     """
     sections = [potentials.section(external), spectrum.section([*shown, *external])]
@@ -86,10 +86,7 @@ def all_sections(
             fields.section(shown),
             chains.section(shown, data),
             claims.section(found.verdicts),
-            degrees_in_use.section(shown),
-            gradients.section(shown),
-            layers.section(shown),
-            curvature.section(shown),
+            *(one.section(shown) for one in (degrees_in_use, gradients, layers, curvature)),
             runs.section(every, shown),
             training.section(shown),
         ]

@@ -202,6 +202,8 @@ def counts(verdicts: Sequence[Verdict]) -> str:
         untested += not every
         if every:
             kinds.append(CONTRADICTED if CONTRADICTED in every else HOLDS if every == {HOLDS} else OPEN)
+    if not kinds:
+        return f"These runs test none of {plural(untested, 'claim')}."
     words = {
         HOLDS: ("holds", "hold"),
         CONTRADICTED: ("is contradicted", "are contradicted"),
