@@ -32,6 +32,8 @@ MODULES = {  # module of the package -> its tests below tests/unit
     "estimators/gradient_statistics.py": ["estimators/test_gradient_statistics.py"],
     "estimators/heavy_tails.py": ["estimators/test_heavy_tails.py"],
     "estimators/loss_split.py": ["estimators/test_loss_split.py"],
+    "estimators/over_seeds.py": ["estimators/test_over_seeds.py"],
+    "estimators/power_laws.py": ["estimators/test_power_laws.py"],
     "estimators/simultaneous.py": ["estimators/test_simultaneous.py"],
     "estimators/trajectories.py": ["estimators/test_trajectories.py"],
     f"{CLAIMS}/evidence.py": [f"{CLAIMS}/test_{name}.py" for name in ("evidence", "judge", "paper", "percentages")],
@@ -50,6 +52,7 @@ SLOW = {  # module -> pytest expression that leaves out its long tests
     "estimators/degree_spectrum.py": "not biased and not less_variance and not predicts_the_residual and not panel "
     "and not traces_of and not less_noise",
     "estimators/bootstrap.py": "not covers_the and not made_by_hand",
+    "estimators/power_laws.py": "not in_95_of_100 and not of_the_lowest_losses",
     f"{PRICE}/crossover.py": "not cover_the_true and not welch",
 }
 CONFIG = """
