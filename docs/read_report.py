@@ -46,18 +46,28 @@ class Tables:
     """CSV files of a report, read when they are asked for."""
 
     def __init__(self, folder: Path):
-        self._folder = folder / "tables"
+        self.folder = folder
 
     def __call__(self, name: str) -> pd.DataFrame:
         """Rows of a table."""
-        return pd.read_csv(self._folder / f"{name}.csv")
+        return pd.read_csv(self.folder / "tables" / f"{name}.csv")
+
+    def answer(self) -> str:
+        """The first screen as text, without its title, claims and warnings."""
+        text = (self.folder / "README.md").read_text(encoding="utf-8")
+        return text.split("\n\n", 1)[1].partition("\n## Claims")[0]
 
     def names(self, start: str) -> list[str]:
         """Names of the tables that begin so."""
-        return sorted(path.stem for path in self._folder.glob(f"{start}*.csv"))
+        return sorted(path.stem for path in (self.folder / "tables").glob(f"{start}*.csv"))
 
 
 # parts
+
+
+def answer(read: Tables) -> str:
+    """What the first screen says of every task."""
+    return re.sub(r"^## (.*)$", r"**\1**", read.answer(), flags=re.MULTILINE)
 
 
 def claims(read: Tables) -> str:
@@ -130,13 +140,18 @@ def sweeps(read: Tables) -> str:
     """Every value of every sweep: equivariance error and loss at the end, over its trainings."""
     rows = []
     for name, found, keys in _sweeps(read):
-        last = found.loc[found.groupby(["run", "seed"], sort=False)["step [1]"].idxmax()]
+        each = ["run", "seed"]
+        last = found.loc[found.groupby(each, sort=False)["step [1]"].idxmax()]
+        lowest = found[~found["trivial"].astype(bool)].groupby(each)["equivariance error [%]"].min()
+        last = last.join(lowest.rename("lowest"), on=each)
         for values, some in last.groupby(keys, sort=False):
             shown = re.sub(r"(\d)p(\d)", r"\1.\2", ", ".join(str(v) for v in values))
             learned = "" if not some["trivial"].any() else f", {int(some['trivial'].sum())} learned nothing"
             error = span(some["equivariance error [%]"], " %") + learned
-            rows.append([f"`{name}`", shown, f"{len(some)}", error, span(some["total loss [1]"])])
-    return table(rows, ["sweep", "value", "trainings", "equivariance error at the end", "held-out loss at the end"])
+            low = span(some["lowest"], " %") if some["lowest"].notna().any() else "-"
+            rows.append([f"`{name}`", shown, f"{len(some)}", error, low, span(some["total loss [1]"])])
+    head = ["sweep", "value", "trainings", "equivariance error at the end", "lowest once it has learned"]
+    return table(rows, [*head, "held-out loss at the end"])
 
 
 def _sweeps(read: Tables) -> list[tuple[str, pd.DataFrame, list[str]]]:
@@ -194,7 +209,7 @@ def landscapes(read: Tables) -> str:
     return table(rows, ["run", "part", "draws", "R² of a quadratic fit", "correlation of neighbours"])
 
 
-PARTS = {part.__name__: part for part in (claims, runs, sweeps, ratios, course, landscapes)}
+PARTS = {part.__name__: part for part in (answer, claims, runs, sweeps, ratios, course, landscapes)}
 
 
 def rewritten(text: str, read: Tables) -> str:
@@ -208,7 +223,13 @@ def main() -> None:
     parser.add_argument("page", type=Path)
     parser.add_argument("report", type=Path)
     args = parser.parse_args()
-    text = rewritten(args.page.read_text(encoding="utf-8"), Tables(args.report))
+    if not (args.report / "tables").is_dir():
+        parser.error(f"{args.report}: expected the folder of a report, with tables/; got none")
+    before = args.page.read_text(encoding="utf-8")
+    unknown = sorted({place["name"] for place in PLACE.finditer(before)} - set(PARTS))
+    if unknown:
+        parser.error(f"{args.page}: no such parts: {', '.join(unknown)} (known: {', '.join(PARTS)})")
+    text = rewritten(before, Tables(args.report))
     for path in FIGURE.findall(text):
         own = args.page.parent / path
         if own.parent.name == args.page.stem:

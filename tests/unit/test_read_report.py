@@ -1,7 +1,6 @@
 """The pages that read a report: their tables come from its CSV files, here small ones with known content."""
 
 import importlib.util
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -49,6 +48,8 @@ def report(tmp_path):
     tables["condition_ratios"] = pd.DataFrame(ratio)
     for name, found in tables.items():
         found.to_csv(folder / f"{name}.csv", index=False)
+    words = "# Title?\n\n28 November. In 1 of 3.\n\n## Forces\n\n**1.5 %** of it.\n\n## Claims\n\n- ? open\n"
+    (tmp_path / "report" / "README.md").write_text(words)
     return tmp_path / "report"
 
 
@@ -57,13 +58,30 @@ def test_parts__have_the_numbers_of_the_tables(page, report):
     (row,) = page.runs(read).splitlines()[2:]
     assert row == "| `a` | forces | 1,234 | 3,000 | 1.5 to 2.5 % (1.2 to 2.75) | 398, in 1 of 2 seeds | 90 to 95 % |"
     assert page.sweeps(read).splitlines()[2:] == [
-        "| `size` | big | 1 | 1.5 % | 0.25 |",
-        "| `size` | 8k | 1 | 9 %, 1 learned nothing | 0.5 |",
+        "| `size` | big | 1 | 1.5 % | 1.5 % | 0.25 |",
+        "| `size` | 8k | 1 | 9 %, 1 learned nothing | - | 0.5 |",
     ]
     (row,) = page.claims(read).splitlines()[2:]
     assert "open, 1 of 2; 2.5 | **holds**; 1 | at most 2 (ours) | forces: contradicted | one seed |" in row
     (row,) = page.ratios(read).splitlines()[2:]
     assert row == "| gauss-newton | κ_E90 | 4 (1 to 8); 2 to 4 |", "the first checkpoint is not in the range"
+
+
+def test_answer__is_the_first_screen_without_title_and_claims(page, report):
+    assert page.answer(page.Tables(report)) == "28 November. In 1 of 3.\n\n**Forces**\n\n**1.5 %** of it.\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "folder", "said"), [("<!-- run -->\n<!-- end -->\n", "report", "no such parts: run"), ("", "x", "tables/")]
+)
+def test_mistakes__are_one_line_and_leave_the_page(report, tmp_path, text, folder, said):
+    path = tmp_path / "words.md"
+    path.write_text(text)
+    command = [sys.executable, DOCS / "read_report.py", path, report.parent / folder]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert said in done.stderr.splitlines()[-1]
+    assert path.read_text() == text
 
 
 def test_page__keeps_its_words_and_is_the_same_when_written_again(page, report, tmp_path):
@@ -88,4 +106,4 @@ def test_places__of_every_page_have_a_part_and_are_filled(page, path):
     assert len(places) == text.count("<!-- end -->")
     for place in places:
         assert place["name"] in page.PARTS
-        assert re.search(r"\|\n\n<!-- end -->$", place[0]), f"{path}: no table at {place['name']}"
+        assert place[0].count("\n") > 3, f"{path}: nothing at {place['name']}"
