@@ -36,7 +36,8 @@ def graphs(path: Path, cutoff: float) -> tuple[list, np.ndarray]:
     return found, np.linalg.lstsq(counts, energies, rcond=None)[0]
 
 
-def model_of(references: np.ndarray, cutoff: float) -> torch.nn.Module:
+def model_of(elements: list[int], references: np.ndarray, cutoff: float) -> torch.nn.Module:
+    """MACE with 16 scalars and 16 vectors per atom, two interactions."""
     return modules.ScaleShiftMACE(
         r_max=cutoff,
         num_bessel=8,
@@ -45,12 +46,12 @@ def model_of(references: np.ndarray, cutoff: float) -> torch.nn.Module:
         interaction_cls=modules.interaction_classes["RealAgnosticResidualInteractionBlock"],
         interaction_cls_first=modules.interaction_classes["RealAgnosticInteractionBlock"],
         num_interactions=2,
-        num_elements=len(ELEMENTS),
+        num_elements=len(elements),
         hidden_irreps=o3.Irreps("16x0e + 16x1o"),
         MLP_irreps=o3.Irreps("16x0e"),
         atomic_energies=references,
         avg_num_neighbors=9.0,
-        atomic_numbers=ELEMENTS,
+        atomic_numbers=elements,
         correlation=2,
         gate=torch.nn.functional.silu,
         atomic_inter_scale=1.0,
@@ -62,7 +63,7 @@ def main(path: Path, folder: Path, seconds: float, cutoff: float = 4.0) -> None:
     torch.manual_seed(0)
     torch.set_default_dtype(torch.float32)
     found, references = graphs(path, cutoff)
-    model = model_of(references, cutoff)
+    model = model_of(ELEMENTS, references, cutoff)
     optimiser = torch.optim.Adam(model.parameters(), lr=1e-2, amsgrad=True)
     loader = torch_geometric.dataloader.DataLoader(found, batch_size=5, shuffle=True)
     start, step = time.process_time(), 0

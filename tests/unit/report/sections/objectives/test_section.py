@@ -1,9 +1,11 @@
 """The section on objectives, on made-up trainings."""
 
+import numpy as np
 import pytest
 from objective_worlds import seeds, training
 
-from twirlscope.report.sections.objectives.comparison import comparisons, words
+from twirlscope.report.sections.claims import objectives as claims
+from twirlscope.report.sections.objectives.comparison import comparisons, updates_of, words
 from twirlscope.report.sections.objectives.section import ends, pareto, section
 
 AUGMENT = {"name": "augment", "rotations": "haar", "views": 1, "angle": 180.0}
@@ -45,6 +47,18 @@ def test_comparisons__are_of_trainings_that_differ_in_their_objective_alone():
     assert {t.run for t in found.reference} == {"augment"}, "of two lengths the one of the same cost"
     (found,) = comparisons([*seeds(base), *swept[6:9], *seeds(other), *seeds(other, run="long", steps=(0, 10, 1000))])
     assert {t.run for kept in found.seeds.values() for t in kept} == {"long"}, "without a single length, the longest"
+
+
+@pytest.mark.parametrize("flops", [0.0, float("nan")])
+def test_comparisons__without_counted_flops_are_of_the_longest_and_of_unknown_cost(flops):
+    short, longer = (
+        seeds({"name": "augment"}, flops=flops),
+        seeds({"name": "augment"}, steps=(0, 10, 1000), flops=flops),
+    )
+    (found,) = comparisons([*short, *longer, *seeds({"name": "none"}, flops=flops)])
+    assert {updates_of(t) for t in found.reference} == {1000}
+    assert np.isnan(ends(found).data["flops"]).all()
+    assert claims.unequal(short, longer) == claims.unequal(short, short) != ""
 
 
 def test_ends__are_means_over_seeds_and_test_time_losses_of_all_samples():

@@ -63,16 +63,18 @@ def comparisons(trainings: Sequence[Training]) -> list[Comparison]:
 def _of_one_length(seeds: dict[str, list[Training]]) -> dict[str, list[Training]]:
     """Of trainings with one objective and several lengths those whose FLOPs are nearest to the other objectives'.
 
-    If no objective has one length, the longest.
+    If no objective has one length, or FLOPs were not counted, the longest.
     """
     lengths = {name: sorted({updates_of(t) for t in found}) for name, found in seeds.items()}
     single = [flops_of(seeds[name][0]) for name, steps in lengths.items() if len(steps) == 1]
-    target = math.exp(statistics.fmean(map(math.log, single))) if single and all(f > 0 for f in single) else math.inf
+    target = math.exp(statistics.fmean(map(math.log, single))) if single else math.nan
     chosen = {}
     for name, found in seeds.items():
         cost = {steps: next(flops_of(t) for t in found if updates_of(t) == steps) for steps in lengths[name]}
-        away = {steps: abs(math.log(flops / target)) if target < math.inf else -steps for steps, flops in cost.items()}
-        chosen[name] = [t for t in found if updates_of(t) == min(away, key=away.__getitem__)]
+        away = {steps: abs(math.log(flops / target)) for steps, flops in cost.items()}
+        known = not any(map(math.isnan, away.values()))
+        kept = min(away, key=away.__getitem__) if known else max(away)
+        chosen[name] = [t for t in found if updates_of(t) == kept]
     return chosen
 
 
@@ -82,10 +84,10 @@ def updates_of(training: Training) -> int:
 
 
 def flops_of(training: Training) -> float:
-    """FLOPs of the whole training; NaN where they were not counted."""
+    """FLOPs of the whole training; NaN where none were counted."""
     if training.train is None or "flops_update" not in training.train:
         return math.nan
-    return float(training.train["flops_update"]) * updates_of(training)
+    return float(training.train["flops_update"]) * updates_of(training) or math.nan
 
 
 def words(section: dict[str, Any], kind: str = "objective") -> str:
