@@ -35,9 +35,9 @@ def draw(ax: Axes, curves: Sequence[PublishedCurve], scale: float = 1.0, line: s
 
 
 def name_models(ax: Axes, curves: Sequence[PublishedCurve]) -> None:
-    """The name of the model at the first point of its first curve."""
+    """The name of the model above the first point of its first curve, and above marks near it."""
     for curve in {c.model: c for c in reversed(curves)}.values():
-        place = {"xytext": (0, 5), "textcoords": "offset points", "color": style.GREY, "size": 7, "label": "published"}
+        place = {"xytext": (0, 11), "textcoords": "offset points", "color": style.GREY, "size": 7, "label": "published"}
         ax.annotate(curve.label.split(",")[0], (curve.step[0], curve.value[0]), **place)
 
 

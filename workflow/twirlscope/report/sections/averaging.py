@@ -139,7 +139,7 @@ def answer(pairs: Sequence[Measured]) -> str:
         one = rows.set_index("average")["predicted"][ONE]
         change[training.label] = 100 * (rows["mean"].iloc[0] / one - 1)
     most = say(max(map(abs, change.values())))
-    return f"Averaging over all rotations changes the loss by at most {most} %. It changes by {extremes(change, ' %')}."
+    return f"Averaging over all rotations changes the loss by at most {most} %. The change is {extremes(change, ' %')}."
 
 
 # figures
