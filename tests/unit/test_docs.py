@@ -40,7 +40,7 @@ def named(page):
 
 @pytest.mark.parametrize("page", OWN, ids=named)
 def test_python__of_a_page_runs_from_top_to_bottom(page, monkeypatch):
-    monkeypatch.setattr("builtins.print", lambda *values: None)
+    monkeypatch.setattr("builtins.print", lambda *values, **options: None)
     names = {}
     for language, text in blocks(page):
         if language != "python" or text.startswith("# not run here: "):
