@@ -35,7 +35,8 @@ def blocks(language):
 def test_readme__example_runs_and_prints_what_it_says(capsys):
     example = next(b for b in blocks("python") if "FixedBatchTask(" in b)
     exec(compile(example, str(README), "exec"), {})
-    assert float(capsys.readouterr().out) == pytest.approx(0.01 / 3, rel=0.15)
+    last = capsys.readouterr().out.splitlines()[-1]  # a slow machine prints lines of progress before it
+    assert float(last) == pytest.approx(0.01 / 3, rel=0.15)
 
 
 def test_readme__averaged_example_has_no_bias_left():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import matplotlib as mpl
@@ -14,9 +15,9 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure as Canvas
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import EngFormatter, FixedFormatter, FixedLocator, NullFormatter
+from matplotlib.ticker import EngFormatter, FixedFormatter, FixedLocator, NullFormatter, NullLocator
 
-from ..._typing import Array, Callable, Float, Iterable, Sequence
+from ..._typing import Array, Callable, Float, Iterable, Iterator, Sequence
 from ..wording import SUPERSCRIPT
 
 # colour-blind safe. Source: Okabe and Ito, Color Universal Design (2008), darkened for lines on white
@@ -113,10 +114,23 @@ def canvases(
             legend = 0.8 if width == NARROW else 0.3
             canvas = Canvas(figsize=(width, legend + height * math.ceil(panels / columns)))
             draw(canvas, columns)
-            canvas.get_layout_engine().execute(canvas)
+            with _major_ticks(canvas):
+                canvas.get_layout_engine().execute(canvas)
         canvas.set_layout_engine(None)  # laid out once, not for every file
         drawings.append(canvas)
     return drawings[0], drawings[1]
+
+
+@contextmanager
+def _major_ticks(canvas: Canvas) -> Iterator[None]:
+    """A context without minor ticks. They have no labels and need no room, but take half the time of a layout."""
+    axes = [axis for ax in canvas.axes for axis in (ax.xaxis, ax.yaxis)]
+    minor = [axis.get_minor_locator() for axis in axes]
+    for axis in axes:
+        axis.set_minor_locator(NullLocator())
+    yield
+    for axis, locator in zip(axes, minor, strict=True):
+        axis.set_minor_locator(locator)
 
 
 class Panel(NamedTuple):
