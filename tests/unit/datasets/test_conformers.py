@@ -1,5 +1,6 @@
 """Conformers and geometries: what is read is what the file says, what does not fit is rejected and counted."""
 
+import copy
 import gzip
 import json
 import os
@@ -8,8 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from rdkit import Chem
 from rdkit.Chem import AllChem, rdMolAlign
+from snakemake.utils import update_config
 
 from twirlscope import plugins
 from twirlscope.datasets.molecular import duplicates
@@ -22,6 +25,28 @@ DATA = Path(os.environ.get("TWIRLSCOPE_DATA", "no data")) / "molecules"
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="no real data: set TWIRLSCOPE_DATA to their folder")
 
 LIST = "CO methanol\nCC=O\nC1CC broken\nNC=O formamide\nOC methanol again\nCCCCCC too long\nC[Si]\n"
+
+
+CONFIGS = Path(__file__).parents[3] / "config"
+
+
+def packaged():
+    """Settings of all datasets of the project's configs that take the packaged list, each once."""
+    base = yaml.safe_load((CONFIGS / "config.yaml").read_text())
+    found = {}
+    for path in sorted(CONFIGS.glob("*.yaml")):
+        config = copy.deepcopy(base)
+        update_config(config, yaml.safe_load(path.read_text()))
+        for settings in filter(None, config["datasets"].values()):
+            if settings["name"] == "conformers" and not settings.get("files"):
+                found[json.dumps(settings | {"conformers": 1}, sort_keys=True)] = path.name
+    return [pytest.param(json.loads(text), id=name) for text, name in found.items()]
+
+
+@pytest.mark.parametrize("settings", packaged())
+def test_packaged_list__has_enough_molecules_for_every_config(settings, tmp_path):
+    with store.open_store(stored(tmp_path, plugins.make_dataset(settings))) as data:
+        assert len(np.unique(data["split"].values)) > 1
 
 
 def dataset(*files, **settings):
