@@ -25,11 +25,11 @@ def test_passes__of_a_training_are_three_for_each_sample_of_each_update(plan):
 
 
 def test_passes__of_a_panel_are_counted_as_the_config_says_them(plan):
-    """Of the voxels: at every checkpoint 48 samples, and a panel of 12 samples under 3 times 24 rotations."""
+    """Of the voxels: at every checkpoint 48 samples; at six a panel of 12 samples under 3 times 24 rotations."""
     steps = {0, 850, *(round(10 ** (k / 3)) for k in range(9))}
     settings = plan.config.measure("twirl", "voxels")[0]
-    each = 48 * (settings.rotations + settings.reflections) + 12 * 24 * 3
-    assert passes(plan, "twirl", "voxels") == len(steps) * each
+    each = 48 * (settings.rotations + settings.reflections)
+    assert passes(plan, "twirl", "voxels") == len(steps) * each + 6 * 12 * 24 * 3
 
 
 def test_passes__of_gradients_are_those_of_the_checkpoints_that_the_config_chooses(plan):

@@ -5,12 +5,14 @@ import json
 import numpy as np
 import pytest
 import toys
+import xarray as xr
 
 from twirlscope.errors import UserError
 from twirlscope.estimators import bootstrap
 from twirlscope.settings.train import TrainSettings
 from twirlscope.settings.twirl import TwirlSettings
 from twirlscope.stages import train
+from twirlscope.stages.gather import Share, gather
 from twirlscope.stages.twirl import twirl
 from twirlscope.storage import registry, store
 
@@ -41,6 +43,25 @@ def test_twirl__measures_every_checkpoint_and_gives_the_same_bytes_twice(files, 
     np.testing.assert_array_equal(found["step"], store.load(files[0])["step"])
     assert found["loss_equiv"].notnull().all()
     assert found["spectrum"].notnull().all()
+
+
+def test_panel__is_measured_at_the_chosen_checkpoints_with_the_numbers_of_a_panel_at_all(files, tmp_path):
+    """Also if a job has none of them in its share: its checkpoints have no spectrum in the store of all."""
+    some = SETTINGS.model_copy(update={"panel_checkpoints": 2})
+    twirl(*files, tmp_path / "all.zarr.zip", SETTINGS)
+    twirl(*files, tmp_path / "some.zarr.zip", some)
+    parts = [tmp_path / f"{number}.zarr.zip" for number in range(4)]
+    for number, part in enumerate(parts):
+        twirl(*files, part, some, Share(number, 4))
+    gather(parts, tmp_path / "gathered.zarr.zip")
+    whole, found, gathered = (store.load(tmp_path / f"{n}.zarr.zip") for n in ("all", "some", "gathered"))
+    ends = [int(found["step"][0]), int(found["step"][-1])]
+    xr.testing.assert_equal(found.sel(step=ends), whole.sel(step=ends))
+    between = found.drop_sel(step=ends)
+    for name in ("spectrum", "lie_error", "panel_gram", "panel_prediction", "effective_degree"):
+        assert between[name].isnull().all(), name
+    xr.testing.assert_equal(between["loss_equiv"], whole["loss_equiv"].drop_sel(step=ends))
+    xr.testing.assert_equal(gathered, found)
 
 
 def test_twirl__stores_its_settings_and_the_last_checkpoint_on_the_test_sets(files, tmp_path):

@@ -1,5 +1,7 @@
 """Stage `twirl` of external runs: prepared frames and checkpoints in, a store and its report out."""
 
+import re
+
 import calculators
 import numpy as np
 import pytest
@@ -55,6 +57,24 @@ def test_stage__measures_a_series_of_checkpoints_and_the_report_shows_it(data, t
     page = (tmp_path / "page" / "index.html").read_text(encoding="utf-8")
     assert "of the predicted signal" in page
     assert "% of the loss" not in page
+
+
+def test_panel__of_one_checkpoint_of_a_series_asks_for_no_more_calls_than_planned(data, tmp_path):
+    """The budget stops a series that asks for one call more."""
+    settings, out = SETTINGS.model_copy(update={"panel_checkpoints": 1}), tmp_path / "twirl.zarr.zip"
+    biases = {"s0": 0.2, "s10": 0.1}
+    with pytest.raises(UserError, match=r"max_calls") as refused:
+        twirl_external(data, out, settings, external(tmp_path, **biases).model_copy(update={"max_calls": 1}), JOB)
+    with pytest.raises(UserError, match=r"max_calls") as more:
+        twirl_external(data, out, SETTINGS, external(tmp_path, **biases).model_copy(update={"max_calls": 1}), JOB)
+    planned, of_all = (int(max(re.findall(r"\d+", str(e.value)), key=int)) for e in (refused, more))
+    assert of_all - planned == 3 * 4 * SETTINGS.panel_replicates
+    given = external(tmp_path, **biases).model_copy(update={"max_calls": planned})
+    twirl_external(data, out, settings, given, JOB)
+    found = store.load(out)
+    assert found["spectrum"].sel(step=0).isnull().all()
+    assert found["spectrum"].sel(step=10).notnull().all()
+    assert found["loss_equiv"].notnull().all()
 
 
 def test_stage__refuses_steps_that_are_one_model_and_unknown_splits(data, tmp_path):

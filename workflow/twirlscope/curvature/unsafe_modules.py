@@ -6,6 +6,7 @@ is written out by hand.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 
 import torch
@@ -17,7 +18,12 @@ from ..runtime.precision import duplicate
 # torch names of operations whose higher derivatives were found wrong in some mode, and of operations with kinks
 NORMS = ("layer_norm", "group_norm", "batch_norm", "instance_norm", "rms_norm")
 KINKS = ("relu", "leaky_relu", "prelu", "rrelu", "threshold", "hardtanh", "hardswish", "hardsigmoid", "l1_loss")
-COMPILED = (torch.jit.ScriptModule, torch._dynamo.OptimizedModule) if hasattr(torch, "_dynamo") else ()
+
+
+def _compiled(module: torch.nn.Module) -> bool:
+    """True for a scripted module and for one made by `torch.compile`, which imports `torch._dynamo`, for a second."""
+    dynamo = sys.modules.get("torch._dynamo")
+    return isinstance(module, (torch.jit.ScriptModule, *([dynamo.OptimizedModule] if dynamo else [])))
 
 
 def unsafe_modules(model: torch.nn.Module, inputs: Mapping[str, Tensor]) -> list[str]:
@@ -32,7 +38,7 @@ def unsafe_modules(model: torch.nn.Module, inputs: Mapping[str, Tensor]) -> list
     model, trace = duplicate(model).eval(), _Trace()
     for name, module in model.named_modules():
         label = f"{name or 'the model itself'} ({type(module).__name__}"
-        if isinstance(module, COMPILED):
+        if _compiled(module):
             trace.found.setdefault(label, []).append("compiled")
             continue
         module.register_forward_pre_hook(lambda *_, label=label: trace.stack.append(label))

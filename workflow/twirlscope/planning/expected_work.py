@@ -77,7 +77,8 @@ def passes(plan: Plan, stage: str, run: str) -> float:
     if stage == "twirl":
         held = (s.samples or HELD_OUT) * (s.rotations + s.reflections)
         panel = s.panel * _order(s.panel_set) * s.panel_replicates if s.panel > 1 else 0
-        return float(checkpoints * (held + panel))
+        spectra = min(s.panel_checkpoints or checkpoints, checkpoints)
+        return float(checkpoints * held + spectra * panel)
     if stage == "gradient":
         search = GRADIENT * s.nearest * s.nearest_steps * s.batches * s.samples * s.rotations
         checkpoints = len(chosen_steps(kept, [], s.checkpoints, stage))

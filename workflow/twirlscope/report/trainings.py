@@ -94,6 +94,11 @@ class Training:
             )
         return self._by_term[term, False]
 
+    def panel(self, term: str) -> xr.Dataset:
+        """The twirl store for one term of the loss, at the checkpoints at which the panel was measured."""
+        data = self.twirl.sel(term=term)
+        return data.isel(step=np.flatnonzero(np.isfinite(data["panel_loss_equiv"].values)))
+
     def last(self, term: str) -> xr.Dataset:
         """The twirl store for one term of the loss at the last checkpoint."""
         if (term, True) not in self._by_term:

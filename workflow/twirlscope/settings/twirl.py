@@ -34,6 +34,11 @@ class TwirlSettings(Settings):
         ge=0,
     )
     panel: int = key(24, "samples measured under many rotations, for the spectrum; below 2 skips it", ge=0)
+    panel_checkpoints: int = key(
+        0,
+        "checkpoints at which the panel is measured, evenly spread, first and last included; 0 for all",
+        ge=0,
+    )
     panel_set: Literal[tuple(DEGREES)] = key("O", "set of rotations of the panel, at random orientations")
     panel_replicates: int = key(3, "random orientations of the set for each sample of the panel", ge=2)
     highest_degree: int = key(5, "highest degree of the spectrum", ge=1, le=40)

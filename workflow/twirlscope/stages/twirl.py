@@ -6,6 +6,7 @@ Stored are the Gram matrices of twisted predictions, from which every number fol
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from ..storage.arrays.twirl import TWIRL
 from ..training.checkpoints import Job, Trained
 from ..twirling.checkpoint import checkpoints_dataset, design_of, measure_checkpoint, measure_last_checkpoint
 from ..twirling.heldout import Heldout, choose_samples
+from ..twirling.panel import panel_steps
 from .gather import Share
 
 
@@ -33,8 +35,9 @@ def twirl(
     """Measure all checkpoints of a run, or the share of one job, and write `twirl.zarr.zip`.
 
     Two passes: few independent rotations on the whole held-out set, for the losses; many on a fixed panel, for the
-    spectrum. Models and tasks with which that would be wrong are refused before the first number. Test sets and
-    test-time averaging are measured at the last checkpoint alone, by the job whose share it is in.
+    spectrum, at `twirl.panel_checkpoints` of the checkpoints. Models and tasks with which that would be wrong are
+    refused before the first number. Test sets and test-time averaging are measured at the last checkpoint alone, by the
+    job whose share it is in.
 
     Raises:
         UserError: a checkpoint is missing or damaged, the data have no such split, or the model is refused.
@@ -43,11 +46,13 @@ def twirl(
     device, index = device_of(settings.device), choose_samples(run.split(settings.split, "twirl.split"), settings)
     design = design_of(run.task, index, settings, run.samples["cluster"].values[index])
     steps, measured = (share or Share()).of(run.steps), []
+    spectra, plain = panel_steps(run.steps, settings), replace(design, panel=None)
     progress, last = Progress("twirl", len(steps), "checkpoint"), run.steps[-1]
     for step in steps:
         evaluation = Evaluation(run.model(step).to(device), run.task, device, chunk=settings.chunk)
         with part(0, 0.5 if step == last else 1):
-            measured.append(measure_checkpoint(evaluation, run.model(step, torch.float64), design, settings))
+            chosen = design if step in spectra else plain
+            measured.append(measure_checkpoint(evaluation, run.model(step, torch.float64), chosen, settings))
         if step != last:
             progress.advance(f"step {step}")
     result = checkpoints_dataset(evaluation, steps, design, measured, settings)

@@ -37,7 +37,8 @@ from .prediction_metrics import metrics, metrics_dataset, slices
 from .twisting import Products, twisted
 
 HELD_OUT = 0.6  # share of the time of a checkpoint in which the held-out samples are measured, about
-FIRST = slice(0, 16)  # samples on which rounding error and task metrics are measured
+FIRST = slice(0, 16)  # samples on which interpolation error and task metrics are measured
+ROUNDED = slice(0, 4)  # samples on which rounding error is measured, which differs little between samples
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def design_of(
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Measurements of one checkpoint; without a panel, `panel` is None and `kept` is empty.
+    """Measurements of one checkpoint; where no panel is measured, `panel` is None and `kept` is empty.
 
     rounding: equivariance error due to rounding and interpolation, by term, `weighted` last.
     kept: twisted predictions of the first samples of the panel.
@@ -135,19 +136,19 @@ def rounding_error(evaluation: Evaluation, exact: Callable, held: Heldout) -> Fl
     The rounding error is that of z in the working precision against float64. Interpolated fields add the difference
     between the target of the rotated sample, rotated back, and the target.
     """
-    task = evaluation.task
-    batch = balanced(task.batch(held.index[FIRST]))
-    rotation, double = so3.matrix(held.quaternion[FIRST, 0]), batch.to("cpu", torch.float64)
-    where = evaluation.device, evaluation.dtype
+    task, where = evaluation.task, (evaluation.device, evaluation.dtype)
+    few, rotation = balanced(task.batch(held.index[ROUNDED])), so3.matrix(held.quaternion[FIRST, 0])
+    batch = balanced(task.batch(held.index[FIRST])).to("cpu", torch.float64)
     with torch.no_grad():
-        precise = twisted(exact, task, double, rotation)
-        single = twisted(evaluation.model, task, batch.to(*where), rotation.to(*where))
-        right = task.rotate(double, rotation).targets
+        precise = twisted(exact, task, few.to("cpu", torch.float64), rotation[ROUNDED])
+        single = twisted(evaluation.model, task, few.to(*where), rotation[ROUNDED].to(*where))
+        right = task.rotate(batch, rotation).targets
     errors = []
     for t in task.terms:
         rounding = single[t.name].double().cpu() - precise[t.name]
-        turning = action.twist(t.irreps, rotation, right[t.name]) - double.targets[t.name]
-        errors.append(sum(inner(e, e, double.weights[t.name]).mean().item() for e in (rounding, turning)))
+        turning = action.twist(t.irreps, rotation, right[t.name]) - batch.targets[t.name]
+        pairs = ((rounding, few.weights[t.name].double()), (turning, batch.weights[t.name]))
+        errors.append(sum(inner(error, error, weights).mean().item() for error, weights in pairs))
     return np.array([*errors, np.dot([t.weight for t in task.terms], errors)])
 
 
@@ -171,9 +172,11 @@ def checkpoints_dataset(
     result = result.merge(degrees)
     if design.whole is not None:
         result = result.assign(_whole(design, steps, measured, settings))
-    if design.panel is None:
+    with_panel = [i for i, m in enumerate(measured) if m.panel is not None]
+    if design.panel is None or not with_panel:
         return result
-    return result.merge(_panels(result, design.panel, measured, settings), combine_attrs="no_conflicts")
+    panels = _panels(result.isel(step=with_panel), design.panel, [measured[i] for i in with_panel], settings)
+    return result.merge(panels, join="outer", combine_attrs="no_conflicts")
 
 
 def _whole(
@@ -189,7 +192,7 @@ def _whole(
 
 
 def _panels(result: xr.Dataset, panel: Panel, measured: Sequence[Checkpoint], settings: TwirlSettings) -> xr.Dataset:
-    """Dataset of the panel at all checkpoints and of the statistics derived from it."""
+    """Dataset of the panel at the checkpoints of `result`, and of the statistics derived from it."""
     found = panel_dataset(panel, [m.panel for m in measured]).assign_coords(step=result["step"], term=result["term"])
     if kept := [k for m in measured for k in m.kept]:
         found["panel_prediction"] = (("step", "kept", "panel_rotation", "component"), np.stack(kept))

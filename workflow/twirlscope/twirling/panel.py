@@ -12,13 +12,14 @@ import numpy as np
 import torch
 import xarray as xr
 
-from .._typing import Array, Float, Int, Iterable, Iterator, Tensor, Values
+from .._typing import Array, Float, Int, Iterable, Iterator, Sequence, Tensor, Values
 from ..contracts import Evaluation
 from ..errors import UserError
 from ..estimators import bootstrap, degree_spectrum, loss_split
 from ..estimators.bootstrap import Clusters
 from ..geometry import action, rotation_sets, so3
 from ..geometry.rotation_sets import INDEPENDENT, RotationSet
+from ..settings.steps import chosen_steps
 from ..settings.twirl import TwirlSettings
 from . import panel_octahedral
 from .heldout import ENDS
@@ -86,6 +87,11 @@ def panel_under(
     return Panel(index, cluster, quaternion, chosen, "SO3")
 
 
+def panel_steps(steps: Sequence[int], settings: TwirlSettings) -> list[int]:
+    """The checkpoints of these, ascending, at which the panel is measured."""
+    return chosen_steps(steps, [], settings.panel_checkpoints, "twirl")
+
+
 def panel_products(evaluation: Evaluation, panel: Panel, centred: bool = False) -> Products:
     """Inner products of the panel, `weighted` included."""
     return with_weighted(evaluation.task, inner_products(evaluation, panel.index, panel.flat, centred=centred))
@@ -109,7 +115,7 @@ def measure_panel(evaluation: Evaluation, panel: Panel) -> tuple[Products, LieEr
 
 
 def panel_dataset(panel: Panel, measured: list[tuple[Products, LieError | None]]) -> xr.Dataset:
-    """Dataset of the panel at all checkpoints; of Gram matrices the upper triangles."""
+    """Dataset of the panel at these checkpoints; of Gram matrices the upper triangles."""
     products, derivatives = [m[0] for m in measured], [m[1] for m in measured if m[1] is not None]
     found = xr.Dataset(
         {

@@ -16,14 +16,16 @@ MARKED = 40  # a line of more checkpoints than this has fewer markers
 
 
 def twirl_numbers(trainings: Sequence[Training], term: str, names: Sequence[str]) -> Numbers:
-    """Run, seed, term, step and the stored variables `names`, one row per checkpoint."""
+    """Run, seed, term, step and the stored variables `names`, one row per checkpoint at which any was measured."""
     parts = []
     for training in with_term(trainings, term):
         data = training.of_term(term)
         values = {n: np.broadcast_to(data[n].values, data["step"].shape) for n in names if n in data}
         name = primary_term(training) if term == PRIMARY else term
         parts.append(training.labelled(pd.DataFrame({"term": name, "step": data["step"].values} | values)))
-    return numbers(pd.concat(parts, ignore_index=True), stored("step", *names))
+    rows = pd.concat(parts, ignore_index=True)
+    there = rows[[n for n in names if n in rows]].notna().any(axis=1)
+    return numbers(rows[there].reset_index(drop=True), stored("step", *names))
 
 
 def steps_of(trainings: Sequence[Training]) -> Array:

@@ -26,6 +26,7 @@ from ..panel import (
     panel_dataset,
     panel_of,
     panel_products,
+    panel_steps,
     summarise_panel,
 )
 from ..twisting import Products, inner_products
@@ -67,14 +68,15 @@ def design_of(
 def planned_calls(
     task: PotentialTask, design: Design, steps: int, data: xr.Dataset | None, settings: TwirlSettings, options: Options
 ) -> int:
-    """Calls of the calculator: samples x rotations, panel, floors, Jacobians at every step, test sets at the last."""
+    """Calls of the calculator: samples x rotations, floors, Jacobians at every step, panel, test sets at the last."""
+    spectra = min(settings.panel_checkpoints or steps, steps)
     panel = 0 if design.panel is None else design.panel.flat.shape[0] * design.panel.flat.shape[1]
     held = design.held.quaternion.shape[0] * design.held.quaternion.shape[1]
     floors = EXTRA * len(floor_samples(design.held, options.floor_samples))
     few = design.held.index[: options.jacobian]
     moved = 6 * int(task.composition(few).sum()) if len(few) else 0
     others = sum(len(index) for index in _other_sets(data, settings).values()) * settings.rotations
-    return steps * (held + panel + floors + moved) + others
+    return steps * (held + floors + moved) + spectra * panel + others
 
 
 def measure_series(
@@ -99,7 +101,7 @@ def measure_series(
     floors, last = [], max(models)
     for step, model in models.items():
         model.calls.check(options.where)
-        floors.append(_collect(model, design, settings, options))
+        floors.append(_collect(model, _of_step(design, step, list(models), settings), settings, options))
         if step == last:
             _collect_test_sets(model, data, settings)
         model.calls.close()
@@ -117,6 +119,11 @@ def measure_series(
     names["failed_reason"] = np.array([failed[i] for i in sorted(failed)], object)
     result = result.assign({k: (("failed",), v) for k, v in names.items()})
     return conclude(result, task, floors, settings, options.subtract_noise)
+
+
+def _of_step(design: Design, step: int, steps: Sequence[int], settings: TwirlSettings) -> Design:
+    """The design of a step, without a panel where none is measured."""
+    return design if step in panel_steps(steps, settings) else replace(design, panel=None)
 
 
 def _evaluation(model: Potential, settings: TwirlSettings) -> Evaluation:
@@ -199,16 +206,17 @@ def _products(
     result = result.merge(xr.concat(others, result["step"]), combine_attrs="no_conflicts")
     if design.panel is None:
         return result
-    products = [panel_products(e, design.panel, centred=True) for e in evaluations]
-    panels = panel_dataset(design.panel, [(_less(p, v), None) for p, v in zip(products, noise, strict=True)])
-    panels = panels.assign_coords(step=result["step"], term=result["term"])
-    kept = [k for e in evaluations for k in kept_predictions(e, design.panel, settings)]
+    spectra = panel_steps(steps, settings)
+    chosen = [(e, v) for step, e, v in zip(steps, evaluations, noise, strict=True) if step in spectra]
+    products = [(_less(panel_products(e, design.panel, centred=True), v), None) for e, v in chosen]
+    panels = panel_dataset(design.panel, products).assign_coords(step=spectra, term=result["term"])
+    kept = [k for e, _ in chosen for k in kept_predictions(e, design.panel, settings)]
     if kept:
         panels["panel_prediction"] = (("step", "kept", "panel_rotation", "component"), np.stack(kept))
     panels = summarise_panel(panels, design.panel, settings)
     panels = panels.merge(frontier(panels, design.panel, settings), combine_attrs="no_conflicts")
     panels["panel_gram"] = panels["panel_gram"].astype(np.float32)
-    return result.merge(panels, combine_attrs="no_conflicts")
+    return result.merge(panels, join="outer", combine_attrs="no_conflicts")
 
 
 def _less(products: Products, noise: Float[Array, " term"]) -> Products:

@@ -171,7 +171,8 @@ def _left(training: Training) -> list[tuple[int, Float[Array, " step"]]]:
     """Ways of twirling: forward passes, and the share of the equivariance error left at every checkpoint after step 0.
 
     K independent rotations leave 1 / K, exactly. For a set of rotations the share is predicted from the spectrum of the
-    checkpoint. All rotations of a finite group leave nothing.
+    checkpoint; between checkpoints with a spectrum it is linear in the logarithm of the step. All rotations of a finite
+    group leave nothing.
     """
     data = training.twirl.isel(step=np.flatnonzero(training.twirl["step"].values > 0)).sel(term="weighted")
     found = [(passes, np.full(data.sizes["step"], 1 / passes)) for passes in INDEPENDENT]
@@ -181,15 +182,17 @@ def _left(training: Training) -> list[tuple[int, Float[Array, " step"]]]:
         return [*found, (passes, np.zeros(data.sizes["step"]))]
     if "spectrum" not in data:
         return found
-    q, equiv = data["spectrum"].values, data["panel_loss_equiv"].values
+    q, equiv, steps = data["spectrum"].values, data["panel_loss_equiv"].values, data["step"].values
+    known = np.isfinite(equiv)
     for name in SETS:
         chosen = rotation_sets.rotation_set(name)
         rest = degree_spectrum.twirling_residual(
             q, chosen.alpha(4 * q.shape[-1]), equiv, float((chosen.weight**2).sum())
         ).value
         with np.errstate(divide="ignore", invalid="ignore"):
-            share = np.where(equiv > 0, rest / equiv, 1.0)
-        found.append((len(chosen), np.clip(share, 0, 1)))
+            share = np.where(equiv > 0, rest / equiv, 1.0)[known]
+        share = np.interp(np.log(steps), np.log(steps[known]), np.clip(share, 0, 1))
+        found.append((len(chosen), share))
     return found
 
 

@@ -35,7 +35,7 @@ def spectrum_numbers(trainings: Sequence[Training], term: str) -> Numbers:
     """The spectrum with its error, one row per training, checkpoint and degree."""
     names, parts = ["spectrum", "spectrum_error"], []
     for training in trainings:
-        data = training.twirl[names].sel(term=term, drop=True)
+        data = training.panel(term)[names].drop_vars("term")
         parts.append(training.labelled(data.to_dataframe().reset_index()))
     return numbers(pd.concat(parts, ignore_index=True), stored("step", "degree", *names))
 
@@ -70,7 +70,7 @@ def spectrum(trainings: Sequence[Training], term: str) -> Figure:
     chosen = measured(trainings, term)
     firsts, table = first_seeds(chosen), spectrum_numbers(chosen, term)
     seen = table.data["spectrum"][table.data["degree"] > 0]
-    steps = [shown_steps(t.twirl["step"].values) for t in firsts]
+    steps = [shown_steps(t.panel(term)["step"].values) for t in firsts]
     same = all(one == steps[0] for one in steps)
 
     def draw(canvas: Canvas, columns: int) -> None:
@@ -115,7 +115,7 @@ def effective_degree(trainings: Sequence[Training], term: str) -> Figure:
         ax = canvas.subplots()
         for run, seeds in groups.items():
             for training in reversed(seeds):
-                data = training.of_term(term)
+                data = training.panel(term)
                 ends, hollow = [data[n].values for n in DEGREE], data["trivial"].values
                 with of_seed(ax, training.seed):
                     curve(ax, data["step"].values, ends, looks[run], hollow, main=training is seeds[0])
@@ -129,7 +129,7 @@ def effective_degree(trainings: Sequence[Training], term: str) -> Figure:
         f"The degree l that the equivariance error ({term_words(term)}) would have if all of it had one: l (l + 1) = "
         "Lie-derivative error / equivariance error. A constant bias has 1."
     )
-    ends = [{t.label: float(t.of_term(term)["effective_degree"].values[k]) for t in chosen} for k in (0, -1)]
+    ends = [{t.label: float(t.panel(term)["effective_degree"].values[k]) for t in chosen} for k in (0, -1)]
     larger = sum(ends[1][name] > ends[0][name] for name in ends[0])
     text = f"The effective degree rises over training in {larger} of {plural(len(chosen), 'training')}. "
     text += f"It ends at {extremes(ends[1])}."

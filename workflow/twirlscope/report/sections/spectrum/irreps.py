@@ -23,7 +23,7 @@ def irrep_numbers(trainings: Sequence[Training], term: str) -> Numbers:
     """The error by irrep, one row per training, checkpoint and irrep but A1."""
     names, parts = ["irrep_spectrum", "irrep_spectrum_error"], []
     for training in trainings:
-        rows = training.twirl[names].sel(term=term, drop=True).to_dataframe().reset_index()
+        rows = training.panel(term)[names].drop_vars("term").to_dataframe().reset_index()
         parts.append(rows.assign(run=training.run, seed=training.seed))
     rows = pd.concat(parts, ignore_index=True)
     return numbers(rows[rows["irrep"] != INVARIANT], stored("step", *names))
@@ -58,7 +58,7 @@ def irreps(trainings: Sequence[Training], term: str) -> Figure | None:
 
     def draw(canvas: Canvas, columns: int) -> None:
         for panel, training in zip(style.panels(canvas, len(firsts), columns), firsts, strict=True):
-            data = training.of_term(term)
+            data = training.panel(term)
             for colour, line, marker, name in looks:
                 values = data["irrep_spectrum"].sel(irrep=name).values
                 panel.ax.plot(data["step"].values, values, color=colour, linestyle=line, marker=marker)
