@@ -134,8 +134,9 @@ def measure(
     model, task = evaluation.model, evaluation.task
     every, size, pieces = balanced(task.batch(index.ravel())), index.shape[1], []
     batches = [every.map(lambda t, s=s: t[s : s + size]) for s in range(0, index.size, size)]
+    objective = Objective(model, task, batches[0], quaternion[0], evaluation.chunk, unbiased=True)
     for b, batch in enumerate(counted(batches, "batch")):
-        pieces.append(part_gradients(Objective(model, task, batch, quaternion[b], evaluation.chunk, unbiased=True)))
+        pieces.append(part_gradients(objective.on(batch, quaternion[b])))
         if not (pieces[-1][0].isfinite().all() and np.isfinite(pieces[-1][1]).all()):
             cause = _cause_of_nonfinite(model, task, index[b], quaternion[b])
             raise UserError(f"gradient, step {step}", "finite losses and gradients", cause)
@@ -163,10 +164,10 @@ def along(
         evaluation: of the model halfway through the update.
         update: change of the trained parameters.
     """
-    pairs = []
+    pairs, chunk = [], evaluation.chunk
+    objective = Objective(evaluation.model, evaluation.task, batches[0], quaternion[0], chunk, unbiased=True)
     for batch, turns in zip(counted(batches, "update on batch"), quaternion, strict=True):
-        objective = Objective(evaluation.model, evaluation.task, batch, turns, evaluation.chunk, unbiased=True)
-        rows = part_gradients(objective)[0]
+        rows = part_gradients(objective.on(batch, turns))[0]
         change = update.to(rows)
         pairs.append([(rows[:, at].double() @ change[at].double()).cpu().numpy() for at in layers.values()])
     squares = [float(update[at].double().square().sum()) for at in layers.values()]

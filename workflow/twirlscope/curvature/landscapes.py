@@ -10,7 +10,6 @@ Source: Li et al., Visualizing the Loss Landscape of Neural Nets, arXiv:1712.099
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import numpy as np
 import torch
@@ -19,6 +18,7 @@ from .._typing import Array, Float, Tensor
 from ..errors import UserError
 from ..estimators.curvature.landscapes import ROUGHNESS
 from ..geometry.rotation_sets import sample_rotations
+from ..losses import balanced
 from ..runtime.progress import counted
 from .objective import Objective
 from .problem import Problem
@@ -108,5 +108,4 @@ def _redrawn(objective: Objective, problem: Problem, point: int) -> Objective:
     index = np.sort(random.choice(problem.split, count, replace=False))
     seed = int(random.integers(2**31))
     quaternion = sample_rotations(settings.rotation_set, count, settings.rotations, seed, problem.task.group)
-    drawn = replace(problem, batch=problem.task.batch(index), quaternion=quaternion)
-    return drawn.objective(objective.model)
+    return objective.on(balanced(problem.task.batch(index)), quaternion)

@@ -89,8 +89,11 @@ class Objective:
         self._shapes = {n: p.shape for n, p in named.items()}
         self._sizes = [p.numel() for p in named.values()]
         self.parameters = torch.cat([p.detach().flatten() for p in named.values()]).requires_grad_()
-        starts = range(0, len(batch), chunk)
-        self.chunks = [self._chunk(batch, quaternion, slice(s, s + chunk)) for s in starts]
+        self.chunks = self._chunks(batch, quaternion)
+
+    def _chunks(self, batch: Batch, quaternion: Float[Tensor, "sample rotation 4"]) -> list[Chunk]:
+        size = self._fixed[3]
+        return [self._chunk(batch, quaternion, slice(s, s + size)) for s in range(0, len(batch), size)]
 
     def _chunk(self, batch: Batch, quaternion: Tensor, part: slice) -> Chunk:
         """Chunk of these samples; rotated in float64, so the geometry is the same in every dtype up to rounding."""
@@ -100,6 +103,13 @@ class Objective:
         inputs = self._task.rotate(batch.repeat(quaternion.shape[1]), rotation).to(device, dtype).inputs
         share, batch = len(batch) / whole, batch.to(device, dtype)
         return Chunk(inputs, rotation.to(device, dtype), batch.targets, batch.weights, share)
+
+    def on(self, batch: Batch, quaternion: Float[Tensor, "sample rotation 4"]) -> Objective:
+        """The same objective on other samples and rotations, with the same copy of the model."""
+        other = copy.copy(self)
+        other._fixed = self._task, batch, quaternion, *self._fixed[3:]
+        other.chunks = other._chunks(batch, quaternion)
+        return other
 
     def to(self, dtype: torch.dtype) -> Objective:
         """The same objective in another dtype, with its samples rotated anew."""

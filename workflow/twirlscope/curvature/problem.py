@@ -89,8 +89,11 @@ class Problem:
     def pieces(self, model: torch.nn.Module) -> list[tuple[float, Objective]]:
         """Losses of the groups and their shares: the loss on all samples is the sum of share times loss."""
         batch, count = balanced(self.batch), len(self.batch)
-        groups = self.groups or [np.arange(count)]
-        return [(len(some) / count, self._objective(model, batch.map(lambda t, s=some: t[s]), some)) for some in groups]
+        whole, found = self._objective(model, batch, slice(None)), []
+        for some in self.groups or [np.arange(count)]:
+            objective = whole.on(batch.map(lambda t, some=some: t[some]), self.quaternion[some])
+            found.append((len(some) / count, objective))
+        return found
 
     def _objective(self, model: torch.nn.Module, batch: Batch, some: Int[Array, " some"] | slice) -> Objective:
         unbiased = self.settings.rotation_set == "independent"

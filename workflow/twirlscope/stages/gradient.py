@@ -31,6 +31,8 @@ from ..training.checkpoints import Job, Trained
 from ..twirling.checks.model_and_task import CHECKED, check_batch, check_evaluation
 from .gather import Share
 
+CERTIFIED = 2  # samples on which gradients are certified at every checkpoint; two, for one is padded
+
 
 @precision.float32()
 def gradient(
@@ -61,7 +63,8 @@ def gradient(
         evaluation = Evaluation(model, run.task, device, dtype, settings.chunk)
         few = index.ravel()[:CHECKED], quaternion.flatten(0, 1)[:CHECKED]
         check_evaluation(evaluation, *few, rows=settings.rotations * settings.chunk)
-        certify_gradient(Objective(model, run.task, run.task.batch(few[0]), few[1], CHECKED, unbiased=True))
+        pair = run.task.batch(few[0][:CERTIFIED]), few[1][:CERTIFIED]
+        certify_gradient(Objective(model, run.task, *pair, unbiased=True))
         update = Update(run.update(step), run.halfway(step, dtype).to(device)) if step else None
         with part(0, 0.5 if step in searched else 1):
             found.append(gradients.measure(evaluation, index, quaternion, settings, update, step))
