@@ -1,15 +1,20 @@
 """Measurements of a checkpoint on a grid: under the rotations of a cube, and under all."""
 
+from dataclasses import replace
+
 import numpy as np
+import pytest
 import torch
 import toys
 
 from twirlscope import plugins
 from twirlscope.contracts import Evaluation, Model
+from twirlscope.errors import UserError
 from twirlscope.report.trainings import PRIMARY, Training
 from twirlscope.settings.base import Settings
 from twirlscope.settings.twirl import TwirlSettings
 from twirlscope.twirling import checkpoint
+from twirlscope.twirling.checks.model_and_task import CHECKED
 
 VOXELS = {"name": "voxel_denoising", "size": 8, "resolution": 1.0}
 SETTINGS = TwirlSettings(panel=2, resamples=100, rotations=3)
@@ -42,6 +47,24 @@ def measured(action="octahedral"):
     with torch.no_grad():
         one = checkpoint.measure_checkpoint(evaluation, Smeared().double().eval(), design, SETTINGS)
         return checkpoint.checkpoints_dataset(evaluation, [0], design, [one], SETTINGS)
+
+
+class BySize(Smeared):
+    """A stencil that is larger in large batches."""
+
+    def forward(self, inputs):
+        factor = 1.0 + (len(inputs["grid"]) > 2 * CHECKED)
+        return {"density": factor * super().forward(inputs)["density"]}
+
+
+def test_checks__are_in_a_batch_as_large_as_those_of_the_measurement():
+    task = plugins.make_task(VOXELS, toys.molecules())
+    evaluation = Evaluation(BySize().eval(), task, "cpu", chunk=64)
+    design = checkpoint.design_of(task, INDEX, SETTINGS, INDEX)
+    with pytest.raises(UserError, match="a sample in a batch of another size"):
+        checkpoint.measure_checkpoint(evaluation, BySize().double().eval(), design, SETTINGS)
+    unseen = replace(design, full_batch=False)
+    assert checkpoint.measure_checkpoint(evaluation, BySize().double().eval(), unseen, SETTINGS)
 
 
 def test_losses__under_all_rotations_are_those_of_the_action_on_atoms():

@@ -46,12 +46,12 @@ def twirl(
     device, index = device_of(settings.device), choose_samples(run.split(settings.split, "twirl.split"), settings)
     design = design_of(run.task, index, settings, run.samples["cluster"].values[index])
     steps, measured = (share or Share()).of(run.steps), []
-    spectra, plain = panel_steps(run.steps, settings), replace(design, panel=None)
+    spectra, ends = panel_steps(run.steps, settings), (run.steps[0], run.steps[-1])
     progress, last = Progress("twirl", len(steps), "checkpoint"), run.steps[-1]
     for step in steps:
         evaluation = Evaluation(run.model(step).to(device), run.task, device, chunk=settings.chunk)
         with part(0, 0.5 if step == last else 1):
-            chosen = design if step in spectra else plain
+            chosen = replace(design, panel=design.panel if step in spectra else None, full_batch=step in ends)
             measured.append(measure_checkpoint(evaluation, run.model(step, torch.float64), chosen, settings))
         if step != last:
             progress.advance(f"step {step}")

@@ -46,11 +46,13 @@ class Design:
     """Samples and rotations of a measurement; `panel` is None if there are too few samples for a panel.
 
     whole: the task under all rotations, and rotations of the same samples; None if its group is already that.
+    full_batch: whether the model is also checked in a batch as large as those of the measurement.
     """
 
     held: Heldout
     panel: Panel | None
     whole: tuple[Task, Heldout] | None = None
+    full_batch: bool = True
 
     @property
     def index(self) -> Int[Array, " sample"]:
@@ -96,7 +98,8 @@ def measure_checkpoint(evaluation: Evaluation, exact: Callable, design: Design, 
     Raises:
         UserError: measurements of this model or task would be wrong.
     """
-    check_evaluation(evaluation, design.held.index, design.held.quaternion, rows_of(evaluation, design.held))
+    rows = rows_of(evaluation, design.held) if design.full_batch else 0
+    check_evaluation(evaluation, design.held.index, design.held.quaternion, rows)
     panel = design.panel
     with part(0, HELD_OUT):
         held = measure_heldout(evaluation, design.held)
