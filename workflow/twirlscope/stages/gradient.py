@@ -12,7 +12,7 @@ import numpy as np
 import torch
 import xarray as xr
 
-from .._typing import Sequence
+from .._typing import Array, Float, Int, Sequence, Tensor
 from ..contracts import Evaluation
 from ..curvature import gradients, nearest_symmetric
 from ..curvature.gradient_check import certify_gradient
@@ -61,10 +61,7 @@ def gradient(
     for step in steps:
         model = run.model(step, dtype).to(device)
         evaluation = Evaluation(model, run.task, device, dtype, settings.chunk)
-        few = index.ravel()[:CHECKED], quaternion.flatten(0, 1)[:CHECKED]
-        check_evaluation(evaluation, *few, rows=settings.rotations * settings.chunk)
-        pair = run.task.batch(few[0][:CERTIFIED]), few[1][:CERTIFIED]
-        certify_gradient(Objective(model, run.task, *pair, unbiased=True))
+        _check(evaluation, index.ravel()[:CHECKED], quaternion.flatten(0, 1)[:CHECKED])
         update = Update(run.update(step), run.halfway(step, dtype).to(device)) if step else None
         with part(0, 0.5 if step in searched else 1):
             found.append(gradients.measure(evaluation, index, quaternion, settings, update, step))
@@ -76,6 +73,15 @@ def gradient(
     result = merged(found, steps).assign(nearest_symmetric.columns(descents, steps) if searched else {})
     store.save(result.assign_attrs(_attributes(run, index.size, settings, device)), out, GRADIENT)
     say_found(finding(result))
+
+
+def _check(
+    evaluation: Evaluation, index: Int[Array, " sample"], quaternion: Float[Tensor, "sample rotation 4"]
+) -> None:
+    """Refuse a checkpoint, on a few samples, whose measurement would be wrong, or its gradients."""
+    check_evaluation(evaluation, index, quaternion, rows=quaternion.shape[1] * evaluation.chunk)
+    pair = evaluation.task.batch(index[:CERTIFIED]), quaternion[:CERTIFIED]
+    certify_gradient(Objective(evaluation.model, evaluation.task, *pair, unbiased=True))
 
 
 def _search(objective: Objective, step: int, settings: GradientSettings) -> nearest_symmetric.Descent:
