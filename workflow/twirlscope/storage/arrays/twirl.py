@@ -5,7 +5,8 @@ Dimensions beside the shared ones: `rotation`, `term` (a term of the loss, or `w
 
 Products and losses by `sample` and `panel` of a sample without a target of a term are 0. Those of the others are
 multiplied by the number of samples over that of the samples with a target, so that plain means are over the latter.
-Those by `set_sample` are NaN without a target, and not multiplied.
+Those by `set_sample` are NaN without a target, and not multiplied. What comes from the panel is NaN at checkpoints at
+which no panel was measured.
 """
 
 from __future__ import annotations
