@@ -174,14 +174,15 @@ def _swept(read: Tables) -> set[str]:
 def ratios(read: Tables) -> str:
     """Ratio of the condition numbers of both parts at the last checkpoint, and its range over all that learned."""
     found, rows = read("condition_ratios"), []
+    runs = list(found["run"].unique())
     for (matrix, definition), group in found.groupby(["matrix", "definition"], sort=False):
-        cells = []
-        for _, run in group.groupby("run", sort=False):
+        cells = dict.fromkeys(runs, "-")
+        for name, run in group.groupby("run", sort=False):
             last, later = run.loc[run["step [1]"].idxmax()], run[run["step [1]"] > 0]["ratio [1]"]
             ends = f"{number(last['ratio, low [1]'])} to {number(last['ratio, high [1]'])}"
-            cells.append(f"{number(last['ratio [1]'])} ({ends}); {span(later)}")
-        rows.append([matrix.replace("_", "-"), definition, *cells])
-    return table(rows, ["matrix", "definition", *(f"`{run}`" for run in found["run"].unique())])
+            cells[name] = f"{number(last['ratio [1]'])} ({ends}); {span(later)}"
+        rows.append([matrix.replace("_", "-"), definition, *cells.values()])
+    return table(rows, ["matrix", "definition", *(f"`{run}`" for run in runs)])
 
 
 def course(read: Tables) -> str:

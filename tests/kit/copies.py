@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import compileall
 import os
+import py_compile
 import re
 import shutil
 import subprocess
@@ -60,7 +62,13 @@ class Project:
 
 
 def copy_code(source: Path, target: Path) -> None:
-    """The files that git knows (or would add), as a clone would have them."""
+    """The files that git knows (or would add), as a clone would have them, with bytecode that an edit makes void."""
+    _copy_files(source, target)
+    mode = py_compile.PycInvalidationMode.CHECKED_HASH
+    compileall.compile_dir(target / "workflow", quiet=2, invalidation_mode=mode)
+
+
+def _copy_files(source: Path, target: Path) -> None:
     listed = ["git", "-C", source, "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
     if not (source / ".git").exists():
         shutil.copytree(

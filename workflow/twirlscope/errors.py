@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import difflib
 import errno
+import importlib.util
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 # the disk or a quota is full, a file longer than allowed, or the place may not be written
 UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS)
@@ -62,6 +64,23 @@ def needs(extra: str) -> Iterator[None]:
             raise
         install = f"pip install 'twirlscope[{extra}]'"
         raise UserError(package, f"a package of the extra {extra!r} ({install})", "none of this name") from error
+
+
+class Deferred:
+    """A module that is imported at its first use; for packages that take a second, in modules that planning reads.
+
+    Raises:
+        ModuleNotFoundError: its package is not installed, at once.
+    """
+
+    def __init__(self, name: str):
+        self._name = name
+        package = name.partition(".")[0]
+        if importlib.util.find_spec(package) is None:
+            raise ModuleNotFoundError(f"No module named {package!r}", name=package)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(importlib.import_module(self._name), name)
 
 
 def closest_name(name: str, known: Iterable[str]) -> str | None:

@@ -3,7 +3,6 @@
 The stores are empty but for their records. The oracle of every row is written down, not computed.
 """
 
-import ast
 import copy
 import types
 
@@ -196,17 +195,12 @@ def test_edit_of_the_config__is_named_with_both_values(results):
 def edit(monkeypatch, file, kind):
     """The code as it is after an edit of one file: a new statement, new words, or another file beside a module."""
     path = code_hash.ROOT / file
-    tree, parsed = code_hash._tree, code_hash._parsed
-    if kind == "text":
-        read = type(path).read_bytes
-        monkeypatch.setattr(type(path), "read_bytes", lambda p: read(p) + b" " * (p == path))
-        return
-    text = path.read_text()
-    text += "\n\nADDED = 1\n" if kind == "code" else "\n# a comment\n"
+    read = type(path).read_bytes
+    text = read(path).decode()
+    text += {"code": "\n\nADDED = 1\n", "words": "\n# a comment\n", "text": " "}[kind]
     if kind == "words":
         text = text.replace('"""', '"""Reworded: ', 1).replace('split to measure"', 'the split that is measured"')
-    monkeypatch.setattr(code_hash, "_parsed", lambda p, time: ast.parse(text) if p == path else parsed(p, time))
-    monkeypatch.setattr(code_hash, "_tree", lambda p, time: (tree.__wrapped__ if p == path else tree)(p, time))
+    monkeypatch.setattr(type(path), "read_bytes", lambda p: text.encode() if p == path else read(p))
 
 
 @pytest.mark.slow

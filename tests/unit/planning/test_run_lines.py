@@ -117,7 +117,7 @@ def test_run__has_one_line_per_start_and_end_with_what_was_found(tmp_path):
     assert [line.partition("] ")[2] for line in others[:4]] == [
         f"train augmented seed 0: started, about {run_lines.duration(4.0 + 0.6 * 336)}",
         "train augmented seed 0: loss 0.4 after 3,500 updates (7 min)",
-        "twirl augmented seed 0: started, about 2 min",
+        "twirl augmented seed 0: started, about 63 s",
         "twirl augmented seed 0: 1.23 % after 3,500 updates (0 s)",
     ]
     assert others[3].startswith("[100 %, 0 s left]")

@@ -8,7 +8,7 @@ from synthetic import control
 
 from twirlscope.report import headline
 from twirlscope.report.headline import Crossing, crossing
-from twirlscope.report.trainings import PRIMARY, Training, primary_term
+from twirlscope.report.trainings import PRIMARY, Training, primary_term, under_all_rotations
 
 
 @pytest.mark.parametrize(
@@ -54,9 +54,30 @@ def test_headline__of_the_primary_term_is_that_of_the_first_term_under_all_rotat
     found, named = (headline.headline(one, term, 2.0) for term in (PRIMARY, primary_term(one)))
     assert (found.term, found.percent, found.crossing) == (named.term, named.percent, named.crossing)
     field = synthetic.field()
-    whole = {f"so3_percent_equiv{e}": field.twirl[f"percent_equiv{e}"] + 1 for e in ("", "_low", "_high")}
-    other = Training("b", 0, field.train, field.twirl.assign(whole))
+    other = under_all(field)
     assert headline.headline(other, PRIMARY, 2.0).percent == headline.headline(field, PRIMARY, 2.0).percent + 1
+
+
+def under_all(field, floor=1e-9):
+    """The training with a percentage under all rotations that is larger by 1, and the floor of turning."""
+    whole = {f"so3_percent_equiv{e}": field.twirl[f"percent_equiv{e}"] + 1 for e in ("", "_low", "_high")}
+    whole |= {"so3_loss_equiv": field.twirl["loss_equiv"]}
+    whole |= {"so3_loss_equiv_floor": xr.full_like(field.twirl["loss_equiv"], floor)}
+    return Training("b", 0, field.train, field.twirl.assign(whole))
+
+
+def test_headline__of_a_grid_on_which_turning_makes_more_than_the_network_is_that_of_a_cube():
+    """It was called rounding error, and below the limit from the first step on."""
+    field = synthetic.field()
+    other = under_all(field, floor=1.0)
+    other.twirl.attrs["group"] = "octahedral"
+    found = headline.headline(other, PRIMARY, 2.0)
+    assert found.percent == headline.headline(field, PRIMARY, 2.0).percent
+    assert found.bound
+    assert not found.at_floor
+    words = "In 1 the percentage is a lower bound, under the rotations of a cube alone."
+    assert headline.summary([found], 2.0).endswith(words)
+    assert under_all_rotations(other, primary_term(field))[1], "a lower bound confirms no claim"
 
 
 def test_summary__counts_a_control_apart_from_those_that_learn():

@@ -14,14 +14,14 @@ import torch
 from torch import nn
 
 from .._typing import Bool, Float, Int, Tensor
-from ..errors import needs
+from ..errors import Deferred, needs
 from ..settings.base import Settings, key
 from .layers.backbone_model import BackboneModel
 from .layers.neighbours import atom_mean, envelope, nearest_neighbours, padded
 from .layers.tensor_products import Edges, InteractionBlock, eager
 
 with needs("equivariant"):
-    from e3nn import o3
+    o3 = Deferred("e3nn.o3")
 
 MAX_DISTANCE = 100.0  # [nm] no two residues are that far apart
 

@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from .._typing import Float, Tensor
-from ..errors import UserError, needs
+from ..errors import Deferred, UserError, needs
 from ..geometry import stress
 from ..settings.base import Settings, key
 from .layers.atom_model import AtomModel, by_term
@@ -26,7 +26,7 @@ from .layers.neighbours import envelope, neighbour_pairs, padded
 from .layers.tensor_products import Edges, InteractionBlock, eager
 
 with needs("equivariant"):
-    from e3nn import o3
+    o3 = Deferred("e3nn.o3")
 
 TERM_IRREPS = {"forces": "1o", "energy": "0e", "stress": stress.IRREPS}
 

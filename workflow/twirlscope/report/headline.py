@@ -11,7 +11,7 @@ import xarray as xr
 from .._typing import Array, Bool, Float, Int, Sequence
 from ..estimators import heavy_tails
 from ..estimators.bootstrap import FEW_CLUSTERS
-from .trainings import PRIMARY, Training, at_floor, primary_term
+from .trainings import PRIMARY, Training, at_floor, primary_term, under_all_rotations
 from .wording import plural
 
 
@@ -38,6 +38,7 @@ class Headline:
     top_count: number of these clusters, and of all; at least one is the top.
     floor: equivariance error by rounding and turning alone; NaN if unknown.
     at_floor: True if the equivariance error is rounding error.
+    bound: True if the percentage is a lower bound, under the rotations of a cube alone.
     """
 
     run: str
@@ -59,6 +60,7 @@ class Headline:
     top_count: tuple[int, int]
     floor: float
     at_floor: bool = False
+    bound: bool = False
 
     @property
     def floor_percent(self) -> float:
@@ -107,6 +109,7 @@ def headline(training: Training, term: str, threshold: float) -> Headline:
         top_count=top_count(last),
         floor=float(last["loss_equiv_floor"]) if "loss_equiv_floor" in last else math.nan,
         at_floor=bool(at_floor(training, term)[-1]),
+        bound=term == PRIMARY and under_all_rotations(training, primary_term(training))[1],
     )
 
 
@@ -174,4 +177,6 @@ def summary(lines: Sequence[Headline], threshold: float) -> str:
     text += "."
     if trivial := [line for line in lines if line.trivial]:
         text += f" In {len(trivial)} the last checkpoint does not have {_enough(trivial[0])} learned."
+    if bounds := sum(line.bound for line in lines):
+        text += f" In {bounds} the percentage is a lower bound, under the rotations of a cube alone."
     return text + (f" In {exact} more it is rounding error." if exact < total and exact else "")

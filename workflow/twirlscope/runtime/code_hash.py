@@ -1,27 +1,23 @@
 """Hash of the code that a stage imports, directly or not: the workflow reruns a stage when this hash changes.
 
 Snakemake sees a rule's script but not the modules that the script imports. The hash covers the syntax trees of all
-files reached, without docstrings, comments, texts of messages and descriptions of keys: a change of words reruns
-nothing, a change of code what uses it. A file beside a module with its name and another ending (`report.css` beside
-`report.py`) belongs to it and counts as a whole.
+files reached, without words (`source`): a change of words reruns nothing, a change of code what uses it. A file beside
+a module with its name and another ending (`report.css` beside `report.py`) belongs to it and counts as a whole.
 """
 
 from __future__ import annotations
 
 import ast
-import builtins
 import functools
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ..errors import UserError
+from .source import Statement, source_of
 
 ROOT = Path(__file__).parents[1]
 APART = {ROOT / "stages" / "rehearsal.py"}  # modules that refuse or pass, and shape no number
-MESSAGES = {"UserError", "Stopped", "needs", "print", "warn", "key"} | {
-    n for n in vars(builtins) if n.endswith(("Error", "Warning"))
-}
 
 
 def code_hash(sources: Iterable[str | Path]) -> str:
@@ -32,7 +28,7 @@ def code_hash(sources: Iterable[str | Path]) -> str:
     """
     digest = hashlib.sha256()
     for path in sorted(reached(map(_located, sources)), key=_label):
-        code = _tree(path, path.stat().st_mtime_ns).encode() if path.suffix == ".py" else path.read_bytes()
+        code = source_of(path).tree.encode() if path.suffix == ".py" else path.read_bytes()
         digest.update(_label(path).encode() + b"\0" + code + b"\0")
     return digest.hexdigest()[:16]
 
@@ -84,7 +80,7 @@ def reached(files: Iterable[Path]) -> set[Path]:
         if path not in found and path not in APART:
             found.add(path)
             found |= {p for p in path.parent.glob(f"{path.stem}.*") if p.suffix != ".py"}
-            todo += _imports(path, path.stat().st_mtime_ns)
+            todo += _imported(path, source_of(path).imports)
     return found
 
 
@@ -94,62 +90,12 @@ def _label(path: Path) -> str:
 
 
 @functools.cache
-def _parsed(path: Path, _time: int) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+def _imported(path: Path, statements: Sequence[Statement]) -> list[Path]:
+    """Files that a file with these import statements imports."""
+    return [file for statement in statements for file in _files(path, *statement)]
 
 
-@functools.cache
-def _tree(path: Path, time: int) -> str:
-    """The syntax tree as text, without docstrings and without the texts of messages."""
-    tree = _parsed(path, time)
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and _called(node.func) in MESSAGES:
-            _drop_texts(node)
-        body = getattr(node, "body", None)
-        has_doc = isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
-        if has_doc and ast.get_docstring(node, clean=False) is not None:
-            node.body = body[1:]
-    return ast.dump(tree)
-
-
-def _called(function: ast.expr) -> str:
-    """Last part of the name of a called function."""
-    return function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
-
-
-def _drop_texts(call: ast.Call) -> None:
-    """Make the texts of a message empty; what is called or computed for it stays. The default of a `key` is no text."""
-    words = call.args[1:] if _called(call.func) == "key" else call.args
-    for argument in words:
-        for node in ast.walk(argument):
-            if isinstance(node, ast.Constant) and isinstance(node.value, str):
-                node.value = ""
-
-
-@functools.cache
-def _imports(path: Path, time: int) -> tuple[Path, ...]:
-    """Files that a file imports, anywhere in it."""
-    found: list[Path] = []
-    for node in _run_nodes(_parsed(path, time)):
-        if isinstance(node, ast.Import):
-            for name in node.names:
-                found += _files(path, 0, name.name, [])
-        elif isinstance(node, ast.ImportFrom):
-            found += _files(path, node.level, node.module or "", [n.name for n in node.names])
-    return tuple(found)
-
-
-def _run_nodes(tree: ast.AST) -> Iterator[ast.AST]:
-    """The nodes of a tree, without blocks for type checkers alone, which never run."""
-    todo = [tree]
-    while todo:
-        node = todo.pop()
-        if not (isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"):
-            yield node
-            todo += ast.iter_child_nodes(node)
-
-
-def _files(importer: Path, level: int, module: str, names: list[str]) -> list[Path]:
+def _files(importer: Path, level: int, module: str, names: Sequence[str]) -> list[Path]:
     """The files of an import statement that lie in the package or beside the importer."""
     parts = module.split(".") if module else []
     if level:

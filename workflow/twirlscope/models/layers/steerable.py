@@ -16,11 +16,11 @@ import torch
 from torch import nn
 
 from ..._typing import Callable, Float, Tensor
-from ...errors import needs
+from ...errors import Deferred, needs
 from .tensor_products import SIGMOID_GAIN, SILU_GAIN, silu
 
 with needs("equivariant"):
-    from e3nn import o3
+    o3 = Deferred("e3nn.o3")
 
 SHELL_WIDTH = 0.6  # [voxel] of the radial functions; neighbouring ones overlap
 

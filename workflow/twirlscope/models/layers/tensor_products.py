@@ -18,12 +18,10 @@ import torch
 from torch import nn
 
 from ..._typing import Callable, Float, Int, Tensor
-from ...errors import needs
+from ...errors import Deferred, needs
 
 with needs("equivariant"):
-    import e3nn
-    from e3nn import o3
-    from e3nn.nn import FullyConnectedNet
+    e3nn, o3, dense = Deferred("e3nn"), Deferred("e3nn.o3"), Deferred("e3nn.nn")
 
 SILU_GAIN = 1.6765  # 1 / root mean square of silu of a normal variable, so that layers preserve the variance
 SIGMOID_GAIN = 1.8462  # the same for the sigmoid
@@ -73,7 +71,7 @@ class InteractionBlock(nn.Module):
         self.gate, self.after, self.residual = Gate(after), after, before == after
         self.send = o3.Linear(before, before)
         self.product = Product(before, harmonics, after)
-        self.weights = FullyConnectedNet([*sizes, self.product.weights], silu)
+        self.weights = dense.FullyConnectedNet([*sizes, self.product.weights], silu)
         self.receive = o3.Linear(self.product.irreps.simplify(), self.gate.irreps_in)
         self.own = o3.Linear(before, self.gate.irreps_in, biases=True)
 
