@@ -25,6 +25,7 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT / "workflow")]
 
+import performance
 from timing import cpu_now
 
 STAGES, WARM, LIMIT = ("twirl", "gradient", "hessian"), 3, 0.6
@@ -107,17 +108,43 @@ def rows(args: argparse.Namespace):
                     yield run, seed, stage, seconds_of(job | own | {"stage": stage, "updates": args.updates})
 
 
+def section(given: performance.Given) -> performance.Section:
+    """The table of a default run."""
+    words = ["--results", str(given.results), *(["--updates", "5", "--runs", "equivariant"] if given.quick else [])]
+    found = list(rows(parser().parse_args(words)))
+    total = {stage: sum(seconds for _, _, name, seconds in found if name == stage) for stage in ("train", *STAGES)}
+    ratio = sum(total[stage] for stage in STAGES) / total["train"]
+    runs = list(dict.fromkeys(run for run, *_ in found))
+    lines = [f"| run | {' | '.join(total)} | measuring / training |", "| --- |" + " --- |" * (len(total) + 1)]
+    for run in (*runs, "all"):
+        each = [sum(s for name, _, stage, s in found if stage == column and run in (name, "all")) for column in total]
+        cells = " | ".join(f"{seconds:.1f}" if seconds else "-" for seconds in each)
+        lines.append(f"| {run} | {cells} | {sum(each[1:]) / each[0]:.2f} |")
+    table = "\n".join(lines)
+    text = (
+        "CPU seconds of the stages of the default run, all seeds of a run together, start of the processes and imports "
+        f"included. Goal for all: {LIMIT:.2f}.\n\n{table}"
+    )
+    exceeded = [f"measuring takes {ratio:.2f} of training, at most {LIMIT}"] if ratio > LIMIT else []
+    return performance.Section("Measuring beside training", text, exceeded)
+
+
+def parser() -> argparse.ArgumentParser:
+    """Arguments of the command."""
+    found = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    found.add_argument("--results", type=Path, default=ROOT / "results")
+    found.add_argument("--config", type=Path, default=ROOT / "config" / "config.yaml")
+    found.add_argument("--runs", nargs="+", default=[], help="runs to measure; all if left out")
+    found.add_argument("--stages", nargs="+", choices=("train", *STAGES), default=["train", *STAGES])
+    found.add_argument("--updates", type=int, default=30, help="updates of a training that are timed")
+    found.add_argument("--json", type=Path, help="file for the rows")
+    found.add_argument("--job", help=argparse.SUPPRESS)
+    return found
+
+
 def main(arguments: list[str] | None = None) -> int:
     """1 if the stages that measure take more than the limit, in units of the training."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--results", type=Path, default=ROOT / "results")
-    parser.add_argument("--config", type=Path, default=ROOT / "config" / "config.yaml")
-    parser.add_argument("--runs", nargs="+", default=[], help="runs to measure; all if left out")
-    parser.add_argument("--stages", nargs="+", choices=("train", *STAGES), default=["train", *STAGES])
-    parser.add_argument("--updates", type=int, default=30, help="updates of a training that are timed")
-    parser.add_argument("--json", type=Path, help="file for the rows")
-    parser.add_argument("--job", help=argparse.SUPPRESS)
-    args = parser.parse_args(arguments)
+    args = parser().parse_args(arguments)
     if args.job:
         child(args.job)
         return 0

@@ -3,13 +3,15 @@
     python tests/bench/performance.py --results results --out docs/performance.md [--quick] [--only bench_twirl ...]
 
 A script in `SCRIPTS` has one function, `section(given)`, and prints the same tables when it is run alone. What a table
-must not exceed is said there; a table that exceeds it is written, and the command then ends with status 1.
+must not exceed is said there; a table that exceeds it is written, and the command then ends with status 1. With
+`--only` the other sections of the page stay as they are, each with the machine and the day of its own run.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib
+import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -30,6 +32,7 @@ SCRIPTS = [
     "bench_hessian",
     "bench_scaling",
     "bench_loop",
+    "bench_stages",
     "bench_steps",
     "bench_reading",
     "bench_workflow",
@@ -37,13 +40,16 @@ SCRIPTS = [
 ]
 HEAD = """# Performance
 
-Written by `make bench` (`tests/bench/performance.py`) after a default run, on this machine:
-{machine}.
+Written by `make bench` (`tests/bench/performance.py`) after a default run. Every section names its script, its machine
+and its day.
 
 Times are CPU seconds of one thread, unless a table says otherwise, since other programs ran at the same time. All sides
 of a comparison alternate within a process. A ratio is the median over rounds of the ratio within a round, with the
 interval that holds the true median in at least 95 % of cases; of fewer than 6 rounds it is the whole range.
 """
+PLACE = re.compile(
+    r"^## .*\n\n`(?P<script>[^`]+)`[^\0]*?(?=^## |^Not run for this page|\Z)", re.MULTILINE
+)  # of a section
 
 
 @dataclass(frozen=True)
@@ -76,8 +82,8 @@ class Section:
     exceeded: list[str] = field(default_factory=list)
 
     def markdown(self, script: str) -> str:
-        """The heading, the name of the script, and the tables."""
-        return f"## {self.title}\n\n`{script}`\n\n{self.text.strip()}\n"
+        """The heading, the name of the script, the machine, and the tables."""
+        return f"## {self.title}\n\n`{script}`, {machine()}\n\n{self.text.strip()}\n"
 
 
 def made(name: str, given: Given) -> Section:
@@ -93,12 +99,18 @@ def path_of(name: str) -> str:
     return f"tests/bench/{name.replace('.', '/')}.py"
 
 
-def page(names: Sequence[str], given: Given) -> tuple[str, list[str]]:
-    """The page, and the limits that its numbers exceed."""
+def page(names: Sequence[str], given: Given, before: str = "") -> tuple[str, list[str]]:
+    """The page, and the limits that its numbers exceed.
+
+    Args:
+        before: the page as it is; its sections of other scripts are kept.
+    """
     found = {name: made(name, given) for name in SCRIPTS if name in names}
-    parts = [HEAD.format(machine=machine())]
-    parts += [section.markdown(path_of(name)) for name, section in found.items()]
-    left_out = ", ".join(f"`{path_of(name)}`" for name in SCRIPTS if name not in found)
+    sections = {place["script"]: place[0].strip() + "\n" for place in PLACE.finditer(before)}
+    sections |= {path_of(name): section.markdown(path_of(name)) for name, section in found.items()}
+    paths = [path_of(name) for name in SCRIPTS]
+    left_out = ", ".join(f"`{path}`" for path in paths if path not in sections)
+    parts = [HEAD, *(sections[path] for path in paths if path in sections)]
     parts += [f"Not run for this page: {left_out}.\n"] if left_out else []
     return "\n".join(parts), [words for section in found.values() for words in section.exceeded]
 
@@ -108,7 +120,7 @@ def alone(section: Callable[[Given], Section], script: str) -> int:
     given = arguments().parse_args()
     torch.set_num_threads(1)
     found = section(given_of(given))
-    print(f"{machine()}\n\n{found.markdown(f'tests/bench/{Path(script).name}')}")
+    print(found.markdown(f"tests/bench/{Path(script).name}"))
     return _verdict([] if given.quick else found.exceeded)
 
 
@@ -139,7 +151,8 @@ def main() -> int:
     parser.add_argument("--only", nargs="*", default=SCRIPTS, choices=SCRIPTS)
     given = parser.parse_args()
     try:
-        text, exceeded = page(given.only, given_of(given))
+        before = given.out.read_text(encoding="utf-8") if given.out and given.out.exists() else ""
+        text, exceeded = page(given.only, given_of(given), before)
         if given.out:
             write_whole(given.out, lambda path: path.write_text(text, encoding="utf-8"))
     except UserError as error:

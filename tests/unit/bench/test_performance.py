@@ -2,6 +2,7 @@
 
 import ast
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -46,14 +47,27 @@ def fails(given):
 def test_page__has_machine_date_and_the_script_of_every_section(page):
     status, text = page({"bench_one": lambda _: Section("One", "words"), "gpu.card": lambda _: Section("Two", "more")})
     assert status == 0
-    assert "torch" in text.split("\n## ")[0]
-    assert "## One\n\n`tests/bench/bench_one.py`\n\nwords\n" in text
-    assert "## Two\n\n`tests/bench/gpu/card.py`\n\nmore\n" in text
+    assert re.search(r"## One\n\n`tests/bench/bench_one.py`, .*torch.*\n\nwords\n", text)
+    assert re.search(r"## Two\n\n`tests/bench/gpu/card.py`, .*torch.*\n\nmore\n", text)
 
 
 def test_page__names_the_scripts_that_did_not_run(page):
     text = page({"a": lambda _: Section("A", "words"), "b": fails}, "--only", "a")[1]
     assert text.endswith("\nNot run for this page: `tests/bench/b.py`.\n")
+
+
+def test_page__keeps_the_sections_of_other_scripts_with_their_day(page, monkeypatch):
+    """In the order of the scripts, whichever was run last."""
+    three = {name: lambda _, name=name: Section(name.upper(), f"words of {name}") for name in "abc"}
+    monkeypatch.setattr(performance, "machine", lambda: "another day")
+    page(three, "--only", "a", "c")
+    monkeypatch.setattr(performance, "machine", lambda: "today")
+    text = page({**three, "c": lambda _: Section("C", "new words")}, "--only", "b", "c")[1]
+    assert [line for line in text.splitlines() if line.startswith("`tests")] == [
+        "`tests/bench/a.py`, another day", "`tests/bench/b.py`, today", "`tests/bench/c.py`, today"
+    ]  # fmt: skip
+    assert [f"words of {name}" in text for name in "abc"] == [True, True, False]
+    assert "Not run" not in text
 
 
 def test_page__is_left_as_it_was_if_one_section_cannot_be_made(page, capsys):
