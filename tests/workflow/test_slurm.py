@@ -14,8 +14,13 @@ import yaml
 from copies import ROOT, Project, copy_code
 from slurm_node import Node, missing, until
 
-# the smoke config with one training long enough to be disturbed
-OVERLAY = "runs: {augmented: {train: {steps: 900, checkpoints_per_decade: 1, save_every: 1000.0, device: cpu}}}"
+# two runs of the smoke config, one training long enough to be disturbed
+OVERLAY = """runs:
+  augmented: {train: {steps: 900, checkpoints_per_decade: 1, save_every: 1000.0, device: cpu}}
+  unaugmented: null
+  equivariant: null
+  backbones: null
+"""
 pytestmark = pytest.mark.timeout(2400)  # of the whole story, on a busy machine
 SEED = "results/runs/augmented/seed0"
 TRAINING, MEASURING = "rule_train_wildcards_augmented_0", "rule_measure_augmented_0_gradient_twirl"
@@ -36,7 +41,7 @@ def node(tmp_path_factory):
 
 @dataclass
 class Story:
-    """What happened to a smoke run on SLURM."""
+    """What happened to a run on SLURM."""
 
     project: object
     config: list[str]
@@ -59,7 +64,7 @@ def profile_here(project, folder):
 
 @pytest.fixture(scope="module")
 def story(node, tmp_path_factory):
-    """The smoke run on SLURM, disturbed in every way at once, since a run of its own for each would take too long."""
+    """A run on SLURM, disturbed in every way at once, since a run of its own for each would take too long."""
     folder = tmp_path_factory.mktemp("story")
     copy_code(ROOT, folder / "code")
     project = Project(folder / "code", folder / "work")
@@ -170,7 +175,7 @@ def test_check__prints_the_sbatch_line_of_every_job_without_a_cluster(blank):
     assert not any("--gpus" in line for name, line in lines.items() if "prepare" in name or "report" in name)
 
 
-def test_whole_smoke_run__ends_on_slurm(story):
+def test_whole_run__ends_on_slurm(story):
     assert (story.project.work / "results/report/index.html").exists()
     stages = {"prepare", "train", "measure", "hessian", "report"}
     comments = {comment for _, state, _, comment in story.jobs if state == "COMPLETED"}

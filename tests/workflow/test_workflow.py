@@ -199,6 +199,7 @@ def test_overlay__can_drop_a_run(project, tmp_path):
     assert project.jobs("--configfile", project.smoke, overlay) == {REPORT}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("file", "stages"),
     [

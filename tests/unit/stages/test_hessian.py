@@ -133,6 +133,7 @@ def test_hessian__gives_the_same_bytes_twice(files):
     assert out.read_bytes() == first
 
 
+@pytest.mark.slow
 def test_hessian__killed_in_the_middle_goes_on_with_the_next_checkpoint_and_gives_the_same_bytes(files, monkeypatch):
     train, data, out = files()
     settings = HessianSettings(**QUICK | {"lanczos_steps": 2}, checkpoints=2)
@@ -158,6 +159,7 @@ def test_hessian__killed_in_the_middle_goes_on_with_the_next_checkpoint_and_give
     assert not (out.parent / "hessian").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", ["settings", "code"])
 def test_hessian__never_goes_on_from_what_other_settings_or_code_have_left(files, monkeypatch, change):
     train, data, out = files()

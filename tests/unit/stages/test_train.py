@@ -114,6 +114,7 @@ def test_train__killed_with_sigkill_resumes_to_identical_weights(tmp_path, data)
     assert ends_with_the_weights_of_an_undisturbed_run(tmp_path, data, settings)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [signal.SIGTERM, signal.SIGUSR1], ids=lambda kind: kind.name)
 def test_train__told_to_stop_saves_its_state_and_resumes_there_to_identical_weights(tmp_path, data, capsys, kind):
     settings = {"save_every": 1000.0, "ema": 0.9}  # no state is saved between checkpoints but for the signal

@@ -142,6 +142,7 @@ def peak(folder, samples):
     return int(done.stdout.split("peak ")[1]) / 1024, path.stat().st_size / 1e6
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is read from /proc")
 def test_train__takes_memory_that_does_not_grow_with_the_atoms(tmp_path):
     """Only arrays by sample grow: energies, order, offsets of atoms, and again for the rehearsed measurement."""

@@ -39,6 +39,7 @@ OTHER = {  # weights of GradNorm in the first half, weights of the map of featur
 COPIES = {"name": "augment", "copies": 2}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("objective", [{"name": "augment"}, COPIES, OTHER], ids=["augment", "copies", "others"])
 def test_two_processes__end_with_the_weights_and_losses_of_one(tmp_path, data, objective):
     paths = [tmp_path / str(n) / "train.zarr.zip" for n in (1, 2)]
@@ -91,6 +92,7 @@ def alive(pid: int) -> bool:
         return False
 
 
+@pytest.mark.slow
 @needs_proc
 def test_two_processes__told_to_stop_save_their_state_and_go_on_there(tmp_path, data):
     """Of a batch that they cannot halve, in passes of at most two samples, with a moving average."""
@@ -107,6 +109,7 @@ def test_two_processes__told_to_stop_save_their_state_and_go_on_there(tmp_path, 
     assert distance(*(weights(tmp_path / n / "train.zarr.zip", data, 200) for n in ("broken", "whole"))) < 1e-5
 
 
+@pytest.mark.slow
 @needs_proc
 def test_two_processes__of_which_one_is_killed_end_together_and_one_goes_on(tmp_path, data, capsys):
     process, children = started(tmp_path, data, steps=200)
@@ -120,6 +123,7 @@ def test_two_processes__of_which_one_is_killed_end_together_and_one_goes_on(tmp_
     assert distance(*(weights(tmp_path / n / "train.zarr.zip", data, 200) for n in ("broken", "whole"))) < 1e-5
 
 
+@pytest.mark.slow
 @needs_proc
 def test_two_processes__do_not_outlive_the_one_that_started_them(tmp_path, data):
     process, children = started(tmp_path, data, steps=100000)
