@@ -6,11 +6,14 @@ import resource
 import subprocess
 import sys
 from importlib import metadata
+from json.decoder import JSONDecoder
 from pathlib import Path
 
 import bare_environment
 import pytest
 from bare_environment import ROOT, installed_with, normal, requirements
+
+from twirlscope.errors import Deferred, UserError, needs
 
 PACKAGE = ROOT / "workflow" / "twirlscope"
 # run by the Python of other environments
@@ -124,3 +127,25 @@ def test_import__takes_less_than_a_fifth_of_a_second():
 @pytest.mark.skipif(not (PACKAGE / "__main__.py").exists(), reason="the package has no commands")
 def test_help_of_the_commands__takes_less_than_a_second():
     assert seconds("-m", "twirlscope", "--help") < 1
+
+
+SLOW_IMPORTS = {
+    "a plan of the default config": "import yaml; from twirlscope.planning.plan import Plan; "
+    f"plan = Plan(yaml.safe_load(open({str(ROOT / 'config' / 'config.yaml')!r}))); plan.train('equivariant', 0)",
+    "stages that compile nothing": "from twirlscope.stages import gradient, hessian, twirl",
+}
+
+
+@pytest.mark.parametrize("name", SLOW_IMPORTS)
+def test_imports__that_take_a_second_are_left_to_those_who_use_them(name):
+    program = f"import sys; {SLOW_IMPORTS[name]}; print([m for m in ('e3nn', 'torch._dynamo') if m in sys.modules])"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, cwd=PACKAGE.parent, check=True
+    )
+    assert done.stdout.strip() == "[]"
+
+
+def test_deferred__module_that_is_not_installed_is_named_at_once():
+    with pytest.raises(UserError, match=r"twirlscope\[equivariant\]"), needs("equivariant"):
+        Deferred("no_such_package.part")
+    assert Deferred("json.decoder").JSONDecoder is JSONDecoder
