@@ -108,23 +108,27 @@ def rows(args: argparse.Namespace):
                     yield run, seed, stage, seconds_of(job | own | {"stage": stage, "updates": args.updates})
 
 
+def ratio_of(found: list[tuple[str, int, str, float]]) -> float:
+    """CPU time of the stages that measure over that of the trainings."""
+    training = sum(seconds for _, _, stage, seconds in found if stage == "train")
+    return sum(seconds for _, _, stage, seconds in found if stage != "train") / training
+
+
 def section(given: performance.Given) -> performance.Section:
     """The table of a default run."""
     words = ["--results", str(given.results), *(["--updates", "5", "--runs", "equivariant"] if given.quick else [])]
-    found = list(rows(parser().parse_args(words)))
-    total = {stage: sum(seconds for _, _, name, seconds in found if name == stage) for stage in ("train", *STAGES)}
-    ratio = sum(total[stage] for stage in STAGES) / total["train"]
-    runs = list(dict.fromkeys(run for run, *_ in found))
-    lines = [f"| run | {' | '.join(total)} | measuring / training |", "| --- |" + " --- |" * (len(total) + 1)]
-    for run in (*runs, "all"):
-        each = [sum(s for name, _, stage, s in found if stage == column and run in (name, "all")) for column in total]
+    found, columns = list(rows(parser().parse_args(words))), ("train", *STAGES)
+    lines = [f"| run | {' | '.join(columns)} | measuring / training |", "| --- |" + " --- |" * (len(columns) + 1)]
+    for run in (*dict.fromkeys(name for name, *_ in found), "all"):
+        own = [row for row in found if run in (row[0], "all")]
+        each = [sum(seconds for _, _, stage, seconds in own if stage == column) for column in columns]
         cells = " | ".join(f"{seconds:.1f}" if seconds else "-" for seconds in each)
-        lines.append(f"| {run} | {cells} | {sum(each[1:]) / each[0]:.2f} |")
-    table = "\n".join(lines)
+        lines.append(f"| {run} | {cells} | {ratio_of(own):.2f} |")
     text = (
-        "CPU seconds of the stages of the default run, all seeds of a run together, start of the processes and imports "
-        f"included. Goal for all: {LIMIT:.2f}.\n\n{table}"
+        "CPU seconds of the stages of the default run, all seeds of a run together, start of the processes and imports"
+        f"\nincluded. Goal for all: {LIMIT:.2f}.\n\n" + "\n".join(lines)
     )
+    ratio = ratio_of(found)
     exceeded = [f"measuring takes {ratio:.2f} of training, at most {LIMIT}"] if ratio > LIMIT else []
     return performance.Section("Measuring beside training", text, exceeded)
 
@@ -148,17 +152,17 @@ def main(arguments: list[str] | None = None) -> int:
     if args.job:
         child(args.job)
         return 0
-    total, found = dict.fromkeys(args.stages, 0.0), []
+    found = []
     print("| run | seed | stage | CPU time [s] |\n| --- | --- | --- | --- |")
-    for run, seed, stage, seconds in rows(args):
-        total[stage] += seconds
-        found.append({"run": run, "seed": seed, "stage": stage, "seconds": seconds})
-        print(f"| {run} | {seed} | {stage} | {seconds:.1f} |", flush=True)
+    for row in rows(args):
+        found.append(row)
+        print("| {} | {} | {} | {:.1f} |".format(*row), flush=True)
     if args.json:
-        args.json.write_text(json.dumps(found))
-    if not total.get("train") or len(total) == 1:
+        names = ("run", "seed", "stage", "seconds")
+        args.json.write_text(json.dumps([dict(zip(names, row, strict=True)) for row in found]))
+    if {stage for _, _, stage, _ in found} <= {"train"} or "train" not in args.stages:
         return 0
-    ratio = sum(seconds for stage, seconds in total.items() if stage != "train") / total["train"]
+    ratio = ratio_of(found)
     print(f"\nmeasuring over training: {ratio:.2f}; limit {LIMIT:.2f}")
     return int(ratio > LIMIT)
 

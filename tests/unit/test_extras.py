@@ -56,6 +56,8 @@ def imports(path):
     for node in ast.walk(tree):
         names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
         names += [node.module] if isinstance(node, ast.ImportFrom) and not node.level else []
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Deferred":
+            names.append(node.args[0].value)
         for top in {n.partition(".")[0] for n in names} - {"twirlscope", "__future__"} - set(sys.stdlib_module_names):
             yield normal(OWNERS.get(top, [top])[0]), around.get(id(node))
 

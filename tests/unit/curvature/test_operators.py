@@ -8,6 +8,7 @@ import torch
 from small_models import (
     MODELS,
     Attention,
+    Clouds,
     Conservative,
     Convolution,
     Direct,
@@ -205,10 +206,10 @@ def test_operator__leaves_unused_parameters_in_the_null_space():
 @pytest.mark.parametrize("mode", MODES)
 def test_operator__of_some_frozen_parameters_is_the_block_of_the_others(mode):
     objective, exact = known(Convolution, 0)
-    _, (model, *_) = case(Convolution, kind="D2")
+    _, (model, *samples) = case(Convolution, kind="D2")
     model.body[0].weight.requires_grad_(False)
     frozen = model.body[0].weight.numel()  # the first of the parameters
-    part = Objective(model, *objective._fixed)
+    part = Objective(model, Clouds(), *samples)
     assert len(part.parameters) == len(objective.parameters) - frozen
     expected = exact["equiv"][frozen:, frozen:]
     found = operator(part, "equiv", mode=mode)(eye(part))
@@ -216,12 +217,12 @@ def test_operator__of_some_frozen_parameters_is_the_block_of_the_others(mode):
 
 
 def test_operator__uses_buffers_and_leaves_them_unchanged():
-    objective, (model, *_) = case(Messages, kind="D2")
+    objective, (model, *samples) = case(Messages, kind="D2")
     vectors = rademacher(len(objective.parameters), 1, 0)
     before, lab = operator(objective, "equiv")(vectors), model.lab.clone()
     assert torch.equal(model.lab, lab)
     model.lab *= 2
-    after = operator(Objective(model, *objective._fixed), "equiv")(vectors)
+    after = operator(Objective(model, Clouds(), *samples), "equiv")(vectors)
     assert (after - before).norm() > 0.01 * before.norm()
 
 

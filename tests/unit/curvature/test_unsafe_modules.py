@@ -26,3 +26,8 @@ class _Reads(nn.Module):
 
     def forward(self, inputs):
         return self.body(inputs["x"])
+
+
+def test_unsafe_modules__names_a_module_that_torch_compile_made():
+    model = _Reads(nn.Sequential(torch.compile(nn.Linear(3, 3), backend="eager")))
+    assert unsafe_modules(model, {"x": torch.randn(5, 3)})[0] == "body.0 (OptimizedModule: compiled)"

@@ -1,5 +1,7 @@
 """Crossings of the threshold, headlines, and their summary."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import synthetic
@@ -122,3 +124,8 @@ def test_headline__has_heavy_tails_where_only_the_loss_has_them():
     assert not headline.headline(Training("a", 0, None, data), "weighted", 2.0).heavy_tailed
     data["sample_loss_mean"][..., 0] = 100.0
     assert headline.headline(Training("a", 0, None, data), "weighted", 2.0).heavy_tailed
+
+
+def test_summary__calls_no_exact_network_a_lower_bound():
+    exact = headline.headline(control(), "weighted", 2.0)
+    assert "lower bound" not in headline.summary([replace(exact, bound=True)], 2.0)

@@ -64,6 +64,16 @@ def test_source__needs_no_place_to_keep_it(home, monkeypatch):
     assert read(written(home, TEXT)) == first
 
 
+def test_source__needs_no_home(home, monkeypatch):
+    def no_home():
+        raise RuntimeError("Could not determine home directory.")
+
+    first = read(written(home, TEXT))
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(source.Path, "home", no_home)
+    assert read(written(home, TEXT)) == first
+
+
 def test_kept__are_a_limited_number(home, monkeypatch):
     monkeypatch.setattr(source, "MOST", 3)
     for number in range(9):

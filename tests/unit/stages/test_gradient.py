@@ -169,7 +169,7 @@ class Random(Linear):
             r"in L_mean, .* in L_equiv.*; forces of the model in evaluation mode has no graph: "
             r".*create_graph=torch\.is_grad_enabled\(\), not create_graph=self\.training",
         ),
-        ("Half", r"[5-9]\.\de-01 in L_mean, .*; look for detach"),
+        ("Half", r"5\.9e-01 in L_mean, .*; look for detach"),
         ("Random", "the same prediction for the same batch, .*functional dropout"),
     ],
 )

@@ -83,17 +83,17 @@ class Objective:
         chunk: int = 8,
         unbiased: bool = False,
     ):
-        self.model, self._task, self._unbiased = duplicate(model).eval(), task, unbiased
-        self._fixed = task, batch, quaternion, chunk, unbiased
+        self.model, self._task, self._size, self._unbiased = duplicate(model).eval(), task, chunk, unbiased
         named = {n: p for n, p in self.model.named_parameters() if p.requires_grad}
         self._shapes = {n: p.shape for n, p in named.items()}
         self._sizes = [p.numel() for p in named.values()]
         self.parameters = torch.cat([p.detach().flatten() for p in named.values()]).requires_grad_()
-        self.chunks = self._chunks(batch, quaternion)
+        self._place(batch, quaternion)
 
-    def _chunks(self, batch: Batch, quaternion: Float[Tensor, "sample rotation 4"]) -> list[Chunk]:
-        size = self._fixed[3]
-        return [self._chunk(batch, quaternion, slice(s, s + size)) for s in range(0, len(batch), size)]
+    def _place(self, batch: Batch, quaternion: Float[Tensor, "sample rotation 4"]) -> None:
+        """Take these samples and rotations."""
+        self._samples, starts = (batch, quaternion), range(0, len(batch), self._size)
+        self.chunks = [self._chunk(batch, quaternion, slice(s, s + self._size)) for s in starts]
 
     def _chunk(self, batch: Batch, quaternion: Tensor, part: slice) -> Chunk:
         """Chunk of these samples; rotated in float64, so the geometry is the same in every dtype up to rounding."""
@@ -107,13 +107,12 @@ class Objective:
     def on(self, batch: Batch, quaternion: Float[Tensor, "sample rotation 4"]) -> Objective:
         """The same objective on other samples and rotations, with the same copy of the model."""
         other = copy.copy(self)
-        other._fixed = self._task, batch, quaternion, *self._fixed[3:]
-        other.chunks = other._chunks(batch, quaternion)
+        other._place(batch, quaternion)
         return other
 
     def to(self, dtype: torch.dtype) -> Objective:
         """The same objective in another dtype, with its samples rotated anew."""
-        return Objective(duplicate(self.model).to(dtype), *self._fixed)
+        return Objective(duplicate(self.model).to(dtype), self._task, *self._samples, self._size, self._unbiased)
 
     def on_first_sample(self) -> Objective:
         """The same objective on its first sample only, to try modes and measure memory."""

@@ -77,8 +77,8 @@ def passes(plan: Plan, stage: str, run: str) -> float:
     if stage == "twirl":
         held = (s.samples or HELD_OUT) * (s.rotations + s.reflections)
         panel = s.panel * _order(s.panel_set) * s.panel_replicates if s.panel > 1 else 0
-        spectra = min(s.panel_checkpoints or checkpoints, checkpoints)
-        return float(checkpoints * held + spectra * panel)
+        spectra = chosen_steps(range(checkpoints), [], s.panel_checkpoints, stage)
+        return float(checkpoints * held + len(spectra) * panel)
     if stage == "gradient":
         search = GRADIENT * s.nearest * s.nearest_steps * s.batches * s.samples * s.rotations
         checkpoints = len(chosen_steps(kept, [], s.checkpoints, stage))

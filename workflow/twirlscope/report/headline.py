@@ -177,6 +177,6 @@ def summary(lines: Sequence[Headline], threshold: float) -> str:
     text += "."
     if trivial := [line for line in lines if line.trivial]:
         text += f" In {len(trivial)} the last checkpoint does not have {_enough(trivial[0])} learned."
-    if bounds := sum(line.bound for line in lines):
+    if bounds := sum(line.bound and not line.at_floor for line in lines):
         text += f" In {bounds} the percentage is a lower bound, under the rotations of a cube alone."
     return text + (f" In {exact} more it is rounding error." if exact < total and exact else "")

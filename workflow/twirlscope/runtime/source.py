@@ -27,8 +27,6 @@ MESSAGES = {"UserError", "Stopped", "needs", "print", "warn", "key"} | {
 }
 
 MOST = 4096  # files that are kept
-
-
 Statement = tuple[int, str, tuple[str, ...]]  # an import: level, module and names, none of `import module`
 
 

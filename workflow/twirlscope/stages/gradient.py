@@ -31,7 +31,7 @@ from ..training.checkpoints import Job, Trained
 from ..twirling.checks.model_and_task import CHECKED, check_batch, check_evaluation
 from .gather import Share
 
-CERTIFIED = 2  # samples on which gradients are certified at every checkpoint; two, for one is padded
+CERTIFICATE_SAMPLES = 2  # on which gradients are certified at every checkpoint; of two, one may be padded
 
 
 @precision.float32()
@@ -80,7 +80,8 @@ def _check(
 ) -> None:
     """Refuse a checkpoint, on a few samples, whose measurement would be wrong, or its gradients."""
     check_evaluation(evaluation, index, quaternion, rows=quaternion.shape[1] * evaluation.chunk)
-    pair = evaluation.task.batch(index[:CERTIFIED]), quaternion[:CERTIFIED]
+    some = slice(CERTIFICATE_SAMPLES)
+    pair = evaluation.task.batch(index[some]), quaternion[some]
     certify_gradient(Objective(evaluation.model, evaluation.task, *pair, unbiased=True))
 
 

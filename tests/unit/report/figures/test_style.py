@@ -1,5 +1,8 @@
 """Files of figures, looks and ticks."""
 
+import contextlib
+
+import numpy as np
 import pytest
 import synthetic
 
@@ -32,3 +35,17 @@ def test_log_ticks__are_inside_and_enough():
     for low, high in ((0.3, 0.9), (1e-9, 1e3), (5, 6), (1, 10), (0.011, 0.012)):
         ticks = style.log_ticks(float(low), float(high), 6)
         assert 1 <= len(ticks) <= 8
+
+
+def test_layout__is_the_same_with_minor_ticks_which_are_in_the_figure_afterwards(monkeypatch):
+    def draw(canvas, columns):
+        for panel in style.panels(canvas, 2, columns):
+            panel.ax.plot([1, 10, 500], [1, 2, 3], label="a")
+            style.step_axis(panel.ax, np.array([0, 1, 10, 500]))
+        style.legend(canvas, style.handles(style.shades(["a", "b"])))
+
+    plain = style.canvases(draw, 2, 2.0)
+    monkeypatch.setattr(style, "_major_ticks", lambda canvas: contextlib.nullcontext())
+    for one, other in zip(plain, style.canvases(draw, 2, 2.0), strict=True):
+        assert len(one.axes[0].xaxis.get_minorticklocs()) > 10
+        assert style.rendered(one, "svg") == style.rendered(other, "svg")

@@ -123,7 +123,7 @@ def canvases(
 
 @contextmanager
 def _major_ticks(canvas: Canvas) -> Iterator[None]:
-    """A context without minor ticks. They have no labels and need no room, but take half the time of a layout."""
+    """A context without minor ticks. They have no labels and need no room, but take time."""
     axes = [axis for ax in canvas.axes for axis in (ax.xaxis, ax.yaxis)]
     minor = [axis.get_minor_locator() for axis in axes]
     for axis in axes:

@@ -69,14 +69,13 @@ def planned_calls(
     task: PotentialTask, design: Design, steps: int, data: xr.Dataset | None, settings: TwirlSettings, options: Options
 ) -> int:
     """Calls of the calculator: samples x rotations, floors, Jacobians at every step, panel, test sets at the last."""
-    spectra = min(settings.panel_checkpoints or steps, steps)
     panel = 0 if design.panel is None else design.panel.flat.shape[0] * design.panel.flat.shape[1]
     held = design.held.quaternion.shape[0] * design.held.quaternion.shape[1]
     floors = EXTRA * len(floor_samples(design.held, options.floor_samples))
     few = design.held.index[: options.jacobian]
     moved = 6 * int(task.composition(few).sum()) if len(few) else 0
     others = sum(len(index) for index in _other_sets(data, settings).values()) * settings.rotations
-    return steps * (held + floors + moved) + spectra * panel + others
+    return steps * (held + floors + moved) + len(panel_steps(range(steps), settings)) * panel + others
 
 
 def measure_series(

@@ -96,3 +96,19 @@ def test_axes__all_rotations_of_a_finite_group_leave_no_error():
     axis = judged(trainings).axes["FLOPs"]
     assert axis.serving[TWIRLED] == pytest.approx([2e3, 4e3, 8e3, 24e3])
     np.testing.assert_allclose(axis.families[TWIRLED][3].loss - axis.families[LEARNED][0].loss, np.log(0.6))
+
+
+def test_axes__between_checkpoints_with_a_spectrum_take_a_residual_linear_in_the_logarithm_of_the_step():
+    """Of errors of degree 1 alone D2 leaves nothing, of degree 2 alone 2/5; step 0 has no logarithm and is left out."""
+    trainings, after = families(), PRICED[PRICED > 0]
+    for one in trainings[:3]:
+        equiv = 0.4 * np.ones((len(PRICED), 2))
+        equiv[2:-1] = np.nan  # no panel between the first update and the last
+        second = 0.4 * (PRICED[-1] == PRICED)[:, None] * np.ones(2)
+        q = np.stack([np.ones_like(equiv), equiv - second, second], -1)
+        one.twirl["spectrum"] = (("step", "term", "degree"), q)
+        one.twirl["panel_loss_equiv"] = (("step", "term"), equiv)
+    axis = judged(trainings).axes["FLOPs"]
+    share = np.exp(axis.families[TWIRLED][3].loss - axis.families[LEARNED][0].loss)
+    way = np.log(after / after[0]) / np.log(after[-1] / after[0])
+    np.testing.assert_allclose(share, np.broadcast_to(0.6 + 0.4 * 0.4 * way, share.shape), rtol=1e-9)

@@ -60,3 +60,27 @@ def test_spectrum__names_the_steps_of_every_panel_if_these_differ_between_runs()
     for title, run in zip(titles, (one, other), strict=True):
         shown = degrees.shown_steps(run.twirl["step"].values)
         assert title.endswith(f"steps {', '.join(map(str, shown))}")
+
+
+def without_some_panels(one, steps):
+    """The training with a panel at these checkpoints alone."""
+    data = one.twirl.copy(deep=True)
+    for name in ("spectrum", "spectrum_error", "panel_loss_equiv", *degrees.DEGREE):
+        data[name] = data[name].where(data["step"].isin(steps))
+    return Training(one.run, one.seed, one.train, data)
+
+
+def test_figures__of_panels_at_some_checkpoints_have_these_alone_and_no_gaps():
+    one = training()
+    every = one.twirl["step"].values
+    steps = [int(every[0]), int(every[3]), int(every[-1])]
+    some = without_some_panels(one, steps)
+    drawn, whole = (degrees.spectrum([t], "forces").numbers.data for t in (some, one))
+    assert sorted(drawn["step"].unique()) == steps
+    expected = whole[whole["step"].isin(steps)]["spectrum"]
+    np.testing.assert_array_equal(drawn["spectrum"], expected)
+    figure = degrees.effective_degree([some], "forces")
+    assert figure.numbers.data["step"].tolist() == steps
+    after = [line for line in figure.wide.axes[0].lines if list(line.get_xdata()) == steps[1:]]  # step 0 stands alone
+    assert after
+    assert all(np.isfinite(line.get_ydata()).all() for line in after)
