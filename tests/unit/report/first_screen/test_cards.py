@@ -1,10 +1,11 @@
 """Cards of the first screen."""
 
 import numpy as np
+import pytest
 import synthetic
 from synthetic import control
 
-from twirlscope.report.first_screen.cards import cards
+from twirlscope.report.first_screen.cards import _ratios, cards
 from twirlscope.report.sections.course.courses import course_of
 from twirlscope.report.trainings import Training, primary_term
 
@@ -51,3 +52,13 @@ def test_cards__give_the_error_in_the_unit_of_the_data():
     term = primary_term(one)
     error = 1000 * np.sqrt(float(one.last(term)["loss_total"])) * float(one.twirl.attrs[f"scale_{term}"])
     assert f"RMSE {error:.3g} meV" in cards([one], [], 2.0)[0].facts["Quality"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(2.0, "the same time per inference"), (3.0, "1.5 times the time per inference")]
+)
+def test_ratios__say_the_time_of_an_inference_over_that_of_learned_symmetry(seconds, said):
+    both = [Training(name, 0, synthetic.train(50), synthetic.twirl()) for name in "ab"]
+    for one, time in zip(both, (seconds, 2.0), strict=True):
+        one.train["seconds_inference"] = time
+    assert _ratios(both[:1], both[1:], []) == [said]

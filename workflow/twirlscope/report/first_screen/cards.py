@@ -160,7 +160,8 @@ def _ratios(built: Sequence[Training], learned: Sequence[Training], comparisons:
             found.append(f"loss {say(ends[0])} times{sure} after the same time")
     cost = [[float(t.train["seconds_inference"]) for t in some if _timed(t)] for some in (built, learned)]
     if all(cost):
-        found.append(f"{say(float(np.median(cost[0]) / np.median(cost[1])))} times the time per inference")
+        times = say(float(np.median(cost[0]) / np.median(cost[1])))
+        found.append("the same time per inference" if times == "1" else f"{times} times the time per inference")
     return found
 
 
