@@ -3,7 +3,7 @@
     python tests/bench/bench_loop.py --results results      # after `make run`, whose molecules it trains on
 
 The run is `augmented` of config/config.yaml: its network, data, batches and settings. One side is `Loop.train` with all
-that it does per update, but for saving: batches made ahead in a thread, checks, the curve, progress. The other side is
+that it does per update, but for saving: checks, the curve, progress. The other side is
 what a notebook would do: the same batches made when they are needed, forward pass, loss, backward pass, clipping,
 optimiser, moving average. Both start from the same weights, take the same samples in the same orientations, and end
 with the same weights, bit for bit, which is checked. Blocks of updates of both alternate in the order ABBA in one

@@ -1,6 +1,6 @@
 """Speed of trainings of models of 6M to 398M parameters, and their use of the device: a table, a row for each way.
 
-    python tests/bench/bench_train.py --models 65M 398M --precision bf16 --compile off on
+    python tests/bench/bench_train.py --models 65M 398M --precision bf16 --compile never always
     python tests/bench/bench_train.py --models tiny_molecules tiny_backbones         # seconds on a processor
 
 Data are made up, all samples of one size, so that the work of an update is always the same. Times are wall times. Model
@@ -224,11 +224,11 @@ def rows(args: argparse.Namespace):
         flops, stages = flops_of(case, data, device), {}
         for precision in args.precision:
             for compiled in args.compile:
-                ways = {"precision": precision, "compile": compiled == "on", "tf32": args.tf32, "device": device}
+                ways = {"precision": precision, "compile": compiled, "tf32": args.tf32, "device": device}
                 ways["activation_checkpointing"] = args.recompute
                 said = [name, "-", case.batch, precision, args.tf32, compiled, args.recompute]
                 said = dict(zip(COLUMNS, said, strict=False))
-                timing = not stages and compiled == "off" and not args.recompute
+                timing = not stages and compiled == "never" and not args.recompute
                 try:
                     found = speed(case, data, flops, args.updates, timing, **ways)
                 except (UserError, torch.cuda.OutOfMemoryError) as error:
@@ -248,7 +248,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--models", nargs="+", choices=CASES, default=["6M", "65M", "398M"])
     parser.add_argument("--precision", nargs="+", choices=["bf16", "float32"], default=["bf16"])
-    parser.add_argument("--compile", nargs="+", choices=["off", "on"], default=["off", "on"])
+    parser.add_argument("--compile", nargs="+", choices=["never", "always"], default=["never", "always"])
     parser.add_argument("--recompute", action="store_true", help="activation checkpointing")
     parser.add_argument("--tf32", action="store_true")
     parser.add_argument("--batch", type=int, default=0, help="samples an update; 0 takes each model's own")

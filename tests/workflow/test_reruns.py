@@ -53,7 +53,7 @@ def test_copied_results__ask_for_nothing(copied):
         (
             "runs: {augmented: {train: {prefetch: 0, save_every: 9.0}}}",
             set(),
-            "results/report is made again: config.runs.augmented.train.prefetch: 2 -> 0",
+            "results/report is made again: config.runs.augmented.train.prefetch: -1 -> 0",
         ),
     ],
     ids=("measurement", "training", "task", "machine"),

@@ -56,7 +56,8 @@ def profile_here(project, folder):
     profile = yaml.safe_load((project.code / "profiles" / "slurm" / "profile.yaml").read_text())
     profile |= {"slurm-status-command": "squeue", "slurm-init-seconds-before-status-checks": 1, "latency-wait": 5}
     del profile["set-threads"]
-    profile["set-resources"]["prepare"]["mem_mb"] = "125 * 4 ** attempt if wildcards.dataset == 'geometries' else 2000"
+    memory = "100 if wildcards.dataset == 'geometries' and attempt == 1 else 2000"
+    profile["set-resources"]["prepare"]["mem_mb"] = memory
     folder.mkdir()
     (folder / "profile.yaml").write_text(yaml.safe_dump(profile))
     return str(folder)
@@ -185,7 +186,7 @@ def test_whole_run__ends_on_slurm(story):
 
 def test_job_out_of_memory__is_submitted_again_with_more(story):
     tries = [(state, memory) for _, state, memory, comment in story.jobs if comment == STARVED]
-    assert (tries[0], tries[-1]) == (("FAILED", "500M"), ("COMPLETED", "2000M"))
+    assert (tries[0], tries[-1]) == (("FAILED", "100M"), ("COMPLETED", "2000M"))
     logs = (story.project.work / "logs" / "slurm" / "rule_prepare" / "geometries").glob("*.log")
     assert any("exceeded memory limit" in log.read_text() for log in logs)
 

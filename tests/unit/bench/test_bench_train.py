@@ -8,7 +8,7 @@ from bench import bench_train
 
 @pytest.mark.parametrize("name", ["tiny_molecules", "tiny_backbones", "tiny_voxels"])
 def test_bench_train__fills_its_table(name, capsys):
-    assert bench_train.main(["--models", name, "--compile", "off", "--updates", "2", "--device", "cpu"]) == 0
+    assert bench_train.main(["--models", name, "--compile", "never", "--updates", "2", "--device", "cpu"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert "CPU" in lines[0]
     head, _, row = (line for line in lines if line.startswith("|"))  # a slow machine prints lines of progress, too

@@ -211,8 +211,8 @@ def test_micro_batches__smaller_than_the_views_of_a_sample_are_refused():
 
 
 def test_compilation__is_refused_for_objectives_that_look_inside():
-    with pytest.raises(UserError, match=r"train\.compile: expected false for the objective Latent"):
-        loop_of({"name": "latent"}, compile=True)
+    with pytest.raises(UserError, match=r"train\.compile: expected never for the objective Latent"):
+        loop_of({"name": "latent"}, compile="always")
 
 
 @pytest.mark.slow

@@ -54,7 +54,7 @@ CONFIG = [  # path, value, what runs again
     ("runs.augmented.train.prefetch", 0, PAGE),
     ("runs.augmented.train.device", "cpu", PAGE),
     ("runs.augmented.train.micro_batch", 8, PAGE),
-    ("runs.augmented.train.compile", True, PAGE),
+    ("runs.augmented.train.compile", "auto", PAGE),
     ("runs.augmented.train.activation_checkpointing", True, PAGE),
     ("twirl.chunk", 64, PAGE),
     ("twirl.device", "cpu", PAGE),

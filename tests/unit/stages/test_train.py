@@ -164,7 +164,9 @@ def test_train__refuses_to_resume_a_changed_run_and_says_what_changed(tmp_path, 
 
 
 @pytest.mark.parametrize(
-    "change", [{"micro_batch": 2}, {"prefetch": 0}, {"compile": True}, {"device": "auto"}, {"save_every": 1.0}], ids=str
+    "change",
+    [{"micro_batch": 2}, {"prefetch": 0}, {"compile": "always"}, {"device": "auto"}, {"save_every": 1.0}],
+    ids=str,
 )
 def test_identity__is_not_changed_by_facts_of_the_machine(change):
     made = [made_from.of_run(run(**settings)) for settings in ({}, change)]

@@ -118,7 +118,7 @@ def test_bf16__trains_weights_in_float32_and_comes_near(name, choice):
 
 def test_compile__keeps_the_names_of_weights_and_the_numbers(monkeypatch, unchecked):
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
-    on, off = (loop_of(TOY, {}, compile=c) for c in (True, False))
+    on, off = (loop_of(TOY, {}, compile=c) for c in ("always", "never"))
     ends = [trained(loop, 3) for loop in (on, off)]
     assert list(ends[0]) == list(ends[1])
     assert distance(*ends) < 1e-6
@@ -131,11 +131,11 @@ def test_compile__that_fails_is_a_mistake_in_the_settings(monkeypatch, unchecked
 
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=backend))
     with pytest.raises(UserError, match=r"train\.compile: expected a model and a machine .*no C\+\+ compiler found"):
-        loop_of(TOY, {}, compile=True).update()
+        loop_of(TOY, {}, compile="always").update()
 
 
 def test_mistakes__of_others_are_not_blamed_on_the_compiler():
-    with pytest.raises(RuntimeError, match="mine"), forward.compile_errors(TrainSettings(compile=True)):
+    with pytest.raises(RuntimeError, match="mine"), forward.compile_errors(True):
         raise RuntimeError("mine")
 
 

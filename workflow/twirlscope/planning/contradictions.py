@@ -60,8 +60,8 @@ def _of_objective(where: str, run: RunSettings, section: dict[str, Any]) -> list
     if 0 < train.micro_batch < views:
         expected = f"at least the {views} rows of a sample, or 0"
         errors.append(UserError(f"{where}.train.micro_batch", expected, train.micro_batch))
-    if train.compile and not compiles:
-        errors.append(UserError(f"{where}.train.compile", f"false for the objective {section['name']}", True))
+    if train.compile == "always" and not compiles:
+        errors.append(UserError(f"{where}.train.compile", f"never for the objective {section['name']}", "always"))
     task: type[Task] = plugins.find("task", run.task["name"])
     if cls.needs_points(settings) and task.points is None:
         expected = "an objective for samples on a grid, which have no principal axes"

@@ -67,11 +67,18 @@ class TrainSettings(Settings):
     activation_checkpointing: bool = key(
         False, "true recomputes activations inside of blocks in the backward pass, to save memory", shapes=()
     )
-    compile: bool = key(
-        False, "true compiles the model with torch.compile: faster updates after some minutes of compilation", shapes=()
+    compile: Literal["never", "always", "auto"] = key(
+        "never",
+        "whether torch.compile compiles the model; auto does so where a short trial before the first update finds it "
+        "faster",
+        shapes=(),
     )
     prefetch: int = key(
-        2, "batches made in advance, in a thread, while the model computes; 0 makes each when needed", shapes=(), ge=0
+        -1,
+        "batches made in advance, in a thread, while the model computes; 0 makes each when needed; -1 stands for 2 on "
+        "a GPU and 0 on a CPU",
+        shapes=(),
+        ge=-1,
     )
 
     @model_validator(mode="after")

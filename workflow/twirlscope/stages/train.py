@@ -167,6 +167,7 @@ def _manifest(loop: Loop, folder: Path, run: dict[str, Any], record: Record) -> 
         **precision.attributes(forward.PRECISION[loop.settings.precision], loop.device),
         "device": "; ".join(loop.devices),  # one after the other, where it was resumed
         "processes": loop.group.size,
+        "compiled": loop.compilation.words if loop.compilation else "",
         "versions": json.dumps(versions()),
         "kept": json.dumps(state.kept_changes(folder)),
     }

@@ -53,6 +53,14 @@ def turns_of(seed: int, update: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed_of(seed, ROTATION, update))
 
 
+def batches_ahead(setting: int, device: str) -> int:
+    """Batches made ahead: as set, or for -1 two on a GPU and none on a CPU.
+
+    On a CPU the thread that makes them moves each batch from one core to another, which costs more than it saves.
+    """
+    return setting if setting >= 0 else 0 if device == "cpu" else 2
+
+
 class Loader:
     """Batches of one update after the other, made ahead or on demand: the same to the last bit. A context.
 

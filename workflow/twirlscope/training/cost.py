@@ -130,7 +130,7 @@ def measure(
         losses: for each of them, a function that returns its loss.
         state: tensors, nested in any way, that live from update to update beside the model: the optimiser's state.
     """
-    with _as_it_was(model):
+    with as_it_was(model):
         return _measured(model, inputs, losses, state)
 
 
@@ -173,7 +173,7 @@ def _measured(
 
 
 @contextlib.contextmanager
-def _as_it_was(model: torch.nn.Module) -> Iterator[None]:
+def as_it_was(model: torch.nn.Module) -> Iterator[None]:
     """The model afterwards has the buffers (running means of batch norm) that it had, and no random number is used."""
     device, buffers = next(model.parameters()).device, {n: b.clone() for n, b in model.named_buffers()}
     with torch.random.fork_rng([device] if device.type == "cuda" else []):

@@ -46,24 +46,25 @@ class Losses(torch.nn.Module):
             return self.model(inputs)
 
 
-def prepare(
-    model: torch.nn.Module, objective: Objective, settings: TrainSettings, device: str, group: ProcessGroup
-) -> torch.nn.Module:
-    """Model and objective prepared for training: compiled and distributed where asked for, with the same parameters.
+def check(model: torch.nn.Module, objective: Objective, settings: TrainSettings) -> None:
+    """Make the model recompute its activations where asked for, and refuse what cannot be compiled.
 
     Raises:
         UserError: activation checkpointing is asked for a model without blocks, or compilation for an objective that
             torch.compile cannot look through.
     """
-    if settings.compile and not objective.compiles:
-        raise UserError("train.compile", f"false for the objective {type(objective).__name__}", True)
+    if settings.compile == "always" and not objective.compiles:
+        raise UserError("train.compile", f"never for the objective {type(objective).__name__}", "always")
     if settings.activation_checkpointing:
         recompute(model)
-    running = Losses(torch.compile(model) if settings.compile else model, objective, settings, device)
+
+
+def prepare(losses: Losses, device: str, group: ProcessGroup) -> torch.nn.Module:
+    """Model and objective prepared for a group of processes, with the same parameters."""
     if group.size == 1:
-        return running
+        return losses
     places = [device] if device.startswith("cuda") else None
-    return DistributedDataParallel(running, places, gradient_as_bucket_view=True)
+    return DistributedDataParallel(losses, places, gradient_as_bucket_view=True)
 
 
 def idle(objective: Objective, update: int) -> list[Tensor]:
@@ -98,13 +99,13 @@ def autocast(settings: TrainSettings, device: str) -> torch.autocast:
 
 
 @contextlib.contextmanager
-def compile_errors(settings: TrainSettings) -> Iterator[None]:
-    """Context that turns a torch.compile failure into a UserError.
+def compile_errors(compiled: bool) -> Iterator[None]:
+    """Context that turns a torch.compile failure into a UserError, where the model is compiled.
 
     Raises:
         UserError: torch cannot compile the model on this machine.
     """
-    if not settings.compile:
+    if not compiled:
         yield
         return
     from torch._dynamo.exc import TorchDynamoException

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import asdict, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +25,14 @@ from ..runtime.devices import device_of, hardware
 from ..runtime.identity import STATE_FILE
 from ..runtime.progress import Progress
 from ..settings.train import TrainSettings, checkpoint_steps
-from . import cost, forward, processes, state
+from . import cost, forward, processes, state, trial
 from .average import averaged, weight_reader
-from .batches import NOISE, WEIGHTS, Loader, batch_index, seed_of, turns_of
+from .batches import NOISE, WEIGHTS, Loader, batch_index, batches_ahead, seed_of, turns_of
 from .curve import Curve, Recorder
 from .optimisers import optimiser
 from .processes import SINGLE, ProcessGroup
 from .state import Update
+from .trial import Compilation
 
 
 def learning_rate(settings: TrainSettings, update: int) -> float:
@@ -73,8 +76,9 @@ class Loop:
         self.trained = torch.nn.ModuleList([self.model, *self.objective.networks()])
         self.parameters = list(self.trained.parameters())
         self.optimiser = optimiser(self.trained, settings, self.device)
-        self.running = forward.prepare(self.model, self.objective, settings, self.device, group)
-        self.loader = Loader(self.rows, settings.steps, settings.prefetch, self.device)
+        forward.check(self.model, self.objective, settings)
+        self.compilation = None if settings.compile == "auto" else Compilation(settings.compile == "always")
+        self.loader = Loader(self.rows, settings.steps, batches_ahead(settings.prefetch, self.device), self.device)
         self._present = weight_reader(self.model)
         self.average = {k: v.clone() for k, v in self._present().items()} if settings.ema else None
         self.recorder = Recorder(Curve(), self.device)
@@ -83,6 +87,27 @@ class Loop:
         self.keep = set(checkpoint_steps(settings))
         self.last: Update | None = None
         self.cost: dict[str, float | str] | None = None  # measured before the first update
+
+    @cached_property
+    def running(self) -> torch.nn.Module:
+        """Model and objective as the passes of an update call them; a trial decides on compilation if that is open."""
+        if self.compilation is None:
+            self.compilation = self._decided()
+        model = torch.compile(self.model) if self.compilation.on else self.model
+        losses = forward.Losses(model, self.objective, self.settings, self.device)
+        return forward.prepare(losses, self.device, self.group)
+
+    def _decided(self) -> Compilation:
+        """The outcome of a trial of the main process, the same in every process."""
+        found = Compilation(False, "decided by the main process")
+        if self.group.is_main:
+            every = [self.rows(update) for update in range(min(trial.BATCHES, self.settings.steps))]
+            parts = [self.parts(0, len(rows)) for rows in every]
+            pieces = [rows.part(part[0]) for rows, part in zip(every, parts, strict=True)]
+            passes = self.settings.steps * len(parts[0])
+            found = trial.decided(self.model, self.objective.active(0), self.settings, pieces, passes)
+            print(f"compiled: {found.words}", flush=True)
+        return replace(found, on=bool(self.group.total(torch.tensor(float(found.on)))))
 
     @property
     def curve(self) -> Curve:
@@ -95,6 +120,7 @@ class Loop:
         if self.step == self.settings.steps:
             return
         self.devices = list(dict.fromkeys([*self.devices, hardware(self.device)]))
+        _ = self.running  # what a trial decides is in the first saved state
         progress = Progress("train", self.settings.steps, "update", done=self.step)
         start = saved = time.monotonic()
         before = self.seconds
@@ -137,6 +163,7 @@ class Loop:
             "curve": vars(self.curve),
             "meter": self.meter.state(),
             "cost": self.cost,
+            "compilation": asdict(self.compilation) if self.compilation else None,
         }
 
     def resume(self, folder: Path) -> None:
@@ -155,6 +182,8 @@ class Loop:
             group |= {k: v for k, v in kept.items() if k in group}
         self.recorder = Recorder(Curve(**saved["curve"]), self.device)
         self.meter.restore(saved["meter"])
+        if self.settings.compile == "auto" and saved.get("compilation"):
+            self.compilation = Compilation(**saved["compilation"])
         print(f"resumed at step {self.step} from {folder / STATE_FILE}", flush=True)
 
     def rows(self, update: int) -> Rows:
@@ -201,13 +230,14 @@ class Loop:
         Each micro-batch counts with its share of the samples. Dropout draws from a seed of the update and of the first
         sample of the micro-batch.
         """
+        running = self.running
         self.optimiser.zero_grad(set_to_none=True)
         parts, sums = self.parts(self.step, len(rows)), {}
         for part in parts:
             self._seed(seed_of(self.seed, WEIGHTS, self.step, *filter(None, [part.start])))
             few = rows.part(part)
-            with forward.compile_errors(self.settings), forward.no_sync(self.running, self.group, part is parts[-1]):
-                means = {name: few.share * mean for name, mean in self.running(few, self.step).items()}
+            with forward.compile_errors(self.compilation.on), forward.no_sync(running, self.group, part is parts[-1]):
+                means = {name: few.share * mean for name, mean in running(few, self.step).items()}
                 (self.group.size * means["total"]).backward()  # gradients become means over processes
             sums = {name: mean.detach() + sums.get(name, 0.0) for name, mean in means.items()}
         if self.group.size > 1:

@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 import synthetic
 
 from twirlscope.report.sections import runs
@@ -41,6 +42,14 @@ def test_settings_table__shows_what_differs_and_keeps_the_rest_in_the_csv_file()
     assert list(full.loc["model"]) == ["m; width 8", "m; width 8"]
     alone = runs.settings_table([run("a", 10)])
     assert "batch" in {row[0] for row in alone.rows}, "a single run has nothing to differ from"
+
+
+@pytest.mark.parametrize(("setting", "said"), [("auto", "auto: yes, a pass takes 2 ms compiled"), ("never", "never")])
+def test_run_facts__say_what_a_trial_found_about_compilation(setting, said):
+    attrs = {"run": json.dumps({"train": {"compile": setting}}), "compiled": "yes, a pass takes 2 ms compiled"}
+    assert (
+        runs.run_facts([Training("a", 0, synthetic.train().assign_attrs(attrs), synthetic.twirl())])["compile"] == said
+    )
 
 
 def test_kept_trainings__are_named_with_both_hashes_and_the_date():

@@ -66,6 +66,8 @@ def run_facts(seeds: Sequence[Training]) -> dict[str, str]:
     found = {"data": ", ".join(data)} | {n: _flat(run[n]) for n in ("task", "model") if run.get(n)}
     train = run.get("train")
     found |= {k.replace("_", " "): _flat(v) for k, v in train.items()} if isinstance(train, dict) else {}
+    if found.get("compile") == "auto":
+        found["compile"] += f": {attrs.get('compiled', 'not known')}"
     found |= {"cost": cost_words(seeds), "kept across changes of its code": " ".join(kept_notes(seeds))}
     places = [str(attrs["device"])] if "device" in attrs else []
     found["environment"] = "; ".join(places + [f"{k} {v}" for k, v in _json(attrs.get("versions")).items()])

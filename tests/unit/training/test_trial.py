@@ -1,0 +1,145 @@
+"""A trial chooses for or against torch.compile once, for all processes and resumptions, and changes nothing."""
+
+import re
+import time
+from functools import partial
+from pathlib import Path
+
+import jaxtyping
+import numpy as np
+import pytest
+import torch
+import toys
+
+from twirlscope import plugins
+from twirlscope.errors import UserError
+from twirlscope.settings.train import TrainSettings
+from twirlscope.training import trial
+from twirlscope.training.loop import Loop
+from twirlscope.training.processes import ProcessGroup
+from twirlscope.training.trial import Compilation, faster
+
+TOY = f"{Path(toys.__file__).with_name('toy_model.py')}:Mlp"
+CPU = torch.device("cpu")
+
+
+def loop_of(group=None, **settings):
+    """A training of the toy model whose settings leave compilation open."""
+    task = plugins.make_task({"name": "force_field"}, toys.frames())
+    given = {"steps": 20, "batch": 6, "warmup": 2, "device": "cpu", "compile": "auto"} | settings
+    run = {"seed": 0, "model": {"name": TOY}}
+    return Loop(task, run, TrainSettings(**given), np.arange(30), *([group] if group else []))
+
+
+@pytest.fixture
+def compiler(monkeypatch):
+    """A compiler that leaves a model as it is, and names of what it compiled; every training is long enough to try."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    seen = []
+
+    def backend(graph, _inputs):
+        seen.append(graph)
+        return graph.forward
+
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=backend))
+    monkeypatch.setattr(trial, "LEAST", 0.0)
+    yield seen
+    jaxtyping.config.update("jaxtyping_disable", False)
+    torch._dynamo.reset()
+
+
+def lasting(seconds, first=0.0):
+    """A function that takes this time [s], and longer when it is called first."""
+    waits = iter([first])
+    return lambda: time.sleep(next(waits, 0.0) + seconds)
+
+
+@pytest.mark.parametrize(
+    ("eager", "compiled", "passes", "on", "words"),
+    [
+        (0.02, 0.005, 10**6, True, r"a pass takes \S+ ms compiled, 2\S+ ms as it is; compiling took"),
+        (0.02, 0.04, 10**6, False, r"a pass takes 4\S+ ms compiled, 2\S+ ms as it is"),
+        (0.02, 0.02, 10**6, False, "a pass takes"),
+        (0.02, 0.001, 1000, False, r"not tried: all passes take 2\S* s, less than 1200 s"),
+    ],
+    ids=["faster", "slower", "no difference", "short training"],
+)
+def test_faster__chooses_by_the_time_of_passes_and_not_by_that_of_compiling(eager, compiled, passes, on, words):
+    ways = ([lasting(eager) for _ in range(3)], [lasting(compiled, first=0.1) for _ in range(3)])
+    found = faster(*ways, passes, CPU)
+    assert found.on is on
+    assert re.match(words, found.reason), found.reason
+
+
+def test_faster__takes_a_failure_to_compile_as_an_answer():
+    def fails():
+        raise UserError("train.compile", "a model that compiles", "no C++ compiler found")
+
+    assert faster([lasting(0.01)], [fails], 10**6, CPU) == Compilation(False, "failed: no C++ compiler found")
+
+
+def test_trial__leaves_the_training_bit_for_bit_as_it_was(compiler, monkeypatch):
+    monkeypatch.setattr(trial, "GAIN", 1.0)  # nothing is so much faster
+    tried, plain = loop_of(), loop_of(compile="never")
+    for loop in (tried, plain):
+        loop.update()
+        loop.update()
+    assert compiler
+    assert tried.compilation.words.startswith("no, a pass takes")
+    ends = [loop.model.state_dict() for loop in (tried, plain)]
+    assert all(torch.equal(ends[0][k], ends[1][k]) for k in ends[0])
+    assert tried.curve.loss == plain.curve.loss
+
+
+def test_trial__that_finds_it_faster_compiles_the_training(compiler, monkeypatch, capsys):
+    monkeypatch.setattr(trial, "GAIN", -1e6)  # anything is faster
+    loop, plain = loop_of(), loop_of(compile="never")
+    loop.update()
+    plain.update()
+    assert capsys.readouterr().out.startswith("compiled: yes, a pass takes")
+    assert loop.running.model is not loop.model
+    assert plain.running.model is plain.model
+    np.testing.assert_allclose(loop.curve.loss, plain.curve.loss, rtol=1e-6)
+
+
+@pytest.mark.parametrize("on", [True, False])
+def test_trial__is_made_once_and_its_outcome_resumes(tmp_path, compiler, monkeypatch, on):
+    monkeypatch.setattr(trial, "GAIN", -1e6 if on else 1.0)
+    loop = loop_of(steps=2)
+    loop.train(tmp_path)
+    again = loop_of(steps=2)
+    monkeypatch.setattr(trial, "decided", None)
+    again.resume(tmp_path)
+    assert again.compilation == loop.compilation
+    assert again.compilation.on is on
+    assert (again.running.model is again.model) is not on
+
+
+def test_settings__decide_over_an_earlier_outcome(tmp_path, compiler, monkeypatch):
+    monkeypatch.setattr(trial, "GAIN", -1e6)
+    loop_of(steps=2).train(tmp_path)
+    never = loop_of(steps=2, compile="never")
+    never.resume(tmp_path)
+    assert never.compilation == Compilation(False)
+
+
+def test_trial__says_which_objective_cannot_be_compiled():
+    loop = loop_of(objective={"name": "latent", "features": "inner"})
+    loop.update()
+    assert loop.compilation == Compilation(False, "not tried: torch.compile cannot look through Latent")
+
+
+def test_trial__of_a_short_training_compiles_nothing(compiler, monkeypatch):
+    monkeypatch.setattr(trial, "LEAST", 1200.0)
+    loop = loop_of()
+    loop.update()
+    assert not compiler
+    assert loop.compilation.reason.startswith("not tried: all passes take")
+
+
+@pytest.mark.parametrize("on", [True, False])
+def test_trial__of_the_main_process_decides_for_all(monkeypatch, on):
+    group = ProcessGroup(rank=1, size=2)
+    monkeypatch.setattr(ProcessGroup, "total", lambda _self, value: value + on)  # the main process says so
+    monkeypatch.setattr(trial, "decided", None)
+    assert loop_of(group)._decided().on is on
