@@ -127,6 +127,29 @@ def test_pairs__by_class_are_those_counted_pair_by_pair(task):
     torch.testing.assert_close(gather_rows(*pairs(x, torch.zeros_like(x), c)), expected)
 
 
+def test_attention__is_that_of_the_formula_pair_by_pair(task):
+    """A bias for every pair of residues, none for registers, and no attention to padding."""
+    attention, registers, residues = model_of(task).blocks[-1].attention, protein_transformer.REGISTERS, 5
+    width, heads, features = attention.query.in_features, attention.heads, attention.bias.in_features
+    x = torch.randn(2, registers + residues, width, dtype=torch.float64)
+    pair, row = torch.randn(2, 7, features, dtype=torch.float64), torch.randint(7, (2, residues, residues))
+    mask = torch.tensor([[True] * 5, [True] * 3 + [False] * 2])
+    found = attention(x, pair, protein_transformer.rows_of_biases(row, 7, mask))
+    normed = attention.norm(x)
+    q = attention.query_norm(attention.query(normed)).unflatten(-1, (heads, -1))
+    k = attention.key_norm(attention.keys(normed)).unflatten(-1, (heads, -1))
+    v = attention.values(normed).unflatten(-1, (heads, -1))
+    logit = torch.einsum("sihd,sjhd->shij", q, k) / (width / heads) ** 0.5
+    bias = attention.bias(attention.pair_norm(pair))
+    for sample in range(2):
+        for i in range(residues):
+            for j in range(residues):
+                logit[sample, :, registers + i, registers + j] += bias[sample, row[sample, i, j]]
+    logit[1, :, :, registers + 3 :] = -torch.inf
+    mixed = torch.einsum("shij,sjhd->sihd", logit.softmax(-1), v).flatten(2)
+    torch.testing.assert_close(found, attention.out(mixed * attention.gate(normed).sigmoid()))
+
+
 def test_distance_class__puts_distances_into_bins_from_a_tenth_of_a_nanometre_to_three():
     x = torch.tensor([[[0.0, 0, 0], [0.05, 0, 0], [1.05, 0, 0], [9.0, 0, 0]]])
     found = protein_transformer.distance_class(x, 31)[0, 0]  # 30 edges, 0.1 nm apart

@@ -17,7 +17,7 @@ import torch
 from pydantic import model_validator
 from torch import nn
 
-from .._typing import Float, Int, Tensor
+from .._typing import Bool, Float, Int, Tensor
 from ..settings.base import Settings, key
 from .layers.backbone_model import BackboneModel
 from .layers.norms import LayerNorm, layer_norm
@@ -121,12 +121,11 @@ class ProteinTransformer(BackboneModel):
         for layer in self.condition_layers:
             condition = condition + layer(layer_norm(condition, condition.shape[-1:]))
         token, (pair, row) = self._tokens(inputs, clean), self.pairs(x, clean, condition)
-        token_mask = nn.functional.pad(mask, (REGISTERS, 0), value=True)
-        kind = (torch.arange(token_mask.shape[1], device=x.device) >= REGISTERS).long()
+        kind = (torch.arange(token.shape[1], device=x.device) >= REGISTERS).long()
         condition = torch.stack([torch.zeros_like(condition), condition], 1)  # registers do not depend on the time
-        pair_normed = layer_norm(pair, pair.shape[-1:])
+        pair_normed, bias_row = layer_norm(pair, pair.shape[-1:]), rows_of_biases(row, pair.shape[1], mask)
         for i, block in enumerate(self.blocks):
-            token = block(token, pair_normed, row, condition, kind, token_mask)
+            token = block(token, pair_normed, bias_row, condition, kind)
             if str(i) in self.pair_updates:
                 pair = self.pair_updates[str(i)](token[:, REGISTERS:], pair, mask)
                 pair_normed = layer_norm(pair, pair.shape[-1:])
@@ -182,6 +181,20 @@ def gather_rows(rows: Float[Tensor, "sample row feature"], row: Int[Tensor, "sam
     return rows.gather(1, index).unflatten(1, row.shape[1:])
 
 
+def rows_of_biases(
+    row: Int[Tensor, "sample residue residue"], count: int, mask: Bool[Tensor, "sample residue"]
+) -> Int[Tensor, "sample token token"]:
+    """Row of the bias of each pair of tokens, once registers and padding have a row each after all others.
+
+    Args:
+        row: row of each pair of residues.
+        count: number of rows of pairs.
+        mask: False on padding, which is not attended to.
+    """
+    row = nn.functional.pad(row, (REGISTERS, 0, REGISTERS, 0), value=count)
+    return row.masked_fill(~nn.functional.pad(mask, (REGISTERS, 0), value=True)[:, None], count + 1)
+
+
 class Block(nn.Module):
     """Attention with pair bias, then a dense update of each token; the time scales, shifts and gates both."""
 
@@ -194,20 +207,19 @@ class Block(nn.Module):
         self.gate, self.gate_update = closed_gate(s.condition, s.width), closed_gate(s.condition, s.width)
 
     def forward(
-        self, token: Tensor, pair: Tensor, row: Tensor, condition: Tensor, kind: Tensor, token_mask: Tensor
+        self, token: Tensor, pair: Tensor, bias_row: Tensor, condition: Tensor, kind: Tensor
     ) -> Float[Tensor, "sample token width"]:
         """Tokens after the block.
 
         Args:
             token: features of registers and residues.
             pair: normed pair features by row.
-            row: row of each pair.
+            bias_row: row of the bias of each pair of tokens, see `rows_of_biases`.
             condition: features of the time by kind of token: registers, residues.
             kind: kind of each token.
-            token_mask: False on padding, which is not attended to.
         """
         gate, gate_update = (g(condition).sigmoid().index_select(1, kind) for g in (self.gate, self.gate_update))
-        token = token + gate * self.attention(self.adapt(token, condition, kind), pair, row, token_mask)
+        token = token + gate * self.attention(self.adapt(token, condition, kind), pair, bias_row)
         return token + gate_update * self.update(self.adapt_update(token, condition, kind))
 
 
@@ -224,15 +236,17 @@ class Attention(nn.Module):
         self.gate = nn.Linear(width, width)
         self.out = nn.Linear(width, width, bias=False)
 
-    def forward(self, x: Tensor, pair: Tensor, row: Tensor, token_mask: Tensor) -> Float[Tensor, "sample token width"]:
-        """Update of the tokens, without the residual. Registers have no pairs and thus no bias."""
+    def forward(self, x: Tensor, pair: Tensor, bias_row: Tensor) -> Float[Tensor, "sample token width"]:
+        """Update of the tokens, without the residual. Registers have no bias, padding has one of minus infinity."""
         x = self.norm(x)
         q, k, v = self.query_norm(self.query(x)), self.key_norm(self.keys(x)), self.values(x)
-        q, k, v = (t.unflatten(-1, (self.heads, -1)).transpose(1, 2) for t in (q, k, v))
-        bias = gather_rows(self.pair_norm.folded(pair, self.bias), row).permute(0, 3, 1, 2)
-        logit = q @ k.mT / math.sqrt(q.shape[-1]) + nn.functional.pad(bias, (REGISTERS, 0, REGISTERS, 0))
-        weight = logit.masked_fill(~token_mask[:, None, None], -math.inf).softmax(-1)
-        return self.out((weight @ v).transpose(1, 2).flatten(2) * self.gate(x).sigmoid())
+        q, k, v = (t.unflatten(-1, (self.heads, -1)).transpose(1, 2).flatten(0, 1) for t in (q, k, v))
+        rows = nn.functional.pad(self.pair_norm.folded(pair, self.bias).mT, (0, 1))
+        rows = nn.functional.pad(rows, (0, 1), value=-math.inf)
+        bias = rows.gather(2, bias_row.flatten(1)[:, None].expand(-1, self.heads, -1)).flatten(0, 1)
+        bias = bias.unflatten(-1, bias_row.shape[1:])
+        weight = torch.baddbmm(bias, q, k.mT, alpha=1 / math.sqrt(q.shape[-1])).softmax(-1)
+        return self.out((weight @ v).unflatten(0, (-1, self.heads)).transpose(1, 2).flatten(2) * self.gate(x).sigmoid())
 
 
 @torch.no_grad()
