@@ -3,6 +3,8 @@
     python docs/read_report.py docs/gallery.md results/report
     python docs/read_report.py docs/mini_paper.md results/report
     python docs/read_report.py docs/explanation/curvature.md results/report
+    python docs/read_report.py docs/explanation/objectives.md results/report
+    python docs/read_report.py docs/explanation/scaling.md results/report
 
 A page has places such as `<!-- claims -->` ... `<!-- end -->`; what stands between is written anew from the CSV files
 of the report. Figures that the page shows are copied from the report if their folder has the name of the page.
@@ -210,7 +212,73 @@ def landscapes(read: Tables) -> str:
     return table(rows, ["run", "part", "draws", "R² of a quadratic fit", "correlation of neighbours"])
 
 
-PARTS = {part.__name__: part for part in (answer, claims, runs, sweeps, ratios, course, landscapes)}
+def objectives(read: Tables) -> str:
+    """Every objective on every task at the end of its training, over seeds, in the order of the loss."""
+    rows = []
+    for task, words in TASKS.items():
+        for name in read.names("objectives_"):
+            if name.endswith(f"_{task}_ends"):
+                rows += [[words, *_objective(row)] for _, row in read(name).sort_values("held-out loss [1]").iterrows()]
+    head = ["task", "objective", "seeds", "TFLOP", "held-out loss", "loss over that of `augment`", "equivariance error"]
+    return table(rows, [*head, "loss averaged over 4 rotations", "over 4 frames"])
+
+
+def _objective(row: pd.Series) -> list[str]:
+    averaged = ("loss with 4 independent rotations at test time [1]", "loss with four frames [1]")
+    return [
+        str(row["objective"]),
+        f"{row['seeds [1]']}",
+        number(row["FLOPs of training [TFLOP]"]),
+        _with_ends(row, "held-out loss"),
+        _with_ends(row, "loss over that of augmentation"),
+        number(row["equivariance error in percent of the loss [%]"]) + " %",
+        *("-" if pd.isna(row[name]) else number(row[name]) for name in averaged),
+    ]
+
+
+def _with_ends(row: pd.Series, name: str) -> str:
+    """A number and its interval; a dash where there is none."""
+    value, low, high = (row[f"{name}{end} [1]"] for end in ("", ", from", ", to"))
+    if pd.isna(value):
+        return "-"
+    return number(value) if pd.isna(low) else f"{number(value)} ({number(low)} to {number(high)})"
+
+
+def laws(read: Tables) -> str:
+    """Exponents of every family, or why there is none."""
+    rows = [
+        [
+            str(row["network and objective"]),
+            str(row["in"]),
+            str(row["quantity"]),
+            f"{row['runs']}",
+            number(row["octaves [1]"]),
+            _with_ends(row, "exponent"),
+            "" if pd.isna(row["no exponent because"]) else str(row["no exponent because"]),
+        ]
+        for _, row in read("scaling_laws").iterrows()
+    ]
+    return table(
+        rows, ["network and objective", "in", "of", "runs", "octaves", "exponent (95 % within)", "none because"]
+    )
+
+
+def pairs(read: Tables) -> str:
+    """Learned against built-in symmetry: difference of exponents, ratios of losses at both ends."""
+    names = (
+        "exponent, learned less built in",
+        "loss at the start, learned over built in",
+        "loss at the end, learned over built in",
+    )
+    rows = [
+        [str(row["in"]), str(row["built in"]), *(_with_ends(row, n) for n in names)]
+        for _, row in read("scaling_pairs").iterrows()
+    ]
+    return table(rows, ["in", "built in", *names])
+
+
+EVERY = (answer, claims, runs, sweeps, ratios, course, landscapes, objectives, laws, pairs)
+PARTS = {part.__name__: part for part in EVERY}
 
 
 def rewritten(text: str, read: Tables) -> str:
