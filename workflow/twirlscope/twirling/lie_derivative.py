@@ -30,7 +30,7 @@ from .twisting import over_known, twisted
 TOLERANCE = 1e-5  # relative; right derivatives reach 1e-7 to 1e-11, wrong ones are off by percents or more
 FLOOR = 1e-3  # errors are relative to the derivatives, or to this share of the prediction if that is larger
 STEPS = (1e-5, 1e-6, 1e-4)  # angles [rad] of the differences, tried in turn: the best one depends on the model
-CHECKED = 8  # samples on which the derivatives are checked
+CHECKED = 4  # samples on which the derivatives are checked
 METHODS = ("forward", "difference")
 GENERATORS = torch.tensor(  # of rotations about x, y, z, scaled so that the Casimir is l (l + 1)
     [[[0, 0, 0], [0, 0, -1], [0, 1, 0]], [[0, 0, 1], [0, 0, 0], [-1, 0, 0]], [[0, -1, 0], [1, 0, 0], [0, 0, 0]]],

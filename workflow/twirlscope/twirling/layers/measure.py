@@ -24,7 +24,7 @@ from .generators import Generators, Steerability, fitted, steerability
 from .stability import noise_response
 
 ROTATIONS = 64  # further rotations of the patched features, one per batch in turn
-CHECKED = 8  # samples on which derivatives are checked
+CHECKED = 4  # samples on which derivatives are checked
 
 Variables = dict[str, tuple[tuple[str, ...], Array]]  # by name: dimensions and values
 
