@@ -47,6 +47,19 @@ def report(tmp_path):
     ratio = {"run": "a", "matrix": "gauss_newton", "definition": "κ_E90", "step [1]": [0, 10, 3000]}
     ratio |= {"ratio [1]": [9.0, 2.0, 4.0], "ratio, low [1]": 1.0, "ratio, high [1]": 8.0}
     tables["condition_ratios"] = pd.DataFrame(ratio)
+    for task, loss in (("voxel_denoising", [0.5]), ("force_field", [0.25, 0.125])):
+        made = {"objective": ["augment", "none"][: len(loss)], "seeds [1]": 3, "FLOPs of training [TFLOP]": 2.0}
+        made |= {"held-out loss [1]": loss, "held-out loss, from [1]": 0.1, "held-out loss, to [1]": 0.75}
+        made |= {f"loss over that of augmentation{end} [1]": None for end in ("", ", from", ", to")}
+        made |= {"equivariance error in percent of the loss [%]": 1.5, "loss with four frames [1]": None}
+        made |= {"loss with 4 independent rotations at test time [1]": 0.0625}
+        tables[f"objectives_a_{task}_ends"] = pd.DataFrame(made)
+    law = {"network and objective": "a", "in": "FLOPs", "quantity": ["loss", "percent"], "runs": 5, "octaves [1]": 4.5}
+    law |= {"exponent [1]": [-0.5, None], "exponent, from [1]": [-0.75, None], "exponent, to [1]": [-0.25, None]}
+    tables["scaling_laws"] = pd.DataFrame(law | {"no exponent because": [None, "rounding error alone"]})
+    names = ["exponent, learned less built in", *(f"loss at the {w}, learned over built in" for w in ("start", "end"))]
+    pair = {f"{name}{end} [1]": [value] for name in names for end, value in (("", 2.0), (", from", 1.0), (", to", 4.0))}
+    tables["scaling_pairs"] = pd.DataFrame({"in": ["FLOPs"], "built in": "b"} | pair)
     for name, found in tables.items():
         found.to_csv(folder / f"{name}.csv", index=False)
     words = "# Title?\n\n28 November. In 1 of 3.\n\n## Forces\n\n**1.5 %** of it.\n\n## Claims\n\n- ? open\n"
@@ -66,6 +79,23 @@ def test_parts__have_the_numbers_of_the_tables(page, report):
     assert "open, 1 of 2; 2.5 | **holds**; 1 | at most 2 (ours) | forces: contradicted | one seed |" in row
     (row,) = page.ratios(read).splitlines()[2:]
     assert row == "| gauss-newton | κ_E90 | 4 (1 to 8); 2 to 4 |", "the first checkpoint is not in the range"
+
+
+def test_objectives__are_sorted_by_task_and_loss(page, report):
+    assert page.objectives(page.Tables(report)).splitlines()[2:] == [
+        "| forces | none | 3 | 2 | 0.125 (0.1 to 0.75) | - | 1.5 % | 0.0625 | - |",
+        "| forces | augment | 3 | 2 | 0.25 (0.1 to 0.75) | - | 1.5 % | 0.0625 | - |",
+        "| voxels | augment | 3 | 2 | 0.5 (0.1 to 0.75) | - | 1.5 % | 0.0625 | - |",
+    ]
+
+
+def test_laws__have_an_exponent_or_the_reason_for_none(page, report):
+    read = page.Tables(report)
+    assert page.laws(read).splitlines()[2:] == [
+        "| a | FLOPs | loss | 5 | 4.5 | -0.5 (-0.75 to -0.25) |  |",
+        "| a | FLOPs | percent | 5 | 4.5 | - | rounding error alone |",
+    ]
+    assert page.pairs(read).splitlines()[2:] == ["| FLOPs | b | 2 (1 to 4) | 2 (1 to 4) | 2 (1 to 4) |"]
 
 
 def test_answer__is_the_first_screen_without_title_and_claims(page, report):
