@@ -134,10 +134,16 @@ def test_settings__decide_over_an_earlier_outcome(tmp_path, compiler, monkeypatc
     assert never.compilation == Compilation(False)
 
 
-def test_trial__says_which_objective_cannot_be_compiled():
-    loop = loop_of(objective={"name": "latent", "features": "inner"})
+LATENT = {"name": "latent", "features": "inner"}
+
+
+@pytest.mark.parametrize("objective", [LATENT, {"name": "schedule", "first": {"name": "augment"}, "then": LATENT}])
+def test_trial__says_which_objective_cannot_be_compiled(objective):
+    """At any time of the training."""
+    loop = loop_of(objective=objective)
     loop.update()
-    assert loop.compilation == Compilation(False, "not tried: torch.compile cannot look through Latent")
+    said = f"not tried: torch.compile cannot look through {type(loop.objective).__name__}"
+    assert loop.compilation == Compilation(False, said)
 
 
 def test_trial__of_a_short_training_compiles_nothing(compiler, monkeypatch):

@@ -105,7 +105,7 @@ class Loop:
             parts = [self.parts(0, len(rows)) for rows in every]
             pieces = [rows.part(part[0]) for rows, part in zip(every, parts, strict=True)]
             passes = self.settings.steps * len(parts[0])
-            found = trial.decided(self.model, self.objective.active(0), self.settings, pieces, passes)
+            found = trial.decided(self.model, self.objective, self.settings, pieces, passes)
             print(f"compiled: {found.words}", flush=True)
         return replace(found, on=bool(self.group.total(torch.tensor(float(found.on)))))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 
 import numpy as np
 import torch
@@ -53,14 +53,17 @@ def decided(
         return Compilation(False, f"not tried: torch.compile cannot look through {type(objective).__name__}")
     trained, device = torch.nn.ModuleList([model, *objective.networks()]), next(model.parameters()).device
 
-    def work(losses: torch.nn.Module, piece: Rows) -> None:
-        with forward.compile_errors(losses.model is not model):
-            losses(piece, 0)["total"].backward()
+    @cache
+    def losses(compiled: bool) -> torch.nn.Module:
+        return forward.Losses(torch.compile(model) if compiled else model, objective, settings, str(device))
+
+    def work(compiled: bool, piece: Rows) -> None:
+        with forward.compile_errors(compiled):
+            losses(compiled)(piece, 0)["total"].backward()
         trained.zero_grad(set_to_none=True)
 
-    ways = [forward.Losses(m, objective, settings, str(device)) for m in (model, torch.compile(model))]
     with cost.as_it_was(trained):
-        return faster(*([partial(work, way, piece) for piece in pieces] for way in ways), passes, device)
+        return faster(*([partial(work, way, piece) for piece in pieces] for way in (False, True)), passes, device)
 
 
 def faster(
