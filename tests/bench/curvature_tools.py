@@ -70,7 +70,10 @@ class OursNarrow(Ours):
 
 
 class PyHessian:
-    """Ranks by size. `torch.eig`, which it calls, is gone from torch: replaced by `eigh`."""
+    """Ranks by size. `torch.eig`, which it calls, is gone from torch: replaced by `eigh`.
+
+    By its own settings, 100 steps of power iteration to a change of 1e-3, eigenvalues are off by 5 to 10 %.
+    """
 
     def __init__(self, objective: Objective):
         import pyhessian
@@ -94,7 +97,7 @@ class PyHessian:
         return self.multiply(self.hessian.gradsH, self.hessian.params, [vector])[0]
 
     def top(self):
-        return self.hessian.eigenvalues(top_n=TOP)[0]
+        return self.hessian.eigenvalues(maxIter=1000, tol=1e-6, top_n=TOP)[0]
 
     def density(self):
         self.hessian.density(iter=STEPS, n_v=PROBES)
