@@ -24,6 +24,7 @@ with needs("workflow"):
     from ..report.inventory import RunFiles, shown_runs
     from ..report.sections.claims.evidence import CURVATURE, GRADIENTS, SAMPLES
     from ..report.sections.contents import all_sections, findings
+    from ..report.sections.objectives.section import PANEL
     from ..report.sections.sweeps import Members
     from ..report.trainings import PRIMARY, Training, divided, terms_of
 
@@ -101,7 +102,7 @@ def _read(files: RunFiles, number: int | None) -> Training:
     gradient = _variables(files.gradient, None if shown else GRADIENTS)
     with store.open_store(files.twirl) as lazy:
         dims = {n: set(v.dims) for n, v in lazy.data_vars.items()}
-        used = {*HEADLINE, *SAMPLES}
+        used = {*HEADLINE, *SAMPLES, *PANEL}
         kept = [n for n, d in dims.items() if (not LARGE & d if shown else d <= POOLED or n in used)]
         twirl = lazy[kept].load()
     train = None if files.train is None else store.load(files.train)

@@ -25,6 +25,7 @@ from .comparison import Comparison, comparisons, flops_of, updates_of
 
 EQUAL = 0.05  # relative difference of FLOPs up to which costs count as equal
 AVERAGES = {"haar4": "4 independent rotations at test time", "D2": "the group D2 at test time"}
+PANEL = ("frame_loss", "twirled_loss", "twirled_loss_predicted", "panel_single_loss")  # of averaging at test time
 CSV_ONLY = ("forward_rows", "backward_rows", "equiv_low", "equiv_high", "orbit_distance", "distance")
 
 
