@@ -49,3 +49,22 @@ def test_layout__is_the_same_with_minor_ticks_which_are_in_the_figure_afterwards
     for one, other in zip(plain, style.canvases(draw, 2, 2.0), strict=True):
         assert len(one.axes[0].xaxis.get_minorticklocs()) > 10
         assert style.rendered(one, "svg") == style.rendered(other, "svg")
+
+
+@pytest.mark.parametrize("count", [1, 5, 21])
+@pytest.mark.parametrize("words", ["a run", "augment, then equiv_penalty share 0.25 weight 4 from 80 %"])
+def test_legend__of_many_entries_covers_no_panel(count, words):
+    looks = [style.look_of(i, words if i % 5 == 3 else f"run {i}") for i in range(count)]
+
+    def draw(canvas, columns):
+        for ax in canvas.subplots(-(-2 // columns), columns, squeeze=False).ravel():
+            ax.plot([1, 2])
+            ax.set_ylabel("held-out loss")
+        style.legend(canvas, style.handles(looks))
+
+    for canvas in style.canvases(draw, 2, 3.0):
+        legend = canvas.legends[0].get_window_extent()
+        assert legend.x1 <= canvas.bbox.x1
+        for ax in canvas.axes:
+            assert not legend.overlaps(ax.get_tightbbox())
+            assert ax.get_window_extent().height > 0.6 * 3.0 * canvas.dpi, "panels keep their height"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import textwrap
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -33,6 +34,8 @@ DASHED = (0, (2, 2))  # a threshold
 EDGE = "_edge"  # label of triangles in place of points below the axis
 
 WIDE, NARROW = 9.0, 3.75  # width [inch] on a desktop and on a telephone
+LEGEND = {False: 0.3, True: 0.8}  # height [inch] for a legend on a wide and on a narrow drawing
+ROW = 0.2  # height [inch] of a row of a legend
 
 
 class Look(NamedTuple):
@@ -111,8 +114,7 @@ def canvases(
     drawings = []
     for width, columns in ((wide, min(most, panels)), (NARROW, 1)):
         with mpl.rc_context(RC):
-            legend = 0.8 if width == NARROW else 0.3
-            canvas = Canvas(figsize=(width, legend + height * math.ceil(panels / columns)))
+            canvas = Canvas(figsize=(width, LEGEND[width == NARROW] + height * math.ceil(panels / columns)))
             draw(canvas, columns)
             with _major_ticks(canvas):
                 canvas.get_layout_engine().execute(canvas)
@@ -171,10 +173,17 @@ def band(label: str = "95 % interval", alpha: float = 0.3) -> Patch:
 
 
 def legend(canvas: Canvas, handles: Sequence) -> None:
-    """One legend above all panels, read row by row, with as many columns as fit the width."""
-    letters = 14 * canvas.get_figwidth()
-    lengths = [len(handle.get_label()) + 7 for handle in handles]
-    columns = len(handles) if sum(lengths) <= letters else max(1, int(letters // max(lengths)))
+    """One legend above all panels, read row by row, with as many columns as fit the width; many rows add height."""
+    letters = int(14 * canvas.get_figwidth())
+    for handle in handles:
+        handle.set_label(textwrap.fill(handle.get_label(), letters - 9))
+    lengths = [max(map(len, handle.get_label().split("\n"))) + 7 for handle in handles]
+    fits = (n for n in range(len(handles), 1, -1) if sum(max(lengths[i::n]) for i in range(n)) <= letters)
+    columns = next(fits, 1)
+    lines = [handle.get_label().count("\n") + 1 for handle in handles]
+    rows = sum(max(lines[start : start + columns]) for start in range(0, len(lines), columns))
+    room = LEGEND[canvas.get_figwidth() == NARROW]
+    canvas.set_figheight(canvas.get_figheight() + max(0.0, ROW * rows - room))
     ordered = [handle for start in range(columns) for handle in handles[start::columns]]
     canvas.legend(handles=ordered, loc="outside upper left", ncols=columns, columnspacing=1.6)
 
