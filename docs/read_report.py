@@ -241,7 +241,7 @@ def _with_ends(row: pd.Series, name: str) -> str:
     value, low, high = (row[f"{name}{end} [1]"] for end in ("", ", from", ", to"))
     if pd.isna(value):
         return "-"
-    return number(value) if pd.isna(low) else f"{number(value)} ({number(low)} to {number(high)})"
+    return number(value) if pd.isna(low) or low == high else f"{number(value)} ({number(low)} to {number(high)})"
 
 
 def laws(read: Tables) -> str:

@@ -66,6 +66,8 @@ def test_ends__are_means_over_seeds_and_test_time_losses_of_all_samples():
     rows = ends(one).data.set_index("objective")
     assert rows["loss"].tolist() == pytest.approx([2.0, 3.0])
     assert rows["ratio"].tolist() == pytest.approx([1.0, 1.5])
+    assert rows.loc["augment", ["ratio_low", "ratio_high"]].tolist() == [1.0, 1.0], "over itself"
+    assert rows["ratio_low"].iloc[1] < 1.5 < rows["ratio_high"].iloc[1]
     assert rows["flops"].tolist() == pytest.approx([0.1, 0.2])
     assert rows["percent"].tolist() == pytest.approx([3.0, 1.0])
     assert rows["served"].tolist() == pytest.approx([1.6, 2.4])

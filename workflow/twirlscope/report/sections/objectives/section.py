@@ -66,11 +66,18 @@ def ends(comparison: Comparison) -> Numbers:
         )
         row = {"objective": name, "seeds": len(trainings), **_cost(trainings)}
         row |= ends_of("loss", loss) | ends_of("equiv", equiv) | {"percent": 100 * equiv.value / loss.value}
-        row |= ends_of("ratio", over_seeds.ratio(losses, base) if base else over_seeds.Interval(*(np.nan,) * 3))
+        row |= ends_of("ratio", _against(losses, base, trainings is comparison.reference))
         row |= {"orbit_distance": equiv.value**0.5, "distance": (2 * equiv.value) ** 0.5}
         row["served"] = _panel(trainings, "frame_loss")
         rows.append(row | {f"averaged_{one}": _panel(trainings, "twirled_loss", one) for one in AVERAGES})
     return numbers(pd.DataFrame(rows), COLUMNS)
+
+
+def _against(losses: Sequence[float], base: Sequence[float], same: bool) -> over_seeds.Interval:
+    """Losses over those of augmentation: exactly 1 for augmentation itself, NaN without any."""
+    if same or not base:
+        return over_seeds.Interval(*(1.0 if same else np.nan,) * 3)
+    return over_seeds.ratio(losses, base)
 
 
 def course(comparison: Comparison) -> Numbers:
