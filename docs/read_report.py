@@ -3,6 +3,7 @@
     python docs/read_report.py docs/gallery.md results/report
     python docs/read_report.py docs/mini_paper.md results/report
     python docs/read_report.py docs/explanation/curvature.md results/report
+    python docs/read_report.py docs/explanation/layers.md results/report
     python docs/read_report.py docs/explanation/objectives.md results/report
     python docs/read_report.py docs/explanation/scaling.md results/report
 
@@ -277,7 +278,23 @@ def pairs(read: Tables) -> str:
     return table(rows, ["in", "built in", *names])
 
 
-EVERY = (answer, claims, runs, sweeps, ratios, course, landscapes, objectives, laws, pairs)
+def features(read: Tables) -> str:
+    """Steerability of every feature at the first and the last checkpoint of each training."""
+    rows = []
+    for (run, _), found in read("layers").groupby(["run", "seed"], sort=False):
+        for step in dict.fromkeys((found["step [1]"].min(), found["step [1]"].max())):
+            for _, row in found[found["step [1]"] == step].iterrows():
+                copies = [f"{row[f'copies of degree {degree} [1]']:.0f}" for degree in range(3)]
+                unsteerable = f"{max(100 * row['feature_unsteerable [1]'], 0):.1f} %"
+                name, rank = f"`{row['feature [1]']}`", f"{row['feature_rank [1]']:.0f}"
+                rows.append(
+                    [f"`{run}`", f"{step:,}", name, rank, number(row["feature_defect [1]"]), *copies, unsteerable]
+                )
+    head = ["run", "update", "feature", "directions", "defect", "scalars", "vectors", "of degree 2"]
+    return table(rows, [*head, "unsteerable variance"])
+
+
+EVERY = (features, answer, claims, runs, sweeps, ratios, course, landscapes, objectives, laws, pairs)
 PARTS = {part.__name__: part for part in EVERY}
 
 

@@ -60,6 +60,9 @@ def report(tmp_path):
     names = ["exponent, learned less built in", *(f"loss at the {w}, learned over built in" for w in ("start", "end"))]
     pair = {f"{name}{end} [1]": [value] for name in names for end, value in (("", 2.0), (", from", 1.0), (", to", 4.0))}
     tables["scaling_pairs"] = pd.DataFrame({"in": ["FLOPs"], "built in": "b"} | pair)
+    layer = {"run": "a", "seed": 0, "step [1]": [0, 10, 3000], "feature [1]": "blocks.0", "feature_rank [1]": 48}
+    layer |= {"feature_defect [1]": [0.5, 0.25, 0.125], "feature_unsteerable [1]": [1.0, 0.5, -1e-16]}
+    tables["layers"] = pd.DataFrame(layer | {f"copies of degree {d} [1]": [0.0, 1.0, d + 2.0] for d in range(3)})
     for name, found in tables.items():
         found.to_csv(folder / f"{name}.csv", index=False)
     words = "# Title?\n\n28 November. In 1 of 3.\n\n## Forces\n\n**1.5 %** of it.\n\n## Claims\n\n- ? open\n"
@@ -86,6 +89,13 @@ def test_objectives__are_sorted_by_task_and_loss(page, report):
         "| forces | none | 3 | 2 | 0.125 (0.1 to 0.75) | - | 1.5 % | 0.0625 | - |",
         "| forces | augment | 3 | 2 | 0.25 (0.1 to 0.75) | - | 1.5 % | 0.0625 | - |",
         "| voxels | augment | 3 | 2 | 0.5 (0.1 to 0.75) | - | 1.5 % | 0.0625 | - |",
+    ]
+
+
+def test_features__are_those_of_the_first_and_the_last_checkpoint(page, report):
+    assert page.features(page.Tables(report)).splitlines()[2:] == [
+        "| `a` | 0 | `blocks.0` | 48 | 0.5 | 0 | 0 | 0 | 100.0 % |",
+        "| `a` | 3,000 | `blocks.0` | 48 | 0.125 | 2 | 3 | 4 | 0.0 % |",
     ]
 
 
