@@ -72,7 +72,7 @@ class OursNarrow(Ours):
 class PyHessian:
     """Ranks by size. `torch.eig`, which it calls, is gone from torch: replaced by `eigh`.
 
-    By its own settings, 100 steps of power iteration to a change of 1e-3, eigenvalues are off by 5 to 10 %.
+    By its own settings, 100 steps of power iteration to a change of 1e-3, eigenvalues are off by percents.
     """
 
     def __init__(self, objective: Objective):

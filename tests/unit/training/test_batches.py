@@ -128,3 +128,11 @@ def test_some__choices_are_nested_and_of_the_right_size():
     assert batches.nested_subset(index, 0) is index
     with pytest.raises(UserError, match=r"train\.samples: expected at most the 100"):
         batches.nested_subset(index, 101)
+
+
+@pytest.mark.parametrize(
+    ("setting", "device", "ahead"),
+    [(-1, "cpu", 0), (-1, "cuda", 2), (-1, "cuda:1", 2), (-1, "mps", 2), (0, "cuda", 0), (3, "cpu", 3)],
+)
+def test_batches_ahead__are_as_set_or_by_the_device(setting, device, ahead):
+    assert batches.batches_ahead(setting, device) == ahead

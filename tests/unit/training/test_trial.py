@@ -102,6 +102,20 @@ def test_trial__leaves_the_training_bit_for_bit_as_it_was(compiler, monkeypatch)
     assert tried.curve.loss == plain.curve.loss
 
 
+def test_trial__of_a_compiler_that_fails_goes_on_without_it(compiler, monkeypatch):
+    def fails(*_):
+        raise OSError("no C++ compiler found")
+
+    monkeypatch.setattr(torch, "compile", partial(torch.compile.func, backend=fails))
+    tried, plain = loop_of(), loop_of(compile="never")
+    tried.update()
+    plain.update()
+    assert tried.compilation.on is False
+    assert "no C++ compiler found" in tried.compilation.reason
+    assert tried.compilation.reason.startswith("failed: ")
+    assert tried.curve.loss == plain.curve.loss
+
+
 def test_trial__that_finds_it_faster_compiles_the_training(compiler, monkeypatch, capsys):
     monkeypatch.setattr(trial, "GAIN", -1e6)  # anything is faster
     loop, plain = loop_of(), loop_of(compile="never")

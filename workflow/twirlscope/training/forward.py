@@ -46,17 +46,14 @@ class Losses(torch.nn.Module):
             return self.model(inputs)
 
 
-def check(model: torch.nn.Module, objective: Objective, settings: TrainSettings) -> None:
-    """Make the model recompute its activations where asked for, and refuse what cannot be compiled.
+def require_compilable(objective: Objective, settings: TrainSettings) -> None:
+    """Refuse to compile what an objective does with the model.
 
     Raises:
-        UserError: activation checkpointing is asked for a model without blocks, or compilation for an objective that
-            torch.compile cannot look through.
+        UserError: compilation is asked for an objective that torch.compile cannot look through.
     """
     if settings.compile == "always" and not objective.compiles:
         raise UserError("train.compile", f"never for the objective {type(objective).__name__}", "always")
-    if settings.activation_checkpointing:
-        recompute(model)
 
 
 def prepare(losses: Losses, device: str, group: ProcessGroup) -> torch.nn.Module:

@@ -76,7 +76,9 @@ class Loop:
         self.trained = torch.nn.ModuleList([self.model, *self.objective.networks()])
         self.parameters = list(self.trained.parameters())
         self.optimiser = optimiser(self.trained, settings, self.device)
-        forward.check(self.model, self.objective, settings)
+        forward.require_compilable(self.objective, settings)
+        if settings.activation_checkpointing:
+            forward.recompute(self.model)
         self.compilation = None if settings.compile == "auto" else Compilation(settings.compile == "always")
         self.loader = Loader(self.rows, settings.steps, batches_ahead(settings.prefetch, self.device), self.device)
         self._present = weight_reader(self.model)

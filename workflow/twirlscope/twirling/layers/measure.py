@@ -12,7 +12,7 @@ from ...errors import UserError
 from ...estimators import bootstrap
 from ...settings.layers import LayersSettings
 from ...settings.twirl import TwirlSettings
-from ..lie_derivative import in_float64, lie_error
+from ..lie_derivative import CHECKED, in_float64, lie_error
 from ..measure import evaluation_of, samples_of
 from .attention import NAMES, anisotropies, attention_modules, input_name
 from .created_error import created_by_derivative, created_by_patching, cuts_of, further_rotations
@@ -24,7 +24,6 @@ from .generators import Generators, Steerability, fitted, steerability
 from .stability import noise_response
 
 ROTATIONS = 64  # further rotations of the patched features, one per batch in turn
-CHECKED = 4  # samples on which derivatives are checked
 
 Variables = dict[str, tuple[tuple[str, ...], Array]]  # by name: dimensions and values
 
