@@ -9,9 +9,8 @@ from twirlscope.runtime.progress import Progress
 @pytest.fixture
 def loop():
     """A loop of two units, of which every step is a line."""
-    made = Progress("hessian", 2, "checkpoint", every=0.0)
-    yield made
-    made.close()
+    with Progress("hessian", 2, "checkpoint", every=0.0) as made:
+        yield made
 
 
 def shares(text):
@@ -52,6 +51,13 @@ def test_share__of_a_unit_never_falls(loop, capsys):
     progress.inside(1, 4, "second measurement")
     found = shares(capsys.readouterr().out)
     assert found == sorted(found)
+
+
+def test_loop__that_fails_is_at_work_no_more(capsys):
+    with pytest.raises(ValueError, match="stop"), Progress("train", 8, "update", every=0.0):
+        raise ValueError("stop")
+    progress.inside(1, 2, "nobody listens")
+    assert capsys.readouterr().out == ""
 
 
 def test_inside__without_a_loop_prints_nothing(capsys):

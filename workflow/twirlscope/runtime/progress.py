@@ -19,6 +19,8 @@ _scopes: list[tuple[float, float]] = []  # parts of the present unit, each insid
 class Progress:
     """Progress of a loop: a bar on a terminal, else one line every few seconds with rate and remaining time.
 
+    A context: the loop is at work inside of it, also for `inside` and `counted`, and no more after an error.
+
     Args:
         name: of the work.
         total: number of units.
@@ -33,12 +35,20 @@ class Progress:
         self._part, self._inside = 0.0, ""  # share of the present unit that is done, and its note
         self._start = self._last = time.monotonic()
         self._bar = None
+
+    def __enter__(self) -> Progress:
         if sys.stderr.isatty():
             with needs("workflow"):
                 from tqdm import tqdm
 
-            self._bar = tqdm(desc=name, total=total, initial=done, unit=f" {unit}", leave=False)
+            self._bar = tqdm(desc=self._name, total=self._total, initial=self.done, unit=f" {self._unit}", leave=False)
         _running.append(self)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        _running.remove(self)
+        if self._bar is not None:
+            self._bar.close()
 
     def advance(self, note: str = "", units: int = 1) -> None:
         """Count units as done, and show the progress with a `note`, for example a loss."""
@@ -73,13 +83,6 @@ class Progress:
         share = f"{self._name}: {self.done}/{self._total} {self._unit}s ({100 * done / max(self._total, 1):.0f} %)"
         return f"{share}, {rate:.3g} {self._unit}s/s, {clock} min left{', ' + note if note else ''}"
 
-    def close(self) -> None:
-        """Remove the bar from the terminal."""
-        if self._bar is not None:
-            self._bar.close()
-        if self in _running:
-            _running.remove(self)
-
 
 def inside(done: float | int, total: float | int, note: str) -> None:
     """Tell the innermost loop at work which share of the present part of its unit is done, if there is a loop."""
@@ -112,12 +115,9 @@ def counted(items: Sequence[Item], note: str, until: float = 1.0) -> Iterator[It
 @contextmanager
 def single(name: str, unit: str) -> Iterator[None]:
     """A context, or decorator, for work of one unit that is not counted but inside."""
-    progress = Progress(name, 1, unit)
-    try:
+    with Progress(name, 1, unit) as progress:
         yield
         progress.advance()
-    finally:
-        progress.close()
 
 
 def say_found(text: str) -> None:

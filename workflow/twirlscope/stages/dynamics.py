@@ -7,6 +7,7 @@ rotation before every call. The drifts of energy and momenta stand beside the sp
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -80,8 +81,8 @@ def all_trajectories(
     calculator: RemoteCalculator, frames: Sequence[Atoms], index: Sequence[int], settings: DynamicsSettings
 ) -> tuple[dict[int, list[library.Trajectory]], dict[str, str]]:
     """Trajectories by sample, and why samples have none. The calculator is closed at the end."""
-    progress, found, failures = Progress("dynamics", len(index), "structure"), {}, {}
-    try:
+    found, failures = {}, {}
+    with closing(calculator), Progress("dynamics", len(index), "structure") as progress:
         calculator.worker.start()  # a calculator that cannot be made is no failure of a structure
         for sample, frame in zip(index, frames, strict=True):
             try:
@@ -90,9 +91,6 @@ def all_trajectories(
                 failures[str(sample)] = str(error)
                 print(f"dynamics: structure {sample} is left out: {error}", flush=True)
             progress.advance(f"structure {sample}")
-    finally:
-        calculator.close()
-    progress.close()
     return found, failures
 
 

@@ -55,21 +55,20 @@ def gradient(
     chosen = chosen_steps(run.steps, [], settings.checkpoints, "gradient")
     steps, found, descents = (share or Share()).of(chosen), [], {}
     searched, flat = evenly_spaced(chosen, settings.nearest), run.task.batch(index.ravel())
-    progress = Progress("gradient", len(steps), "checkpoint")
     check_batch(run.task, flat)
     flat = balanced(flat)
-    for step in steps:
-        model = run.model(step, dtype).to(device)
-        evaluation = Evaluation(model, run.task, device, dtype, settings.chunk)
-        _check(evaluation, index.ravel()[:CHECKED], quaternion.flatten(0, 1)[:CHECKED])
-        update = Update(run.update(step), run.halfway(step, dtype).to(device)) if step else None
-        with part(0, 0.5 if step in searched else 1):
-            found.append(gradients.measure(evaluation, index, quaternion, settings, update, step))
-        if step in searched:
-            objective = Objective(model, run.task, flat, quaternion.flatten(0, 1), settings.chunk, unbiased=True)
-            descents[step] = _search(objective, step, settings)
-        progress.advance(f"step {step}")
-    progress.close()
+    with Progress("gradient", len(steps), "checkpoint") as progress:
+        for step in steps:
+            model = run.model(step, dtype).to(device)
+            evaluation = Evaluation(model, run.task, device, dtype, settings.chunk)
+            _check(evaluation, index.ravel()[:CHECKED], quaternion.flatten(0, 1)[:CHECKED])
+            update = Update(run.update(step), run.halfway(step, dtype).to(device)) if step else None
+            with part(0, 0.5 if step in searched else 1):
+                found.append(gradients.measure(evaluation, index, quaternion, settings, update, step))
+            if step in searched:
+                objective = Objective(model, run.task, flat, quaternion.flatten(0, 1), settings.chunk, unbiased=True)
+                descents[step] = _search(objective, step, settings)
+            progress.advance(f"step {step}")
     result = merged(found, steps).assign(nearest_symmetric.columns(descents, steps) if searched else {})
     store.save(result.assign_attrs(_attributes(run, index.size, settings, device)), out, GRADIENT)
     say_found(finding(result))

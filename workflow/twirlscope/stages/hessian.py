@@ -60,13 +60,12 @@ def hessian(
     record = run.made_from("hessian", settings)
     identity = record | {"torch": torch.__version__, "device": hardware(problem.device)}
     folder = out.with_name(out.name.removesuffix(".zarr.zip")) / short_hash(identity)
-    progress = Progress("hessian", len(steps), "checkpoint")
     with locked(folder):
         kept = []
-        for step in steps:
-            kept.append(_checkpoint(run, step, problem, folder))
-            progress.advance(f"step {step}")
-        progress.close()
+        with Progress("hessian", len(steps), "checkpoint") as progress:
+            for step in steps:
+                kept.append(_checkpoint(run, step, problem, folder))
+                progress.advance(f"step {step}")
         result = concatenated_steps([store.load(path) for path in kept])
         about = _attributes(problem) | {"labels": run.labels} | record
         store.save(result.assign_attrs(about), out, HESSIAN)

@@ -45,13 +45,12 @@ def layers(
     device = "cuda" if device_of(settings.device) == "cuda" else "cpu"
     chosen = chosen_steps(run.steps, settings.steps, settings.checkpoints, "layers")
     steps, found = (share or Share()).of(chosen), []
-    progress = Progress("layers", len(steps), "checkpoint")
-    for step in steps:
-        model = run.model(step, torch.float64).to(device)
-        evaluation = Evaluation(model, run.task, device, torch.float64, settings.chunk)
-        found.append(layers_dataset(evaluation, design, settings))
-        progress.advance(f"step {step}")
-    progress.close()
+    with Progress("layers", len(steps), "checkpoint") as progress:
+        for step in steps:
+            model = run.model(step, torch.float64).to(device)
+            evaluation = Evaluation(model, run.task, device, torch.float64, settings.chunk)
+            found.append(layers_dataset(evaluation, design, settings))
+            progress.advance(f"step {step}")
     result = xr.concat(found, "step", data_vars="all").assign_coords(step=np.array(steps, np.int64))
     result["feature_components"] = result["feature_components"].isel(step=0)
     attributes = {

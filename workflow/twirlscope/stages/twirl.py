@@ -47,23 +47,23 @@ def twirl(
     design = design_of(run.task, index, settings, run.samples["cluster"].values[index])
     steps, measured = (share or Share()).of(run.steps), []
     spectra, ends = panel_steps(run.steps, settings), (run.steps[0], run.steps[-1])
-    progress, last = Progress("twirl", len(steps), "checkpoint"), run.steps[-1]
-    for step in steps:
-        evaluation = Evaluation(run.model(step).to(device), run.task, device, chunk=settings.chunk)
-        with part(0, 0.5 if step == last else 1):
-            chosen = replace(design, panel=design.panel if step in spectra else None, full_batch=step in ends)
-            measured.append(measure_checkpoint(evaluation, run.model(step, torch.float64), chosen, settings))
-        if step != last:
-            progress.advance(f"step {step}")
-    result = checkpoints_dataset(evaluation, steps, design, measured, settings)
-    result = result.assign_attrs(_attributes(run, settings, design.held, device))
-    if steps[-1] == last:
-        inside(1, 2, f"step {last}, test sets and averaging")
-        with part(0.5, 1):
-            found = measure_last_checkpoint(evaluation, run.samples, result, design, settings)
-        result = result.merge(found, combine_attrs="no_conflicts")
-        progress.advance(f"step {last}")
-    progress.close()
+    last = run.steps[-1]
+    with Progress("twirl", len(steps), "checkpoint") as progress:
+        for step in steps:
+            evaluation = Evaluation(run.model(step).to(device), run.task, device, chunk=settings.chunk)
+            with part(0, 0.5 if step == last else 1):
+                chosen = replace(design, panel=design.panel if step in spectra else None, full_batch=step in ends)
+                measured.append(measure_checkpoint(evaluation, run.model(step, torch.float64), chosen, settings))
+            if step != last:
+                progress.advance(f"step {step}")
+        result = checkpoints_dataset(evaluation, steps, design, measured, settings)
+        result = result.assign_attrs(_attributes(run, settings, design.held, device))
+        if steps[-1] == last:
+            inside(1, 2, f"step {last}, test sets and averaging")
+            with part(0.5, 1):
+                found = measure_last_checkpoint(evaluation, run.samples, result, design, settings)
+            result = result.merge(found, combine_attrs="no_conflicts")
+            progress.advance(f"step {last}")
     store.save(result, out, TWIRL)
     say_found(finding(result))
 

@@ -123,11 +123,11 @@ class Loop:
             return
         self.devices = list(dict.fromkeys([*self.devices, hardware(self.device)]))
         _ = self.running  # what a trial decides is in the first saved state
-        progress = Progress("train", self.settings.steps, "update", done=self.step)
         start = saved = time.monotonic()
         before = self.seconds
         self.model.train()
-        with processes.stop_signals() as signalled, self.loader:
+        progress = Progress("train", self.settings.steps, "update", done=self.step)
+        with processes.stop_signals() as signalled, self.loader, progress:
             while True:
                 self.seconds = before + time.monotonic() - start
                 reason, kept = self.group.shared_signal(signalled()), self.step in self.keep
@@ -141,7 +141,6 @@ class Loop:
                 with self.meter.update():
                     self.update()
                 progress.advance(self.recorder.words())
-        progress.close()
 
     def _save(self, folder: Path, kept: bool) -> None:
         """Save the state, and the checkpoint of a step that keeps one; neither after a loss that is not finite."""
