@@ -1,14 +1,17 @@
 """How tests are spread over processes: a file stays together, and so do the files that share one smoke run.
 
 The longest come first: the cluster, which mostly waits, then the smoke run. Each process has one thread: several
-with two each wait for each other's, and a second becomes a minute.
+with two each wait for each other's, and a second becomes a minute. Freed memory stays with it, as with a job.
 """
 
 import os
 
 import pytest
 
+from twirlscope.runtime import memory
+
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # torch reads it when it is imported
+memory.keep_freed()
 CLUSTER = "test_slurm.py"
 
 

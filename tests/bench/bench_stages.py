@@ -67,7 +67,10 @@ def child(text: str) -> None:
     """Run a job and print the CPU time of this process [s], for a training that of its whole length."""
     import torch
 
+    from twirlscope.runtime import memory
+
     torch.set_num_threads(1)
+    memory.keep_freed()  # as every job
     job = json.loads(text)
     if job["stage"] == "train":
         updates, times = train(job)

@@ -14,7 +14,7 @@ from twirlscope.planning.plan import Plan
 from twirlscope.storage import made_from, registry, store
 
 OVERLAY = """
-runs: {unaugmented: null, equivariant: null, backbones: null, voxels: null}
+runs: {equivariant: null, backbones: null, voxels: null}
 sweeps:
   many:
     run: augmented

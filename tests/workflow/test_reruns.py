@@ -8,7 +8,7 @@ import pytest
 from twirlscope.storage import store
 
 REPORT = "report: results/report/index.html"
-RUNS = ("augmented", "unaugmented", "equivariant", "backbones", "voxels")
+RUNS = ("augmented", "equivariant", "backbones", "voxels")
 
 
 @pytest.fixture
@@ -41,9 +41,9 @@ def test_copied_results__ask_for_nothing(copied):
             "results/runs/voxels/seed0/twirl.zarr.zip is made again: settings.rotations: 4 -> 3",
         ),
         (
-            "runs: {unaugmented: {train: {steps: 14}}}",
-            {job(stage, "unaugmented") for stage in ("train", "twirl", "gradient", "hessian")},
-            "results/runs/unaugmented/seed0/train.zarr.zip is made again: run.train.steps: 12 -> 14",
+            "runs: {equivariant: {train: {steps: 14}}}",
+            {job(stage, "equivariant") for stage in ("train", "twirl")},
+            "results/runs/equivariant/seed0/train.zarr.zip is made again: run.train.steps: 12 -> 14",
         ),
         (
             "runs: {backbones: {task: {generate: 3}}}",
@@ -72,7 +72,7 @@ def test_copied_results__after_an_edit_of_the_code_run_again_what_reaches_it(cop
     path = edited.code / "workflow" / "twirlscope" / "curvature" / "lanczos.py"
     path.write_text(path.read_text() + "\n\nADDED = 1\n")
     jobs, said = dry_run(edited)
-    assert jobs == {job("hessian", run) for run in ("augmented", "unaugmented", "backbones", "voxels")} | {REPORT}
+    assert jobs == {job("hessian", run) for run in ("augmented", "backbones", "voxels")} | {REPORT}
     assert "hessian.zarr.zip is made again: code:" in said
 
 

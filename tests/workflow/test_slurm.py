@@ -17,13 +17,13 @@ from slurm_node import Node, missing, until
 # two runs of the smoke config, one training long enough to be disturbed
 OVERLAY = """runs:
   augmented: {train: {steps: 900, checkpoints_per_decade: 1, save_every: 1000.0, device: cpu}}
-  unaugmented: null
   equivariant: null
   backbones: null
 """
 pytestmark = pytest.mark.timeout(2400)  # of the whole story, on a busy machine
 SEED = "results/runs/augmented/seed0"
 TRAINING, MEASURING = "rule_train_wildcards_augmented_0", "rule_measure_augmented_0_gradient_twirl"
+PROMPT = str(ROOT / "tests" / "kit" / "prompt_snakemake.py")
 STARVED = "rule_prepare_wildcards_geometries"
 
 
@@ -102,7 +102,7 @@ def running(project, arguments, out):
     """Snakemake in the background, what it prints in a file; it is gone at the end."""
     with out.open("w") as file:
         process = subprocess.Popen(
-            project.command(*arguments),
+            [sys.executable, PROMPT, *project.command(*arguments)[3:]],
             stdout=file,
             stderr=file,
             cwd=project.code,
@@ -121,7 +121,7 @@ def running(project, arguments, out):
 def checked(project, *arguments, profile=None):
     """The end of the check of a project's profile, on one run of the smoke config."""
     overlay = project.code / "overlay.yaml"
-    overlay.write_text("runs: {unaugmented: null, equivariant: null, backbones: null, voxels: null}")
+    overlay.write_text("runs: {equivariant: null, backbones: null, voxels: null}")
     folder = project.code / "profiles" / "slurm"
     command = [sys.executable, folder / "check.py", "--profile", profile or folder, "--directory", project.work]
     command += [*arguments, "--configfile", project.smoke, overlay]

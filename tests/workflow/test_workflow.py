@@ -18,7 +18,6 @@ REPORT = "report: results/report/index.html"
 STAGES = ("train", "twirl", "gradient", "hessian")
 RUNS = {  # of the smoke config
     "augmented": STAGES,
-    "unaugmented": STAGES,
     "equivariant": STAGES[:2],
     "backbones": STAGES,
     "voxels": STAGES,
@@ -138,7 +137,7 @@ def test_run__says_that_labels_are_semiempirical(project):
 
 
 def test_run__measures_gradients_at_every_checkpoint_with_the_update_that_led_there(project):
-    for run, weights in (("augmented", "moving average"), ("unaugmented", "as trained")):
+    for run, weights in (("augmented", "moving average"), ("voxels", "as trained")):
         folder = project.work / "results" / "runs" / run / "seed0"
         trained, found = (store.load(folder / f"{stage}.zarr.zip") for stage in ("train", "gradient"))
         assert list(found["step"]) == list(trained["step"])
@@ -183,8 +182,8 @@ def test_checkpoints__measured_by_several_jobs_give_the_store_of_one(project, tm
 
 
 def test_changed_steps_of_one_run__rerun_that_runs_stages_alone(project, tmp_path):
-    overlay = write(tmp_path / "o.yaml", "runs: {unaugmented: {train: {steps: 14}}}")
-    expected = messages("unaugmented", "train", "twirl", "gradient", "hessian") | {REPORT}
+    overlay = write(tmp_path / "o.yaml", "runs: {voxels: {train: {steps: 14}}}")
+    expected = messages("voxels", "train", "twirl", "gradient", "hessian") | {REPORT}
     assert project.jobs("--configfile", project.smoke, overlay) == expected
 
 
@@ -195,7 +194,7 @@ def test_changed_measurement__trains_nothing_again(project, tmp_path):
 
 
 def test_overlay__can_drop_a_run(project, tmp_path):
-    overlay = write(tmp_path / "o.yaml", "runs: {unaugmented: null}")
+    overlay = write(tmp_path / "o.yaml", "runs: {voxels: null}")
     assert project.jobs("--configfile", project.smoke, overlay) == {REPORT}
 
 
@@ -318,7 +317,7 @@ rule everything:
 
 
 def test_provenance__of_a_run_is_stored_with_it(project):
-    found = store.load(project.work / "results/runs/unaugmented/seed0/train.zarr.zip").attrs
+    found = store.load(project.work / "results/runs/equivariant/seed0/train.zarr.zip").attrs
     assert json.loads(found["run"])["train"]["objective"]["name"] == "none"
     assert json.loads(found["versions"])["torch"].startswith("2.")
     assert found["parameters"] > 100
@@ -329,7 +328,7 @@ def test_interrupted_run__goes_on_where_it_was(project, tmp_path):
     """Snakemake is told to stop in the middle of a training; the same command finishes it."""
     overlay = write(
         tmp_path / "o.yaml",
-        "runs: {unaugmented: null, equivariant: null, backbones: null, voxels: null,"
+        "runs: {equivariant: null, backbones: null, voxels: null,"
         " augmented: {train: {steps: 100000, save_every: 0.2}}}",
     )
     (tmp_path / "work" / "results").mkdir(parents=True)

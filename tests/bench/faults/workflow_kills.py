@@ -20,7 +20,7 @@ from .fault import Fault, Outcome
 
 STAGES = ("prepare", "train", "twirl", "gradient", "hessian", "report")
 KILLS = 5  # of one run
-SMALL = "runs: {unaugmented: null, equivariant: null, backbones: null, voxels: null}\n"  # all stages of one run
+SMALL = "runs: {equivariant: null, backbones: null, voxels: null}\n"  # all stages of one run
 PATIENCE = 300.0  # [s] for Snakemake to end after SIGTERM
 
 

@@ -17,7 +17,7 @@ from .fault import Fault, Outcome
 from .paths import BRACES, ODD, odd_name
 
 QUOTE = "'\\''"
-RUNS = dict.fromkeys(("unaugmented", "equivariant", "backbones", "voxels")) | {"augmented": {"dataset": "mine"}}
+RUNS = dict.fromkeys(("equivariant", "backbones", "voxels")) | {"augmented": {"dataset": "mine"}}
 
 
 def environment(folder: Path) -> Path:

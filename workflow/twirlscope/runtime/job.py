@@ -14,7 +14,7 @@ from types import FrameType
 from typing import Any, TextIO
 
 from ..errors import UNWRITABLE, Stopped, UserError, UserErrors
-from . import code_hash
+from . import code_hash, memory
 
 PACKAGE = Path(__file__).parents[1]
 SILENCE = 60.0  # [s] time without a line in the log after which the heartbeat prints one
@@ -74,9 +74,11 @@ def set_threads(count: int) -> None:
 def job(snakemake: Any) -> Iterator[None]:
     """Context of a script: prints go to the rule's log, with a heartbeat, and torch uses the rule's threads.
 
-    It refuses to run other code than the plan hashed. Errors end it as in `exit_with_message`.
+    Freed memory stays with the process, see `memory.keep_freed`. It refuses to run other code than the
+    plan hashed. Errors end it as in `exit_with_message`.
     """
     set_threads(snakemake.threads)
+    memory.keep_freed()
     with (
         Path(snakemake.log[0]).open("a", buffering=1) as log,
         contextlib.redirect_stdout(log),
