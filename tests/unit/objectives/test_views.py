@@ -86,6 +86,7 @@ def test_augment__of_one_copy_is_training_on_data_that_were_turned_once():
         assert all(torch.equal(v, once.targets[k][index]) for k, v in found.targets.items())
 
 
+@pytest.mark.slow
 def test_copies__are_uniform_rotations_up_to_the_angle():
     index = np.arange(4000)
     loop = loop_of({"name": "augment", "copies": 2})

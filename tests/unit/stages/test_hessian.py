@@ -124,6 +124,7 @@ def test_hessian__writes_certified_spectra_of_both_parts(files, capsys):
     assert "step 16, gauss_newton of L_equiv: eigenvalues" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_hessian__gives_the_same_bytes_twice(files):
     train, data, out = files()
     settings = HessianSettings(**QUICK, checkpoints=1)

@@ -80,6 +80,7 @@ def test_layers__of_a_random_network_are_not_steerable_and_its_shares_sum_to_1(f
     assert (found["stability"] > 0).all()
 
 
+@pytest.mark.slow
 def test_layers__of_two_jobs_are_those_of_one(files):
     from twirlscope.stages.gather import Share, gather
 

@@ -204,6 +204,7 @@ def test_summary__has_a_group_for_each_task_with_the_pooled_numbers_of_its_train
         assert "sample" not in group.dims
 
 
+@pytest.mark.slow
 def test_report__has_the_same_bytes_twice_with_one_checkpoint_and_replaces_what_was_there(tmp_path):
     runs = [synthetic.save_run(tmp_path, with_hessian=False, steps=(200,), percent=[1.0], terms=1)]
     (tmp_path / "a").mkdir()
@@ -247,6 +248,7 @@ def test_report__names_the_terms_when_the_term_is_unknown(tmp_path):
         make(tmp_path, tmp_path / "out", [])
 
 
+@pytest.mark.slow
 def test_report__of_networks_that_are_all_exact_is_made(tmp_path):
     """Every equivariance error is rounding error, so that nothing can be drawn of its spectrum or its course."""
     runs = []

@@ -106,6 +106,7 @@ def ends_with_the_weights_of_an_undisturbed_run(tmp_path, data, settings):
     return same(a, b)
 
 
+@pytest.mark.slow
 def test_train__killed_with_sigkill_resumes_to_identical_weights(tmp_path, data):
     """A real process, really killed, in the middle of whatever it does."""
     settings = {"save_every": 0.05}

@@ -42,6 +42,7 @@ def external(tmp_path, **biases):
     return ExternalSettings(calculator=name, arguments=arguments, checkpoints=files, trust=True, workers=2)
 
 
+@pytest.mark.slow
 def test_stage__measures_a_series_of_checkpoints_and_the_report_shows_it(data, tmp_path):
     out = tmp_path / "twirl.zarr.zip"
     given = external(tmp_path, s0=0.2, s10=0.1)

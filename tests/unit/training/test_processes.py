@@ -132,6 +132,7 @@ def test_two_processes__do_not_outlive_the_one_that_started_them(tmp_path, data)
     wait_for(lambda: not any(map(alive, children)), 20)
 
 
+@pytest.mark.slow
 def test_two_processes__say_a_mistake_once(tmp_path, data, capfd):
     with pytest.raises(SystemExit) as ended:
         train.train(data, tmp_path / "train.zarr.zip", run(learning_rate=1e30, clip=0.0, warmup=0), "code", 2)

@@ -32,6 +32,7 @@ def test_sections__stand_in_the_order_of_their_questions():
     assert len({section.anchor for section in found}) == len(found)
 
 
+@pytest.mark.slow
 def test_sections__have_the_same_tables_of_trainings_without_figures_of_their_own(tmp_path):
     """Of many trainings the report reads less; what the sections on all of them need must be read."""
     names = ("train", "twirl", "hessian", "gradient")

@@ -17,6 +17,8 @@ def test_words__name_what_is_not_the_default():
     assert words(PENALTY) == "equiv_penalty weight 3"
     both = {"name": "schedule", "first": {"name": "none", "canonical": False}, "then": AUGMENT, "at": 0.5}
     assert words(both) == "none, then augment from 50 %"
+    assert words({"name": "none", "canonical": True}) == "none canonical"
+    assert words({"name": "frames", "frames": "all"}) == "frames all"
     assert words({"name": "gone.py:Mine", "weight": 2.0}) == "gone.py:Mine"
 
 

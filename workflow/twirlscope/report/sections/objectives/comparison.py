@@ -98,9 +98,13 @@ def words(section: dict[str, Any], kind: str = "objective") -> str:
         defaults = {n: f.default for n, f in plugins.find(kind, section["name"]).Settings.model_fields.items()}
     except UserError:  # a file that is no longer there
         defaults = {}
-    changed = [f"{k} {_value(v)}" for k, v in section.items() if k != "name" and v != defaults.get(k, v)]
+    changed = [_setting(k, v, section["name"]) for k, v in section.items() if k != "name" and v != defaults.get(k, v)]
     return " ".join([section["name"], *changed])
 
 
-def _value(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
+def _setting(key: str, value: Any, name: str) -> str:
+    """A key and its value, without `True` and without a key that repeats the name of the plug-in."""
+    if isinstance(value, bool):
+        return key if value else f"no {key}"
+    shown = f"{value:g}" if isinstance(value, float) else str(value)
+    return shown if key == name else f"{key} {shown}"
