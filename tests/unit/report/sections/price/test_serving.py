@@ -25,6 +25,18 @@ def test_budget_curve__trains_with_the_rest_of_the_budget():
     assert np.isinf(found.loss[BUILT_IN][0, found.inferences > 1000]).all()
 
 
+@pytest.mark.parametrize(("unlearned", "low", "high"), [(2, 100, 100), (10, 0, np.inf)])
+def test_change__may_be_anywhere_in_resamples_that_learn_nothing_within_the_budget(unlearned, low, high):
+    """Two resamples of a hundred are less than the 2.5 % beyond an end of the interval, ten are more."""
+    grid = np.geomspace(1, 1000, 49)
+    up, flat = np.tile(grid**0.5, (101, 1)), np.full((101, 49), 10.0)
+    up[-unlearned:], flat[-unlearned:] = np.inf, np.inf
+    found = serving.best_ranges(serving.BudgetCurve("time", 5.0, grid, {LEARNED: flat, BUILT_IN: up}))
+    assert (found[1].from_low, found[1].from_high) == pytest.approx((low, high))
+    assert found[0].share == found[1].share == pytest.approx(1 - unlearned / 100)
+    assert results.budget_numbers({"time": serving.BudgetCurve("time", 5.0, grid, {LEARNED: flat})}).data.empty
+
+
 def test_best_ranges__say_up_to_how_many_inferences_a_family_is_best():
     grid = np.geomspace(1, 1000, 49)
     up, flat = np.tile(grid**0.5, (101, 1)), np.full((101, 49), 10.0)

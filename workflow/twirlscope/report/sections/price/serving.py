@@ -77,7 +77,7 @@ def best_ranges(curve: BudgetCurve) -> list[BestRange]:
     """The best family by number of inferences, as ranges; numbers that no family can serve are in none."""
     families, stack = list(curve.loss), np.stack(list(curve.loss.values()))
     chosen = np.where(np.isfinite(stack[:, 0].min(0)), stack[:, 0].argmin(0), -1)
-    lowest = stack[:, 1:].argmin(0)
+    lowest = np.where(np.isfinite(stack[:, 1:].min(0)), stack[:, 1:].argmin(0), -1)
     edges = [0, *(np.flatnonzero(np.diff(chosen)) + 1), len(chosen)]
     ranges = []
     for a, b in pairwise(edges):
@@ -94,11 +94,19 @@ def best_ranges(curve: BudgetCurve) -> list[BestRange]:
 
 
 def _change(curve: BudgetCurve, before: str, after: str) -> tuple[float, float, float]:
-    """The number of inferences from which one family stays better than another, and its 95 % interval."""
+    """The number of inferences from which one family stays better than another, and its 95 % interval.
+
+    Resamples in which neither has learned within the budget may have it anywhere: they widen the interval at both ends.
+    """
     one, other = (np.log(curve.loss[f]) for f in (before, after))
-    known = np.isfinite(np.minimum(one, other)).all(0)
-    points = np.tile(np.log(curve.inferences[known]), (len(one), 1))
-    gap = difference(one[:, known], other[:, known])
+    finite = np.isfinite(np.minimum(one, other))
+    some = finite.any(1)
+    known = finite[some].all(0)
+    points = np.tile(np.log(curve.inferences[known]), (some.sum(), 1))
+    gap = difference(one[some][:, known], other[some][:, known])
     changes = np.where(gap[:, -1] <= 0, np.inf, last_change(points, gap))
-    low, high = np.quantile(changes[1:], [0.025, 0.975], method="inverted_cdf")
+    low, high = (
+        np.quantile(np.append(changes[1:], np.full((~some).sum(), unknown)), share, method="inverted_cdf")
+        for unknown, share in ((-np.inf, 0.025), (np.inf, 0.975))
+    )
     return math.exp(changes[0]), math.exp(low), math.exp(high)
