@@ -8,7 +8,8 @@
     python docs/read_report.py docs/explanation/scaling.md results/report
 
 A page has places such as `<!-- claims -->` ... `<!-- end -->`; what stands between is written anew from the CSV files
-of the report. Figures that the page shows are copied from the report if their folder has the name of the page.
+of the report. `<!-- sweeps: size, angle -->` has two sweeps alone, and claims can be named in the same way. Figures
+that the page shows are copied from the report if their folder has the name of the page.
 """
 
 from __future__ import annotations
@@ -17,11 +18,12 @@ import argparse
 import os
 import re
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
-PLACE = re.compile(r"(<!-- (?P<name>[a-z_]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+PLACE = re.compile(r"(<!-- (?P<name>[a-z_]+)(: (?P<only>[^\n]+))? -->\n).*?(?P<end><!-- end -->)", re.DOTALL)
 FIGURE = re.compile(r"\]\((?P<path>[^)]+\.svg)\)")
 TASKS = {"force_field": "forces", "flow_matching": "flow matching", "voxel_denoising": "voxels"}
 STEP, PERCENT, BELOW = "final step [1]", "equivariance error [%]", "stays below 2 % from [step]"
@@ -73,9 +75,9 @@ def answer(read: Tables) -> str:
     return re.sub(r"^## (.*)$", r"**\1**", read.answer(), flags=re.MULTILINE)
 
 
-def claims(read: Tables) -> str:
+def claims(read: Tables, *only: str) -> str:
     """Verdict by claim and task, with trainings that agree; the deciding number is of the training furthest outside."""
-    found = read("claims")
+    found = _some(read("claims"), "claim", only)
     names = [t for t in TASKS if (found["for"] == t).any()]
     rows = []
     for claim, group in found.groupby("claim", sort=False):
@@ -91,6 +93,14 @@ def claims(read: Tables) -> str:
     return table(
         rows, ["claim", *(TASKS[n] for n in names), "limit", "published curves", "open or contradicted because"]
     )
+
+
+def _some(found: pd.DataFrame, column: str, only: Sequence[str]) -> pd.DataFrame:
+    """Rows whose column has one of these values; all of them if there are none."""
+    absent = sorted(set(only) - set(found[column]))
+    if absent:
+        raise SystemExit(f"expected one of: {', '.join(sorted(set(found[column])))}; got {', '.join(absent)}")
+    return found[found[column].isin(only)] if only else found
 
 
 def _verdict(row: pd.Series) -> str:
@@ -139,10 +149,12 @@ def runs(read: Tables) -> str:
     return table(rows, [*head, "learned"])
 
 
-def sweeps(read: Tables) -> str:
-    """Every value of every sweep: equivariance error and loss at the end, over its trainings."""
+def sweeps(read: Tables, *only: str) -> str:
+    """Every value of every sweep, or of some: equivariance error and loss at the end, over its trainings."""
     rows = []
-    for name, found, keys in _sweeps(read):
+    every = _sweeps(read)
+    chosen = _some(pd.DataFrame({"sweep": [name for name, *_ in every]}), "sweep", only)["sweep"]
+    for name, found, keys in (one for one in every if one[0] in set(chosen)):
         each = ["run", "seed"]
         last = found.loc[found.groupby(each, sort=False)["step [1]"].idxmax()]
         lowest = found[~found["trivial"].astype(bool)].groupby(each)["equivariance error [%]"].min()
@@ -300,7 +312,12 @@ PARTS = {part.__name__: part for part in EVERY}
 
 def rewritten(text: str, read: Tables) -> str:
     """The page with its tables made anew."""
-    return PLACE.sub(lambda place: f"{place[1]}\n{PARTS[place['name']](read)}\n{place[3]}", text)
+
+    def part(place: re.Match[str]) -> str:
+        only = place["only"].split(", ") if place["only"] else []
+        return f"{place[1]}\n{PARTS[place['name']](read, *only)}\n{place['end']}"
+
+    return PLACE.sub(part, text)
 
 
 def main() -> None:

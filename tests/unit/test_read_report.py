@@ -84,6 +84,16 @@ def test_parts__have_the_numbers_of_the_tables(page, report):
     assert row == "| gauss-newton | κ_E90 | 4 (1 to 8); 2 to 4 |", "the first checkpoint is not in the range"
 
 
+def test_parts__can_be_of_some_claims_or_sweeps(page, report):
+    read = page.Tables(report)
+    assert page.sweeps(read, "size") == page.sweeps(read)
+    text = page.rewritten("<!-- claims: small -->\n<!-- end -->", read)
+    assert text == f"<!-- claims: small -->\n\n{page.claims(read)}\n<!-- end -->"
+    for part, name in ((page.sweeps, "angle"), (page.claims, "large")):
+        with pytest.raises(SystemExit, match=f"expected one of: s.*; got {name}"):
+            part(read, name)
+
+
 def test_objectives__are_sorted_by_task_and_loss(page, report):
     assert page.objectives(page.Tables(report)).splitlines()[2:] == [
         "| forces | none | 3 | 2 | 0.125 (0.1 to 0.75) | - | 1.5 % | 0.0625 | - |",
