@@ -26,7 +26,9 @@ def test_passes__of_a_training_are_three_for_each_sample_of_each_update(plan):
 
 def test_passes__of_a_panel_are_counted_as_the_config_says_them(plan):
     """Of the voxels: at every checkpoint 48 samples; at some a panel of 12 samples under 3 times 24 rotations."""
-    steps = {0, 850, *(round(10 ** (k / 3)) for k in range(9))}
+    train = plan.config.runs["voxels"].train
+    decades = [k / train.checkpoints_per_decade for k in range(99)]
+    steps = {0, train.steps, *(round(10**d) for d in decades if round(10**d) < train.steps)}
     settings = plan.config.measure("twirl", "voxels")[0]
     each = 48 * (settings.rotations + settings.reflections)
     assert 1 < settings.panel_checkpoints < len(steps)

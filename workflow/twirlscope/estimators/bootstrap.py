@@ -15,7 +15,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from .._typing import Array, Float, Int, Values
 
@@ -133,7 +133,7 @@ def _studentised_interval(
     spread = (residual**2).sum(-1) / (1 - 1 / clusters) if clusters > 1 else np.full(ratio.shape, np.nan)
     error = np.sqrt(spread) / total
     if clusters < LEAST_CLUSTERS:
-        high = student.ppf(0.975, max(clusters - 1, 1))
+        high = stdtrit(max(clusters - 1, 1), 0.975)
         low = -high
     else:
         high, low = -_studentised(residual, bottom, resamples, seed)

@@ -45,7 +45,7 @@ from functools import partial
 
 import numpy as np
 from scipy.optimize import brentq
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from ..._typing import Array, Callable, Float, Sequence
 from ..bootstrap import standard_error
@@ -258,7 +258,7 @@ def _spread_over_groups(groups: Sequence[tuple[Spectrum, Spectrum]], measure: Me
 
 def student_width(count: int) -> float:
     """Half-width of a 95 % interval from so many numbers, in standard errors."""
-    return float(student.ppf(0.975, max(count - 1, 1)))
+    return float(stdtrit(max(count - 1, 1), 0.975))
 
 
 def _value(spectrum: Spectrum, measure: Measure, side: str) -> float:
