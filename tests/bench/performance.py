@@ -24,6 +24,7 @@ import torch
 from timing import machine
 
 from twirlscope.errors import UserError
+from twirlscope.runtime import memory
 from twirlscope.runtime.atomic import write_whole
 
 SCRIPTS = [
@@ -47,6 +48,7 @@ Times are CPU seconds of one thread, unless a table says otherwise, since other 
 of a comparison alternate within a process. A ratio is the median over rounds of the ratio within a round, with the
 interval that holds the true median in at least 95 % of cases; of fewer than 6 rounds it is the whole range.
 """
+KEPT = "freed memory kept"  # by the process, see `memory.keep_freed`
 PLACE = re.compile(
     r"^## .*\n\n`(?P<script>[^`]+)`[^\0]*?(?=^## |^Not run for this page|\Z)", re.MULTILINE
 )  # of a section
@@ -83,15 +85,21 @@ class Section:
 
     def markdown(self, script: str) -> str:
         """The heading, the name of the script, the machine, and the tables."""
-        return f"## {self.title}\n\n`{script}`, {machine()}\n\n{self.text.strip()}\n"
+        return f"## {self.title}\n\n`{script}`, {machine()}, {KEPT}\n\n{self.text.strip()}\n"
 
 
 def made(name: str, given: Given) -> Section:
     """The section of a script, printed as it is found."""
-    torch.set_num_threads(1)
+    _as_a_job()
     found = importlib.import_module(name).section(given)
     print(found.markdown(path_of(name)), flush=True)
     return found
+
+
+def _as_a_job() -> None:
+    """One thread, and freed memory that stays with the process, for all sides of a comparison."""
+    torch.set_num_threads(1)
+    memory.keep_freed()
 
 
 def path_of(name: str) -> str:
@@ -118,7 +126,7 @@ def page(names: Sequence[str], given: Given, before: str = "") -> tuple[str, lis
 def alone(section: Callable[[Given], Section], script: str) -> int:
     """Print the section of one script that was run by itself; 1 if a limit is exceeded."""
     given = arguments().parse_args()
-    torch.set_num_threads(1)
+    _as_a_job()
     found = section(given_of(given))
     print(found.markdown(f"tests/bench/{Path(script).name}"))
     return _verdict([] if given.quick else found.exceeded)
