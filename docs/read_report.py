@@ -308,6 +308,7 @@ def features(read: Tables) -> str:
 
 EVERY = (features, answer, claims, runs, sweeps, ratios, course, landscapes, objectives, laws, pairs)
 PARTS = {part.__name__: part for part in EVERY}
+DIVISIBLE = ("claims", "sweeps")  # parts of which a page can have some
 
 
 def rewritten(text: str, read: Tables) -> str:
@@ -315,6 +316,8 @@ def rewritten(text: str, read: Tables) -> str:
 
     def part(place: re.Match[str]) -> str:
         only = place["only"].split(", ") if place["only"] else []
+        if only and place["name"] not in DIVISIBLE:
+            raise SystemExit(f"{place['name']}: expected no names behind it, got {', '.join(only)}")
         return f"{place[1]}\n{PARTS[place['name']](read, *only)}\n{place['end']}"
 
     return PLACE.sub(part, text)

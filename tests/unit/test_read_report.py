@@ -92,6 +92,8 @@ def test_parts__can_be_of_some_claims_or_sweeps(page, report):
     for part, name in ((page.sweeps, "angle"), (page.claims, "large")):
         with pytest.raises(SystemExit, match=f"expected one of: s.*; got {name}"):
             part(read, name)
+    with pytest.raises(SystemExit, match="laws: expected no names behind it, got size"):
+        page.rewritten("<!-- laws: size -->\n<!-- end -->", read)
 
 
 def test_objectives__are_sorted_by_task_and_loss(page, report):

@@ -66,6 +66,13 @@ def test_heartbeat__ends_with_the_work_also_when_that_fails(tmp_path):
     assert not [t for t in threading.enumerate() if t.name == "heartbeat"]
 
 
+def test_job__keeps_the_memory_that_it_frees(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(job_module.memory, "keep_freed", lambda: asked.append(True))
+    with job_module.job(script(tmp_path)):
+        assert asked == [True]
+
+
 def test_job__has_a_heartbeat_in_its_log(tmp_path, monkeypatch):
     monkeypatch.setattr(job_module, "SILENCE", 0.1)
     with job_module.job(script(tmp_path)):
