@@ -149,7 +149,7 @@ def section(given: Given) -> Section:
     compared = problem(attention(width, layers), 4, torch.float32)
     size = len(compared.parameters)
     times = spectra(compared, names, given.rounds(5))
-    exact = [name for name in names if name != "its basis in float32"]
+    exact = [name for name in names if name != "its basis in float64"]
     small = problem(attention(4 if given.quick else 8, 1), 2, torch.float64, atoms=6)
     norm = problem(Transformer(4 if given.quick else 8), 2, torch.float64, atoms=6)
     absent = [name for name in TOOLS if name not in names]

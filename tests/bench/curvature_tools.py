@@ -45,14 +45,15 @@ class Ours:
     """One block-Lanczos run gives everything."""
 
     def __init__(self, objective: Objective):
-        self.operator, self.noise = operator(objective, PART), torch.finfo(objective.parameters.dtype).eps
+        self.operator, self.basis = operator(objective, PART), objective.parameters.dtype
+        self.noise = torch.finfo(self.basis).eps
 
     def product(self, vector):
         return self.operator(vector[:, None])[:, 0]
 
     def top(self):
-        found = lanczos(self.operator, rademacher(self.operator.size, PROBES, 0), STEPS, noise=self.noise)
-        return found.top(TOP)[0]
+        probes = rademacher(self.operator.size, PROBES, 0).to(self.basis)
+        return lanczos(self.operator, probes, STEPS, noise=self.noise).top(TOP)[0]
 
     def density(self):
         """Part of the same run."""
@@ -61,12 +62,12 @@ class Ours:
         return self.operator.products
 
 
-class OursNarrow(Ours):
-    """The same with a basis in float32."""
+class OursWide(Ours):
+    """The same with a basis in float64."""
 
-    def top(self):
-        probes = rademacher(self.operator.size, PROBES, 0).float()
-        return lanczos(self.operator, probes, STEPS, noise=self.noise).top(TOP)[0]
+    def __init__(self, objective: Objective):
+        super().__init__(objective)
+        self.basis = torch.float64
 
 
 class PyHessian:
@@ -159,7 +160,7 @@ class Eigenthings:
         return self.flat.calls
 
 
-TOOLS = {"twirlscope": Ours, "its basis in float32": OursNarrow, "PyHessian": PyHessian, "curvlinops": Curvlinops}
+TOOLS = {"twirlscope": Ours, "its basis in float64": OursWide, "PyHessian": PyHessian, "curvlinops": Curvlinops}
 TOOLS |= {"hessian-eigenthings": Eigenthings}
 PACKAGES = {"PyHessian": "pyhessian", "curvlinops": "curvlinops", "hessian-eigenthings": "hessian_eigenthings"}
 

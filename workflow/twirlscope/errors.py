@@ -67,7 +67,7 @@ def needs(extra: str) -> Iterator[None]:
 
 
 class Deferred:
-    """A module that is imported at its first use; for packages that take a second, in modules that planning reads.
+    """A module that is imported at its first use; for slow packages, in modules that planning or every job reads.
 
     Raises:
         ModuleNotFoundError: its package is not installed, at once.

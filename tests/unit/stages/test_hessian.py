@@ -198,10 +198,27 @@ def test_hessian__names_sample_rotation_and_step_of_a_product_that_is_not_finite
 
 def test_hessian__says_when_the_basis_is_smaller_than_requested(files, capsys):
     train, data, out = files()
-    hessian(train, data, out, HessianSettings(**QUICK, basis_memory=4e-6, checkpoints=1), job={"code": "code"})
+    hessian(
+        train,
+        data,
+        out,
+        HessianSettings(**QUICK, basis_dtype="float64", basis_memory=4e-6, checkpoints=1),
+        job={"code": "code"},
+    )
     assert "float32, 3.26e-06 GB of 4e-06 GB, less than requested" in capsys.readouterr().out
     assert store.load(out).attrs["basis_dtype"] == "float32"
     assert store.load(out).attrs["tf32"] is False
+
+
+@pytest.mark.parametrize(
+    ("dtype", "basis", "found"),
+    [("float32", "auto", "float32"), ("float64", "auto", "float64"), ("float32", "float64", "float64")],
+)
+def test_hessian__has_a_basis_in_the_precision_of_the_products_unless_told(files, dtype, basis, found):
+    train, data, out = files()
+    settings = HessianSettings(**QUICK, dtype=dtype, basis_dtype=basis, checkpoints=1)
+    hessian(train, data, out, settings, job={"code": "code"})
+    assert store.load(out).attrs["basis_dtype"] == found
 
 
 def test_hessian__refuses_a_model_whose_derivatives_are_wrong(files):

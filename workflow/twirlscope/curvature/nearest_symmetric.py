@@ -19,13 +19,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy import optimize
 
 from .._typing import Array, Float, Mapping, Sequence, Tensor
+from ..errors import Deferred
 from ..runtime.precision import differentiable
 from ..runtime.progress import inside
 from .objective import Objective, gradient
 
+optimize = Deferred("scipy.optimize")
 MEMORY = 20  # steps that L-BFGS remembers
 ROUNDING = 1e3  # in squared rounding errors of the predictions: a smaller equivariance error is not minimised
 

@@ -181,7 +181,7 @@ def problem_of(
 
 def _basis(size: int, settings: HessianSettings) -> Basis:
     """Largest basis that fits into the memory; the log states its size."""
-    wanted = getattr(torch, settings.basis_dtype)
+    wanted = getattr(torch, settings.dtype if settings.basis_dtype == "auto" else settings.basis_dtype)
     basis = fitting_basis(size, settings.probes, settings.lanczos_steps, wanted, settings.basis_memory * GB)
     text = f"basis: {basis.probes} probes x {settings.lanczos_steps} steps x {size} parameters in {basis.dtype}"
     requested = (basis.probes, basis.dtype) == (settings.probes, wanted)

@@ -15,10 +15,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import stdtrit
 
 from .._typing import Array, Float, Int, Values
+from ..errors import Deferred
 
+special = Deferred("scipy.special")
 LARGEST = 4_000_000  # numbers of one block in memory, here and in `degree_spectrum`
 FEW_CLUSTERS = 20  # with fewer clusters intervals are approximate
 LEAST_CLUSTERS = 5  # resamples of fewer clusters often hold a single cluster, which has no standard error
@@ -133,7 +134,7 @@ def _studentised_interval(
     spread = (residual**2).sum(-1) / (1 - 1 / clusters) if clusters > 1 else np.full(ratio.shape, np.nan)
     error = np.sqrt(spread) / total
     if clusters < LEAST_CLUSTERS:
-        high = stdtrit(max(clusters - 1, 1), 0.975)
+        high = special.stdtrit(max(clusters - 1, 1), 0.975)
         low = -high
     else:
         high, low = -_studentised(residual, bottom, resamples, seed)

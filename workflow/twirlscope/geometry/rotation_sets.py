@@ -20,12 +20,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.integrate import lebedev_rule
-from scipy.spatial.transform import Rotation
 
 from .._typing import Array, Float, Tensor
-from ..errors import UserError
+from ..errors import Deferred, UserError
 from . import so3
+
+integrate, transform = Deferred("scipy.integrate"), Deferred("scipy.spatial.transform")
 
 # degree to which each set is exact; in the order of their sizes: 4, 12, 24, 24, 60, 84, 168, 208, 360, 380, 600, 1376
 DEGREES = {"D2": 1, "T": 2, "O": 3, "lebedev3": 3, "I": 5, "lebedev5": 5, "O7": 7, "lebedev7": 7, "I6": 9}
@@ -123,7 +123,7 @@ def rotation_set(name: str) -> RotationSet:
     if name.startswith("lebedev"):
         return RotationSet(name, *_lebedev(DEGREES[name]), DEGREES[name])
     group, representatives = COSETS.get(name, (name, [(1.0, 0.0, 0.0, 0.0)]))
-    elements = torch.from_numpy(Rotation.create_group(group).as_quat(scalar_first=True))
+    elements = torch.from_numpy(transform.Rotation.create_group(group).as_quat(scalar_first=True))
     cosets = torch.tensor(representatives, dtype=torch.float64)
     quaternion = so3.product(elements[:, None], cosets).reshape(-1, 4)
     return RotationSet(name, quaternion, torch.full_like(quaternion[:, 0], 1 / len(quaternion)), DEGREES[name])
@@ -166,7 +166,7 @@ def randomised(
 
 def _lebedev(degree: int) -> tuple[Float[Tensor, "n 4"], Float[Tensor, " n"]]:
     """Lebedev's points for the image of the z axis, times equal angles about it: R_z(azimuth) R_y(polar) R_z(angle)."""
-    points, weight = (torch.from_numpy(a) for a in lebedev_rule(degree))
+    points, weight = (torch.from_numpy(a) for a in integrate.lebedev_rule(degree))
     x, y, z = points
     image = so3.product(
         so3.axis_rotation(2, torch.atan2(y, x)), so3.axis_rotation(1, torch.atan2(torch.hypot(x, y), z))

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.optimize import linear_sum_assignment
 
 from .._typing import Array, Float, Int, Tensor
-from ..errors import UserError
+from ..errors import Deferred, UserError
 
+optimize = Deferred("scipy.optimize")
 PEAK_THRESHOLD = 0.25  # least value of a peak; the centre of an atom has 1, a voxel half a diagonal away 0.5 or more
 TOLERANCE = 0.5  # [Å] largest distance between an atom and its peak; half of a short bond
 WIDTH = 0.93  # width of a blob over the radius of its atom: g(r) = exp(-(d / (0.93 radius))^2)
@@ -58,7 +58,7 @@ def count_found_atoms(
     """Number of atoms with a peak of their element within the tolerance [Å]; each peak counts for one atom at most."""
     distance = np.linalg.norm(found[1][:, None] - true[1][None], axis=-1)
     wrong = (found[0][:, None] != true[0][None]) | (distance > tolerance)
-    rows, columns = linear_sum_assignment(np.where(wrong, 1.0, 0.0))
+    rows, columns = optimize.linear_sum_assignment(np.where(wrong, 1.0, 0.0))
     return int((~wrong[rows, columns]).sum())
 
 

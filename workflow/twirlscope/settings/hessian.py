@@ -54,7 +54,9 @@ class HessianSettings(Settings):
         8, "block steps of Lanczos: probes * steps products with each matrix, and as many Ritz values", ge=2
     )
     trace_probes: int = key(2, "additional probes, one product each, for the trace and its error", ge=0)
-    basis_dtype: Literal["float32", "float64"] = key("float64", "precision of the basis, if it fits the memory")
+    basis_dtype: Literal["auto", "float32", "float64"] = key(
+        "auto", "precision of the basis, if it fits the memory; auto has that of the products, `dtype`"
+    )
     basis_memory: float = key(
         1.0,
         "memory for the basis; if it does not fit, float32 and then fewer probes are used, and the log says so",

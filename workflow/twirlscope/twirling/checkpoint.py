@@ -11,7 +11,7 @@ import numpy as np
 import torch
 import xarray as xr
 
-from .._typing import Array, Callable, Float, Int, Sequence
+from .._typing import Array, Callable, Float, Int, Sequence, Tensor
 from ..contracts import Evaluation, Task
 from ..geometry import action, so3
 from ..losses import balanced, inner
@@ -45,13 +45,16 @@ ROUNDED = slice(0, 4)  # samples on which rounding error is measured, which diff
 class Design:
     """Samples and rotations of a measurement; `panel` is None if there are too few samples for a panel.
 
-    whole: the task under all rotations, and rotations of the same samples; None if its group is already that.
+    whole: the task under all rotations, with rotations and interpolation error of the same samples; None if its group
+        is already that.
+    interpolation: see `interpolation_error`.
     full_batch: whether the model is also checked in a batch as large as those of the measurement.
     """
 
     held: Heldout
     panel: Panel | None
-    whole: tuple[Task, Heldout] | None = None
+    whole: tuple[Task, Heldout, Float[Array, " term"]] | None = None
+    interpolation: Float[Array, " term"] | float = 0.0
     full_batch: bool = True
 
     @property
@@ -65,9 +68,11 @@ def design_of(
 ) -> Design:
     """Rotations of these samples, which are ascending, and a panel with some of the samples."""
     panel = panel_of(index, settings, task.group, cluster) if min(settings.panel, len(index)) > 1 else None
-    other = task.under_all_rotations()
-    whole = other and (other, replace(heldout_of(other, index, settings, cluster), losses={}))
-    return Design(heldout_of(task, index, settings, cluster), panel, whole)
+    held, other, whole = heldout_of(task, index, settings, cluster), task.under_all_rotations(), None
+    if other is not None:
+        turned = replace(heldout_of(other, index, settings, cluster), losses={})
+        whole = other, turned, interpolation_error(other, turned)
+    return Design(held, panel, whole, interpolation_error(task, held))
 
 
 @dataclass(frozen=True)
@@ -105,7 +110,7 @@ def measure_checkpoint(evaluation: Evaluation, exact: Callable, design: Design, 
         held = measure_heldout(evaluation, design.held)
     return Checkpoint(
         held,
-        rounding_error(evaluation, exact, design.held),
+        rounding_error(evaluation, exact, design.held) + design.interpolation,
         metrics(evaluation, design.index[FIRST]),
         measure_degrees(evaluation, design.index),
         None if panel is None else _measure_panel(evaluation, panel),
@@ -121,11 +126,11 @@ def _measure_panel(evaluation: Evaluation, panel: Panel) -> tuple[Products, LieE
 
 
 def _measure_whole(
-    evaluation: Evaluation, exact: Callable, task: Task, held: Heldout
+    evaluation: Evaluation, exact: Callable, task: Task, held: Heldout, interpolation: Float[Array, " term"]
 ) -> tuple[Products, Float[Array, " term"]]:
     """Inner products and rounding error under all rotations."""
     evaluation = replace(evaluation, task=task)
-    return measure_heldout(evaluation, held), rounding_error(evaluation, exact, held)
+    return measure_heldout(evaluation, held), rounding_error(evaluation, exact, held) + interpolation
 
 
 def rows_of(evaluation: Evaluation, held: Heldout) -> int:
@@ -134,25 +139,32 @@ def rows_of(evaluation: Evaluation, held: Heldout) -> int:
 
 
 def rounding_error(evaluation: Evaluation, exact: Callable, held: Heldout) -> Float[Array, " term"]:
-    """Equivariance error that is not due to the model, on a few samples: of rounding and of interpolation.
-
-    The rounding error is that of z in the working precision against float64. Interpolated fields add the difference
-    between the target of the rotated sample, rotated back, and the target.
-    """
+    """Equivariance error of rounding, on a few samples: that of z in the working precision against float64."""
     task, where = evaluation.task, (evaluation.device, evaluation.dtype)
-    few, rotation = balanced(task.batch(held.index[ROUNDED])), so3.matrix(held.quaternion[FIRST, 0])
-    batch = balanced(task.batch(held.index[FIRST])).to("cpu", torch.float64)
+    few, rotation = balanced(task.batch(held.index[ROUNDED])), so3.matrix(held.quaternion[ROUNDED, 0])
     with torch.no_grad():
-        precise = twisted(exact, task, few.to("cpu", torch.float64), rotation[ROUNDED])
-        single = twisted(evaluation.model, task, few.to(*where), rotation[ROUNDED].to(*where))
-        right = task.rotate(batch, rotation).targets
-    errors = []
-    for t in task.terms:
-        rounding = single[t.name].double().cpu() - precise[t.name]
-        turning = action.twist(t.irreps, rotation, right[t.name]) - batch.targets[t.name]
-        pairs = ((rounding, few.weights[t.name].double()), (turning, batch.weights[t.name]))
-        errors.append(sum(inner(error, error, weights).mean().item() for error, weights in pairs))
-    return np.array([*errors, np.dot([t.weight for t in task.terms], errors)])
+        precise = twisted(exact, task, few.to("cpu", torch.float64), rotation)
+        single = twisted(evaluation.model, task, few.to(*where), rotation.to(*where))
+    error = {t.name: single[t.name].double().cpu() - precise[t.name] for t in task.terms}
+    return _mean_squares(task, error, few.weights)
+
+
+def interpolation_error(task: Task, held: Heldout) -> Float[Array, " term"]:
+    """Equivariance error of interpolated fields, on a few samples; 0 up to rounding where nothing is interpolated.
+
+    It is the difference between the target of the rotated sample, rotated back, and the target.
+    """
+    batch, rotation = balanced(task.batch(held.index[FIRST])), so3.matrix(held.quaternion[FIRST, 0])
+    batch = batch.to("cpu", torch.float64)
+    right = task.rotate(batch, rotation).targets
+    error = {t.name: action.twist(t.irreps, rotation, right[t.name]) - batch.targets[t.name] for t in task.terms}
+    return _mean_squares(task, error, batch.weights)
+
+
+def _mean_squares(task: Task, error: dict[str, Tensor], weights: dict[str, Tensor]) -> Float[Array, " term"]:
+    """Mean square of an error over the samples, by term, `weighted` last."""
+    squares = [inner(error[t.name], error[t.name], weights[t.name].double()).mean().item() for t in task.terms]
+    return np.array([*squares, np.dot([t.weight for t in task.terms], squares)])
 
 
 def checkpoints_dataset(
@@ -186,7 +198,7 @@ def _whole(
     design: Design, steps: Sequence[int], measured: Sequence[Checkpoint], settings: TwirlSettings
 ) -> dict[str, xr.Variable]:
     """Losses under all rotations, by name, `so3_` before each."""
-    task, held = design.whole
+    task, held, _ = design.whole
     found = summarise(heldout_dataset(task, steps, held, [m.whole[0] for m in measured]), settings)
     found["loss_equiv_floor"] = (("step", "term"), np.stack([m.whole[1] for m in measured]))
     names = (f"{name}{end}" for name in (*SPLIT, "percent_equiv") for end in ("", "_low", "_high"))

@@ -12,13 +12,13 @@ from functools import cache
 
 import numpy as np
 import xarray as xr
-from scipy.spatial import cKDTree
 
 from ..._typing import Array, Callable, Float, Int, Iterator
-from ...errors import UserError
+from ...errors import Deferred, UserError
 from .groups import numbered
 from .scales import blocks
 
+spatial = Deferred("scipy.spatial")
 TOLERANCE = 1e-3  # [Å] root mean square displacement below which two geometries are the same
 SLACK = TOLERANCE * (1 + 1e-2)  # invariants are stored in single precision
 NUMBERS = 8  # invariants of a sample
@@ -169,7 +169,7 @@ def _near_another(values: Float[Array, "sample number"], composition: Int[Array,
     near = [np.arange(0)]
     for group in np.split(order, np.flatnonzero(np.diff(composition[order])) + 1):
         if len(group) > 1:
-            tree = cKDTree(values[group])
+            tree = spatial.cKDTree(values[group])
             for start in range(0, len(group), CHUNK):
                 some = group[start : start + CHUNK]
                 distance = tree.query(values[some], k=2, p=np.inf, distance_upper_bound=SLACK)[0][:, 1]
@@ -187,7 +187,7 @@ def _copies(points: Float[Array, "sample number"]) -> Iterator[tuple[int, int]]:
 
 def _neighbours(points: Float[Array, "sample number"]) -> Iterator[tuple[int, int]]:
     """Pairs of points within the tolerance in every number."""
-    tree = cKDTree(points)
+    tree = spatial.cKDTree(points)
     for start in range(0, len(points), CHUNK):
         found = tree.query_ball_point(points[start : start + CHUNK], SLACK, p=np.inf)
         yield from ((n, m) for n, near in enumerate(found, start) for m in near if m < n)

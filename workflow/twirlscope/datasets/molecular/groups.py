@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from ..._typing import Array, Bool, Int
+from ...errors import Deferred
+
+sparse, csgraph = Deferred("scipy.sparse"), Deferred("scipy.sparse.csgraph")
 
 
 def numbered(labels: Int[Array, " sample"]) -> Int[Array, " sample"]:
@@ -23,8 +24,8 @@ def joined(*labels: Int[Array, " sample"]) -> Int[Array, " sample"]:
         width = int(label.max()) + 1
         left, right = np.divmod(np.unique(group * width + label), width)
         nodes = int(group.max()) + 1 + width
-        edges = coo_array((np.ones(len(left), bool), (left, right + nodes - width)), (nodes, nodes))
-        group = connected_components(edges, directed=False)[1][group].astype(np.int64)
+        edges = sparse.coo_array((np.ones(len(left), bool), (left, right + nodes - width)), (nodes, nodes))
+        group = csgraph.connected_components(edges, directed=False)[1][group].astype(np.int64)
     return numbered(group)
 
 

@@ -11,14 +11,13 @@ from __future__ import annotations
 
 import numpy as np
 import xarray as xr
-from scipy.sparse import coo_array
-from scipy.spatial import cKDTree
 
 from ..._typing import Array, Float, Int, UInt
-from ...errors import needs
+from ...errors import Deferred, needs
 from .groups import joined
 from .scales import BLOCK, blocks
 
+sparse, spatial = Deferred("scipy.sparse"), Deferred("scipy.spatial")
 FACTORS = (
     1.25,
     1.35,
@@ -106,7 +105,7 @@ def _near_pairs(
     A fourth coordinate puts the samples far apart, so that one tree serves a whole block of them.
     """
     apart = 2 * reach * np.repeat(np.arange(len(atoms)), atoms)
-    tree = cKDTree(np.column_stack([positions, apart]), compact_nodes=False, balanced_tree=False)
+    tree = spatial.cKDTree(np.column_stack([positions, apart]), compact_nodes=False, balanced_tree=False)
     pairs = tree.query_pairs(reach, output_type="ndarray")
     return pairs, np.linalg.norm(positions[pairs[:, 0]] - positions[pairs[:, 1]], axis=1)
 
@@ -120,7 +119,7 @@ def _graph_hash(
     Res. 12, 2539 (2011).
     """
     ends = np.concatenate([bonds, bonds[:, ::-1]]).T
-    bonded = coo_array((np.ones(ends.shape[1], np.uint64), tuple(ends)), (len(number), len(number))).tocsr()
+    bonded = sparse.coo_array((np.ones(ends.shape[1], np.uint64), tuple(ends)), (len(number), len(number))).tocsr()
     colour = _mixed(number.astype(np.uint64))
     for _ in range(ROUNDS):
         colour = _mixed(colour * np.uint64(3) + bonded @ colour)

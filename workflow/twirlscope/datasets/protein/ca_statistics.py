@@ -14,10 +14,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-from scipy.cluster.vq import kmeans2
 
 from ..._typing import Array, Float, Int, Sequence
+from ...errors import Deferred
 
+vq = Deferred("scipy.cluster.vq")
 TABLE = Path(__file__).with_suffix(".json")
 STATES = 16
 GLOBULAR_LIMIT = 1.5  # times the fitted radius of gyration: chains above it are coiled coils and swapped domains
@@ -121,7 +122,7 @@ def cluster_labels(
 ) -> Int[Array, " point"]:
     """Label of each point by k-means that starts from random points; label 0 is the most frequent one."""
     start = points[np.random.default_rng(seed).choice(len(points), count, replace=False)]
-    label = kmeans2(points, start, iter=iterations, minit="matrix")[1]
+    label = vq.kmeans2(points, start, iter=iterations, minit="matrix")[1]
     order = np.bincount(label, minlength=count).argsort(kind="stable")[::-1]
     return order.argsort()[label]
 

@@ -8,11 +8,11 @@ cluster may also hold sequences that are not similar: the split stays valid, but
 from __future__ import annotations
 
 import numpy as np
-from scipy.sparse import csr_matrix, lil_matrix
-from scipy.sparse.csgraph import connected_components
 
 from ..._typing import Array, Int, Sequence
+from ...errors import Deferred
 
+sparse, csgraph = Deferred("scipy.sparse"), Deferred("scipy.sparse.csgraph")
 AMINO_ACIDS = "ACDEFGHIKLMNPQRSTVWY"
 K = 4  # letters of a k-mer: of two unrelated sequences of 200, about one in 500 is shared by chance
 CHANCE = 2  # k-mers that may be shared by chance
@@ -35,14 +35,14 @@ def clusters(sequences: Sequence[str]) -> Int[Array, " sequence"]:
     sizes = np.array([len(w) for w in found])
     first = np.concatenate([[0], np.cumsum(sizes)])
     columns = np.concatenate(found)
-    table = csr_matrix((np.ones(len(columns)), columns, first), (len(found), len(AMINO_ACIDS) ** K))
-    links = lil_matrix((len(found), len(found)), dtype=bool)
+    table = sparse.csr_matrix((np.ones(len(columns)), columns, first), (len(found), len(AMINO_ACIDS) ** K))
+    links = sparse.lil_matrix((len(found), len(found)), dtype=bool)
     for start in range(0, len(found), ROWS):
         shared = (table[start : start + ROWS] @ table.T).tocoo()
         row = shared.row + start
         fewer = np.minimum(sizes[row], sizes[shared.col])
         alike = shared.data >= np.minimum(CHANCE + SHARED * fewer, fewer)
         links[row[alike], shared.col[alike]] = True
-    label = connected_components(links.tocsr(), directed=False)[1]
+    label = csgraph.connected_components(links.tocsr(), directed=False)[1]
     _, place, inverse = np.unique(label, return_index=True, return_inverse=True)
     return place.argsort().argsort()[inverse]

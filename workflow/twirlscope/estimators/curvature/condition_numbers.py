@@ -44,14 +44,14 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-from scipy.optimize import brentq
-from scipy.special import stdtrit
 
 from ..._typing import Array, Callable, Float, Sequence
+from ...errors import Deferred
 from ..bootstrap import standard_error
 from .eigenvalues import Spectrum
 from .exact_measures import EXACT_ONLY, median_condition, rank, smallest_condition
 
+optimize, special = Deferred("scipy.optimize"), Deferred("scipy.special")
 SIDES = ("absolute", "positive")
 TOLERANCE = 0.15  # a number with a larger relative error, of probes and depth together, has not converged
 LEAST_PROBES = 3  # for a standard error; that of two probes is uncertain by 70 %
@@ -105,7 +105,7 @@ def descent_condition(value: Float[Array, " ritz"], count: Float[Array, " ritz"]
         return 1.0
     while excess(high) > 0:
         high += 5
-    return 2 * math.exp(brentq(excess, low, high, xtol=1e-10)) / math.log(1 / left)
+    return 2 * math.exp(optimize.brentq(excess, low, high, xtol=1e-10)) / math.log(1 / left)
 
 
 def effective_rank(value: Float[Array, " ritz"], count: Float[Array, " ritz"]) -> float:
@@ -258,7 +258,7 @@ def _spread_over_groups(groups: Sequence[tuple[Spectrum, Spectrum]], measure: Me
 
 def student_width(count: int) -> float:
     """Half-width of a 95 % interval from so many numbers, in standard errors."""
-    return float(stdtrit(max(count - 1, 1), 0.975))
+    return float(special.stdtrit(max(count - 1, 1), 0.975))
 
 
 def _value(spectrum: Spectrum, measure: Measure, side: str) -> float:
