@@ -20,6 +20,7 @@ from matplotlib.ticker import EngFormatter, FixedFormatter, FixedLocator, NullFo
 
 from ..._typing import Array, Callable, Float, Iterable, Iterator, Sequence
 from ..wording import SUPERSCRIPT
+from .embedded_fonts import outlines_alone
 
 # colour-blind safe. Source: Okabe and Ito, Color Universal Design (2008), darkened for lines on white
 BLUE, RED, GREEN, PINK, ORANGE, SKY = "#0072B2", "#D55E00", "#009E73", "#B8578F", "#C98A00", "#3A9BD9"
@@ -294,6 +295,6 @@ def rendered(canvas: Canvas, kind: str) -> bytes:
     """The content of an `svg` or `pdf` file: the same bytes for the same figure, without time stamps."""
     file = io.BytesIO()
     empty = dict.fromkeys(("Creator", "Date", "Format", "Type") if kind == "svg" else ("CreationDate",))
-    with mpl.rc_context(RC | {"figure.constrained_layout.use": False}):  # else savefig lays it out once more
+    with outlines_alone(), mpl.rc_context(RC | {"figure.constrained_layout.use": False}):  # else laid out once more
         canvas.savefig(file, format=kind, metadata=empty)
     return file.getvalue()
