@@ -14,17 +14,18 @@ import yaml
 from copies import ROOT, Project, copy_code
 from slurm_node import Node, missing, until
 
-# two runs of the smoke config, one training long enough to be disturbed
+# one run of the smoke config, its training long enough to be disturbed
 OVERLAY = """runs:
   augmented: {train: {steps: 900, checkpoints_per_decade: 1, save_every: 1000.0, device: cpu}}
   equivariant: null
   backbones: null
+  voxels: null
 """
 pytestmark = pytest.mark.timeout(2400)  # of the whole story, on a busy machine
 SEED = "results/runs/augmented/seed0"
 TRAINING, MEASURING = "rule_train_wildcards_augmented_0", "rule_measure_augmented_0_gradient_twirl"
 PROMPT = str(ROOT / "tests" / "kit" / "prompt_snakemake.py")
-STARVED = "rule_prepare_wildcards_geometries"
+STARVED = "rule_prepare_wildcards_molecules"
 
 
 @pytest.fixture(scope="module")
@@ -56,8 +57,7 @@ def profile_here(project, folder):
     profile = yaml.safe_load((project.code / "profiles" / "slurm" / "profile.yaml").read_text())
     profile |= {"slurm-status-command": "squeue", "slurm-init-seconds-before-status-checks": 1, "latency-wait": 5}
     del profile["set-threads"]
-    memory = "100 if wildcards.dataset == 'geometries' and attempt == 1 else 2000"
-    profile["set-resources"]["prepare"]["mem_mb"] = memory
+    profile["set-resources"]["prepare"]["mem_mb"] = "100 if attempt == 1 else 2000"
     folder.mkdir()
     (folder / "profile.yaml").write_text(yaml.safe_dump(profile))
     return str(folder)
@@ -187,7 +187,7 @@ def test_whole_run__ends_on_slurm(story):
 def test_job_out_of_memory__is_submitted_again_with_more(story):
     tries = [(state, memory) for _, state, memory, comment in story.jobs if comment == STARVED]
     assert (tries[0], tries[-1]) == (("FAILED", "100M"), ("COMPLETED", "2000M"))
-    logs = (story.project.work / "logs" / "slurm" / "rule_prepare" / "geometries").glob("*.log")
+    logs = (story.project.work / "logs" / "slurm" / "rule_prepare" / "molecules").glob("*.log")
     assert any("exceeded memory limit" in log.read_text() for log in logs)
 
 

@@ -273,7 +273,8 @@ def test_failing_job__ends_with_one_clear_message_and_no_product(project, tmp_pa
     (tmp_path / "bad.smi").write_text("not_a_molecule first\nC1CC second\n")
     overlay = write(tmp_path / "o.yaml", f"datasets: {{molecules: {{file: {tmp_path / 'bad.smi'}}}}}")
     broken = type(project)(project.code, tmp_path / "work")
-    output = broken.snakemake("--configfile", project.smoke, overlay, "--", "all_prepare", ok=False).output
+    target = ("--", "results/data/molecules.zarr.zip")
+    output = broken.snakemake("--configfile", project.smoke, overlay, *target, ok=False).output
     assert "ERROR prepare" in output
     assert "bad.smi" in output
     assert "Traceback" not in output
@@ -312,8 +313,8 @@ rule everything:
     jobs = other.jobs("--configfile", project.smoke)
     assert messages("augmented", "train", "twirl", "gradient", "hessian") <= jobs
     assert "report: elsewhere/report/index.html" in jobs
-    other.snakemake("--configfile", project.smoke, "--", "elsewhere/data/molecules.zarr.zip")
-    assert (tmp_path / "elsewhere" / "data" / "molecules.zarr.zip").exists()
+    other.snakemake("--configfile", project.smoke, "--", "elsewhere/data/geometries.zarr.zip")
+    assert (tmp_path / "elsewhere" / "data" / "geometries.zarr.zip").exists()
 
 
 def test_provenance__of_a_run_is_stored_with_it(project):
@@ -373,8 +374,8 @@ def test_jobs__run_the_code_of_their_own_copy_whatever_is_installed(blank):
         text.replace("    found = dataset.read(part)\n", '    found = print("this copy") or dataset.read(part)\n')
     )
     assert stage.read_text() != text
-    blank.snakemake("--", "results/data/backbones.zarr.zip")
-    assert (blank.work / "logs" / "prepare" / "backbones.0.log").read_text().startswith("this copy")
+    blank.snakemake("--", "results/data/geometries.zarr.zip")
+    assert (blank.work / "logs" / "prepare" / "geometries.0.log").read_text().startswith("this copy")
 
 
 @pytest.mark.slow
@@ -384,6 +385,6 @@ def test_edit_of_the_code_while_jobs_run__makes_what_was_made_before_it_again(bl
     script = blank.code / "workflow" / "scripts" / "prepare.py"
     text = script.read_text()
     script.write_text(f"{text}\n{edit}\n")  # the last job edits what it was made by
-    target = ("--", "results/data/backbones.zarr.zip")
+    target = ("--", "results/data/geometries.zarr.zip")
     blank.snakemake(*target)
-    assert "prepare: dataset backbones" in blank.jobs(*target)
+    assert "prepare: dataset geometries" in blank.jobs(*target)

@@ -88,8 +88,7 @@ class Run:
 
     def start(self, stage: str) -> None:
         """Give the command that a user gives; after a finished run, that for the stage again."""
-        for lock in (self.project.work / ".snakemake" / "locks").glob("*"):
-            lock.unlink()  # as `snakemake --unlock`, without the seconds of its start
+        self.unlock()
         again = ["-R", stage, "--"] if self.process is not None and self.process.returncode == 0 else []
         self.process = subprocess.Popen(
             self.project.command(*again),
@@ -100,6 +99,11 @@ class Run:
             env=os.environ | {"OMP_NUM_THREADS": "1"},
         )
         self.groups.append(self.process.pid)
+
+    def unlock(self) -> None:
+        """Remove the locks of killed commands as `snakemake --unlock` does, without the seconds of its start."""
+        for lock in (self.project.work / ".snakemake" / "locks").glob("*"):
+            lock.unlink()
 
     def wait_for_job(self, stage: str) -> None:
         """Wait until a job of the stage, or of a later one, is at work."""
@@ -151,7 +155,7 @@ def killed(seed: int, folder: Path, kind: signal.Signals) -> Outcome:
             print(f"{kind.name} of {run.kill(kind)}", flush=True)
     finally:
         run.end()
-    run.project.snakemake("--unlock")
+    run.unlock()
     run.project.snakemake()
     whole, disturbed = stores(undisturbed()), stores(run.project)
     if disturbed.keys() != whole.keys() or half_written(run.project):

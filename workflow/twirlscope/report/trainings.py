@@ -106,6 +106,11 @@ class Training:
         return self._by_term[term, True]
 
     @cached_property
+    def under_rotations(self) -> dict[str, tuple[xr.Dataset, bool]]:
+        """See `under_all_rotations`, by term of the loss, as far as they were asked for."""
+        return {}
+
+    @cached_property
     def courses(self) -> dict[tuple[str, str], Any]:
         """Courses of the percentage by term and part of the samples, as far as they were asked for."""
         return {}
@@ -143,6 +148,12 @@ def under_all_rotations(training: Training, term: str) -> tuple[xr.Dataset, bool
 
     The lower bound is also taken on a grid so coarse that turning makes as much of an error as the network.
     """
+    if term not in training.under_rotations:
+        training.under_rotations[term] = _under_all_rotations(training, term)
+    return training.under_rotations[term]
+
+
+def _under_all_rotations(training: Training, term: str) -> tuple[xr.Dataset, bool]:
     data = training.twirl.sel(term=term)
     if "so3_percent_equiv" in data and not _hidden_by_turning(data.isel(step=-1)):
         whole = [name for name in data.variables if name.startswith("so3_")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from .._typing import Array, Int, Mapping, Tensor
 from ..contracts import Model
 from ..errors import UserError
 from ..runtime.identity import sha256
+from ..runtime.precision import duplicate
 from ..settings.base import Settings
 from ..sources import split_index
 from ..storage import made_from, store
@@ -92,9 +94,14 @@ class Trained:
         Raises:
             UserError: the checkpoint is missing or not the one that was trained.
         """
-        model = plugins.make_model(self._spec["model"], self.task.constants)
+        model = duplicate(self._untrained)
         model.load_state_dict(self._kept("checkpoint", step))
         return model.to(dtype).eval()
+
+    @cached_property
+    def _untrained(self) -> Model:
+        """The model without its weights, which is copied: to make it anew for each checkpoint can take a second."""
+        return plugins.make_model(self._spec["model"], self.task.constants)
 
     def update(self, step: int) -> dict[str, Tensor] | None:
         """Change of each parameter in the optimiser step that led to this checkpoint; None at step 0.
@@ -118,7 +125,7 @@ class Trained:
         if not step:
             return None
         kept = self._kept("update", step)
-        model = plugins.make_model(self._spec["model"], self.task.constants)
+        model = duplicate(self._untrained)
         model.load_state_dict(kept["start"])
         model = model.to(dtype)
         with torch.no_grad():

@@ -19,6 +19,7 @@ EVERY = "all"  # samples
 TIME_EDGES = (0.0, 0.3, 0.5, 0.7, 0.85, 1.0)
 LEAST = 8  # samples of a bin
 RESAMPLES = 500
+NEEDED = ("trivial", "sample_loss_equiv", "sample_loss_mean", "cluster")  # arrays of the store
 
 
 class TimeBin(NamedTuple):
@@ -71,6 +72,7 @@ def course_of(training: Training, term: str, threshold: float, part: TimeBin | N
 
 def _course_of(training: Training, term: str, threshold: float, part: TimeBin | None) -> TrainingCourse:
     data, bound = under_all_rotations(training, term)
+    data = data[[name for name in NEEDED if name in data]]
     data = data.isel(step=np.flatnonzero(~data["trivial"].values))
     step = data["step"].values
     if not len(step):
