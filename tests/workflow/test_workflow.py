@@ -149,6 +149,7 @@ def test_run__measures_gradients_at_every_checkpoint_with_the_update_that_led_th
     assert (project.work / "results/report/tables/update_share.csv").exists()
 
 
+@pytest.mark.slow
 def test_gradients__that_are_not_wanted_are_not_measured(project, tmp_path):
     overlay = write(tmp_path / "o.yaml", "gradient: {enabled: false}")
     empty = type(project)(project.code, tmp_path)
@@ -161,6 +162,7 @@ def test_run_again__has_nothing_to_do(project):
     assert "Nothing to be done" in project.snakemake().output
 
 
+@pytest.mark.slow
 def test_run_again__makes_what_was_deleted(project, tmp_path):
     shutil.copytree(project.work, tmp_path / "work", symlinks=True)
     some = type(project)(project.code, tmp_path / "work")
@@ -193,6 +195,7 @@ def test_changed_measurement__trains_nothing_again(project, tmp_path):
     assert project.jobs("--configfile", project.smoke, overlay) == expected
 
 
+@pytest.mark.slow
 def test_overlay__can_drop_a_run(project, tmp_path):
     overlay = write(tmp_path / "o.yaml", "runs: {voxels: null}")
     assert project.jobs("--configfile", project.smoke, overlay) == {REPORT}
@@ -222,6 +225,7 @@ def test_edited_module__reruns_only_the_stages_that_reach_it(project, tmp_path, 
     assert "report" in ran
 
 
+@pytest.mark.slow
 def test_edited_docstring_or_comment__reruns_nothing(project, tmp_path):
     def change(text):
         return text.replace('"""', '"""Reworded: ', 1) + "\n# a comment\n"
@@ -229,6 +233,7 @@ def test_edited_docstring_or_comment__reruns_nothing(project, tmp_path):
     assert edited(project, tmp_path, "training/loop.py", change).jobs() == set()
 
 
+@pytest.mark.slow
 def test_fresh_clone_over_existing_results__asks_for_nothing(project, tmp_path):
     assert project.copy(tmp_path / "clone").jobs() == set()
 
@@ -239,6 +244,7 @@ def test_target_of_one_stage__makes_that_stage_and_what_it_needs(project, tmp_pa
     assert ran == {"prepare", "train", "twirl"}
 
 
+@pytest.mark.slow
 def test_until__stops_after_the_stage(project, tmp_path):
     empty = type(project)(project.code, tmp_path)
     assert {job.split(":")[0] for job in empty.jobs("--until", "train")} == {"prepare", "train"}
