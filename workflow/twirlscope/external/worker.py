@@ -7,6 +7,7 @@ so that a process that dies loses nothing that it has computed.
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.metadata
 import importlib.util
@@ -197,10 +198,16 @@ class Evaluator:
         return right
 
 
+@functools.cache
+def _distributions() -> dict[str, list[str]]:
+    """Installed distributions of every top-level module; to search for them takes tenths of a second."""
+    return importlib.metadata.packages_distributions()
+
+
 def versions(spec: dict[str, Any]) -> dict[str, str]:
     """Versions of Python, of the calculator's package and of the numerical packages that it has imported."""
     found = {"python": ".".join(map(str, sys.version_info[:3]))}
-    owner = importlib.metadata.packages_distributions()
+    owner = _distributions()
     modules = [spec["calculator"].partition(":")[0].split(".")[0]]
     named = {name: name for module in modules for name in owner.get(module, [])}
     for package in (*named, *PACKAGES):
