@@ -1,5 +1,9 @@
 """Short trainings of a toy model: their settings, data and weights, as fixtures and functions."""
 
+import functools
+import json
+import shutil
+import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 from unittest.mock import patch
@@ -9,6 +13,7 @@ import torch
 import toys
 
 from twirlscope.settings.train import TrainSettings
+from twirlscope.stages import rehearsal, train
 from twirlscope.storage import registry
 from twirlscope.training.checkpoints import Trained
 from twirlscope.training.loop import Loop
@@ -17,7 +22,7 @@ PLUGIN = Path(__file__).with_name("toy_model.py")
 
 
 def run(**changes):
-    settings = {"steps": 60, "batch": 4, "warmup": 5, "device": "cpu"} | changes
+    settings = {"steps": 30, "batch": 4, "warmup": 5, "device": "cpu"} | changes
     return {
         "dataset": "well",
         "task": {"name": "force_field"},
@@ -27,10 +32,41 @@ def run(**changes):
     }
 
 
+@functools.cache
+def frames():
+    """The bytes of the stored frames."""
+    with tempfile.TemporaryDirectory() as folder:
+        registry.save(toys.frames(), Path(folder) / "data.zarr.zip")
+        return (Path(folder) / "data.zarr.zip").read_bytes()
+
+
 @pytest.fixture(name="data")
 def stored_frames(tmp_path):
-    registry.save(toys.frames(), tmp_path / "data.zarr.zip")
+    (tmp_path / "data.zarr.zip").write_bytes(frames())
     return tmp_path / "data.zarr.zip"
+
+
+@pytest.fixture(scope="session", name="finished")
+def finished_trainings(tmp_path_factory):
+    """A function that copies a finished training to a folder and returns its store; settings are trained once."""
+    made = {}
+
+    def finished(folder, **changes):
+        key = json.dumps(run(**changes), sort_keys=True)
+        if key not in made:
+            made[key] = tmp_path_factory.mktemp("finished")
+            (made[key] / "data.zarr.zip").write_bytes(frames())
+            train.train(made[key] / "data.zarr.zip", made[key] / "train.zarr.zip", run(**changes), "code")
+        shutil.copytree(made[key], folder, dirs_exist_ok=True)
+        return folder / "train.zarr.zip"
+
+    return finished
+
+
+@pytest.fixture
+def unrehearsed(monkeypatch):
+    """Trainings without the rehearsal of their end, which takes as long as they do; tests of the stage have it."""
+    monkeypatch.setattr(rehearsal, "rehearse", lambda *_: None)
 
 
 def weights(out, data, step):

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-import signal
 import sys
 import tempfile
 import time
@@ -18,8 +17,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import short_trainings
-import torch
 import toys
+from forks import DONE, ended, forked
 
 from twirlscope.runtime.job import exit_with_message
 from twirlscope.stages.train import train
@@ -28,44 +27,13 @@ from twirlscope.storage import registry
 from .contents import contents
 
 SETTINGS = {"steps": 60, "ema": 0.9}
-DONE, REFUSED, STOPPED = 0, 1, os.EX_TEMPFAIL  # exit statuses of a job
+REFUSED, STOPPED = 1, os.EX_TEMPFAIL  # exit statuses of a job
 
 
 def begin(data: Path, out: Path, save_every: float = 0.01) -> None:
     """The training, as a job runs it; the state is saved every so many seconds."""
     with exit_with_message("train"):
         train(data, out, short_trainings.run(**SETTINGS, save_every=save_every), "code")
-
-
-def forked(work: Callable[[], None], log: Path) -> int:
-    """Process id of a child that does the work and ends with the exit status of a job; it prints to the log."""
-    sys.stdout.flush()
-    child = os.fork()
-    if child:
-        return child
-    status = 70
-    try:
-        torch.set_num_threads(1)
-        with log.open("a", buffering=1) as file, contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
-            work()
-            status = DONE
-    except SystemExit as end:
-        status = end.code
-    finally:
-        os._exit(status)
-
-
-def ended(child: int, seconds: float = 300.0) -> int:
-    """Exit status of a child, negative for a signal; one that takes longer is killed."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        found, status = os.waitpid(child, os.WNOHANG)
-        if found:
-            return os.waitstatus_to_exitcode(status)
-        time.sleep(0.001)
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    raise AssertionError(f"a training did not end in {seconds:g} s")
 
 
 @functools.cache

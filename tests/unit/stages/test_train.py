@@ -3,21 +3,19 @@
 import os
 import re
 import signal
-import subprocess
-import sys
-import textwrap
 import time
 import types
-from pathlib import Path
 
+import forks
 import numpy as np
 import pytest
-import short_trainings
 import torch
 import toy_model
-from short_trainings import killed_at, run, same, stored_frames, weights  # noqa: F401
+from short_trainings import finished_trainings, killed_at, run, same, stored_frames, unrehearsed, weights  # noqa: F401
 
 from twirlscope.errors import UserError
+from twirlscope.runtime.code_hash import code_hash
+from twirlscope.runtime.job import job
 from twirlscope.settings.train import TrainSettings, checkpoint_steps
 from twirlscope.sources import split_index
 from twirlscope.stages import rehearsal, train
@@ -28,30 +26,31 @@ from twirlscope.training.checkpoints import Trained
 from twirlscope.training.loop import Loop, learning_rate
 
 
-def test_train__is_bit_for_bit_reproducible(tmp_path, data):
-    for name in "ab":
-        train.train(data, tmp_path / name / "train.zarr.zip", run(), "code")
-    for step in (0, 10, 60):
+def test_train__is_bit_for_bit_reproducible(tmp_path, data, finished):
+    train.train(data, tmp_path / "a" / "train.zarr.zip", run(), "code")
+    finished(tmp_path / "b")
+    for step in (0, 10, 30):
         a, b = (weights(tmp_path / name / "train.zarr.zip", data, step) for name in "ab")
         assert same(a, b)
 
 
+@pytest.mark.usefixtures("unrehearsed")
 def test_train__learns_the_well(tmp_path, data):
-    train.train(data, tmp_path / "train.zarr.zip", run(steps=300, learning_rate=1e-2), "code")
+    train.train(data, tmp_path / "train.zarr.zip", run(steps=60, learning_rate=1e-2), "code")
     loss = store.load(tmp_path / "train.zarr.zip")["loss"].values
     assert loss[-20:].mean() < 0.2 * loss[:5].mean()
 
 
-def test_train__keeps_checkpoints_on_a_log_grid_with_both_ends(tmp_path, data):
-    train.train(data, tmp_path / "train.zarr.zip", run(), "code")
-    assert Trained(tmp_path / "train.zarr.zip", data).steps == [0, 1, 2, 3, 4, 6, 10, 16, 25, 40, 60]
+def test_train__keeps_checkpoints_on_a_log_grid_with_both_ends(tmp_path, data, finished):
+    assert Trained(finished(tmp_path), data).steps == [0, 1, 2, 3, 4, 6, 10, 16, 25, 30]
 
 
 @pytest.mark.parametrize("ema", [0.0, 0.9])
-def test_train__interrupted_and_resumed_ends_with_identical_weights(tmp_path, data, monkeypatch, ema):
-    train.train(data, tmp_path / "whole" / "train.zarr.zip", run(ema=ema), "code")
+@pytest.mark.usefixtures("unrehearsed")
+def test_train__interrupted_and_resumed_ends_with_identical_weights(tmp_path, data, finished, ema):
+    finished(tmp_path / "whole", ema=ema)
     out = tmp_path / "broken" / "train.zarr.zip"
-    for stop in (7, 33):
+    for stop in (7, 18):
         with killed_at(stop):
             train.train(data, out, run(ema=ema), "code")
         assert not out.exists()
@@ -66,65 +65,56 @@ def test_train__interrupted_and_resumed_ends_with_identical_weights(tmp_path, da
 
 def signalled(tmp_path, data, kind, settings):
     """A real process as the rule runs it, with pauses, that gets a signal in the middle; its exit status and log."""
-    log = tmp_path / "train.log"
-    code = f"""
-        import sys; sys.path[:0] = {sys.path!r}
-        from pathlib import Path
-        from types import SimpleNamespace
-        import short_trainings
-        import twirlscope.stages.train as t
-        from twirlscope.training.loop import Loop
-        from twirlscope.runtime.code_hash import code_hash
-        from twirlscope.runtime.job import job
-        update = Loop.update
-        def slow(loop):
-            import time; time.sleep(0.01); update(loop)
+    update, log = Loop.update, tmp_path / "train.log"
+
+    def slow(loop):
+        time.sleep(0.05 if loop.step >= 16 else 0)
+        update(loop)
+
+    def work():
         Loop.update = slow
-        out = Path({str(tmp_path / "broken" / "train.zarr.zip")!r})
-        params = SimpleNamespace(job={{"code": code_hash([])}}, sources=[])
-        with job(SimpleNamespace(rule="train", threads=1, log=[{str(log)!r}], params=params)):
-            t.train(Path({str(data)!r}), out, short_trainings.run(**{settings!r}), "code")
-    """
-    environment = os.environ | {"PYTHONPATH": str(Path(short_trainings.__file__).parent)}
-    process = subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(code)], env=environment, stderr=subprocess.DEVNULL
-    )
+        params = types.SimpleNamespace(job={"code": code_hash([])}, sources=[])
+        with job(types.SimpleNamespace(rule="train", threads=1, log=[str(log)], params=params)):
+            train.train(data, tmp_path / "broken" / "train.zarr.zip", run(**settings), "code")
+
+    process = forks.forked(work)
     deadline = time.monotonic() + 60
     while not list(tmp_path.glob("broken/checkpoints/*/step000000016.pt")) and time.monotonic() < deadline:
         time.sleep(0.01)
-    process.send_signal(kind)
-    status = process.wait(timeout=30)
+    os.kill(process, kind)
+    status = forks.ended(process)
     assert list(tmp_path.glob("broken/checkpoints/*/state.pt"))
     assert not (tmp_path / "broken" / "train.zarr.zip").exists()
     return status, log.read_text()
 
 
-def ends_with_the_weights_of_an_undisturbed_run(tmp_path, data, settings):
-    for name in ("broken", "whole"):
-        train.train(data, tmp_path / name / "train.zarr.zip", run(**settings), "code")
-    a, b = (weights(tmp_path / name / "train.zarr.zip", data, 60) for name in ("broken", "whole"))
-    return same(a, b)
+def ends_with_the_weights_of(whole, tmp_path, data, settings):
+    train.train(data, tmp_path / "broken" / "train.zarr.zip", run(**settings), "code")
+    return same(*(weights(path, data, 30) for path in (whole, tmp_path / "broken" / "train.zarr.zip")))
 
 
 @pytest.mark.slow
-def test_train__killed_with_sigkill_resumes_to_identical_weights(tmp_path, data):
+def test_train__killed_with_sigkill_resumes_to_identical_weights(tmp_path, data, finished):
     """A real process, really killed, in the middle of whatever it does."""
-    settings = {"save_every": 0.05}
+    settings, whole = {"save_every": 0.05}, finished(tmp_path / "whole")
     status, _ = signalled(tmp_path, data, signal.SIGKILL, settings)
     assert status == -signal.SIGKILL
-    assert ends_with_the_weights_of_an_undisturbed_run(tmp_path, data, settings)
+    assert ends_with_the_weights_of(whole, tmp_path, data, settings)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", [signal.SIGTERM, signal.SIGUSR1], ids=lambda kind: kind.name)
-def test_train__told_to_stop_saves_its_state_and_resumes_there_to_identical_weights(tmp_path, data, capsys, kind):
+def test_train__told_to_stop_saves_its_state_and_resumes_there_to_identical_weights(
+    tmp_path, data, finished, capsys, kind
+):
     settings = {"save_every": 1000.0, "ema": 0.9}  # no state is saved between checkpoints but for the signal
+    whole = finished(tmp_path / "whole", ema=0.9)
     status, log = signalled(tmp_path, data, kind, settings)
     assert status == os.EX_TEMPFAIL
-    stop = re.fullmatch(rf"STOPPED train: {kind.name} at step (\d+) of 60; .*", log.splitlines()[-1])
+    stop = re.fullmatch(rf"STOPPED train: {kind.name} at step (\d+) of 30; .*", log.splitlines()[-1])
     assert stop
     assert "Traceback" not in log
-    assert ends_with_the_weights_of_an_undisturbed_run(tmp_path, data, settings)
+    assert ends_with_the_weights_of(whole, tmp_path, data, settings)
     assert f"resumed at step {stop[1]} from" in capsys.readouterr().out
 
 
@@ -151,9 +141,9 @@ def test_stop_signals__are_the_process_s_own_again_afterwards():
     assert [signal.getsignal(kind) for kind in (signal.SIGTERM, signal.SIGUSR1)] == before
 
 
-def test_train__refuses_to_resume_a_changed_run_and_says_what_changed(tmp_path, data, capsys):
-    out = tmp_path / "train.zarr.zip"
-    train.train(data, out, run(), "code")
+@pytest.mark.usefixtures("unrehearsed")
+def test_train__refuses_to_resume_a_changed_run_and_says_what_changed(tmp_path, data, finished, capsys):
+    out = finished(tmp_path)
     old = sorted((tmp_path / "checkpoints").iterdir())
     capsys.readouterr()
     train.train(data, out, run(learning_rate=5e-4), "code")
@@ -176,6 +166,7 @@ def test_identity__is_not_changed_by_facts_of_the_machine(change):
     assert {k for k in shaping if shaping[k] != made[0][k]} == {"run.train.precision", "run.train.tf32"}
 
 
+@pytest.mark.usefixtures("unrehearsed")
 def test_train__resumed_with_passes_of_another_size_goes_on_and_says_where_it_ran(tmp_path, data, monkeypatch):
     out = tmp_path / "train.zarr.zip"
     monkeypatch.setattr(loop_module, "hardware", lambda _: "one device")
@@ -188,9 +179,8 @@ def test_train__resumed_with_passes_of_another_size_goes_on_and_says_where_it_ra
     assert (attributes["dtype"], attributes["tf32"], attributes["processes"]) == ("float32", False, 1)
 
 
-def test_train__whose_checkpoints_exist_only_publishes_them(tmp_path, data, monkeypatch):
-    out = tmp_path / "train.zarr.zip"
-    train.train(data, out, run(), "code")
+def test_train__whose_checkpoints_exist_only_publishes_them(tmp_path, data, finished, monkeypatch):
+    out = finished(tmp_path)
     first = out.read_bytes()
     out.unlink()
     monkeypatch.setattr(Loop, "update", lambda loop: pytest.fail("trained again"))
@@ -225,9 +215,8 @@ def test_train__on_a_full_disk_says_so_and_leaves_no_half_checkpoint(tmp_path, d
     assert {p.name for p in tmp_path.glob("checkpoints/*/*")} == {"identity.json", ".lock"}
 
 
-def test_trained__refuses_a_checkpoint_that_was_changed(tmp_path, data):
-    out = tmp_path / "train.zarr.zip"
-    train.train(data, out, run(), "code")
+def test_trained__refuses_a_checkpoint_that_was_changed(tmp_path, data, finished):
+    out = finished(tmp_path)
     path = next((tmp_path / "checkpoints").glob(f"*/{state.checkpoint_name(10)}"))
     path.write_bytes(path.read_bytes()[:-10])
     with pytest.raises(UserError, match="another content"):
@@ -237,9 +226,8 @@ def test_trained__refuses_a_checkpoint_that_was_changed(tmp_path, data):
         Trained(out, data).model(10)
 
 
-def test_update__is_the_difference_of_the_weights_of_neighbouring_steps(tmp_path, data):
-    train.train(data, tmp_path / "train.zarr.zip", run(), "code")
-    trained = Trained(tmp_path / "train.zarr.zip", data)
+def test_update__is_the_difference_of_the_weights_of_neighbouring_steps(tmp_path, data, finished):
+    trained = Trained(finished(tmp_path), data)
     assert trained.update(0) is None
     assert trained.halfway(0) is None
     for step in (1, 2, 3, 4):
@@ -250,20 +238,17 @@ def test_update__is_the_difference_of_the_weights_of_neighbouring_steps(tmp_path
             torch.testing.assert_close(value, (before[name].double() + after[name].double()) / 2, rtol=0, atol=1e-7)
 
 
-def test_update__is_that_of_the_weights_and_not_of_their_moving_average(tmp_path, data):
-    for name, ema in (("plain", 0.0), ("averaged", 0.9)):
-        train.train(data, tmp_path / name / "train.zarr.zip", run(ema=ema), "code")
-    plain, averaged = (Trained(tmp_path / n / "train.zarr.zip", data) for n in ("plain", "averaged"))
+def test_update__is_that_of_the_weights_and_not_of_their_moving_average(tmp_path, data, finished):
+    plain, averaged = (Trained(finished(tmp_path / str(ema), ema=ema), data) for ema in (0.0, 0.9))
     assert averaged.averaged
     assert not plain.averaged
-    assert same(plain.update(40), averaged.update(40))
-    assert same(plain.halfway(40).state_dict(), averaged.halfway(40).state_dict())
-    assert not same(plain.model(40).state_dict(), averaged.model(40).state_dict())
+    assert same(plain.update(25), averaged.update(25))
+    assert same(plain.halfway(25).state_dict(), averaged.halfway(25).state_dict())
+    assert not same(plain.model(25).state_dict(), averaged.model(25).state_dict())
 
 
-def test_update__that_was_changed_is_refused(tmp_path, data):
-    out = tmp_path / "train.zarr.zip"
-    train.train(data, out, run(), "code")
+def test_update__that_was_changed_is_refused(tmp_path, data, finished):
+    out = finished(tmp_path)
     next((tmp_path / "checkpoints").glob(f"*/{state.update_name(10)}")).write_bytes(b"")
     with pytest.raises(UserError, match=r"step000000010\.update\.pt.*another content"):
         Trained(out, data).update(10)
@@ -287,12 +272,13 @@ def test_checkpoint_steps__hold_both_ends_and_about_five_a_decade(steps):
         assert sum(10 <= s < 100 for s in kept) == 5
 
 
+@pytest.mark.usefixtures("unrehearsed")
 def test_train__uses_the_samples_it_is_given(tmp_path, data):
     """Four samples of a well, over and over, are learned by heart: the loss falls below that with all samples."""
     losses = []
     for samples in (4, 0):
         out = tmp_path / str(samples) / "train.zarr.zip"
-        train.train(data, out, run(steps=400, learning_rate=1e-2, samples=samples, objective={"name": "none"}), "code")
+        train.train(data, out, run(steps=60, learning_rate=1e-1, samples=samples, objective={"name": "none"}), "code")
         found = store.load(out)
         assert found.attrs["training_samples"] == (samples or len(split_index(store.load(data), "train")))
         losses.append(found["loss"].values[-20:].mean())
@@ -366,7 +352,7 @@ def test_train__fails_before_its_first_update_where_it_would_fail_after_its_last
 
 def test_train__that_does_not_fit_on_the_disk_is_refused_with_both_sizes(tmp_path, data, monkeypatch):
     monkeypatch.setattr(rehearsal.shutil, "disk_usage", lambda _: types.SimpleNamespace(free=2000))
-    with pytest.raises(UserError, match=r"room for 11 checkpoints of .* MB, .* GB in all, got 2e-06 GB free"):
+    with pytest.raises(UserError, match=r"room for 10 checkpoints of .* MB, .* GB in all, got 2e-06 GB free"):
         train.train(data, tmp_path / "train.zarr.zip", run(), "code")
 
 

@@ -2,12 +2,14 @@
 
 import pytest
 import toys
-from short_trainings import run, stored_frames  # noqa: F401
+from short_trainings import run, stored_frames, unrehearsed  # noqa: F401
 
 from twirlscope.errors import UserError
 from twirlscope.stages import train
 from twirlscope.storage import made_from, registry, store
 from twirlscope.training.checkpoints import Trained
+
+pytestmark = pytest.mark.usefixtures("unrehearsed")
 
 
 def test_trained__names_the_arguments_where_they_are_swapped(tmp_path, data):

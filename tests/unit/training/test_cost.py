@@ -10,6 +10,7 @@ import pytest
 import short_trainings
 import torch
 import toys
+from short_trainings import unrehearsed  # noqa: F401
 
 from twirlscope import losses, plugins
 from twirlscope.models.layers.conservative_forces import with_forces
@@ -150,6 +151,7 @@ def test_optimiser_flops__of_muon_are_those_of_its_iterations(name):
     assert all(p.grad is None for p in model.parameters())
 
 
+@pytest.mark.usefixtures("unrehearsed")
 def test_cost__of_an_update_holds_that_of_the_optimiser(tmp_path):
     registry.save(toys.frames(atoms=(5, 5)), tmp_path / "data.zarr.zip")
     model, found = {"name": f"{toys.__file__.replace('toys', 'toy_model')}:Mlp"}, {}
@@ -204,6 +206,7 @@ def test_meter__does_not_count_an_update_that_failed():
     assert len(meter.elapsed) == 1
 
 
+@pytest.mark.usefixtures("unrehearsed")
 def test_cost__of_an_update_does_not_depend_on_its_pieces(tmp_path):
     """Samples of one size cost the same, so that few of them, scaled, say what all cost."""
     registry.save(toys.frames(atoms=(5, 5)), tmp_path / "data.zarr.zip")
@@ -218,20 +221,21 @@ def test_cost__of_an_update_does_not_depend_on_its_pieces(tmp_path):
     assert found[1]["memory_peak"] <= found[3]["memory_peak"] <= found[0]["memory_peak"]
 
 
+@pytest.mark.usefixtures("unrehearsed")
 def test_elapsed__goes_on_where_a_killed_training_was_saved(tmp_path, monkeypatch):
     registry.save(toys.frames(), tmp_path / "data.zarr.zip")
-    settings = TrainSettings(steps=30, batch=4, warmup=0, device="cpu").model_dump()
+    settings = TrainSettings(steps=12, batch=4, warmup=0, device="cpu").model_dump()
     model = {"name": "vector_attention", "width": 8, "layers": 1, "heads": 2}
     run = {"dataset": "well", "task": {"name": "force_field"}, "model": model, "train": settings, "seed": 0}
     arguments = (tmp_path / "data.zarr.zip", tmp_path / "train.zarr.zip", run, "code")
-    with short_trainings.killed_at(20):
+    with short_trainings.killed_at(8):
         train.train(*arguments)
     state = torch.load(next(tmp_path.glob(f"checkpoints/*/{identity.STATE_FILE}")), weights_only=True)
     train.train(*arguments)
     found = store.load(tmp_path / "train.zarr.zip")
-    assert 0 < state["step"] <= 20
+    assert 0 < state["step"] <= 8
     np.testing.assert_array_equal(found["elapsed"][: state["step"]], state["meter"]["elapsed"])
-    assert found.sizes["update"] == 30
+    assert found.sizes["update"] == 12
     assert np.all(np.diff(found["elapsed"]) > 0)
     assert found["device_hours"] == pytest.approx(float(found["elapsed"][-1]) * found.attrs["threads"] / 3600)
     assert found["memory_peak"] * 1e6 > 4 * 4 * found.attrs["parameters"]  # weights, two moments, gradients

@@ -35,7 +35,7 @@ def test_recorder__reading_several_updates_together_changes_no_number(tmp_path):
         folder.mkdir()
         loop.train(folder)
         found.append((vars(loop.curve), {p.name: p.read_bytes() for p in folder.glob("step*.pt")}))
-    assert len(found[0][0]["loss"]) == len(found[0][0]["gradient_norm"]) == len(found[0][0]["learning_rate"]) == 60
+    assert len(found[0][0]["loss"]) == len(found[0][0]["gradient_norm"]) == len(found[0][0]["learning_rate"]) == 30
     assert found[0] == found[1]
 
 

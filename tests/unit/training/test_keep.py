@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from short_trainings import killed_at, run, same, stored_frames, weights  # noqa: F401
+from short_trainings import killed_at, run, same, stored_frames, unrehearsed, weights  # noqa: F401
 
 from twirlscope.errors import UserErrors
 from twirlscope.stages import train
@@ -13,6 +13,7 @@ from twirlscope.training.keep import keep, keep_all
 from twirlscope.training.loop import Loop
 
 TODAY = "2026-01-31"
+pytestmark = pytest.mark.usefixtures("unrehearsed")
 
 
 @pytest.fixture(name="out")
@@ -44,15 +45,15 @@ def test_keep__a_second_time_adds_to_the_record_and_without_a_change_does_nothin
 
 def test_keep__of_a_training_that_was_killed_lets_it_be_resumed(tmp_path, data, capsys):
     out = tmp_path / "train.zarr.zip"
-    with killed_at(30):
+    with killed_at(20):
         train.train(data, out, run(), "before")
     assert "kept, to be resumed" in keep(out, run(), "after", data, TODAY)
     capsys.readouterr()
     train.train(data, out, run(), "after")
-    assert "resumed at step 25" in capsys.readouterr().out
+    assert "resumed at step 16" in capsys.readouterr().out
     assert json.loads(store.load(out).attrs["kept"])[0]["before"] == "before"
     train.train(data, tmp_path / "whole" / "train.zarr.zip", run(), "after")
-    assert same(weights(out, data, 60), weights(tmp_path / "whole" / "train.zarr.zip", data, 60))
+    assert same(weights(out, data, 30), weights(tmp_path / "whole" / "train.zarr.zip", data, 30))
 
 
 def test_keep__refuses_a_training_with_other_settings_and_names_them(out, data):

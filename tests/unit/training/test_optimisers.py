@@ -8,6 +8,7 @@ import pytest
 import short_trainings
 import torch
 import toys
+from short_trainings import unrehearsed  # noqa: F401
 
 from twirlscope.errors import UserError
 from twirlscope.settings.train import TrainSettings
@@ -150,9 +151,10 @@ def test_joined__starts_again_from_its_state():
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.usefixtures("unrehearsed")
 def test_resumed_run__ends_with_identical_weights(tmp_path, monkeypatch, kind):
     registry.save(toys.frames(), data := tmp_path / "data.zarr.zip")
-    settings = TrainSettings(steps=30, batch=4, warmup=3, device="cpu", optimiser=kind, learning_rate=1e-3)
+    settings = TrainSettings(steps=12, batch=4, warmup=3, device="cpu", optimiser=kind, learning_rate=1e-3)
     model = {"name": f"{PLUGIN}:Mlp"}
     run = {
         "dataset": "well",
@@ -162,10 +164,10 @@ def test_resumed_run__ends_with_identical_weights(tmp_path, monkeypatch, kind):
         "seed": 0,
     }
     train.train(data, tmp_path / "whole" / "train.zarr.zip", run, "code")
-    with short_trainings.killed_at(13):
+    with short_trainings.killed_at(8):
         train.train(data, tmp_path / "broken" / "train.zarr.zip", run, "code")
     train.train(data, tmp_path / "broken" / "train.zarr.zip", run, "code")
     whole, broken = (tmp_path / name / "train.zarr.zip" for name in ("whole", "broken"))
     np.testing.assert_array_equal(store.load(whole)["loss"], store.load(broken)["loss"])
-    last = [Trained(path, data).model(30).state_dict() for path in (whole, broken)]
+    last = [Trained(path, data).model(12).state_dict() for path in (whole, broken)]
     assert all(torch.equal(last[0][k], last[1][k]) for k in last[0])

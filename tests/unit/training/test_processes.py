@@ -4,23 +4,26 @@ import os
 import re
 import signal
 import subprocess
-import sys
-import textwrap
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
+import forks
 import numpy as np
 import pytest
-import short_trainings
 import torch
-from short_trainings import run, stored_frames, weights  # noqa: F401
+import toys
+from short_trainings import run, stored_frames, unrehearsed, weights  # noqa: F401
 
 from twirlscope.errors import UserError
+from twirlscope.runtime.code_hash import code_hash
+from twirlscope.runtime.job import job
 from twirlscope.stages import train
-from twirlscope.storage import store
+from twirlscope.storage import registry, store
+from twirlscope.training import processes
+from twirlscope.training.loop import Loop
 from twirlscope.training.processes import ProcessGroup
 
-TESTS = Path(short_trainings.__file__).parent
 needs_proc = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="no /proc to look processes up in")
 
 
@@ -41,10 +44,11 @@ COPIES = {"name": "augment", "copies": 2}
 
 @pytest.mark.slow
 @pytest.mark.parametrize("objective", [{"name": "augment"}, COPIES, OTHER], ids=["augment", "copies", "others"])
+@pytest.mark.usefixtures("forked", "unrehearsed")
 def test_two_processes__end_with_the_weights_and_losses_of_one(tmp_path, data, objective):
     paths = [tmp_path / str(n) / "train.zarr.zip" for n in (1, 2)]
-    for processes, out in enumerate(paths, 1):
-        train.train(data, out, run(steps=20, learning_rate=1e-2, objective=objective), "code", processes)
+    for count, out in enumerate(paths, 1):
+        train.train(data, out, run(steps=20, learning_rate=1e-2, objective=objective), "code", count)
     start, one, two = (weights(out, data, step) for out, step in ((paths[0], 0), (paths[0], 20), (paths[1], 20)))
     assert distance(two, one) < 1e-6
     assert distance(start, one) > 0.01, "they have moved"
@@ -56,24 +60,25 @@ def test_two_processes__end_with_the_weights_and_losses_of_one(tmp_path, data, o
 
 
 def started(tmp_path, data, **settings):
-    """The stage with two processes in a process of its own, as the rule runs it, at its 16th step; their ids too."""
-    code = f"""
-        import sys; sys.path[:0] = {sys.path!r}
-        from pathlib import Path
-        from types import SimpleNamespace
-        import short_trainings
-        import twirlscope.stages.train as t
-        from twirlscope.runtime.code_hash import code_hash
-        from twirlscope.runtime.job import job
-        params = SimpleNamespace(job={{"code": code_hash([])}}, sources=[])
-        with job(SimpleNamespace(rule="train", threads=2, log=[{str(tmp_path / "train.log")!r}], params=params)):
-            out = Path({str(tmp_path / "broken" / "train.zarr.zip")!r})
-            t.train(Path({str(data)!r}), out, short_trainings.run(**{settings!r}), "code", 2)
+    """The stage with two processes in a process of its own, as the rule runs it, at its 16th step; their ids too.
+
+    From there on the updates wait, so that what happens to them happens before the last one.
     """
-    environment = os.environ | {"PYTHONPATH": str(TESTS)}
-    process = subprocess.Popen([sys.executable, "-c", textwrap.dedent(code)], env=environment)
-    wait_for(lambda: list(tmp_path.glob("broken/checkpoints/*/step000000016.pt")))
-    children = [int(p) for p in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
+    update, log = Loop.update, tmp_path / "train.log"
+
+    def slow(loop):
+        time.sleep(0.2 if loop.step >= 16 else 0)
+        update(loop)
+
+    def work():
+        Loop.update = slow
+        params = SimpleNamespace(job={"code": code_hash([])}, sources=[])
+        with job(SimpleNamespace(rule="train", threads=2, log=[str(log)], params=params)):
+            train.train(data, tmp_path / "broken" / "train.zarr.zip", run(**settings), "code", 2)
+
+    process = forks.forked(work)
+    wait_for(lambda: list(tmp_path.glob("broken/checkpoints/*/step000000016.pt")) or not alive(process))
+    children = [int(p) for p in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
     assert len(children) == 2
     return process, children
 
@@ -85,6 +90,21 @@ def wait_for(something, seconds=180):
         time.sleep(0.005)
 
 
+@pytest.fixture(scope="module")
+def trained_before(tmp_path_factory):
+    """What torch imports at the first training of a process."""
+    folder = tmp_path_factory.mktemp("first")
+    registry.save(toys.frames(), folder / "data.zarr.zip")
+    train.train(folder / "data.zarr.zip", folder / "train.zarr.zip", run(steps=1, warmup=0), "code")
+
+
+@pytest.fixture
+def forked(monkeypatch, trained_before):
+    """The processes of a training are forks of this one; fresh ones import for seconds."""
+    names = {name: getattr(subprocess, name) for name in ("PIPE", "DEVNULL")}
+    monkeypatch.setattr(processes, "subprocess", SimpleNamespace(Popen=forks.Forked, **names))
+
+
 def alive(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
@@ -94,45 +114,49 @@ def alive(pid: int) -> bool:
 
 @pytest.mark.slow
 @needs_proc
+@pytest.mark.usefixtures("forked")
 def test_two_processes__told_to_stop_save_their_state_and_go_on_there(tmp_path, data):
     """Of a batch that they cannot halve, in passes of at most two samples, with a moving average."""
-    settings = {"steps": 200, "batch": 5, "micro_batch": 2, "ema": 0.9, "save_every": 1000.0}
+    settings = {"steps": 40, "batch": 5, "micro_batch": 2, "ema": 0.9, "save_every": 1000.0}
     process, children = started(tmp_path, data, **settings)
-    process.send_signal(signal.SIGUSR1)
+    os.kill(process, signal.SIGUSR1)
     log = tmp_path / "train.log"
-    assert process.wait(timeout=180) == os.EX_TEMPFAIL, log.read_text()
+    assert forks.ended(process) == os.EX_TEMPFAIL, log.read_text()
     assert not any(map(alive, children))
     assert not (tmp_path / "broken" / "train.zarr.zip").exists()
-    assert len(re.findall(r"STOPPED train: SIGUSR1 at step (\d+) of 200", log.read_text())) == 1
-    for name, processes in (("broken", 2), ("whole", 1)):
-        train.train(data, tmp_path / name / "train.zarr.zip", run(**settings), "code", processes)
-    assert distance(*(weights(tmp_path / n / "train.zarr.zip", data, 200) for n in ("broken", "whole"))) < 1e-5
+    assert len(re.findall(r"STOPPED train: SIGUSR1 at step (\d+) of 40", log.read_text())) == 1
+    for name, count in (("broken", 2), ("whole", 1)):
+        train.train(data, tmp_path / name / "train.zarr.zip", run(**settings), "code", count)
+    assert distance(*(weights(tmp_path / n / "train.zarr.zip", data, 40) for n in ("broken", "whole"))) < 1e-5
 
 
 @pytest.mark.slow
 @needs_proc
+@pytest.mark.usefixtures("forked", "unrehearsed")
 def test_two_processes__of_which_one_is_killed_end_together_and_one_goes_on(tmp_path, data, capsys):
-    process, children = started(tmp_path, data, steps=200)
+    process, children = started(tmp_path, data, steps=40)
     os.kill(children[1], signal.SIGKILL)
-    assert process.wait(timeout=180) == 128 + signal.SIGKILL
+    assert forks.ended(process) == 128 + signal.SIGKILL
     assert not any(map(alive, children))
     assert "killed by SIGKILL" in (tmp_path / "train.log").read_text()
     for name in ("broken", "whole"):
-        train.train(data, tmp_path / name / "train.zarr.zip", run(steps=200), "code")
+        train.train(data, tmp_path / name / "train.zarr.zip", run(steps=40), "code")
     assert "resumed at step" in capsys.readouterr().out
-    assert distance(*(weights(tmp_path / n / "train.zarr.zip", data, 200) for n in ("broken", "whole"))) < 1e-5
+    assert distance(*(weights(tmp_path / n / "train.zarr.zip", data, 40) for n in ("broken", "whole"))) < 1e-5
 
 
 @pytest.mark.slow
 @needs_proc
 def test_two_processes__do_not_outlive_the_one_that_started_them(tmp_path, data):
+    """These are fresh ones, as those of a run are."""
     process, children = started(tmp_path, data, steps=100000)
-    process.kill()
-    process.wait()
+    os.kill(process, signal.SIGKILL)
+    assert forks.ended(process) == -signal.SIGKILL
     wait_for(lambda: not any(map(alive, children)), 20)
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("forked")
 def test_two_processes__say_a_mistake_once(tmp_path, data, capfd):
     with pytest.raises(SystemExit) as ended:
         train.train(data, tmp_path / "train.zarr.zip", run(learning_rate=1e30, clip=0.0, warmup=0), "code", 2)
