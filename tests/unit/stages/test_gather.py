@@ -23,17 +23,19 @@ def files(tmp_path_factory):
     """A short training and its data."""
     folder = tmp_path_factory.mktemp("run")
     registry.save(toys.frames(), folder / "data.zarr.zip")
-    settings = TrainSettings(steps=12, batch=4, warmup=2, ema=0.9, device="cpu").model_dump()
+    settings = TrainSettings(steps=3, batch=4, warmup=2, ema=0.9, device="cpu").model_dump()
     model = {"name": f"{toys.__file__.replace('toys', 'toy_model')}:Mlp"}
     run = {"task": {"name": "force_field"}, "model": model, "train": settings, "seed": 0, "dataset": "well"}
     train.train(folder / "data.zarr.zip", folder / "train.zarr.zip", run, "code")
     return folder / "train.zarr.zip", folder / "data.zarr.zip"
 
 
+PANEL = {"panel": 4, "panel_set": "D2", "panel_replicates": 2, "highest_degree": 1, "kept": 1}
+DENSE = {"samples": 2, "rotation_set": "D2", "groups": 0, "gauss_newton": False}
 STAGES = {
-    "twirl": (twirl, [TwirlSettings(panel=6, resamples=100, losses=["l2", "huber"], device="cpu")]),
+    "twirl": (twirl, [TwirlSettings(**PANEL, resamples=100, losses=["l2", "huber"], device="cpu")]),
     "gradient": (gradient, [GradientSettings(batches=4, samples=3, nearest=2, nearest_steps=3, device="cpu")]),
-    "hessian": (hessian, [HessianSettings(checkpoints=4, samples=2, lanczos_steps=3, device="cpu")]),
+    "hessian": (hessian, [HessianSettings(checkpoints=4, **DENSE, device="cpu")]),
 }
 
 
