@@ -16,7 +16,7 @@ from twirlscope.storage import store
 from twirlscope.training.checkpoints import Trained
 
 from .fault import Fault, Outcome
-from .kills import disturbed
+from .kills import disturbed, has_state
 from .trainings import DONE, REFUSED, ended, is_right, last_line, start_in, undisturbed
 
 
@@ -35,8 +35,8 @@ def damage(path: Path, random: np.random.Generator) -> None:
 def state(seed: int, folder: Path) -> Outcome:
     """The saved state of a killed training is damaged before it is begun again."""
     random = np.random.default_rng(seed)
-    while not list(folder.glob("checkpoints/*/state.pt")):
-        disturbed(folder, random, signal.SIGKILL)
+    while not has_state(folder):
+        disturbed(folder, random, signal.SIGKILL, saved=True)
     damage(next(folder.glob("checkpoints/*/state.pt")), random)
     status = ended(start_in(folder))
     if status == DONE:
@@ -125,7 +125,7 @@ FAULTS = [
     Fault(
         "saved state of a training damaged at a random byte", "one message names it, or identical results", 15, 2, state
     ),
-    Fault("half-written files of a killed job", "removed, identical results", 10, 2, half_written),
+    Fault("half-written files of a killed job", "removed, identical results", 10, 1, half_written),
     Fault("checkpoint damaged at a random byte", "refused by name", 50, 3, checkpoint),
     Fault("store damaged at a random byte", "refused by name, or every value as it was", 200, 6, stored),
     Fault("clock that jumps while a training runs", "identical results", 8, 1, clock),

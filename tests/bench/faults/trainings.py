@@ -26,7 +26,7 @@ from twirlscope.storage import registry
 
 from .contents import contents
 
-SETTINGS = {"steps": 60, "ema": 0.9}
+SETTINGS = {"steps": 30, "ema": 0.9}
 REFUSED, STOPPED = 1, os.EX_TEMPFAIL  # exit statuses of a job
 
 
@@ -59,9 +59,15 @@ def start_in(folder: Path, change: Callable[[], None] = lambda: None, data: Path
     return forked(work, folder / "log")
 
 
+@functools.cache
+def right() -> dict[str, object]:
+    """Contents of the undisturbed training."""
+    return contents(undisturbed()[0])
+
+
 def is_right(folder: Path) -> bool:
     """True if the store and every checkpoint are, bit for bit, those of the undisturbed training."""
-    return contents(folder) == contents(undisturbed()[0])
+    return contents(folder) == right()
 
 
 def last_line(folder: Path) -> str:
