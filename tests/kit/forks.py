@@ -35,7 +35,7 @@ def forked(work: Callable[[], None], log: Path | None = None) -> int:
             work()
             status = DONE
     except SystemExit as end:
-        status = end.code
+        status = end.code or DONE
     finally:
         os._exit(status)
 
@@ -54,7 +54,7 @@ def ended(child: int, seconds: float = 300.0) -> int:
 
 
 class Forked(subprocess.Popen):
-    """A fork in the place of `subprocess.Popen([python, "-m", module], stdin=PIPE, ...)`; it calls `_join` there."""
+    """A fork for `subprocess.Popen([python, "-m", module], stdin=PIPE, ...)`: it calls `_join` or `main`."""
 
     def __init__(self, command: list[str], stdin: int, stdout: TextIO | int, stderr: TextIO, env: dict[str, str]):
         assert command[:2] == [sys.executable, "-m"]
@@ -70,7 +70,8 @@ class Forked(subprocess.Popen):
                 os.dup2(os.open(os.devnull, os.O_WRONLY) if file == subprocess.DEVNULL else file.fileno(), number)
             with os.fdopen(1, "w", 1) as out, os.fdopen(2, "w", 1) as err:
                 sys.stdout, sys.stderr = out, err
-                importlib.import_module(command[2])._join()
+                module = importlib.import_module(command[2])
+                sys.exit(module._join() if hasattr(module, "_join") else module.main())
 
         self.pid, self.status = forked(work), None
         os.close(read)

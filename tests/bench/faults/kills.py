@@ -49,8 +49,8 @@ def has_state(folder: Path) -> bool:
 
 
 def killed(seed: int, folder: Path, kind: signal.Signals) -> Outcome:
-    """A training that gets the signal, and is begun again."""
-    status = disturbed(folder, np.random.default_rng([seed, kind]), kind)
+    """A training that gets the signal, and is begun again; in every other trial it has saved its state before."""
+    status = disturbed(folder, np.random.default_rng([seed, kind]), kind, saved=seed % 2 == 1)
     named = status in (-kind, STOPPED)
     whole = not (folder / "train.zarr.zip").exists() or is_right(folder)
     state = has_state(folder)

@@ -1,8 +1,11 @@
 """The checks and the card of `make check-gpu` on the CPU, with models of a few hundred weights."""
 
 import json
+import subprocess
 import time
+import types
 
+import forks
 import gpu_checks
 import numpy as np
 import pytest
@@ -11,6 +14,8 @@ from gpu import agreement, card, course, trainings
 from gpu.check import Check, Found, NotPossibleError, Setup, within
 from gpu_checks import beyond, good, impossible, raises
 from performance import Given
+
+from twirlscope.training import processes
 
 TINY = Setup("cpu", tiny=True, allowed=60.0)
 NAMES = {check.name: check for check in card.CHECKS}
@@ -80,7 +85,10 @@ def test_resume__goes_on_from_the_state_of_a_killed_process_bit_for_bit():
 
 
 @pytest.mark.slow
-def test_two_processes__on_one_device_have_the_losses_of_one():
+def test_two_processes__on_one_device_have_the_losses_of_one(monkeypatch):
+    """They are forks of this process; fresh ones import for seconds."""
+    names = {name: getattr(subprocess, name) for name in ("PIPE", "DEVNULL")}
+    monkeypatch.setattr(processes, "subprocess", types.SimpleNamespace(Popen=forks.Forked, **names))
     found = trainings.two_processes(TINY)
     assert not found.exceeded
     assert found.values["losses, Gloo"] < 1e-5

@@ -5,9 +5,9 @@ import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import calculators
+import forks
 import pytest
 from ase.io import write
 
@@ -17,7 +17,6 @@ from twirlscope.external.calls import Cache
 from twirlscope.storage import store
 
 KIT = f"{calculators.__file__}"
-PACKAGE = Path(__file__).parents[3] / "workflow"
 
 
 @pytest.fixture(scope="module")
@@ -79,11 +78,13 @@ def test_command__writes_a_store_and_goes_on_from_its_cache(structures, tmp_path
 
 def counted(structures, out, calls, kill_after=-1):
     """The command in a process of its own: its exit status, and the number of calls so far."""
-    words = ["twirl", "--calculator", f"{KIT}:Counted", "--structures", structures, "--panel", "0", "--trust"]
-    environment = os.environ | {"CALLS": str(calls), "KILL_AFTER": str(kill_after)}
-    command = [sys.executable, "-m", "twirlscope", *words, "--out", str(out)]
-    done = subprocess.run(command, env=environment, capture_output=True, cwd=PACKAGE)
-    return done.returncode, len(calls.read_text().splitlines())
+
+    def work():
+        os.environ |= {"CALLS": str(calls), "KILL_AFTER": str(kill_after)}
+        sys.exit(run(structures, "--out", str(out), name="Counted"))
+
+    status = forks.ended(forks.forked(work, out.with_suffix(".log")))
+    return status, len(calls.read_text().splitlines())
 
 
 @pytest.mark.slow

@@ -14,8 +14,8 @@ from twirlscope.runtime import memory
 kept = memory.keep_freed() if sys.argv[1] == "kept" else None
 def pages():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-for number in range(60):
-    if number == 50:
+for number in range(30):
+    if number == 20:
         before = pages()
     torch.ones(16_000_000)  # 64 MB
 print(kept, pages() - before)
