@@ -12,10 +12,11 @@ from twirlscope import plugins
 from twirlscope.planning.plan import Plan
 from twirlscope.settings.train import TrainSettings
 from twirlscope.stages import train
+from twirlscope.training import cost
 from twirlscope.training.loop import Loop
 
 CONFIG = Path(__file__).parents[3] / "config"
-DATA = {"molecules": toys.frames, "backbones": toys.backbones}
+DATA = {"molecules": lambda: toys.frames(atoms=(6, 6)), "backbones": toys.backbones}
 
 
 @pytest.fixture(scope="module")
@@ -24,6 +25,13 @@ def plan():
     for name in ("config", "objectives"):
         update_config(config, yaml.safe_load((CONFIG / f"{name}.yaml").read_text()))
     return Plan(config)
+
+
+@pytest.fixture(autouse=True)
+def one_update(monkeypatch):
+    """Measure one update of every phase: molecules of one size need no average over several batches."""
+    monkeypatch.setattr(train, "MOST_COSTED", 1)
+    monkeypatch.setattr(cost, "REPEATS", 1)
 
 
 def flops(run, data):
