@@ -46,8 +46,8 @@ def objective(model, task, index, seed=0, chunk=8, dtype=torch.float64):
 @pytest.mark.slow
 def test_part_gradients__of_a_linear_model_are_unbiased_for_the_closed_form():
     task, model, random = forces_task(), Linear(), np.random.default_rng(0)
-    rows = [part_gradients(objective(model, task, random.integers(0, 30, 4), seed))[0] for seed in range(400)]
-    pairs = torch.stack(rows).reshape(200, 2, 2, 9).numpy()
+    rows = [part_gradients(objective(model, task, random.integers(0, 30, 4), seed))[0] for seed in range(160)]
+    pairs = torch.stack(rows).reshape(80, 2, 2, 9).numpy()
     gram = np.einsum("xbpn,xcqn->xpqbc", pairs, pairs)
     found, truth = gradient_statistics(gram, 4), exact_gradients(task).numpy()
     for name, expected in (
@@ -137,10 +137,10 @@ def test_measure__of_a_term_without_some_targets_is_unbiased_for_the_samples_tha
     """With 3 of 4 targets unknown, batches of 2 often have none, and still have the gradients of the others."""
     task, known = toys.partly_labelled(30)
     task.terms = task.terms[:1]
-    index = np.random.default_rng(0).integers(0, 30, (400, 2))
-    quaternion = sample_rotations("independent", index.size, 2, 0).reshape(400, 2, 2, 4)
+    index = np.random.default_rng(0).integers(0, 30, (200, 2))
+    quaternion = sample_rotations("independent", index.size, 2, 0).reshape(200, 2, 2, 4)
     model = Linear().double()
-    settings = GradientSettings(batches=400, samples=2, device="cpu")
+    settings = GradientSettings(batches=200, samples=2, device="cpu")
     found = measure(Evaluation(model, task, dtype=torch.float64), index, quaternion, settings, None, 0)
     some = task.batch(known).to("cpu", torch.float64)
     c = losses.inner(some.inputs["positions"], some.inputs["positions"], some.weights["forces"]).mean() * 3

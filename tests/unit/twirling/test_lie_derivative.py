@@ -112,13 +112,13 @@ def test_lie__of_a_function_of_degree_two_is_six_times_its_power():
     assert not found.values["forces"].any()
 
 
-@pytest.mark.parametrize(("seed", "factor", "tolerance"), [(0, 1.0, 1e-2), (1, 1.0, 1e-2), (0, 0.2, 1e-6)])
+@pytest.mark.parametrize(("seed", "factor", "tolerance"), [(0, 0.5, 2e-3), (1, 0.5, 2e-3), (0, 0.2, 1e-6)])
 def test_lie__agrees_with_the_spectrum_of_the_gram_matrices(seed, factor, tolerance):
     """Casimir: SUM_a |L_a z|^2 = SUM_l l (l + 1) q_l, from derivatives and, independently, from characters.
 
-    The sum ends at degree 7. The remainder falls with the weights of the directions of the pairs.
+    The sum ends at degree 5. The remainder falls with the weights of the directions of the pairs.
     """
-    task, model, degrees, (quaternion, weights) = toys.force_field(), attention(seed), 7, product_set(14)
+    task, model, degrees, (quaternion, weights) = toys.force_field(), attention(seed), 5, product_set(10)
     for name, parameter in model.named_parameters():
         parameter.data *= factor if "direction" in name else 1.0
     each = lie_derivative.lie_error(
@@ -178,10 +178,10 @@ def test_lie__in_float32_is_near_that_in_float64():
 
 
 def test_lie__does_not_depend_on_the_chunk():
-    task, model, quaternion = toys.force_field(), attention(), haar(7, 3)
+    task, model, quaternion = toys.force_field(), attention(), haar(4, 2)
     results = [
-        lie_derivative.lie_error(Evaluation(model, task, dtype=torch.float64, chunk=chunk), np.arange(7), quaternion)
-        for chunk in (1, 4, 1000)
+        lie_derivative.lie_error(Evaluation(model, task, dtype=torch.float64, chunk=chunk), np.arange(4), quaternion)
+        for chunk in (1, 3, 1000)
     ]
     for other in results[1:]:
         np.testing.assert_allclose(other.values["forces"], results[0].values["forces"], rtol=1e-9)
