@@ -127,14 +127,14 @@ def test_converged__holds_for_at_most_a_twentieth_of_numbers_that_are_more_than_
     wrong, all_converged = 0, 0
     for value in known_spectra.spectra(1000).values():
         exact = {name: known_spectra.exact(name, value) for name in MEASURES}
-        for seed in range(8):
+        for seed in range(4):
             one = known_spectra.run(value, 3, steps, seed)
             for name, (measure, _) in MEASURES.items():
                 found = estimate(one, measure)
                 if found.converged and exact[name]:
                     all_converged += 1
                     wrong += abs(found.value / exact[name] - 1) > 0.15
-    assert all_converged > (80 if steps == 8 else 300)
+    assert all_converged > (40 if steps == 8 else 150)
     assert wrong <= 0.05 * all_converged
 
 
@@ -209,7 +209,7 @@ def test_ratio__over_groups_of_samples_has_the_interval_of_students_t():
 @pytest.mark.slow
 def test_ratio__interval_holds_the_ratio_of_other_samples_about_as_often_as_it_says():
     """Sums of random matrices, one per sample, at the six samples of the default and its three groups."""
-    hits, without = sample_ratios.coverage(40, 6, 3, ("kappa_E90", "effective_rank"), depth=(3, 16))
+    hits, without = sample_ratios.coverage(16, 6, 3, ("kappa_E90", "effective_rank"), depth=(3, 16))
     assert (hits > 0.85).all()
     assert (without < 0.75).all(), "probes and depth alone do not know how much the samples matter"
 
@@ -273,9 +273,9 @@ def test_energy_count__of_less_than_the_first_is_a_part_of_it():
 
 
 def spectra(name, part, steps, scale=1.0):
-    """Four runs of 4 probes and 40 steps, 160 products each, and the exact spectrum."""
+    """Two runs of 4 probes and 40 steps, 160 products each, and the exact spectrum."""
     matrix = scale * medium_models.hessian(name, part, steps)
-    found = [lanczos(lambda v: matrix @ v, rademacher(len(matrix), 4, s), 40, seed=s) for s in range(4)]
+    found = [lanczos(lambda v: matrix @ v, rademacher(len(matrix), 4, s), 40, seed=s) for s in range(2)]
     return found, dense(matrix), matrix
 
 
