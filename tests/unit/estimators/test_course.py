@@ -92,7 +92,7 @@ def test_coverage__of_times_dips_and_rises_is_near_95_percent():
     from bench.calibrations import courses
 
     shares = {row.quantity: [] for row in courses.rows(1)}
-    for row in courses.rows(60):
+    for row in courses.rows(25):
         shares[row.quantity].append(row.share)
     for quantity, found in shares.items():
         assert np.mean(found) >= 0.90, quantity

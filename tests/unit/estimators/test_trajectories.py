@@ -43,7 +43,7 @@ def test_correlation__needs_six_points_that_vary():
 @pytest.mark.parametrize("noise", [(0.0, 0.3), (0.3, 0.0), (0.1, 0.2)])
 @pytest.mark.parametrize("rho", [0.0, 0.8])
 def test_power_law__interval_covers_the_truth_whichever_number_has_errors(noise, rho):
-    random, trials, covered = np.random.default_rng(3), 150, 0
+    random, trials, covered = np.random.default_rng(3), 75, 0
     true = np.linspace(0, 2.2, 10)
     for _ in range(trials):
         x, y = (

@@ -73,7 +73,7 @@ def test_bias__drives_the_momentum_at_its_own_rate_and_rotations_make_it_a_rando
     plain = run(frame, Springs(bias=1.0))
     assert plain.force == pytest.approx(0.02, rel=1e-10)
     assert plain.momentum[-1] == pytest.approx(0.02 * 0.05, rel=1e-10)  # force x time [eV ps/Å]
-    steps, walks = 64, [run(frame, Springs(bias=1.0), steps=64, rotate=True, seed=n) for n in range(150)]
+    steps, walks = 32, [run(frame, Springs(bias=1.0), steps=32, rotate=True, seed=n) for n in range(100)]
     moved = np.array([w.momentum[-1] for w in walks])
     dt = 0.25e-3  # every step adds b dt in a random direction; the first and last by half
     expected = 0.02 * dt * np.sqrt(steps - 1 + 0.5)

@@ -88,7 +88,7 @@ def test_augment__of_one_copy_is_training_on_data_that_were_turned_once():
 
 @pytest.mark.slow
 def test_copies__are_uniform_rotations_up_to_the_angle():
-    index = np.arange(4000)
+    index = np.arange(1000)
     loop = loop_of({"name": "augment", "copies": 2})
     mean = so3.matrix(loop.objective._copies(index, batches.turns_of(0, 0))).mean(0)
     assert mean.abs().max() < 4 / (3 * len(index)) ** 0.5, "an entry of a uniform rotation has variance 1/3"
