@@ -155,7 +155,7 @@ def test_spectrum_design__of_a_lab_frame_bias_has_degree_1_only():
 @pytest.mark.slow
 @pytest.mark.parametrize("K", [2, 3, 4, 8])
 def test_spectrum__and_split_are_unbiased(K):
-    quaternion, target = haar(np.random.default_rng(K), 20_000, K), np.array([0.5, -1.0])
+    quaternion, target = haar(np.random.default_rng(K), 8000, K), np.array([0.5, -1.0])
     z = polynomial(quaternion)
     assert near(design_spectrum.spectrum(gram_of(z), quaternion, 4), [*DEGREES, 0])
     found = loss_split.split(gram_of(z), z @ target / 2, target @ target / 2)
@@ -188,7 +188,7 @@ def test_spectrum_design__and_split_design_are_unbiased_for_a_group_that_is_not_
     def function(quaternion):
         return polynomial(quaternion) ** 2
 
-    quaternion = octahedral(np.random.default_rng(replicates), 1500, replicates)
+    quaternion = octahedral(np.random.default_rng(replicates), 600, replicates)
     z, target, equal = function(quaternion), np.array([0.5, -1.0]), np.full(24, 1 / 24)
     gram = gram_of_design(z)
     q = by_wigner(function, 6, 12)
@@ -351,7 +351,7 @@ def test_pooled__gives_the_spectrum_of_a_panel_with_both_error_bars():
 @pytest.mark.slow
 @pytest.mark.parametrize("fitted", [3, 5])
 def test_spectrum_fit__is_unbiased_from_the_highest_degree_there_is_and_less_noisy(fitted):
-    quaternion = octahedral(np.random.default_rng(8), 1500, 3)
+    quaternion = octahedral(np.random.default_rng(8), 600, 3)
     gram = gram_of_design(polynomial(quaternion))
     flat, turns = gram.reshape(len(gram), 72, 72), quaternion.reshape(len(gram), 72, 4)
     fit = degree_spectrum.spectrum_fit(flat, turns, 3, fitted)

@@ -177,7 +177,7 @@ def test_jackknife__needs_two_rotations():
 @pytest.mark.slow
 def test_interval__of_the_equivariance_error_covers_the_truth():
     """Gamma-distributed errors, each measured with three rotations; 95 % interval of the mean, at a fixed seed."""
-    random, hits, repeats = np.random.default_rng(0), 0, 500
+    random, hits, repeats = np.random.default_rng(0), 0, 200
     for _ in range(repeats):
         sigma = random.gamma(2, 0.5, 200) ** 0.5
         z = sigma[:, None, None] * random.normal(size=(200, 3, 6))

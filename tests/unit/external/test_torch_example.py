@@ -7,14 +7,17 @@ import calculators
 import numpy as np
 import pytest
 
-from twirlscope.external.client import Failure, Spec, Worker
+from twirlscope.external.client import Failure, Local, Spec, Worker
 
 EXAMPLE = Path(__file__).parents[3] / "config" / "external" / "torch_model.py"
 
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
-    """The same network as TorchScript, exported program and state dict, and its forces."""
+    """The same network as TorchScript, exported program and state dict, the example, and the forces of some structures.
+
+    The example computes in float64 by default, and so does this process until the tests are done.
+    """
     import torch
 
     folder, default = tmp_path_factory.mktemp("models"), torch.get_default_dtype()
@@ -32,9 +35,9 @@ def files(tmp_path_factory):
         torch.export.save(torch.export.export(model, inputs, dynamic_shapes=dynamic), folder / "export.pt2")
         frames = calculators.structures(4) + calculators.structures(2, atoms=4)
         forces = [r["forces"] for r in example.batch(example.TorchCalculator(model), frames, ("forces",))]
+        yield folder, example, frames, forces
     finally:
         torch.set_default_dtype(default)
-    return folder, frames, forces
 
 
 @pytest.mark.slow
@@ -42,11 +45,12 @@ def files(tmp_path_factory):
     ("factory", "file"), [("from_script", "script.pt"), ("from_export", "export.pt2"), ("from_state_dict", "state.pt")]
 )
 def test_example__gives_the_forces_of_the_network_one_by_one_and_in_a_batch(files, factory, file):
-    folder, frames, forces = files
-    for batched in ("", f"{EXAMPLE}:batch"):
-        spec = Spec(f"{EXAMPLE}:{factory}", {"path": str(folder / file)}, batched=batched)
-        with Worker(spec) as worker:
-            found = worker.evaluate(frames, ("energy", "forces"))
+    folder, example, frames, forces = files
+    spec = Spec(f"{EXAMPLE}:{factory}", {"path": str(folder / file)}, batched=f"{EXAMPLE}:batch")
+    with Worker(spec) as worker:
+        batched = worker.evaluate(frames, ("energy", "forces"))
+    single = Local(getattr(example, factory)(str(folder / file))).evaluate(frames, ("energy", "forces"))
+    for found in (batched, single):
         assert not [r for r in found if isinstance(r, Failure)]
         for one, other in zip(found, forces, strict=True):
             np.testing.assert_allclose(one["forces"], other, rtol=1e-9, atol=1e-12)
