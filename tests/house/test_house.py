@@ -1,6 +1,7 @@
 """The shape of the house, as tests: rooms, sizes, names, declared things that are used."""
 
 import ast
+import functools
 import json
 import re
 import subprocess
@@ -8,6 +9,7 @@ import sys
 from collections import Counter
 from graphlib import TopologicalSorter
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -66,15 +68,45 @@ def room(module: str) -> str:
     return module.split("/")[0] if "/" in module else "base" if module in BASE else "contracts"
 
 
+class Outline(NamedTuple):
+    """What the tests ask about a file, of one walk over its syntax tree, which is large and not kept."""
+
+    imports: list[ast.ImportFrom]
+    docstrings: list[tuple[int, str]]  # line of a thing, first word
+    functions: list[tuple[int, str, int]]  # first line, name, number of lines
+    read: set[str]  # attributes, keywords and words of short strings
+
+
+@functools.cache
+def outline(path: Path) -> Outline:
+    """The outline of a file."""
+    found = Outline([], [], [], set())
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Attribute):
+            found.read.add(node.attr)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and path.parent.name != "arrays":
+            found.read.update(re.findall(r"\w+", node.value) if len(node.value) < 60 else ())
+        elif isinstance(node, ast.keyword) and node.arg:
+            found.read.add(node.arg)
+        elif isinstance(node, ast.ImportFrom) and node.level:
+            found.imports.append(node)
+        elif isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            text = ast.get_docstring(node)
+            found.docstrings.extend([(getattr(node, "lineno", 1), text.split()[0])] if text else ())
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                found.functions.append((node.lineno, node.name, node.end_lineno - node.lineno + 1))
+    return found
+
+
+@functools.cache
 def imported(module: str) -> list[tuple[str, str]]:
     """(module, name) of every import from the package; through a room's `__init__` it has the folder as module."""
     folder, found = module.split("/")[:-1], []
-    for node in ast.walk(ast.parse(CODE[module].read_text())):
-        if isinstance(node, ast.ImportFrom) and node.level:
-            parts = folder[: len(folder) - node.level + 1] + (node.module.split(".") if node.module else [])
-            for alias in node.names:
-                inside = "/".join([*parts, alias.name])
-                found.append((inside, "") if inside in CODE else ("/".join(parts), alias.name))
+    for node in outline(CODE[module]).imports:
+        parts = folder[: len(folder) - node.level + 1] + (node.module.split(".") if node.module else [])
+        for alias in node.names:
+            inside = "/".join([*parts, alias.name])
+            found.append((inside, "") if inside in CODE else ("/".join(parts), alias.name))
     return found
 
 
@@ -128,11 +160,8 @@ def test_tests__lie_where_their_modules_lie():
 def docstrings():
     """(place, first word) of every docstring of the package and the scripts."""
     for path in [*MODULES, *sorted((ROOT / "workflow" / "scripts").glob("*.py"))]:
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-                text = ast.get_docstring(node)
-                if text:
-                    yield f"{path.relative_to(ROOT)}:{getattr(node, 'lineno', 1)}", text.split()[0]
+        for line, word in outline(path).docstrings:
+            yield f"{path.relative_to(ROOT)}:{line}", word
 
 
 def test_docstrings__begin_with_what_a_thing_is():
@@ -146,10 +175,8 @@ def test_sizes__of_modules_and_functions(module):
     if "longer because" in text.split("\n", 1)[0]:
         return
     assert text.count("\n") <= MODULE, f"{module}: {text.count(chr(10))} lines"
-    for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            lines = node.end_lineno - node.lineno + 1
-            assert lines <= FUNCTION, f"{module}:{node.lineno} {node.name}: {lines} lines"
+    for line, name, lines in outline(CODE[module]).functions:
+        assert lines <= FUNCTION, f"{module}:{line} {name}: {lines} lines"
 
 
 def test_sizes__of_scripts():
@@ -212,6 +239,7 @@ def test_schema__is_flat_and_describes_every_key():
         assert "type" in leaf, f"{path} has no type"
 
 
+@functools.cache
 def all_settings() -> dict[str, type[Settings]]:
     found = {
         n: Config.model_fields[n].annotation for n in ("twirl", "gradient", "hessian", "layers", "dynamics", "report")
@@ -221,18 +249,10 @@ def all_settings() -> dict[str, type[Settings]]:
     return found
 
 
+@functools.cache
 def read_names() -> set[str]:
     """Every attribute and string that the code of the package reads, outside of the declarations."""
-    found = set()
-    for path in MODULES:
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Attribute):
-                found.add(node.attr)
-            elif isinstance(node, ast.Constant) and isinstance(node.value, str) and path.parent.name != "arrays":
-                found |= set(re.findall(r"\w+", node.value)) if len(node.value) < 60 else set()
-            elif isinstance(node, ast.keyword) and node.arg:
-                found.add(node.arg)
-    return found
+    return set().union(*(outline(path).read for path in MODULES))
 
 
 @pytest.mark.parametrize("name", sorted(all_settings()))
