@@ -9,6 +9,7 @@ import pytest
 import synthetic
 import vl_convert
 from matplotlib.colors import to_hex
+from unarranged import unarranged
 
 from twirlscope.report.figures import chart_rows, vega
 from twirlscope.report.sections import contents, equivariance_error, loss_curves
@@ -35,7 +36,8 @@ FIGURES = {
 @pytest.fixture(scope="module")
 def figures():
     """The figures of all sections for two seeds of a run, with their charts and rows."""
-    sections = contents.all_sections(TRAININGS[:2], ReportSettings(), {}, TRAININGS[:2], {}, contents.Findings())
+    with unarranged():
+        sections = contents.all_sections(TRAININGS[:2], ReportSettings(), {}, TRAININGS[:2], {}, contents.Findings())
     return [(figure, *page_of(figure)) for section in sections for figure in section.every_figure]
 
 

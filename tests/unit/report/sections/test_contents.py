@@ -6,12 +6,20 @@ import pandas as pd
 import pytest
 import synthetic
 from synthetic import field
+from unarranged import unarranged
 
 from twirlscope.report.questions import QUESTIONS
 from twirlscope.report.sections import contents
 from twirlscope.settings.report import ReportSettings
 from twirlscope.stages import report
 from twirlscope.storage import registry
+
+
+@pytest.fixture(autouse=True)
+def _figures_as_they_come():
+    """These tests look at what the sections have, not at where a figure has its panels."""
+    with unarranged():
+        yield
 
 
 @pytest.mark.slow

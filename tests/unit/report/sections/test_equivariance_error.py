@@ -60,8 +60,8 @@ def test_percent__draws_checkpoints_that_have_not_learned_hollow():
 def test_figures__can_be_drawn_from_any_checkpoints(steps):
     one = training(steps=steps)
     for figure in (equivariance_error.percent([one], "weighted", 2.0), loss_curves.losses([one], "energy")):
-        assert figure.files[".svg"].startswith(b"<?xml")
-        assert style.rendered(figure.narrow, "svg")
+        for canvas in (figure.wide, figure.narrow, *(figure.plain or ())):
+            assert style.rendered(canvas, "svg").startswith(b"<?xml")
 
 
 def test_element_table__has_shares_that_add_up_and_names_of_elements():

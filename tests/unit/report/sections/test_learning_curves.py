@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 import synthetic
 import toys
+from unarranged import blank
 
+from twirlscope.report.figures import style
 from twirlscope.report.sections import contents, learning_curves
 from twirlscope.report.trainings import Training
 from twirlscope.settings.report import ReportSettings
@@ -145,6 +147,7 @@ def test_figures__are_one_per_dataset_and_term_with_an_error_where_the_term_has_
     assert "seen 6.86 to 192 times" in figure.caption
     assert "(run_500 to run_14000, 500 samples)" in figure.alternative
     assert "meV/atom" not in " ".join(c.unit for c in figure.numbers.columns)
+    assert style.rendered(figure.wide, "svg").startswith(b"<?xml")
 
 
 def test_figures__mark_runs_that_have_not_learned_and_count_values_off_the_axis():
@@ -162,7 +165,8 @@ def test_report__has_the_curve_as_figure_table_and_words(tmp_path):
         synthetic.save_run(tmp_path, f"run_{n}", with_hessian=False, training_samples=n, percent=p, steps=(0, 3000))
         for n, p in ((500, [50, 8]), (14000, [50, 1]))
     ]
-    report.report(runs, synthetic.save_frames(tmp_path), {}, tmp_path / "out", ReportSettings(), {})
+    with blank():
+        report.report(runs, synthetic.save_frames(tmp_path), {}, tmp_path / "out", ReportSettings(), {})
     text = (tmp_path / "out/index.html").read_text(encoding="utf-8")
     assert 'id="learning"' in text
     for name in ("learning", "learning_md_weighted", "learning_md_forces", "learning_md_energy"):

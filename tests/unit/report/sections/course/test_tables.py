@@ -5,6 +5,7 @@ import pytest
 import synthetic
 
 from twirlscope.estimators.course import course
+from twirlscope.report.figures import style
 from twirlscope.report.published.curves import published_curves
 from twirlscope.report.sections.course import courses, figures, section, tables, weightings
 from twirlscope.report.trainings import Training
@@ -84,7 +85,7 @@ def test_by_time__has_the_samples_of_every_bin_and_the_published_times():
     published = rows[rows["run"].str.startswith("published")]
     assert set(published["time"]) == {b.words for b in courses.time_bins(flow)}
     assert figures.by_time([training()], 2.0) is None
-    assert figure.files[".svg"].startswith(b"<?xml")
+    assert style.rendered(figure.wide, "svg").startswith(b"<?xml")
 
 
 def test_published_table__is_calculated_from_the_packaged_curves():
