@@ -1,5 +1,6 @@
 """Python without the packages that given extras of the project would install: a fresh environment, in seconds."""
 
+import functools
 import re
 import subprocess
 import sys
@@ -51,6 +52,7 @@ def requirements(*extras):
     return found
 
 
+@functools.cache
 def installed_with(*extras):
     """Distributions that an installation of the project with these extras brings, directly or not."""
     found, todo = set(), [(r.name, frozenset(r.extras)) for r in requirements(*extras)]
@@ -70,6 +72,7 @@ def installed_with(*extras):
     return {name for name, _ in found}
 
 
+@functools.cache
 def hidden_without(*extras):
     """Importable names that an environment with the core and these extras would lack."""
     visible = installed_with(*extras) | {PROJECT["name"]}

@@ -135,35 +135,36 @@ import resource, sys
 from pathlib import Path
 from twirlscope import plugins
 from twirlscope.stages import prepare
-dataset = plugins.make_dataset({"name": "spice", "file": sys.argv[1], "parts": int(sys.argv[2])})
-paths = [Path(sys.argv[3]) / f"part{p}.zarr.zip" for p in range(dataset.settings.parts)]
-if sys.argv[4] == "parts":
-    for part, path in enumerate(paths):
-        prepare.prepare_part(dataset, part, path)
-else:
-    prepare.prepare(dataset, paths, Path(sys.argv[3]) / "out.zarr.zip")
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+for scale in sys.argv[2:]:
+    folder = Path(sys.argv[1]) / scale
+    section = {"name": "spice", "file": str(folder / "a.hdf5"), "parts": 2 * int(scale)}
+    dataset = plugins.make_dataset(section)
+    paths = [folder / f"part{p}.zarr.zip" for p in range(dataset.settings.parts)]
+    if paths[0].exists():
+        prepare.prepare(dataset, paths, folder / "out.zarr.zip")
+    else:
+        for part, path in enumerate(paths):
+            prepare.prepare_part(dataset, part, path)
+    print("peak", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 """
 
 
-def peak(*arguments):
-    """Peak memory [MB] of a process of its own that makes the parts, or gathers them."""
-    command = [sys.executable, "-c", PEAK, *map(str, arguments)]
+def peaks(folder, *scales):
+    """Peak memory [MB] of a process of its own that makes the parts of one file after the other, or gathers them."""
+    command = [sys.executable, "-c", PEAK, str(folder), *map(str, scales)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=PACKAGE)
     assert done.returncode == 0, done.stderr
-    return float(done.stdout.splitlines()[-1])
+    return [float(line.split()[1]) for line in done.stdout.splitlines() if line.startswith("peak")]
 
 
 @pytest.mark.slow
 def test_prepare__takes_memory_that_does_not_grow_with_the_atoms(tmp_path):
     """16 times as many frames in 16 times as many parts: their arrays take 5 and 83 MB."""
-    found = []
     for scale in (1, 16):
-        folder = tmp_path / str(scale)
-        folder.mkdir()
-        path = write(folder / "a.hdf5", 20 * scale, conformations=100, atoms=100)
-        found.append([peak(path, 2 * scale, folder, step) for step in ("parts", "gather")])
-    (parts, gather), (many_parts, many_gather) = found
+        (tmp_path / str(scale)).mkdir()
+        write(tmp_path / str(scale) / "a.hdf5", 20 * scale, conformations=100, atoms=100)
+    parts, many_parts = peaks(tmp_path, 1, 16)
+    gather, many_gather = peaks(tmp_path, 1, 16)
     assert (tmp_path / "16" / "out.zarr.zip").stat().st_size > 50e6
     assert many_parts < parts + 20
     assert many_gather < gather + 60

@@ -1,5 +1,6 @@
 """The generated schema and reference of the config, against the settings classes and the configs of the project."""
 
+import functools
 import re
 
 import jsonschema
@@ -59,6 +60,7 @@ def test_schema__has_the_defaults_of_the_settings_classes():
         assert {k: entry["default"] for k, entry in keys.items()} == {k: getattr(cls(), k) for k in cls.model_fields}
 
 
+@functools.cache
 def tables():
     """Keys and the text of their defaults, by the title of their table, read from the reference."""
     parts = re.split(r"^## (.*)$", config_docs.reference(), flags=re.MULTILINE)[1:]
@@ -66,6 +68,7 @@ def tables():
     return {title: rows.findall(text) for title, text in zip(parts[::2], parts[1::2], strict=True)}
 
 
+@functools.cache
 def keys_of(kind, name):
     return config_docs.section(plugins.find(kind, name).Settings)["properties"]
 

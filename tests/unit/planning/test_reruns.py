@@ -4,6 +4,7 @@ The stores are empty but for their records. The oracle of every row is written d
 """
 
 import copy
+import functools
 import types
 
 import edits
@@ -11,6 +12,7 @@ import pytest
 import xarray as xr
 import yaml
 
+from twirlscope.planning import plan as planned
 from twirlscope.planning.plan import Plan
 from twirlscope.planning.reruns import Reruns, paths, record, stale
 from twirlscope.report.inventory import stores_of
@@ -180,7 +182,17 @@ def test_nothing__runs_again_without_an_edit_and_there_are_enough_edits(results)
     assert len(SOURCES) >= 20
 
 
+HASHES = functools.cache(code_hash.code_hash)
+
+
+@pytest.fixture(name="unedited")
+def code_that_stays(monkeypatch):
+    """Plans take the hash of the same files from a plan before."""
+    monkeypatch.setattr(planned, "code_hash", HASHES)
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("unedited")
 @pytest.mark.parametrize(("path", "value", "expected"), CONFIG, ids=lambda v: v if isinstance(v, str) else "")
 def test_edit_of_the_config__runs_again_what_the_table_says(results, path, value, expected):
     assert runs_again(Plan(edits.changed(DEFAULT, path, value)), results) == expected
@@ -210,6 +222,7 @@ def test_edit_of_the_code__runs_again_what_the_table_says(results, monkeypatch, 
     assert runs_again(Plan(copy.deepcopy(DEFAULT)), results) == expected
 
 
+@pytest.mark.usefixtures("unedited")
 @pytest.mark.parametrize("path", ["datasets.molecules.seed", "runs.augmented.train.steps", "twirl.rotations"])
 def test_what_ran_again__is_current_afterwards(tmp_path, path):
     make(Plan(copy.deepcopy(DEFAULT)), tmp_path / "results")
@@ -228,6 +241,7 @@ def test_data__that_are_made_again_with_the_same_content_leave_trainings_current
     assert runs_again(plan, results) == NOTHING
 
 
+@pytest.mark.usefixtures("unedited")
 def test_data__with_another_content_make_everything_on_them_stale(tmp_path):
     results, plan = tmp_path / "results", Plan(copy.deepcopy(DEFAULT))
     make(plan, results)
@@ -236,6 +250,7 @@ def test_data__with_another_content_make_everything_on_them_stale(tmp_path):
     assert runs_again(plan, results) == prepared("molecules") - {"prepare molecules"}
 
 
+@pytest.mark.usefixtures("unedited")
 def test_store__without_a_record_is_made_again(tmp_path):
     results, plan = tmp_path / "results", Plan(copy.deepcopy(DEFAULT))
     make(plan, results)
@@ -279,6 +294,7 @@ def test_comparison__of_two_hundred_stores_takes_no_time_to_speak_of(tmp_path, m
     assert len(opened) == len(stores) + 1  # and the report
 
 
+@pytest.mark.usefixtures("unedited")
 def test_partial_report__is_made_again_where_a_store_comes_changes_or_goes(tmp_path):
     results, plan = tmp_path / "results", Plan(copy.deepcopy(DEFAULT))
     make(plan, results)

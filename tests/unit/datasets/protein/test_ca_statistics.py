@@ -45,13 +45,14 @@ def test_radius_of_gyration__of_a_rod():
 def test_transitions__recover_a_known_second_order_chain():
     rng = np.random.default_rng(0)
     truth = rng.dirichlet(np.full(STATES, 0.3), size=(STATES, STATES))
-    row = [0, 1]
-    for _ in range(300_000):
-        row.append(int((truth[row[-2], row[-1]].cumsum() < rng.random()).sum().clip(max=STATES - 1)))
-    row = np.array(row)
-    pairs, triples = ca_statistics.transitions([row])
+    rows = np.tile([0, 1], (300, 1))
+    for _ in range(1000):
+        ends = truth[rows[:, -2], rows[:, -1]].cumsum(-1)
+        drawn = (ends < rng.random((300, 1))).sum(-1).clip(max=STATES - 1)
+        rows = np.concatenate([rows, drawn[:, None]], 1)
+    pairs, triples = ca_statistics.transitions(list(rows))
     seen = np.zeros((STATES, STATES))
-    np.add.at(seen, (row[:-2], row[1:-1]), 1)
+    np.add.at(seen, (rows[:, :-2], rows[:, 1:-1]), 1)
     often = seen > 2000
     assert often.sum() > 10
     assert np.abs(triples - truth)[often].max() < 0.05
