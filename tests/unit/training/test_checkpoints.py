@@ -1,9 +1,11 @@
 """A finished run, opened with the right files and with wrong ones."""
 
 import pytest
+import torch
 import toys
 from short_trainings import run, stored_frames, unrehearsed  # noqa: F401
 
+from twirlscope import plugins
 from twirlscope.errors import UserError
 from twirlscope.stages import train
 from twirlscope.storage import made_from, registry, store
@@ -46,3 +48,18 @@ def test_trained__takes_keys_of_a_task_that_only_measurements_depend_on_from_the
     train.train(data, out, spec, "code")
     assert Trained(out, data).task.settings.generate == 12
     assert Trained(out, data, {"task": {"generate": 3}}).task.settings.generate == 3
+
+
+def test_models__of_checkpoints_share_nothing_and_are_as_if_made_anew(tmp_path, data):
+    out = tmp_path / "train.zarr.zip"
+    train.train(data, out, run(steps=5), "code")
+    one, steps = Trained(out, data), Trained(out, data).steps
+    first, last = one.model(steps[0]), one.model(steps[-1])
+    with torch.no_grad():
+        for parameter in first.parameters():
+            parameter.fill_(7.0)
+    for step, found in ((steps[-1], last), (steps[0], one.model(steps[0]))):
+        anew = plugins.make_model(one._spec["model"], one.task.constants)
+        anew.load_state_dict(one._kept("checkpoint", step))
+        assert all(torch.equal(a, b) for a, b in zip(found.parameters(), anew.parameters(), strict=True))
+    assert one.model(steps[0], torch.float64).training is False

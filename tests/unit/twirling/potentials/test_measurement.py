@@ -1,8 +1,6 @@
 """Measurement of calculators whose symmetry is known: biased, noisy, chiral, exact, single precision, failing."""
 
-import functools
 import gzip
-import importlib.metadata
 import io
 import os
 from pathlib import Path
@@ -26,16 +24,6 @@ FRAMES = calculators.structures(24)
 FEW = TwirlSettings(panel=0, losses=[])
 PANEL = TwirlSettings(panel=4, losses=[])
 ACAC = Path(os.environ.get("TWIRLSCOPE_DATA", "/none")) / "forcefield" / "acac" / "test_MD_300K.xyz.gz"
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _distributions_searched_once():
-    """Every calculator looks for its package among all that are installed, which takes most of the time here."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            importlib.metadata, "packages_distributions", functools.cache(importlib.metadata.packages_distributions)
-        )
-        yield
 
 
 def measured(calculator, settings=FEW, frames=FRAMES, **choices):
