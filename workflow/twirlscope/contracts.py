@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -44,13 +45,7 @@ class Batch:
 
         Copies from the CPU to an NVIDIA GPU use pinned memory and do not wait for the transfer.
         """
-        to_gpu = str(device).startswith("cuda")
-
-        def moved(t: Tensor) -> Tensor:
-            t = t.to(dtype=dtype) if dtype is not None and t.is_floating_point() else t
-            return t.pin_memory().to(device, non_blocking=True) if to_gpu and not t.is_cuda else t.to(device)
-
-        return self.map(moved)
+        return self.map(partial(_moved, device=device, dtype=dtype))
 
     def repeat(self, copies: int) -> Batch:
         """Each sample `copies` times in a row: a, a, b, b, ... (to stack rotations into the batch)."""
@@ -58,6 +53,13 @@ class Batch:
 
     def __len__(self) -> int:
         return len(next(iter(self.targets.values())))
+
+
+def _moved(t: Tensor, device: torch.device | str, dtype: torch.dtype | None) -> Tensor:
+    """A tensor on a device, see `Batch.to`."""
+    t = t.to(dtype=dtype) if dtype is not None and t.is_floating_point() else t
+    to_gpu = str(device).startswith("cuda") and not t.is_cuda
+    return t.pin_memory().to(device, non_blocking=True) if to_gpu else t.to(device)
 
 
 @dataclass(frozen=True)

@@ -97,15 +97,18 @@ def descent_condition(value: Float[Array, " ritz"], count: Float[Array, " ritz"]
     with np.errstate(divide="ignore"):
         rate = 2 * np.log1p(-relative)
 
-    def excess(log_steps: float) -> float:
-        return float(energy @ np.exp(math.exp(log_steps) * rate)) / energy.sum() - left
-
+    excess = partial(_excess_energy, energy=energy, rate=rate, left=left)
     low, high = math.log(math.log(1 / left) / 2), 1.0
     if excess(low) <= 0:
         return 1.0
     while excess(high) > 0:
         high += 5
     return 2 * math.exp(optimize.brentq(excess, low, high, xtol=1e-10)) / math.log(1 / left)
+
+
+def _excess_energy(log_steps: float, energy: Float[Array, " ritz"], rate: Float[Array, " ritz"], left: float) -> float:
+    """Share of the energy that remains after so many steps, less `left`."""
+    return float(energy @ np.exp(math.exp(log_steps) * rate)) / energy.sum() - left
 
 
 def effective_rank(value: Float[Array, " ritz"], count: Float[Array, " ritz"]) -> float:

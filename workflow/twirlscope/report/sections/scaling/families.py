@@ -51,22 +51,34 @@ class Run:
 
     def at(self, axis: str) -> float:
         """FLOPs of the training [TFLOP], training samples or parameters."""
-        first = self.seeds[0]
-        return flops_of(first) / 1e12 if axis == "flops" else float(first.attrs[ATTRIBUTES[axis]])
+        if axis not in self._known:
+            first = self.seeds[0]
+            self._known[axis] = flops_of(first) / 1e12 if axis == "flops" else float(first.attrs[ATTRIBUTES[axis]])
+        return self._known[axis]
+
+    @cached_property
+    def _known(self) -> dict[str, float]:
+        """The numbers of `at` that were asked for, each of which is asked for many times."""
+        return {}
+
+    @cached_property
+    def _model(self) -> str:
+        """The settings of the network, as a text that can be compared."""
+        return json.dumps(self.seeds[0].spec["model"], sort_keys=True)
 
     def setting(self, name: str) -> Any:
         """A number of the run that a law holds fixed."""
-        first = self.seeds[0]
-        found = {"samples": self.at("samples"), "steps": updates_of(first)}
-        return found[name] if name in found else json.dumps(first.spec["model"], sort_keys=True)
+        if name == "samples":
+            return self.at("samples")
+        return updates_of(self.seeds[0]) if name == "steps" else self._model
 
-    @property
+    @cached_property
     def has_learned(self) -> bool:
         """True if the loss of every seed is below that of predicting zero."""
         lasts = [t.last(primary_term(t)) for t in self.seeds]
         return not any(bool(one["trivial"]) for one in lasts if "trivial" in one)
 
-    @property
+    @cached_property
     def is_at_floor(self) -> bool:
         """True if the equivariance error of a seed is rounding error."""
         return any(bool(at_floor(t, primary_term(t))[-1]) for t in self.seeds)
