@@ -53,7 +53,7 @@ test: $(READY)-dev
 	python -m pytest -n 2 -m "not slow" $(ARGS)
 
 test-all: $(READY)-dev
-	python -m pytest -n 2 --durations=40 $(ARGS)
+	python -m pytest -n 3 --durations=40 $(ARGS)
 
 check-slurm: $(READY)-slurm
 	python profiles/slurm/check.py --profile "$(PROFILE)" $(ARGS)

@@ -1,7 +1,8 @@
 """How tests are spread over processes: a file stays together, and so do the files that share one smoke run.
 
-The longest come first: the cluster, which mostly waits, then the smoke run. Each process has one thread: several
-with two each wait for each other's, and a second becomes a minute. Freed memory stays with it, as with a job.
+The longest come first: the cluster, which mostly waits, then the smoke run; so `make test-all` has three processes for
+two cores. Each process has one thread: several with two each wait for each other's, and a second becomes a minute.
+Freed memory stays with it, as with a job.
 """
 
 import os

@@ -6,6 +6,7 @@ import contextlib
 import functools
 import os
 import re
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -20,7 +21,8 @@ from .fault import Fault, Outcome
 
 STAGES = ("prepare", "train", "twirl", "gradient", "hessian", "report")
 KILLS = 5  # of one run
-SMALL = "runs: {equivariant: null, backbones: null, voxels: null}\n"  # all stages of one run
+SMALL = "runs: {equivariant: null, backbones: null, voxels: null}\n"  # all stages of one run:
+RUN, DATASET = "augmented", "molecules"
 PATIENCE = 300.0  # [s] for Snakemake to end after SIGTERM
 
 
@@ -71,6 +73,21 @@ def undisturbed() -> Project:
     project = SmallProject(folder / "code", folder / "work")
     project.snakemake()
     return project
+
+
+def smaller(done: Project, folder: Path) -> SmallProject:
+    """The run without a fault from a whole smoke run: of its jobs only the report runs again."""
+    small = SmallProject(done.code, folder / "work")
+    shutil.copytree(done.work, small.work)
+    results = small.work / "results"
+    for path in (results / "runs").iterdir():
+        if path.name != RUN:
+            shutil.rmtree(path)
+    for path in (results / "data").iterdir():
+        if not path.name.startswith(DATASET):
+            path.unlink()
+    small.snakemake()
+    return small
 
 
 class Run:
