@@ -18,7 +18,7 @@ def _undisturbed(project, tmp_path_factory):
     """The run without a fault is the smoke run, less what it has beside."""
     kills = importlib.import_module("faults.workflow_kills")
     small = kills.smaller(project, tmp_path_factory.mktemp("small"))
-    with mock.patch.object(kills, "undisturbed", lambda: small):
+    with mock.patch.object(kills, "undisturbed", return_value=small):
         yield
 
 
