@@ -8,7 +8,6 @@ should be found.
 from __future__ import annotations
 
 import functools
-import itertools
 import math
 from dataclasses import dataclass
 
@@ -218,15 +217,10 @@ class World:
         """The verdicts that are wrong here."""
         return {"true": (CONTRADICTED,), "false": (HOLDS,)}.get(self.truth, (HOLDS, CONTRADICTED))
 
-    def verdicts(self, seed=0):
-        """The verdicts on draw after draw, without end."""
-        random, claim = np.random.default_rng(seed), BY_NAME[self.claim]
-        while True:
-            yield judge([claim], self.draw(random), "weighted")[0].verdict
-
     def rates(self, trials, seed=0):
         """Shares of the draws that hold and that are contradicted."""
-        found = list(itertools.islice(self.verdicts(seed), trials))
+        random, claim = np.random.default_rng(seed), BY_NAME[self.claim]
+        found = [judge([claim], self.draw(random), "weighted")[0].verdict for _ in range(trials)]
         return {verdict: found.count(verdict) / trials for verdict in (HOLDS, CONTRADICTED)}
 
 

@@ -4,14 +4,19 @@ import functools
 import json
 import shutil
 import tempfile
+import time
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from unittest.mock import patch
 
+import forks
 import pytest
 import torch
 import toys
 
+from twirlscope.runtime.code_hash import code_hash
+from twirlscope.runtime.job import job
 from twirlscope.settings.train import TrainSettings
 from twirlscope.stages import rehearsal, train
 from twirlscope.storage import registry
@@ -67,6 +72,26 @@ def finished_trainings(tmp_path_factory):
 def unrehearsed(monkeypatch):
     """Trainings without the rehearsal of their end, which takes as long as they do; tests of the stage have it."""
     monkeypatch.setattr(rehearsal, "rehearse", lambda *_: None)
+
+
+def started_as_a_job(folder, data, of_run, pause, processes=1):
+    """Process id of the stage in a fork, as the rule runs it, in `broken`; its log is `train.log`.
+
+    From the 16th step on every update waits `pause` seconds, so that what happens to it happens before the last one.
+    """
+    update = Loop.update
+
+    def slow(loop):
+        time.sleep(pause if loop.step >= 16 else 0)
+        update(loop)
+
+    def work():
+        Loop.update = slow
+        params = SimpleNamespace(job={"code": code_hash([])}, sources=[])
+        with job(SimpleNamespace(rule="train", threads=processes, log=[str(folder / "train.log")], params=params)):
+            train.train(data, folder / "broken" / "train.zarr.zip", of_run, "code", processes)
+
+    return forks.forked(work)
 
 
 def weights(out, data, step):

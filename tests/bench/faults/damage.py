@@ -125,7 +125,7 @@ FAULTS = [
     Fault(
         "saved state of a training damaged at a random byte", "one message names it, or identical results", 15, 2, state
     ),
-    Fault("half-written files of a killed job", "removed, identical results", 10, 1, half_written),
+    Fault("half-written files of a killed job", "removed, identical results", 10, 2, half_written),
     Fault("checkpoint damaged at a random byte", "refused by name", 50, 3, checkpoint),
     Fault("store damaged at a random byte", "refused by name, or every value as it was", 200, 6, stored),
     Fault("clock that jumps while a training runs", "identical results", 8, 1, clock),

@@ -72,5 +72,5 @@ FAULTS = [
         few,
         lambda seed, folder, kind=kind: killed(seed, folder, kind),
     )
-    for kind, rounds, few in ((signal.SIGKILL, 100, 3), (signal.SIGTERM, 50, 2))
+    for kind, rounds, few in ((signal.SIGKILL, 100, 5), (signal.SIGTERM, 50, 2))
 ]

@@ -63,7 +63,7 @@ def without_locks(seed: int, folder: Path) -> Outcome:
 
 
 FAULTS = [
-    Fault("lock held by another process", "waits, then identical results", 10, 1, held),
+    Fault("lock held by another process", "waits, then identical results", 10, 2, held),
     Fault("second command in the same folder at once", "identical results of both", 15, 2, at_once),
     Fault("file system without `flock`", "a warning, then identical results", 9, 3, without_locks),
 ]

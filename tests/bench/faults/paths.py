@@ -26,4 +26,4 @@ def training(seed: int, folder: Path) -> Outcome:
     return Outcome(status == DONE and is_right(odd), "identical results" if status == DONE else last_line(odd))
 
 
-FAULTS = [Fault("odd name of the folder of a training", "identical results", 20, 2, training)]
+FAULTS = [Fault("odd name of the folder of a training", "identical results", 20, 3, training)]

@@ -1,9 +1,7 @@
 """The checks and the card of `make check-gpu` on the CPU, with models of a few hundred weights."""
 
 import json
-import subprocess
 import time
-import types
 
 import forks
 import gpu_checks
@@ -87,8 +85,7 @@ def test_resume__goes_on_from_the_state_of_a_killed_process_bit_for_bit():
 @pytest.mark.slow
 def test_two_processes__on_one_device_have_the_losses_of_one(monkeypatch):
     """They are forks of this process; fresh ones import for seconds."""
-    names = {name: getattr(subprocess, name) for name in ("PIPE", "DEVNULL")}
-    monkeypatch.setattr(processes, "subprocess", types.SimpleNamespace(Popen=forks.Forked, **names))
+    monkeypatch.setattr(processes, "subprocess", forks.SUBPROCESS)
     found = trainings.two_processes(TINY)
     assert not found.exceeded
     assert found.values["losses, Gloo"] < 1e-5

@@ -31,7 +31,7 @@ def files(tmp_path_factory):
 
 
 PANEL = {"panel": 4, "panel_set": "D2", "panel_replicates": 2, "highest_degree": 1, "kept": 1}
-DENSE = {"samples": 3, "rotation_set": "D2"}
+DENSE = {"samples": 2, "rotation_set": "D2"}
 STAGES = {
     "twirl": (twirl, [TwirlSettings(**PANEL, resamples=100, losses=["l2", "huber"], device="cpu")]),
     "gradient": (gradient, [GradientSettings(batches=4, samples=3, nearest=2, nearest_steps=3, device="cpu")]),

@@ -2,18 +2,15 @@ import csv
 import html
 import json
 import re
-from contextlib import contextmanager
 from html.parser import HTMLParser
 from itertools import pairwise
-from unittest.mock import patch
 
 import numpy as np
 import pytest
 import synthetic
+from unarranged import wide_drawings
 
 from twirlscope.errors import UserError
-from twirlscope.report.figures import figure
-from twirlscope.report.figures.style import NARROW
 from twirlscope.runtime.atomic import write_folder
 from twirlscope.settings.report import ReportSettings
 from twirlscope.stages import report
@@ -56,18 +53,6 @@ def make(folder, out, runs, title="Title", **settings):
         runs, synthetic.save_frames(folder), config, out, ReportSettings(title=title, **settings), {"torch": "2"}
     )
     return (out / "index.html").read_text(encoding="utf-8")
-
-
-@contextmanager
-def wide_drawings():
-    """A context in which no more than the wide drawing of a figure is drawn: a page only names the other files."""
-    rendered = figure.rendered
-
-    def of_page(canvas, kind):
-        return rendered(canvas, kind) if kind == "svg" and canvas.get_figwidth() > NARROW else kind.encode()
-
-    with patch.object(figure, "rendered", of_page):
-        yield
 
 
 @pytest.fixture(scope="module")

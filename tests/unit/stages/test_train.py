@@ -11,11 +11,18 @@ import numpy as np
 import pytest
 import torch
 import toy_model
-from short_trainings import finished_trainings, killed_at, run, same, stored_frames, unrehearsed, weights  # noqa: F401
+from short_trainings import (  # noqa: F401
+    finished_trainings,
+    killed_at,
+    run,
+    same,
+    started_as_a_job,
+    stored_frames,
+    unrehearsed,
+    weights,
+)
 
 from twirlscope.errors import UserError
-from twirlscope.runtime.code_hash import code_hash
-from twirlscope.runtime.job import job
 from twirlscope.settings.train import TrainSettings, checkpoint_steps
 from twirlscope.sources import split_index
 from twirlscope.stages import rehearsal, train
@@ -65,19 +72,7 @@ def test_train__interrupted_and_resumed_ends_with_identical_weights(tmp_path, da
 
 def signalled(tmp_path, data, kind, settings):
     """A real process as the rule runs it, with pauses, that gets a signal in the middle; its exit status and log."""
-    update, log = Loop.update, tmp_path / "train.log"
-
-    def slow(loop):
-        time.sleep(0.05 if loop.step >= 16 else 0)
-        update(loop)
-
-    def work():
-        Loop.update = slow
-        params = types.SimpleNamespace(job={"code": code_hash([])}, sources=[])
-        with job(types.SimpleNamespace(rule="train", threads=1, log=[str(log)], params=params)):
-            train.train(data, tmp_path / "broken" / "train.zarr.zip", run(**settings), "code")
-
-    process = forks.forked(work)
+    process = started_as_a_job(tmp_path, data, run(**settings), 0.05)
     deadline = time.monotonic() + 60
     while not list(tmp_path.glob("broken/checkpoints/*/step000000016.pt")) and time.monotonic() < deadline:
         time.sleep(0.01)
@@ -85,7 +80,7 @@ def signalled(tmp_path, data, kind, settings):
     status = forks.ended(process)
     assert list(tmp_path.glob("broken/checkpoints/*/state.pt"))
     assert not (tmp_path / "broken" / "train.zarr.zip").exists()
-    return status, log.read_text()
+    return status, (tmp_path / "train.log").read_text()
 
 
 def ends_with_the_weights_of(whole, tmp_path, data, settings):

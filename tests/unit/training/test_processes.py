@@ -3,25 +3,19 @@
 import os
 import re
 import signal
-import subprocess
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import forks
 import numpy as np
 import pytest
 import torch
-import toys
-from short_trainings import run, stored_frames, unrehearsed, weights  # noqa: F401
+from short_trainings import frames, run, started_as_a_job, stored_frames, unrehearsed, weights  # noqa: F401
 
 from twirlscope.errors import UserError
-from twirlscope.runtime.code_hash import code_hash
-from twirlscope.runtime.job import job
 from twirlscope.stages import train
-from twirlscope.storage import registry, store
+from twirlscope.storage import store
 from twirlscope.training import processes
-from twirlscope.training.loop import Loop
 from twirlscope.training.processes import ProcessGroup
 
 needs_proc = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="no /proc to look processes up in")
@@ -64,19 +58,7 @@ def started(tmp_path, data, **settings):
 
     From there on the updates wait, so that what happens to them happens before the last one.
     """
-    update, log = Loop.update, tmp_path / "train.log"
-
-    def slow(loop):
-        time.sleep(0.2 if loop.step >= 16 else 0)
-        update(loop)
-
-    def work():
-        Loop.update = slow
-        params = SimpleNamespace(job={"code": code_hash([])}, sources=[])
-        with job(SimpleNamespace(rule="train", threads=2, log=[str(log)], params=params)):
-            train.train(data, tmp_path / "broken" / "train.zarr.zip", run(**settings), "code", 2)
-
-    process = forks.forked(work)
+    process = started_as_a_job(tmp_path, data, run(**settings), 0.2, processes=2)
     wait_for(lambda: list(tmp_path.glob("broken/checkpoints/*/step000000016.pt")) or not alive(process))
     children = [int(p) for p in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
     assert len(children) == 2
@@ -94,15 +76,14 @@ def wait_for(something, seconds=180):
 def trained_before(tmp_path_factory):
     """What torch imports at the first training of a process."""
     folder = tmp_path_factory.mktemp("first")
-    registry.save(toys.frames(), folder / "data.zarr.zip")
+    (folder / "data.zarr.zip").write_bytes(frames())
     train.train(folder / "data.zarr.zip", folder / "train.zarr.zip", run(steps=1, warmup=0), "code")
 
 
 @pytest.fixture
 def forked(monkeypatch, trained_before):
     """The processes of a training are forks of this one; fresh ones import for seconds."""
-    names = {name: getattr(subprocess, name) for name in ("PIPE", "DEVNULL")}
-    monkeypatch.setattr(processes, "subprocess", SimpleNamespace(Popen=forks.Forked, **names))
+    monkeypatch.setattr(processes, "subprocess", forks.SUBPROCESS)
 
 
 def alive(pid: int) -> bool:

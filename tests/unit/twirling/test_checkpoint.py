@@ -10,6 +10,8 @@ import toys
 from twirlscope import plugins
 from twirlscope.contracts import Evaluation, Model
 from twirlscope.errors import UserError
+from twirlscope.geometry import so3
+from twirlscope.geometry.action import twist
 from twirlscope.report.trainings import PRIMARY, Training
 from twirlscope.settings.base import Settings
 from twirlscope.settings.twirl import TwirlSettings
@@ -92,3 +94,15 @@ def test_design__has_no_second_task_where_all_rotations_act():
     frames = toys.force_field()
     assert checkpoint.design_of(frames, INDEX, SETTINGS, INDEX).whole is None
     assert plugins.make_task(VOXELS | {"action": "trilinear"}, toys.molecules()).under_all_rotations() is None
+
+
+@pytest.mark.parametrize(("action", "exact"), [("octahedral", True), ("atoms", False)])
+def test_interpolation__is_what_turning_there_and_back_does_to_the_targets(action, exact):
+    task = plugins.make_task(VOXELS | {"action": action}, toys.molecules())
+    design = checkpoint.design_of(task, INDEX, SETTINGS, INDEX)
+    assert (design.interpolation < 1e-20).all() == exact
+    batch, rotation = task.batch(INDEX).to("cpu", torch.float64), so3.matrix(design.held.quaternion[:, 0])
+    there = task.rotate(batch, rotation).targets["density"]
+    back = twist(task.terms[0].irreps, rotation, there) - batch.targets["density"]
+    plain = (back.square().mean(-1) * batch.weights["density"]).flatten(1).sum(1).mean()
+    assert design.interpolation[0] == pytest.approx(float(plain), rel=1e-9, abs=1e-25)

@@ -100,7 +100,7 @@ class Trained:
 
     @cached_property
     def _untrained(self) -> Model:
-        """The model without its weights, which is copied: to make it anew for each checkpoint can take a second."""
+        """The model without its weights, which is copied: to make a network of e3nn takes three times as long."""
         return plugins.make_model(self._spec["model"], self.task.constants)
 
     def update(self, step: int) -> dict[str, Tensor] | None:

@@ -1,15 +1,13 @@
 """Verdicts on simulated trainings for which each claim is true, false or undecidable; the seed is fixed."""
 
-import itertools
-
 import claim_worlds
 import pytest
 from claim_worlds import BY_NAME
 
 from twirlscope.report.sections.claims.judge import CONTRADICTED, HOLDS
 
-FEW = 8  # draws that suffice if no verdict is wrong: one that is wrong in 30 % of all gets so far in 6 %
-TRIALS, MOST = 20, 3  # 5 % and two standard errors of all draws; docs/calibration.md has more
+TRIALS = 20
+MOST = 0.15  # 5 % and two standard errors of 20 trials; docs/calibration.md has more
 CLEAR = {"1 %", "4 %", "1 % at 4 levels", "4 % at 1 level, 1 % at 3", "5 % at 10 checkpoints", "20 % at 1 of 10"} | {
     "a ratio of 50", "a ratio of 2", "a ratio of 5", "a ratio of 0.2", "changes correlated 0.95"
 } | {"changes correlated -0.95", "exponent 2", "exponent 1", "a ratio of 0.5", "a ratio of 1.5"} | {
@@ -21,13 +19,10 @@ WORLDS = claim_worlds.worlds()
 @pytest.mark.slow
 @pytest.mark.parametrize("world", WORLDS, ids=[f"{w.claim}: {w.words}" for w in WORLDS])
 def test_verdict__is_wrong_in_5_percent_at_most(world):
-    verdicts = world.verdicts()
-    found = list(itertools.islice(verdicts, FEW))
-    if set(found) & set(world.wrong):
-        found += itertools.islice(verdicts, TRIALS - FEW)
-    assert max(found.count(verdict) for verdict in world.wrong) <= MOST
+    rates = world.rates(TRIALS)
+    assert max(rates[verdict] for verdict in world.wrong) <= MOST
     if world.words in CLEAR:
-        assert found.count(HOLDS if world.truth == "true" else CONTRADICTED) > len(found) / 2
+        assert rates[HOLDS if world.truth == "true" else CONTRADICTED] > 0.5
 
 
 def test_worlds__hold_each_claim_true_false_and_undecidable():
